@@ -1,0 +1,170 @@
+// Package runtime holds the app `freetier`, which owns everything that runs
+// by itself: probes, pings, list refreshes, ledger writes.
+//
+// Policies, upstream sources, transports and handlers have only Provision, in
+// which nothing may run or touch the network (it also runs for `caddy
+// validate`). They register their work here instead, and it lives between the
+// app's Start and Stop:
+//
+//	app, err := runtime.FromContext(ctx)
+//	if err != nil {
+//		return err
+//	}
+//	return app.Go("probes", p.run)
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/jonboulle/clockwork"
+	"go.uber.org/zap"
+)
+
+// stopGrace is how long Stop waits for tasks. A task that ignores its context
+// for longer is a bug; it is named in the log rather than blocking a reload.
+const stopGrace = 10 * time.Second
+
+func init() {
+	caddy.RegisterModule((*App)(nil))
+}
+
+// App runs the background tasks of one configuration. It needs no
+// configuration of its own: Caddy loads it as soon as a module asks for it.
+type App struct {
+	// Where the tasks' time comes from. Default: the system's clock. Tests
+	// put a clock here that they turn by hand.
+	ClockRaw json.RawMessage `json:"clock,omitempty" caddy:"namespace=freetier.clocks inline_key=source"`
+
+	clock  clockwork.Clock
+	logger *zap.Logger
+
+	mu      sync.Mutex
+	tasks   []*task
+	started bool
+	cancel  context.CancelFunc
+}
+
+// ClockSource is a module of the namespace `freetier.clocks`.
+type ClockSource interface {
+	Clock() clockwork.Clock
+}
+
+type task struct {
+	name string
+	run  func(context.Context)
+	done chan struct{}
+}
+
+// errStarted is the answer to work that comes too late.
+var errStarted = errors.New("the app has started: background tasks are registered in Provision")
+
+// FromContext returns the app of the configuration that is being provisioned
+// and makes Caddy load, start and stop it with that configuration.
+func FromContext(ctx caddy.Context) (*App, error) {
+	app, err := ctx.App("freetier")
+	if err != nil {
+		return nil, fmt.Errorf("loading the app freetier: %w", err)
+	}
+	return app.(*App), nil
+}
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "freetier",
+		New: func() caddy.Module { return new(App) },
+	}
+}
+
+// Provision sets up the clock.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.logger = ctx.Logger()
+	a.clock = clockwork.NewRealClock()
+	if a.ClockRaw != nil {
+		mod, err := ctx.LoadModule(a, "ClockRaw")
+		if err != nil {
+			return fmt.Errorf("loading the clock: %w", err)
+		}
+		a.clock = mod.(ClockSource).Clock()
+	}
+	return nil
+}
+
+// Clock is what tasks tell the time by.
+func (a *App) Clock() clockwork.Clock { return a.clock }
+
+// Go registers run, which is called in a goroutine of its own when the
+// configuration starts and must return soon after its context is done. While
+// a new configuration replaces an old one, both run for a moment: state that
+// they share needs a lock of its own. Go fails once the app has started.
+func (a *App) Go(name string, run func(context.Context)) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.started {
+		return fmt.Errorf("%s: %w", name, errStarted)
+	}
+	a.tasks = append(a.tasks, &task{name: name, run: run, done: make(chan struct{})})
+	return nil
+}
+
+// Start runs the registered tasks.
+func (a *App) Start() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	ctx, cancel := context.WithCancel(context.Background())
+	a.started, a.cancel = true, cancel
+	for _, t := range a.tasks {
+		go a.runTask(ctx, t)
+	}
+	return nil
+}
+
+// runTask keeps a panic in one task from taking down the server.
+func (a *App) runTask(ctx context.Context, t *task) {
+	defer close(t.done)
+	defer func() {
+		if err := recover(); err != nil {
+			a.logger.Error("background task panicked and has ended",
+				zap.String("task", t.name),
+				zap.Any("error", err),
+				zap.ByteString("stack", debug.Stack()))
+		}
+	}()
+	t.run(ctx)
+}
+
+// Stop ends the tasks and waits for them.
+func (a *App) Stop() error {
+	a.mu.Lock()
+	cancel, tasks := a.cancel, slices.Clone(a.tasks)
+	a.mu.Unlock()
+	if cancel == nil {
+		return nil
+	}
+	cancel()
+
+	grace := time.NewTimer(stopGrace)
+	defer grace.Stop()
+	for _, t := range tasks {
+		select {
+		case <-t.done:
+		case <-grace.C:
+			return fmt.Errorf("background task %s did not end within %v", t.name, stopGrace)
+		}
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.App         = (*App)(nil)
+	_ caddy.Provisioner = (*App)(nil)
+)
