@@ -136,9 +136,11 @@ func (c *Caddy) prepare(cfg []byte) ([]byte, error) {
 	set(false, "admin", "config", "persist")
 	set("file_system", "storage", "module")
 	set(c.Storage, "storage", "root")
-	set(map[string]any{"output": "caddytest"}, "logging", "logs", "default", "writer")
 	set(map[string]any{"format": "json"}, "logging", "logs", "default", "encoder")
 	set("DEBUG", "logging", "logs", "default", "level")
+	for name := range root["logging"].(map[string]any)["logs"].(map[string]any) {
+		set(map[string]any{"output": "caddytest"}, "logging", "logs", name, "writer")
+	}
 	if _, ok := root["apps"].(map[string]any)["http"]; ok {
 		set(c.ports["http_port"], "apps", "http", "http_port")
 		set(c.ports["https_port"], "apps", "http", "https_port")

@@ -73,7 +73,7 @@ func Mistakes(t *testing.T, mistakes []Mistake) {
 	t.Helper()
 	for _, m := range mistakes {
 		t.Run(m.Name, func(t *testing.T) {
-			err := load(m.Caddyfile)
+			err := Validate(m.Caddyfile)
 			if err == nil {
 				t.Fatal("the Caddyfile was accepted")
 			}
@@ -86,8 +86,8 @@ func Mistakes(t *testing.T, mistakes []Mistake) {
 	}
 }
 
-// load adapts and validates as `caddy validate` does, without starting anything.
-func load(caddyfile string) error {
+// Validate adapts and validates a Caddyfile as `caddy validate` does, without starting anything.
+func Validate(caddyfile string) error {
 	cfg, err := Adapt(caddyfile)
 	if err != nil {
 		return err
