@@ -1,0 +1,391 @@
+package doh
+
+import (
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+func init() {
+	// Not a handler directive: their first argument is a matcher if it looks
+	// like a path, and here it is the path.
+	httpcaddyfile.RegisterDirective("doh", parseDirective)
+	httpcaddyfile.RegisterDirectiveOrder("doh", httpcaddyfile.Before, "respond")
+}
+
+const defaultPath = "/dns-query"
+
+// parseDirective sets up the handler and a route for its paths. Syntax:
+//
+//	doh [<path>] {
+//		upstream <url...> {
+//			name      <name>
+//			tier      <number>
+//			weight    <number>
+//			bootstrap <ip...>
+//			header    <field> <value>
+//			tls_ca    <file>
+//		}
+//		policy      random
+//		timeout     <duration>
+//		hedge       <duration>|off
+//		hosts       <ip> <name...>
+//		client      <name> <path>
+//		log_queries
+//	}
+//
+// `upstream`, `hosts` and `client` can be repeated. With clients, only their
+// paths answer.
+func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	handler := new(Handler)
+	paths, err := handler.parse(h.Dispenser)
+	if err != nil {
+		return nil, err
+	}
+	matcher := caddy.ModuleMap{"path": h.JSON(paths)}
+	return h.NewRoute(matcher, handler), nil
+}
+
+// parse returns the paths that answer.
+func (h *Handler) parse(d *caddyfile.Dispenser) (caddyhttp.MatchPath, error) {
+	d.Next() // the directive's name
+	path := defaultPath
+	if d.NextArg() {
+		path = d.Val()
+		if err := checkPath(path); err != nil {
+			return nil, d.Errf("%s: %v, like %s", path, err, defaultPath)
+		}
+	}
+	if d.NextArg() {
+		return nil, d.Errf("unexpected argument %s: doh takes one path; for several, use client", d.Val())
+	}
+	if err := h.parseBlock(d); err != nil {
+		return nil, err
+	}
+	if len(h.Upstreams) == 0 && len(h.Hosts) == 0 {
+		return nil, d.Err("doh needs an upstream, like upstream https://dns.example/dns-query, or hosts")
+	}
+	if len(h.Clients) == 0 {
+		return caddyhttp.MatchPath{path}, nil
+	}
+	var paths caddyhttp.MatchPath
+	for _, c := range h.Clients {
+		paths = append(paths, c.Path)
+	}
+	return paths, nil
+}
+
+func (h *Handler) parseBlock(d *caddyfile.Dispenser) error {
+	nesting, seen := d.Nesting(), make(map[string]bool)
+	for d.NextBlock(nesting) {
+		var err error
+		switch option := d.Val(); option {
+		case "policy":
+			if err = once(d, seen); err == nil {
+				err = h.parsePolicy(d)
+			}
+		case "hosts":
+			err = h.parseHosts(d)
+		case "client":
+			err = h.parseClient(d)
+		default:
+			var known bool
+			if known, err = h.Pool.parseOption(d, seen); !known {
+				err = d.Errf("unknown option %s: doh has upstream, policy, timeout, hedge, hosts, client and log_queries", option)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *Handler) parsePolicy(d *caddyfile.Dispenser) error {
+	name, err := oneArg(d)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(policies, name) {
+		return d.Errf("unknown policy %s: choose %s", name, strings.Join(policies, " or "))
+	}
+	h.Policy = name
+	return nil
+}
+
+func (h *Handler) parseHosts(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) < 2 {
+		return d.Err("hosts takes an IP address and names, like hosts 192.0.2.1 demo.test *.demo.test")
+	}
+	host := &Host{IP: args[0], Names: args[1:]}
+	if _, err := newHosts([]*Host{host}); err != nil {
+		return d.Err(err.Error())
+	}
+	h.Hosts = append(h.Hosts, host)
+	return noBlock(d, "hosts")
+}
+
+func (h *Handler) parseClient(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) != 2 {
+		return d.Err("client takes a name and a path, like client alice /dns-query/s3cret")
+	}
+	c := &Client{Name: args[0], Path: args[1]}
+	if err := checkPath(c.Path); err != nil && !strings.HasPrefix(c.Path, "{") {
+		return d.Errf("client %s: %v", c.Name, err)
+	}
+	for _, other := range h.Clients {
+		if other.Name == c.Name {
+			return d.Errf("there is already a client %s: give this one another name", c.Name)
+		}
+		if other.Path == c.Path {
+			return d.Errf("client %s has this path already: give %s another one", other.Name, c.Name)
+		}
+	}
+	h.Clients = append(h.Clients, c)
+	return noBlock(d, "client")
+}
+
+// UnmarshalCaddyfile sets up the source. Syntax:
+//
+//	dynamic doh {
+//		upstream <url...> {
+//			name      <name>
+//			tier      <number>
+//			bootstrap <ip...>
+//			header    <field> <value>
+//			tls_ca    <file>
+//		}
+//		timeout     <duration>
+//		hedge       <duration>|off
+//		log_queries
+//	}
+//
+// The choice among the upstreams is the proxy's `lb_policy`. The block needs
+// `transport doh` beside it.
+func (s *Source) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the source's name
+	if d.NextArg() {
+		return d.Errf("unexpected argument %s: dynamic doh takes a block with upstream lines", d.Val())
+	}
+	nesting, seen := d.Nesting(), make(map[string]bool)
+	for d.NextBlock(nesting) {
+		option := d.Val()
+		if option == "policy" {
+			return d.Err("the choice among upstreams of a reverse_proxy is its lb_policy")
+		}
+		known, err := s.Pool.parseOption(d, seen)
+		if !known {
+			return d.Errf("unknown option %s: dynamic doh has upstream, timeout, hedge and log_queries", option)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(s.Upstreams) == 0 {
+		return d.Err("dynamic doh needs an upstream, like upstream https://dns.example/dns-query")
+	}
+	return nil
+}
+
+// UnmarshalCaddyfile sets up the transport, which has no options of its own.
+// Syntax:
+//
+//	transport doh
+func (*Transport) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the transport's name
+	if d.NextArg() || d.NextBlock(d.Nesting()) {
+		return d.Errf("unexpected %s: transport doh has no options; those of its upstreams are given in dynamic doh", d.Val())
+	}
+	return nil
+}
+
+// parseOption parses an option that handler and source share, or returns false.
+func (p *Pool) parseOption(d *caddyfile.Dispenser, seen map[string]bool) (known bool, err error) {
+	option := d.Val()
+	if option == "upstream" {
+		return true, p.parseUpstream(d)
+	}
+	if !slices.Contains([]string{"timeout", "hedge", "log_queries"}, option) {
+		return false, nil
+	}
+	if err := once(d, seen); err != nil {
+		return true, err
+	}
+	switch option {
+	case "timeout":
+		p.Timeout, err = duration(d)
+	case "hedge":
+		p.Hedge, err = duration(d)
+	case "log_queries":
+		p.LogQueries = true
+		if d.NextArg() {
+			err = d.Errf("unexpected argument %s: log_queries stands alone", d.Val())
+		}
+	}
+	if err != nil {
+		return true, err
+	}
+	return true, noBlock(d, option)
+}
+
+func (p *Pool) parseUpstream(d *caddyfile.Dispenser) error {
+	u := new(Upstream)
+	hosts := make(map[string]bool)
+	for d.NextArg() {
+		raw := strings.TrimSuffix(d.Val(), "{?dns}") // as in the templates that providers show
+		if !strings.Contains(raw, "{") {
+			address, err := parseURL(raw)
+			if err != nil {
+				return d.Err(err.Error())
+			}
+			if p.has(raw) || slices.Contains(u.URLs, raw) {
+				return d.Errf("upstream at %s is there twice: to send it more queries, use weight", address.Hostname())
+			}
+			hosts[address.Hostname()] = true
+		}
+		u.URLs = append(u.URLs, raw)
+	}
+	if len(u.URLs) == 0 {
+		return d.Err("upstream takes one or several addresses, like https://dns.example/dns-query")
+	}
+	nesting, seen := d.Nesting(), make(map[string]bool)
+	for d.NextBlock(nesting) {
+		if err := u.parseOption(d, seen); err != nil {
+			return err
+		}
+	}
+	if len(u.Bootstrap) > 0 && len(hosts) > 1 {
+		return d.Err("bootstrap holds the addresses of one host: give each host an upstream of its own")
+	}
+	for _, other := range p.Upstreams {
+		if u.Name != "" && other.Name == u.Name {
+			return d.Errf("there is already an upstream with the name %s: give this one another", u.Name)
+		}
+	}
+	p.Upstreams = append(p.Upstreams, u)
+	return nil
+}
+
+func (p *Pool) has(url string) bool {
+	return slices.ContainsFunc(p.Upstreams, func(u *Upstream) bool { return slices.Contains(u.URLs, url) })
+}
+
+func (u *Upstream) parseOption(d *caddyfile.Dispenser, seen map[string]bool) (err error) {
+	option := d.Val()
+	if option != "header" && option != "bootstrap" {
+		if err := once(d, seen); err != nil {
+			return err
+		}
+	}
+	switch option {
+	case "name":
+		u.Name, err = oneArg(d)
+	case "tier":
+		u.Tier, err = number(d)
+	case "weight":
+		u.Weight, err = number(d)
+	case "bootstrap":
+		err = u.parseBootstrap(d)
+	case "header":
+		args := d.RemainingArgs()
+		if len(args) != 2 {
+			return d.Err("header takes a field and a value, like header X-Name value")
+		}
+		if u.Headers == nil {
+			u.Headers = make(http.Header)
+		}
+		u.Headers.Add(args[0], args[1])
+	case "tls_ca":
+		u.CA, err = oneArg(d)
+	default:
+		return d.Errf("unknown option %s: an upstream has name, tier, weight, bootstrap, header and tls_ca", option)
+	}
+	if err != nil {
+		return err
+	}
+	return noBlock(d, option)
+}
+
+func (u *Upstream) parseBootstrap(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) == 0 {
+		return d.Err("bootstrap takes IP addresses, like bootstrap 192.0.2.53")
+	}
+	for _, arg := range args {
+		if _, err := netip.ParseAddr(arg); err != nil {
+			return d.Errf("bootstrap: %s is not an IP address", arg)
+		}
+		u.Bootstrap = append(u.Bootstrap, arg)
+	}
+	return nil
+}
+
+// once refuses an option that is there twice.
+func once(d *caddyfile.Dispenser, seen map[string]bool) error {
+	if seen[d.Val()] {
+		return d.Errf("%s is given twice: only one is possible", d.Val())
+	}
+	seen[d.Val()] = true
+	return nil
+}
+
+func oneArg(d *caddyfile.Dispenser) (string, error) {
+	option := d.Val()
+	args := d.RemainingArgs()
+	if len(args) != 1 || args[0] == "" {
+		return "", d.Errf("%s takes one value", option)
+	}
+	return args[0], nil
+}
+
+func number(d *caddyfile.Dispenser) (int, error) {
+	option := d.Val()
+	arg, err := oneArg(d)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.Atoi(arg)
+	if err != nil || n < 1 || n > 1_000_000 {
+		return 0, d.Errf("%s: %s is not a number from 1 on", option, arg)
+	}
+	return n, nil
+}
+
+func duration(d *caddyfile.Dispenser) (caddy.Duration, error) {
+	option := d.Val()
+	arg, err := oneArg(d)
+	if err != nil {
+		return 0, err
+	}
+	if option == "hedge" && arg == "off" {
+		return -1, nil
+	}
+	dur, err := caddy.ParseDuration(arg)
+	if err != nil || dur < time.Millisecond {
+		return 0, d.Errf("%s: %s is not a duration like 400ms or 5s", option, arg)
+	}
+	return caddy.Duration(dur), nil
+}
+
+func noBlock(d *caddyfile.Dispenser, option string) error {
+	if d.NextBlock(d.Nesting()) {
+		return d.Errf("unknown option %s: %s has none", d.Val(), option)
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddyfile.Unmarshaler = (*Source)(nil)
+	_ caddyfile.Unmarshaler = (*Transport)(nil)
+)

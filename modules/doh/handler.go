@@ -1,0 +1,125 @@
+// Package doh answers DNS queries over HTTPS (RFC 8484) from any number of
+// upstreams that act as one: the handler `doh`, and for hand-written
+// reverse_proxy blocks the upstream source and transport of the same name.
+//
+// A query's way is short: it is read from the request (http.go, query.go),
+// answered here if it can be (hosts.go, local.go), else by the pool (pool.go),
+// which picks upstreams (policy.go), asks them (race.go, exchange.go) and
+// checks what they say (answer.go).
+package doh
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+func init() {
+	caddy.RegisterModule((*Handler)(nil))
+}
+
+// Handler answers DNS queries over HTTPS from a pool of upstreams.
+//
+// It answers GET, HEAD and POST; what holds no query gets status 400, 405, 413
+// or 415. When no upstream gives a valid answer, the answer is SERVFAIL with
+// an extended DNS error. Names under resolver.arpa are never forwarded.
+//
+// Requests are kept out of the access log unless `log_queries` is set.
+type Handler struct {
+	Pool
+
+	// The choice among upstreams of one tier. `random`, which goes by weight,
+	// is the only one so far. Default: `random`.
+	Policy string `json:"policy,omitempty"`
+
+	// Names that are answered here.
+	Hosts []*Host `json:"hosts,omitempty"`
+
+	// If there are any, only their paths answer; requests with other paths
+	// are passed on to the next handler.
+	Clients []*Client `json:"clients,omitempty"`
+
+	hosts   *hosts
+	clients map[string]*Client
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.doh",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Provision sets up the handler.
+func (h *Handler) Provision(ctx caddy.Context) (err error) {
+	if err := h.Pool.provision(ctx); err != nil {
+		return err
+	}
+	if h.hosts, err = newHosts(h.Hosts); err != nil {
+		return err
+	}
+	h.clients, err = byPath(h.Clients)
+	return err
+}
+
+// Validate checks the settings.
+func (h *Handler) Validate() error {
+	if h.Policy != "" && !slices.Contains(policies, h.Policy) {
+		return fmt.Errorf("there is no policy %q: choose %s", h.Policy, strings.Join(policies, " or "))
+	}
+	if len(h.tiers) == 0 && len(h.Hosts) == 0 {
+		return errors.New("there is neither an upstream nor hosts: nothing could be answered")
+	}
+	return nil
+}
+
+// Cleanup gives the upstreams back.
+func (h *Handler) Cleanup() error { return h.Pool.cleanup() }
+
+// ServeHTTP answers the query of a request.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if len(h.clients) > 0 && h.clients[r.URL.Path] == nil {
+		return next.ServeHTTP(w, r)
+	}
+	if !h.LogQueries {
+		skipLog(r)
+	}
+	q, bad := readQuery(r)
+	if bad != nil {
+		bad.write(w)
+		return nil
+	}
+	a := h.answer(q)
+	collectors.count(r.Method, a)
+	a.write(w, q)
+	return nil
+}
+
+func (h *Handler) answer(q *query) *answer {
+	if a := local(q); a != nil {
+		return a
+	}
+	if a := h.hosts.answer(q); a != nil {
+		return a
+	}
+	if len(h.tiers) == 0 {
+		reply := newReply(q, rcodeRefused)
+		reply.explain(edeNotAuthoritative, "only local names are answered here")
+		return reply.answer()
+	}
+	return h.Pool.answer(q)
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.Validator             = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

@@ -1,0 +1,198 @@
+package doh
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// lookup is a query and what came of it so far. It lives on over the tries of
+// a reverse_proxy.
+type lookup struct {
+	query    *query
+	tried    []*upstream
+	servfail *answer // waiting for a second opinion
+	until    time.Time
+}
+
+var (
+	errNoUpstreams = errors.New("there is no upstream left to ask")
+	errTimeIsUp    = &failure{failTimeout, errors.New("the time for the query is up")}
+)
+
+// ask asks one upstream after the other, and the next one beside it whenever
+// `hedge` has passed, until there is a valid answer. It begins with first, or
+// with one of its choice if that is nil. If once is set, it does not go on
+// after a failure: the caller does.
+//
+// The exchanges do not end with the client: theirs is a connection that others
+// use as well. They end with the timeout.
+func (p *Pool) ask(l *lookup, first *upstream, once bool) (*answer, error) {
+	if l.until.IsZero() {
+		l.until = p.clock.Now().Add(time.Duration(p.Timeout))
+	}
+	left := p.clock.Until(l.until)
+	if left <= 0 {
+		return nil, errTimeIsUp
+	}
+	if first == nil {
+		first = p.pick(l.tried)
+	}
+	if first == nil {
+		return nil, errNoUpstreams
+	}
+	l.tried = append(l.tried, first)
+
+	r := &race{pool: p, lookup: l, once: once, running: 1, over: make(chan struct{})}
+	r.ctx, r.stop = clockwork.WithTimeout(context.Background(), p.clock, left)
+	defer r.stop()
+	if p.Hedge > 0 {
+		r.mu.Lock()
+		r.timer = p.clock.AfterFunc(time.Duration(p.Hedge), r.hedge)
+		r.mu.Unlock()
+		defer r.timer.Stop()
+	}
+	r.run(first)
+	<-r.over
+	return r.answer, r.err
+}
+
+// race is the upstreams that are being asked for one lookup. The first runner
+// runs in the goroutine of the request, since most often there is no other.
+type race struct {
+	pool   *Pool
+	lookup *lookup
+	once   bool
+	ctx    context.Context
+	stop   context.CancelFunc
+
+	mu      sync.Mutex
+	timer   clockwork.Timer
+	running int
+	over    chan struct{} // closed when answer or err stand
+	done    bool
+	answer  *answer
+	err     error
+}
+
+// run asks u, and after a failure the next.
+func (r *race) run(u *upstream) {
+	for u != nil {
+		start := r.pool.clock.Now()
+		a, err := u.exchange(r.ctx, r.lookup.query)
+		u = r.judge(u, a, err, r.pool.clock.Since(start))
+	}
+}
+
+// hedge starts another runner, because the others take long.
+func (r *race) hedge() {
+	r.mu.Lock()
+	if r.done {
+		r.mu.Unlock()
+		return
+	}
+	u := r.next()
+	if u != nil {
+		r.running++
+		r.timer.Reset(time.Duration(r.pool.Hedge))
+	}
+	r.mu.Unlock()
+	r.run(u)
+}
+
+// next returns the upstream to ask next, or nil. The caller holds the lock.
+func (r *race) next() *upstream {
+	if r.ctx.Err() != nil {
+		return nil
+	}
+	u := r.pool.pick(r.lookup.tried)
+	if u != nil {
+		r.lookup.tried = append(r.lookup.tried, u)
+	}
+	return u
+}
+
+// judge takes the outcome of an exchange and returns the upstream that its
+// runner shall ask next, or nil.
+func (r *race) judge(u *upstream, a *answer, err error, took time.Duration) *upstream {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.done {
+		r.beaten(u, err, took)
+		return nil
+	}
+	switch {
+	case err != nil:
+		r.pool.failed(u, err)
+		r.err = err
+	case !a.servfail():
+		r.pool.answered(u, took)
+		r.finish(a)
+		return nil
+	case r.lookup.servfail != nil:
+		// Two agree: it is the name, and not the upstream.
+		r.pool.answered(u, took)
+		r.finish(a)
+		return nil
+	default:
+		r.pool.failed(u, &failure{failServfail, errServfail})
+		r.lookup.servfail = a
+	}
+	if err == nil || !r.once {
+		if next := r.next(); next != nil {
+			return next
+		}
+	}
+	if r.running--; r.running == 0 {
+		r.finish(r.lookup.servfail)
+	}
+	return nil
+}
+
+var errServfail = errors.New("the server answered SERVFAIL")
+
+// finish ends the race, with an answer or nil. The caller holds the lock.
+func (r *race) finish(a *answer) {
+	if a != nil {
+		r.answer, r.err = a, nil
+	}
+	r.done = true
+	r.stop()
+	close(r.over)
+}
+
+// beaten notes an exchange that came too late. It is a failure if it had all
+// the time that we give to the first.
+func (r *race) beaten(u *upstream, err error, took time.Duration) {
+	switch {
+	case err == nil:
+		r.pool.answered(u, took)
+	case !errors.Is(err, context.Canceled):
+		r.pool.failed(u, err)
+	case r.pool.Hedge > 0 && took >= time.Duration(r.pool.Hedge):
+		r.pool.failed(u, &failure{failSlow, err})
+	}
+}
+
+func (p *Pool) answered(u *upstream, took time.Duration) {
+	if u.answered(took) {
+		p.logger.Info("upstream answers again", zap.String("upstream", u.name))
+	}
+}
+
+func (p *Pool) failed(u *upstream, err error) {
+	var f *failure
+	if !errors.As(err, &f) {
+		f = &failure{failBroken, err}
+	}
+	if u.failed(f) {
+		p.logger.Info("upstream does not answer", zap.String("upstream", u.name), zap.Error(f))
+	} else if c := p.logger.Check(zapcore.DebugLevel, "exchange failed"); c != nil {
+		c.Write(zap.String("upstream", u.name), zap.Error(f))
+	}
+}

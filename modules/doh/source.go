@@ -1,0 +1,87 @@
+package doh
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+func init() {
+	caddy.RegisterModule((*Source)(nil))
+}
+
+// Source gives the upstreams of a pool to a reverse_proxy, whose `lb_policy`
+// chooses among them. It needs the transport `doh`, which asks them.
+//
+// An upstream that has failed a request is not offered to it again while
+// another is left.
+type Source struct {
+	Pool
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Source) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.reverse_proxy.upstreams.doh",
+		New: func() caddy.Module { return new(Source) },
+	}
+}
+
+// Provision sets up the source.
+func (s *Source) Provision(ctx caddy.Context) error {
+	if proxy := parentProxy(ctx); proxy != nil {
+		if _, ok := proxy.Transport.(*Transport); !ok {
+			return errors.New("upstreams from `dynamic doh` need `transport doh`")
+		}
+	}
+	return s.Pool.provision(ctx)
+}
+
+// Validate checks the settings.
+func (s *Source) Validate() error {
+	if len(s.tiers) == 0 {
+		return errors.New("dynamic doh: there is no upstream")
+	}
+	return nil
+}
+
+// Cleanup gives the upstreams back.
+func (s *Source) Cleanup() error { return s.Pool.cleanup() }
+
+// GetUpstreams returns upstreams of the first tier with one that this request
+// has not tried. They are made anew on each call, since Caddy writes to them;
+// which is which the request remembers, because two accounts at one host have
+// the same address.
+func (s *Source) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, error) {
+	p := proxiedIn(r)
+	if p == nil || p.pool != &s.Pool {
+		p = &proxied{pool: &s.Pool, start: s.clock.Now()}
+		caddyhttp.SetVar(r.Context(), proxiedVar, p)
+		if !s.LogQueries {
+			skipLog(r)
+		}
+	}
+	return p.offer(), nil
+}
+
+// parentProxy returns the reverse_proxy that is being provisioned.
+func parentProxy(ctx caddy.Context) *reverseproxy.Handler {
+	modules := ctx.Modules()
+	for i := len(modules) - 1; i >= 0; i-- {
+		if proxy, ok := modules[i].(*reverseproxy.Handler); ok {
+			return proxy
+		}
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Source)(nil)
+	_ caddy.Validator             = (*Source)(nil)
+	_ caddy.CleanerUpper          = (*Source)(nil)
+	_ reverseproxy.UpstreamSource = (*Source)(nil)
+)

@@ -1,0 +1,157 @@
+package doh
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+func init() {
+	caddy.RegisterModule((*Transport)(nil))
+}
+
+// Transport asks the upstreams that `dynamic doh` gives to a reverse_proxy. It
+// sends a request of its own, in which only the query is the client's, and
+// checks the answer.
+//
+// As long as the proxy will try again (`lb_retries`, `lb_try_duration`), an
+// invalid answer is a transport error: it counts for passive health checks,
+// and the proxy's policy chooses the next upstream, for POST as well. In the
+// last try, which is the only one when no retries are configured, the
+// transport goes on to the other upstreams by itself.
+type Transport struct {
+	retries  int
+	duration time.Duration
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Transport) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.reverse_proxy.transport.doh",
+		New: func() caddy.Module { return new(Transport) },
+	}
+}
+
+// Provision sets up the transport.
+func (t *Transport) Provision(ctx caddy.Context) error {
+	proxy := parentProxy(ctx)
+	if proxy == nil {
+		return nil
+	}
+	// The proxy loads its source after its transport.
+	var source struct {
+		Name string `json:"source"`
+	}
+	if proxy.DynamicUpstreamsRaw != nil {
+		if err := json.Unmarshal(proxy.DynamicUpstreamsRaw, &source); err != nil {
+			return err
+		}
+	}
+	if source.Name != "doh" {
+		return errors.New("`transport doh` needs upstreams from `dynamic doh`")
+	}
+	if lb := proxy.LoadBalancing; lb != nil {
+		t.retries, t.duration = lb.Retries, time.Duration(lb.TryDuration)
+	}
+	return nil
+}
+
+// RoundTrip asks the upstream that the proxy has chosen.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	p := proxiedIn(req)
+	info, ok := reverseproxy.GetDialInfo(req.Context())
+	if p == nil || !ok {
+		return nil, errors.New("`transport doh` needs upstreams from `dynamic doh`")
+	}
+	p.tries++
+	if p.lookup.query == nil {
+		// Only now: the body can be read once.
+		q, bad := readQuery(req)
+		if bad != nil {
+			return bad.response(req), nil
+		}
+		p.lookup.query = q
+	}
+	a, err := t.answer(p, info.Upstream)
+	if err != nil {
+		return nil, err
+	}
+	collectors.count(req.Method, a)
+	return a.response(req, p.lookup.query), nil
+}
+
+func (t *Transport) answer(p *proxied, choice *reverseproxy.Upstream) (*answer, error) {
+	q, first := p.lookup.query, p.chosen(choice)
+	if a := local(q); a != nil {
+		return a, nil
+	}
+	if !t.last(p) {
+		a, err := p.pool.ask(&p.lookup, first, true)
+		if err == nil {
+			return a, nil
+		}
+		if !t.last(p) {
+			// A query can be repeated whatever its method is, but only
+			// after an error of this type the proxy does so.
+			return nil, reverseproxy.NewDialError(err)
+		}
+		first = nil
+	}
+	a, err := p.pool.ask(&p.lookup, first, false)
+	if err != nil {
+		return unanswered(q, err), nil
+	}
+	return a, nil
+}
+
+// last tells whether the proxy will not try again, as far as can be known.
+func (t *Transport) last(p *proxied) bool {
+	spent := p.pool.clock.Since(p.start)
+	switch {
+	case t.retries == 0 && t.duration == 0,
+		t.retries > 0 && p.tries > t.retries,
+		t.duration > 0 && spent >= t.duration:
+		return true
+	}
+	return spent >= time.Duration(p.pool.Timeout)
+}
+
+// response makes the answer to a request of a reverse_proxy.
+func (a *answer) response(req *http.Request, q *query) *http.Response {
+	msg := a.bytes(q)
+	resp := newResponse(req, http.StatusOK, msg)
+	a.setHeader(resp.Header, len(msg))
+	return resp
+}
+
+func (f *refusal) response(req *http.Request) *http.Response {
+	resp := newResponse(req, f.status, []byte(f.text))
+	f.setHeader(resp.Header)
+	return resp
+}
+
+func newResponse(req *http.Request, status int, body []byte) *http.Response {
+	return &http.Response{
+		Status:     http.StatusText(status),
+		StatusCode: status,
+		Proto:      "HTTP/2.0",
+		ProtoMajor: 2,
+		Header:     make(http.Header, 4),
+		Body:       io.NopCloser(bytes.NewReader(body)),
+		// The header field is set by the caller, for HEAD as well.
+		ContentLength: int64(len(body)),
+		Request:       req,
+	}
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner = (*Transport)(nil)
+	_ http.RoundTripper = (*Transport)(nil)
+)
