@@ -1,0 +1,123 @@
+package llmgateway
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+)
+
+func TestGolden(t *testing.T) { caddytest.Golden(t) }
+
+func TestCaddyfileMistakes(t *testing.T) {
+	const good = "channel a https://a.example {\n\t\t\tapi_key k\n\t\t\tmodels m\n\t\t}"
+	// mark says that the mistake stands in the first of the lines, unless they
+	// say otherwise.
+	mark := func(lines string) string {
+		if strings.Contains(lines, "#HERE") {
+			return lines
+		}
+		first, rest, more := strings.Cut(lines, "\n")
+		if more {
+			rest = "\n" + rest
+		}
+		return first + "#HERE" + rest
+	}
+	at := func(name, options string, says ...string) caddytest.Mistake {
+		line := 3
+		for i, text := range strings.Split(options, "\n") {
+			if strings.Contains(text, "#HERE") {
+				line = 3 + i
+			}
+		}
+		options = strings.ReplaceAll(options, "#HERE", "")
+		return caddytest.Mistake{
+			Name:      name,
+			Caddyfile: fmt.Sprintf("http://127.0.0.1:1 {\n\tllm_gateway {\n%s\n\t}\n}\n", options),
+			Line:      line,
+			Says:      says,
+		}
+	}
+	channel := func(name, line string, says ...string) caddytest.Mistake {
+		return at(name, "client x y\nchannel a https://a.example {\napi_key k\nmodels m\n"+mark(line)+"\n}", says...)
+	}
+	option := func(name, line string, says ...string) caddytest.Mistake {
+		return at(name, "client x y\n"+mark(line)+"\n"+good, says...)
+	}
+	whole := func(name, options, says string) caddytest.Mistake {
+		m := at(name, options, says)
+		m.Line = 2
+		return m
+	}
+	caddytest.Mistakes(t, []caddytest.Mistake{
+		whole("no client", good, "Add a client with a key, or anonymous"),
+		whole("no channel", "client x y", "at least one channel"),
+		option("unknown option", "chanel a https://a.example", "unknown option chanel", "channel, fallback"),
+		option("client without a key", "client z", "client <name> <key>", "environment variable"),
+		option("client with an empty key", `client z ""`, "client z: a key is empty"),
+		option("client twice", "client x z", "two clients named x"),
+		option("key of another client", "client z y", "clients x and z have the same key"),
+		option("unknown option of a client", "client z k {\nlimit 1/day#HERE\n}", "unknown option limit", "models"),
+		option("client's models without a name", "client z k {\nmodels#HERE\n}", "models gpt-4o gpt-4*"),
+		at("anonymous beside clients", "client x y\nanonymous #HERE\n"+good, "anonymous lets everybody in"),
+		at("clients beside anonymous", "anonymous\nclient x y #HERE\n"+good, "anonymous lets everybody in"),
+		option("anonymous with an argument", "anonymous yes", "wrong argument count"),
+		option("channel without a URL", "channel b {\nmodels m\n}", "channel <name> https://api.example.com/v1"),
+		option("channel with a URL that is none", "channel b api.example.com {\nmodels m\n}", "channel b", "https://api.example.com/v1"),
+		option("channel of another scheme", "channel b ftp://a.example {\nmodels m\n}", "channel b", "https://api.example.com/v1"),
+		option("channel with a key in the URL", "channel b https://a.example/?key=1 {\nmodels m\n}", "keys go into api_key"),
+		option("channel with a user in the URL", "channel b https://u:p@a.example {\nmodels m\n}", "keys go into api_key"),
+		at("channel without models", "client x y\nchannel b https://a.example { #HERE\napi_key k\n}", "channel b", "models <name>"),
+		at("channel without a key", "client x y\nchannel b https://a.example { #HERE\nmodels m\n}", "channel b has no api_key", "auth none"),
+		at("channel twice", "client x y\n"+good+"\nchannel a https://b.example { #HERE\nmodels m\n}", "two channels named a"),
+		channel("unknown option of a channel", "quotas 3", "unknown option quotas", "api_key, models"),
+		channel("api_key without a key", "api_key", "environment variable"),
+		channel("empty api_key", `api_key ""`, "api_key is empty"),
+		channel("api_key twice", "api_key z k", "same api_key twice"),
+		channel("models without a name", "models", "models gpt-4"),
+		channel("models as nothing", "models m as", "models gpt-4"),
+		channel("models as a wildcard", "models m as gpt*", "no wildcard"),
+		channel("weight that is no number", "weight many", "whole number from 1"),
+		channel("weight of zero", "weight 0", "whole number from 1"),
+		channel("tier without a number", "tier", "whole number from 1"),
+		channel("unknown auth", "auth basic", "bearer, x-api-key"),
+		channel("query auth without a parameter", "auth query", "query <name>"),
+		channel("auth with too many words", "auth bearer x", "takes no further word"),
+		channel("header_up without a value", "header_up X-Title", "header_up X-Title"),
+		channel("unknown transport option", "transport {\nnonsense#HERE\n}", "nonsense"),
+		option("fallback without a model", "fallback a b", "fallback gpt-4* to"),
+		option("fallback to a wildcard", "fallback a to b*", "no wildcard"),
+		option("unknown default_channel", "default_channel z", "no channel of this name"),
+		option("unknown policy", "lb_policy nonsense", "nonsense"),
+		option("retries that are no number", "retries x", "whole number from 1"),
+		option("bad duration", "try_duration 30", "duration such as 30s"),
+		option("retry_on without a status", "retry_on", "429 or 5xx"),
+		option("retry_on a success", "retry_on 200", "429 or 5xx"),
+		option("retry_on nonsense", "retry_on 5x", "429 or 5xx"),
+		option("bad size", "max_body big", "64MB"),
+		option("bad origin", "cors chat.example.com", "https://chat.example.com"),
+		option("cors without an origin", "cors", "off, or origins"),
+	})
+}
+
+// What only shows when the values are known names the place, and no key.
+func TestLoadErrors(t *testing.T) {
+	t.Setenv("SAME", "very-secret-key")
+	for _, tc := range []struct{ name, options, says string }{
+		{"unset variable of a client", "client x {env.NOT_SET}\nchannel a https://a.example {\napi_key k\nmodels m\n}", "client x"},
+		{"unset variable of a channel", "client x y\nchannel a https://a.example {\napi_key {env.NOT_SET}\nmodels m\n}", "channel a"},
+		{"no such file", "client x y\nchannel a https://a.example {\napi_key {file./does/not/exist}\nmodels m\n}", "channel a"},
+		{"one key for two clients", "client x very-secret-key\nclient z {env.SAME}\nchannel a https://a.example {\napi_key k\nmodels m\n}", "client z"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			err := caddytest.Validate(site("127.0.0.1:1", tc.options))
+			if err == nil || !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("got %v, want an error that says %s", err, tc.says)
+			}
+			if err != nil && strings.Contains(err.Error(), "very-secret") {
+				t.Errorf("the error shows a key: %v", err)
+			}
+		})
+	}
+}

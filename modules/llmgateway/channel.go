@@ -1,0 +1,259 @@
+package llmgateway
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+)
+
+// Channel is one account, or several alike, at one provider.
+type Channel struct {
+	// The name in logs, metrics, the list of models and the answers' header
+	// X-Gateway-Channel. Required, and unique.
+	Name string `json:"name,omitempty"`
+
+	// The API's address. Without a path the request's path is kept. With one
+	// it is what an OpenAI SDK takes as its base URL: it stands in for the
+	// request's leading /v1.
+	URL string `json:"url,omitempty"`
+
+	// The account's keys, used in turn. Placeholders such as `{env.KEY}` and
+	// `{file./run/secrets/key}` are replaced at load; an unset one is an
+	// error. Required, unless auth is `none`.
+	APIKeys []string `json:"api_keys,omitempty"`
+
+	// The models that the channel has. At least one.
+	Models []*ModelRoute `json:"models,omitempty"`
+
+	// Channels of tier 2 are asked only when none of tier 1 can answer, and
+	// so on. Default: 1.
+	Tier int `json:"tier,omitempty"`
+
+	// The share of the requests among channels of one tier. Default: 1.
+	Weight int `json:"weight,omitempty"`
+
+	// How the key is shown.
+	Auth Auth `json:"auth,omitzero"`
+
+	// Headers to set on each request to the channel. Placeholders are
+	// replaced at load.
+	Headers http.Header `json:"headers,omitempty"`
+
+	// Options of reverse_proxy's http transport. TLS is on by itself for an
+	// https URL.
+	Transport *reverseproxy.HTTPTransport `json:"transport,omitempty"`
+
+	upstream  *reverseproxy.Upstream
+	base      *url.URL // without a slash at the end
+	dial      string   // host and port, also the name for awake
+	keys      []string
+	headers   http.Header
+	signature []string // the value of X-Gateway-Channel
+	turn      atomic.Uint32
+	http      *reverseproxy.HTTPTransport
+}
+
+// ModelRoute says under which names clients get a model of the channel.
+type ModelRoute struct {
+	// Names that clients ask for, `*` standing for any characters.
+	Names []string `json:"names,omitempty"`
+
+	// The channel's own name for all of them. Default: the name that the
+	// client asked for.
+	As string `json:"as,omitempty"`
+}
+
+// Auth is how a channel wants its key.
+type Auth struct {
+	// One of `bearer` (Authorization: Bearer KEY), `x-api-key` (Anthropic),
+	// `x-goog-api-key` (Gemini), `api-key` (Azure), `query` and `none`.
+	// Default: `bearer`.
+	Scheme string `json:"scheme,omitempty"`
+
+	// The parameter's name for `query`.
+	Parameter string `json:"parameter,omitempty"`
+}
+
+// authSchemes are the values of Auth.Scheme, as the errors list them.
+const authSchemes = "bearer, x-api-key, x-goog-api-key, api-key, query <name>, none"
+
+var errNoModels = errors.New("the channel has no models: add models <name>... (or models * for any)")
+
+func (c *Channel) provision(repl *caddy.Replacer, transports *transports) error {
+	if err := c.parseURL(); err != nil {
+		return err
+	}
+	if len(c.Models) == 0 {
+		return errNoModels
+	}
+	if err := c.Auth.check(); err != nil {
+		return err
+	}
+	if len(c.APIKeys) == 0 && c.Auth.Scheme != "none" {
+		return errors.New("the channel has no api_key (use auth none for an API that wants no key)")
+	}
+	c.Tier, c.Weight = max(1, c.Tier), max(1, c.Weight)
+	c.signature = []string{c.Name}
+	for _, key := range c.APIKeys {
+		secret, err := resolveKey(repl, key)
+		if err != nil {
+			return err
+		}
+		c.keys = append(c.keys, secret)
+	}
+	c.headers = make(http.Header, len(c.Headers))
+	for name, values := range c.Headers {
+		for _, value := range values {
+			value, err := repl.ReplaceOrErr(value, true, false)
+			if err != nil {
+				return fmt.Errorf("header %s: %w", name, err)
+			}
+			c.headers[http.CanonicalHeaderKey(name)] = append(c.headers[http.CanonicalHeaderKey(name)], value)
+		}
+	}
+	var err error
+	c.http, err = transports.get(c.Transport, c.base.Scheme == "https")
+	return err
+}
+
+// parseURL checks the base URL and takes it apart.
+func (c *Channel) parseURL() error {
+	u, err := url.Parse(c.URL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
+		return errors.New("the URL must look like https://api.example.com or https://api.example.com/v1")
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("the URL must have no user, query or fragment; keys go into api_key")
+	}
+	u.Path = strings.TrimSuffix(u.Path, "/")
+	u.RawPath = strings.TrimSuffix(u.RawPath, "/")
+	c.base, c.dial = u, awake.Upstream(u)
+	return nil
+}
+
+// sentModel returns the channel's own name for a model, and whether the
+// channel has it.
+func (c *Channel) sentModel(model string) (string, bool) {
+	for _, route := range c.Models {
+		if !matchesAny(route.Names, model) {
+			continue
+		}
+		if route.As != "" {
+			return route.As, true
+		}
+		return model, true
+	}
+	return "", false
+}
+
+// target returns the URL for a request to the path and query of u.
+func (c *Channel) target(u *url.URL) *url.URL {
+	target := &url.URL{Scheme: c.base.Scheme, Host: c.base.Host, Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}
+	if c.base.Path == "" {
+		return target
+	}
+	target.Path = c.base.Path + withoutVersion(u.Path)
+	if c.base.RawPath != "" || u.RawPath != "" {
+		target.RawPath = c.base.EscapedPath() + withoutVersion(u.EscapedPath())
+	}
+	return target
+}
+
+// withoutVersion cuts a leading /v1 off a path.
+func withoutVersion(path string) string {
+	rest, ok := strings.CutPrefix(path, "/v1")
+	if !ok || (rest != "" && rest[0] != '/') {
+		return path
+	}
+	return rest
+}
+
+func (a Auth) check() error {
+	switch a.Scheme {
+	case "", "bearer", "x-api-key", "x-goog-api-key", "api-key", "none":
+		return nil
+	case "query":
+		if a.Parameter != "" {
+			return nil
+		}
+	}
+	return fmt.Errorf("auth is one of %s", authSchemes)
+}
+
+// apply puts the key into an outgoing request.
+func (a Auth) apply(out *http.Request, key string) {
+	switch a.Scheme {
+	case "none":
+	case "x-api-key":
+		out.Header["X-Api-Key"] = []string{key}
+	case "x-goog-api-key":
+		out.Header["X-Goog-Api-Key"] = []string{key}
+	case "api-key":
+		out.Header["Api-Key"] = []string{key}
+	case "query":
+		pair := url.QueryEscape(a.Parameter) + "=" + url.QueryEscape(key)
+		if out.URL.RawQuery != "" {
+			pair = "&" + pair
+		}
+		out.URL.RawQuery += pair
+	default:
+		out.Header["Authorization"] = []string{"Bearer " + key}
+	}
+}
+
+// transports holds one http transport for each distinct set of options, so
+// that channels on one host share connections.
+type transports struct {
+	ctx  caddy.Context
+	made map[string]*reverseproxy.HTTPTransport
+}
+
+func newTransports(ctx caddy.Context) *transports {
+	return &transports{ctx: ctx, made: make(map[string]*reverseproxy.HTTPTransport)}
+}
+
+// get returns the transport with the given options (nil: the defaults). Caddy
+// cleans it up with the configuration.
+func (t *transports) get(options *reverseproxy.HTTPTransport, https bool) (*reverseproxy.HTTPTransport, error) {
+	if options == nil {
+		options = new(reverseproxy.HTTPTransport)
+	}
+	raw, err := json.Marshal(options)
+	if err != nil {
+		return nil, err
+	}
+	if https && options.TLS == nil {
+		// Marshaled apart: options is what the configuration shows.
+		withTLS := make(map[string]any)
+		if err := json.Unmarshal(raw, &withTLS); err != nil {
+			return nil, err
+		}
+		withTLS["tls"] = struct{}{}
+		if raw, err = json.Marshal(withTLS); err != nil {
+			return nil, err
+		}
+	}
+	if !https && options.TLS != nil {
+		return nil, errors.New("the transport has TLS options, but the URL is http://")
+	}
+	if made, ok := t.made[string(raw)]; ok {
+		return made, nil
+	}
+	mod, err := t.ctx.LoadModuleByID("http.reverse_proxy.transport.http", raw)
+	if err != nil {
+		return nil, fmt.Errorf("transport: %w", err)
+	}
+	made := mod.(*reverseproxy.HTTPTransport)
+	sendDirectly(made.Transport)
+	t.made[string(raw)] = made
+	return made, nil
+}

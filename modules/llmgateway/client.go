@@ -1,0 +1,179 @@
+package llmgateway
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-freetier/caddy-freetier/modules/modelfield"
+)
+
+var (
+	errNoClients           = errors.New("who may use the gateway? Add a client with a key, or anonymous")
+	errAnonymousAndClients = errors.New("anonymous lets everybody in, so clients have no meaning beside it")
+	errNoChannels          = errors.New("the gateway needs at least one channel")
+	errEmptyKey            = errors.New("a key is empty")
+)
+
+// Client is somebody who may use the gateway.
+type Client struct {
+	// The name in logs and metrics. Required, and unique.
+	Name string `json:"name,omitempty"`
+
+	// The keys that the client may show. Placeholders such as `{env.KEY}` and
+	// `{file./run/secrets/key}` are replaced at load. At least one; an empty
+	// one is an error.
+	Keys []string `json:"keys,omitempty"`
+
+	// The models that the client may use, by the names it asks for, `*`
+	// standing for any characters. Default: all.
+	Models []string `json:"models,omitempty"`
+}
+
+// everybody is the client of a gateway without keys.
+var everybody = &Client{Name: "anonymous"}
+
+func (c *Client) provision(repl *caddy.Replacer, add func(key string, c *Client) error) error {
+	if len(c.Keys) == 0 {
+		return errEmptyKey
+	}
+	for _, key := range c.Keys {
+		secret, err := resolveKey(repl, key)
+		if err != nil {
+			return err
+		}
+		if err := add(secret, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// limited tells whether the client may use some models only.
+func (c *Client) limited() bool { return len(c.Models) > 0 }
+
+// mayUse tells whether the client may ask for the model.
+func (c *Client) mayUse(model string) bool {
+	return !c.limited() || matchesAny(c.Models, model)
+}
+
+func matchesAny(patterns []string, model string) bool {
+	for _, pattern := range patterns {
+		if modelfield.Match(pattern, model) {
+			return true
+		}
+	}
+	return false
+}
+
+// resolveKey replaces placeholders. An unset one is an error rather than an
+// empty key.
+func resolveKey(repl *caddy.Replacer, key string) (string, error) {
+	secret, err := repl.ReplaceOrErr(key, true, true)
+	if err != nil {
+		return "", fmt.Errorf("a key cannot be resolved: %w", err)
+	}
+	secret = strings.TrimSpace(secret)
+	if secret == "" {
+		return "", errEmptyKey
+	}
+	return secret, nil
+}
+
+// keyring finds a client by its key. It holds salted hashes only: how long a
+// look-up takes says nothing about a key, and a memory dump holds no key of a
+// client.
+type keyring struct {
+	salt    [saltSize]byte
+	clients map[[sha256.Size]byte]*Client
+}
+
+// saltSize leaves room for a key of 39 bytes in one block of SHA-256.
+const saltSize = 16
+
+func newKeyring() keyring {
+	k := keyring{clients: make(map[[sha256.Size]byte]*Client)}
+	_, _ = rand.Read(k.salt[:]) // never fails
+	return k
+}
+
+func (k *keyring) hash(key string) [sha256.Size]byte {
+	salted := make([]byte, 0, 256) // on the stack, for keys of the usual length
+	salted = append(salted, k.salt[:]...)
+	return sha256.Sum256(append(salted, key...))
+}
+
+func (k *keyring) add(key string, c *Client) error {
+	sum := k.hash(key)
+	if other, ok := k.clients[sum]; ok {
+		return fmt.Errorf("the same key is given to client %s already", other.Name)
+	}
+	k.clients[sum] = c
+	return nil
+}
+
+func (k *keyring) client(key string) (*Client, bool) {
+	c, ok := k.clients[k.hash(key)]
+	return c, ok
+}
+
+// keyHeaders are where the SDKs of OpenAI, Anthropic, Azure and Google put the
+// key, in canonical form.
+var keyHeaders = [...]string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"}
+
+// authenticate finds the client by any key that the request shows and removes
+// all of them from the request.
+func (h *Handler) authenticate(r *http.Request) (*Client, bool) {
+	client, ok := everybody, h.Anonymous
+	try := func(key string) {
+		if !ok && key != "" {
+			client, ok = h.keys.client(key)
+		}
+	}
+	for _, name := range keyHeaders {
+		for _, value := range r.Header[name] {
+			if scheme, token, found := strings.Cut(value, " "); found && strings.EqualFold(scheme, "Bearer") {
+				value = strings.TrimSpace(token)
+			}
+			try(value)
+		}
+		delete(r.Header, name)
+	}
+	for _, key := range takeQuery(r, "key") {
+		try(key)
+	}
+	return client, ok
+}
+
+// takeQuery removes a parameter from the request's query and returns its
+// values. The rest of the query stays as it was written.
+func takeQuery(r *http.Request, name string) (values []string) {
+	if !strings.Contains(r.URL.RawQuery, name) && !strings.Contains(r.URL.RawQuery, "%") {
+		return nil
+	}
+	var kept []string
+	for part := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		rawName, rawValue, _ := strings.Cut(part, "=")
+		if decoded, err := url.QueryUnescape(rawName); err != nil || decoded != name {
+			kept = append(kept, part)
+			continue
+		}
+		if value, err := url.QueryUnescape(rawValue); err == nil {
+			values = append(values, value)
+		}
+	}
+	if len(kept) == 0 {
+		r.URL.RawQuery = ""
+	} else {
+		r.URL.RawQuery = strings.Join(kept, "&")
+	}
+	// Caddy's debug log prints the URI from here.
+	r.RequestURI = r.URL.RequestURI()
+	return values
+}

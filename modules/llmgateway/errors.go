@@ -1,0 +1,137 @@
+package llmgateway
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// apiError is an error in the words of the API that the client speaks, so that
+// its SDK raises the right exception.
+// Source: https://platform.openai.com/docs/guides/error-codes and
+// https://docs.anthropic.com/en/api/errors
+type apiError struct {
+	status  int
+	kind    string // OpenAI's `type`
+	code    string // OpenAI's `code`, null if empty
+	param   string // OpenAI's `param`, null if empty
+	message string
+}
+
+var (
+	invalidKey = &apiError{
+		status:  http.StatusUnauthorized,
+		kind:    "invalid_request_error",
+		code:    "invalid_api_key",
+		message: "Incorrect or missing API key. Send the key that the owner of this gateway gave you as Authorization: Bearer KEY.",
+	}
+	noModel = &apiError{
+		status:  http.StatusBadRequest,
+		kind:    "invalid_request_error",
+		param:   "model",
+		message: "You must provide a model parameter.",
+	}
+)
+
+func invalidRequest(message string) *apiError {
+	return &apiError{status: http.StatusBadRequest, kind: "invalid_request_error", message: message}
+}
+
+func invalidModel(message string) *apiError {
+	return &apiError{status: http.StatusBadRequest, kind: "invalid_request_error", param: "model", message: message}
+}
+
+func modelNotFound(model string) *apiError {
+	return &apiError{
+		status:  http.StatusNotFound,
+		kind:    "invalid_request_error",
+		code:    "model_not_found",
+		param:   "model",
+		message: fmt.Sprintf("The model `%s` does not exist or you do not have access to it.", model),
+	}
+}
+
+func bodyTooLarge(limit int64) *apiError {
+	return &apiError{
+		status:  http.StatusRequestEntityTooLarge,
+		kind:    "invalid_request_error",
+		code:    "request_too_large",
+		message: fmt.Sprintf("The request body is larger than the %d bytes that this gateway takes.", limit),
+	}
+}
+
+func notReached(tries int) *apiError {
+	return &apiError{
+		status:  http.StatusBadGateway,
+		kind:    "api_error",
+		code:    "upstream_unreachable",
+		message: fmt.Sprintf("None of the channels could be reached (tries: %d).", tries),
+	}
+}
+
+// body is the error as r's client expects it.
+func (e *apiError) body(r *http.Request) []byte {
+	var envelope any
+	if strings.HasSuffix(r.URL.Path, "/v1/messages") {
+		envelope = map[string]any{
+			"type":  "error",
+			"error": map[string]any{"type": e.anthropicType(), "message": e.message},
+		}
+	} else {
+		envelope = map[string]any{"error": map[string]any{
+			"message": e.message,
+			"type":    e.kind,
+			"param":   nullable(e.param),
+			"code":    nullable(e.code),
+		}}
+	}
+	body, err := json.Marshal(envelope)
+	if err != nil {
+		return nil // cannot happen: strings only
+	}
+	return body
+}
+
+func (e *apiError) anthropicType() string {
+	switch e.status {
+	case http.StatusUnauthorized:
+		return "authentication_error"
+	case http.StatusNotFound:
+		return "not_found_error"
+	case http.StatusRequestEntityTooLarge:
+		return "request_too_large"
+	case http.StatusTooManyRequests:
+		return "rate_limit_error"
+	case http.StatusBadGateway:
+		return "api_error"
+	default:
+		return "invalid_request_error"
+	}
+}
+
+func nullable(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+// header returns the headers of the answer.
+func (e *apiError) header() http.Header {
+	header := http.Header{"Content-Type": {"application/json"}}
+	if e.status == http.StatusUnauthorized {
+		header.Set("WWW-Authenticate", "Bearer") // RFC 9110, 15.5.2
+	}
+	return header
+}
+
+// write answers with the error.
+func (e *apiError) write(w http.ResponseWriter, r *http.Request) error {
+	for name, values := range e.header() {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(e.status)
+	_, err := w.Write(e.body(r))
+	return err
+}

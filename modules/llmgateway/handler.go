@@ -1,0 +1,289 @@
+// Package llmgateway puts many LLM accounts behind one endpoint: it checks the
+// client's key, maps the model's name to the channels that have it, swaps in
+// the channel's own key and leaves the rest of the request as it is.
+//
+// A request's way: Handler reads and decides once and puts the candidates in
+// order, Caddy's reverse_proxy takes the next one for each try (policy
+// model-field), and ChannelTransport makes that one try.
+package llmgateway
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+const (
+	defaultTryDuration = 30 * time.Second
+	defaultMaxBody     = 64_000_000
+)
+
+// defaultRetryOn are the statuses of an answer that another account may give
+// better: no or no more right to this model, too slow, too many, broken.
+var defaultRetryOn = []int{401, 402, 403, 408, 429, 5}
+
+func init() {
+	caddy.RegisterModule((*Handler)(nil))
+}
+
+// Handler is a gateway to the APIs of language models. It speaks OpenAI's
+// dialect (and Anthropic's under /v1/messages) without translating: what the
+// client sends is what the channel gets, but for the key and the model's name.
+//
+// These placeholders are available to handlers around it, for example in
+// `log_append`:
+//
+// Placeholder | Description
+// ------------|-------------
+// `{http.llm_gateway.client}` | The name of the client
+// `{http.llm_gateway.model}` | The model that the client asked for
+// `{http.llm_gateway.sent_model}` | The model that the channel was asked for
+// `{http.llm_gateway.channel}` | The channel of the last try
+// `{http.llm_gateway.tries}` | How many tries were made
+type Handler struct {
+	// Who may use the gateway. Required, unless anonymous is set.
+	Clients []*Client `json:"clients,omitempty"`
+
+	// Let everybody in, without a key. Default: false.
+	Anonymous bool `json:"anonymous,omitempty"`
+
+	// The accounts that answer. At least one.
+	Channels []*Channel `json:"channels,omitempty"`
+
+	// Which model stands in when no channel can answer for another.
+	Fallbacks []*Fallback `json:"fallbacks,omitempty"`
+
+	// The name of the channel for requests that name no model, such as
+	// /v1/files. Default: none, such requests get status 400.
+	DefaultChannel string `json:"default_channel,omitempty"`
+
+	// How to choose among the channels of one tier: any selection policy of
+	// reverse_proxy. Default: random by weight.
+	LBPolicyRaw json.RawMessage `json:"lb_policy,omitempty" caddy:"namespace=http.reverse_proxy.selection_policies inline_key=policy"`
+
+	// How many tries may follow the first. Default: one try for each key of
+	// each channel that has the model.
+	Retries int `json:"retries,omitempty"`
+
+	// No new try is made when this long has passed since the first.
+	// Default: `30s`.
+	TryDuration caddy.Duration `json:"try_duration,omitempty"`
+
+	// The statuses of an answer after which the next candidate is tried; one
+	// digit stands for its hundred (5 is 500 to 599). A try without an answer
+	// always counts. Default: [401, 402, 403, 408, 429, 5].
+	RetryOn []int `json:"retry_on,omitempty"`
+
+	// The largest request body, in bytes. Bodies are kept in memory until the
+	// answer has come, so that each try can send them. Default: 64000000
+	// (64 MB).
+	MaxBody int64 `json:"max_body,omitempty"`
+
+	// Which web pages may call the gateway from a browser: `*`, or origins
+	// such as `https://chat.example.com`, or `off`. Default: `*`.
+	CORS []string `json:"cors,omitempty"`
+
+	proxy    *reverseproxy.Handler
+	lbPolicy reverseproxy.Selector
+	keys     keyring
+	cors     cors
+	tiers    [][]*Channel // by tier, the first asked first
+	fallback *Channel     // for requests without a model
+	started  time.Time
+	logger   *zap.Logger
+}
+
+// Fallback names the model that stands in for others. Whoever may not use the
+// model itself does not get it as a stand-in either.
+type Fallback struct {
+	// Names of models, `*` standing for any characters.
+	Models []string `json:"models,omitempty"`
+
+	// The model to ask instead. It may have a fallback of its own.
+	To string `json:"to,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.llm_gateway",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Provision sets up the gateway. It makes no connection.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.logger = ctx.Logger()
+	h.started = time.Now()
+	h.setDefaults()
+	if err := h.check(); err != nil {
+		return err
+	}
+	repl := caddy.NewReplacer()
+	for _, c := range h.Clients {
+		if err := c.provision(repl, h.keys.add); err != nil {
+			return fmt.Errorf("client %s: %w", c.Name, err)
+		}
+	}
+	transports := newTransports(ctx)
+	for _, c := range h.Channels {
+		if err := c.provision(repl, transports); err != nil {
+			return fmt.Errorf("channel %s: %w", c.Name, err)
+		}
+		if c.Name == h.DefaultChannel {
+			h.fallback = c
+		}
+	}
+	h.tiers = newTiers(h.Channels)
+	if h.LBPolicyRaw != nil {
+		mod, err := ctx.LoadModule(h, "LBPolicyRaw")
+		if err != nil {
+			return fmt.Errorf("loading the policy: %w", err)
+		}
+		h.lbPolicy = mod.(reverseproxy.Selector)
+	}
+	return h.provisionProxy(ctx)
+}
+
+func (h *Handler) setDefaults() {
+	if h.TryDuration == 0 {
+		h.TryDuration = caddy.Duration(defaultTryDuration)
+	}
+	if h.RetryOn == nil {
+		h.RetryOn = defaultRetryOn
+	}
+	if h.MaxBody == 0 {
+		h.MaxBody = defaultMaxBody
+	}
+	h.cors = newCORS(h.CORS)
+	h.keys = newKeyring()
+}
+
+// check refuses what cannot work. The Caddyfile's mistakes are found earlier,
+// with their line; this is for JSON.
+func (h *Handler) check() error {
+	if len(h.Clients) == 0 && !h.Anonymous {
+		return errNoClients
+	}
+	if len(h.Clients) > 0 && h.Anonymous {
+		return errAnonymousAndClients
+	}
+	if len(h.Channels) == 0 {
+		return errNoChannels
+	}
+	if h.DefaultChannel != "" && h.channel(h.DefaultChannel) == nil {
+		return fmt.Errorf("default_channel %s: there is no such channel", h.DefaultChannel)
+	}
+	names := make(map[string]bool)
+	for _, c := range h.Channels {
+		if c.Name == "" || names[c.Name] {
+			return fmt.Errorf("channel %q: each channel needs a name of its own", c.Name)
+		}
+		names[c.Name] = true
+	}
+	clear(names)
+	for _, c := range h.Clients {
+		if c.Name == "" || names[c.Name] {
+			return fmt.Errorf("client %q: each client needs a name of its own", c.Name)
+		}
+		names[c.Name] = true
+	}
+	return nil
+}
+
+func (h *Handler) channel(name string) *Channel {
+	for _, c := range h.Channels {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// provisionProxy builds the reverse_proxy that makes the tries. When to go on
+// is the transport's decision, which answers with an error only as long as
+// there is a candidate left; so the proxy itself may always try again.
+func (h *Handler) provisionProxy(ctx caddy.Context) error {
+	candidates := 0
+	var upstreams reverseproxy.UpstreamPool
+	for _, c := range h.Channels {
+		candidates += max(1, len(c.keys))
+		upstreams = append(upstreams, &reverseproxy.Upstream{Dial: c.dial})
+	}
+	candidates *= 1 + len(h.Fallbacks)
+	raw, err := json.Marshal(&reverseproxy.Handler{
+		TransportRaw: json.RawMessage(`{"protocol":"llm_channel"}`),
+		LoadBalancing: &reverseproxy.LoadBalancing{
+			SelectionPolicyRaw: json.RawMessage(`{"policy":"model-field"}`),
+			Retries:            candidates + 1,
+			// Without a matcher a POST is not tried again. This one matches
+			// every request, and is asked only after a failed try.
+			RetryMatchRaw: caddyhttp.RawMatcherSets{{"path": json.RawMessage(`["*"]`)}},
+		},
+		Upstreams: upstreams,
+	})
+	if err != nil {
+		return err
+	}
+	mod, err := ctx.LoadModuleByID("http.handlers.reverse_proxy", raw)
+	if err != nil {
+		return fmt.Errorf("building the proxy: %w", err)
+	}
+	h.proxy = mod.(*reverseproxy.Handler)
+	for i, c := range h.Channels {
+		c.upstream = h.proxy.Upstreams[i]
+	}
+	return nil
+}
+
+// ServeHTTP checks the client, finds the model, puts the candidates in order
+// and lets the proxy try them.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if h.cors.serve(w, r) {
+		return nil
+	}
+	client, ok := h.authenticate(r)
+	if !ok {
+		return invalidKey.write(w, r)
+	}
+	c := &call{gateway: h, client: client, start: time.Now()}
+	r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Map(c.placeholder)
+	if id, ok := isModelList(r); ok {
+		return h.serveModels(w, r, client, id)
+	}
+	defer c.release()
+	if err := c.read(r); err != nil {
+		return err.write(w, r)
+	}
+	if err := c.plan(r, w); err != nil {
+		return err.write(w, r)
+	}
+	c.attach(r)
+	return h.proxy.ServeHTTP(w, r, next)
+}
+
+// MarshalLogObject keeps keys out of Caddy's trace log, which prints the whole
+// configuration of each handler that a request passes.
+func (h *Handler) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	names := make([]string, len(h.Channels))
+	for i, c := range h.Channels {
+		names[i] = c.Name
+	}
+	zap.Strings("channels", names).AddTo(enc)
+	enc.AddInt("clients", len(h.Clients))
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+	_ zapcore.ObjectMarshaler     = (*Handler)(nil)
+)

@@ -1,0 +1,155 @@
+package llmgateway
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+// newTiers groups the channels by tier, the first asked coming first.
+func newTiers(channels []*Channel) (tiers [][]*Channel) {
+	sorted := slices.Clone(channels)
+	slices.SortStableFunc(sorted, func(a, b *Channel) int { return cmp.Compare(a.Tier, b.Tier) })
+	for _, c := range sorted {
+		if n := len(tiers); n > 0 && tiers[n-1][0].Tier == c.Tier {
+			tiers[n-1] = append(tiers[n-1], c)
+			continue
+		}
+		tiers = append(tiers, []*Channel{c})
+	}
+	return tiers
+}
+
+// plan puts everything that could answer the call in order, once.
+func (c *call) plan(r *http.Request, w http.ResponseWriter) *apiError {
+	if err := c.checkElsewhere(r.URL.Path); err != nil {
+		return err
+	}
+	if c.model == "" {
+		return c.planDefault()
+	}
+	if !c.client.mayUse(c.model) {
+		return modelNotFound(c.model)
+	}
+	for model, asked := c.model, []string(nil); model != "" && !slices.Contains(asked, model); {
+		asked = append(asked, model)
+		c.addModel(model, r, w)
+		model = c.gateway.standIn(model, c.client)
+	}
+	if len(c.candidates) == 0 {
+		return modelNotFound(c.model)
+	}
+	return nil
+}
+
+// checkElsewhere refuses what could name a model where the gateway does not
+// read it, if the client may use some models only: a form, and a path such as
+// Gemini's or Azure's.
+func (c *call) checkElsewhere(path string) *apiError {
+	if !c.client.limited() {
+		return nil
+	}
+	if c.opaque {
+		return invalidModel("Your key is for some models only, and the gateway cannot see which one this body names.")
+	}
+	if strings.Contains(path+"/", "/../") || strings.Contains(path+"/", "/./") {
+		return invalidRequest("The path has dot segments.")
+	}
+	for _, prefix := range []string{"/models/", "/deployments/"} {
+		_, name, found := strings.Cut(path, prefix)
+		if i := strings.IndexAny(name, "/:"); i >= 0 {
+			name = name[:i]
+		}
+		if found && !c.client.mayUse(name) {
+			return modelNotFound(name)
+		}
+	}
+	return nil
+}
+
+// planDefault is for requests that name no model.
+func (c *call) planDefault() *apiError {
+	channel := c.gateway.fallback
+	if channel == nil {
+		return noModel
+	}
+	c.addChannel(channel, "")
+	return nil
+}
+
+// standIn returns the model that stands in for another, "" for none.
+func (h *Handler) standIn(model string, client *Client) string {
+	for _, f := range h.Fallbacks {
+		if matchesAny(f.Models, model) && client.mayUse(f.To) {
+			return f.To
+		}
+	}
+	return ""
+}
+
+// addModel adds the channels that have the model, tier by tier.
+func (c *call) addModel(model string, r *http.Request, w http.ResponseWriter) {
+	var equals []*Channel
+	for _, tier := range c.gateway.tiers {
+		equals = equals[:0]
+		for _, channel := range tier {
+			if _, ok := channel.sentModel(model); ok {
+				equals = append(equals, channel)
+			}
+		}
+		for len(equals) > 0 {
+			i := c.gateway.choose(equals, r, w)
+			sent, _ := equals[i].sentModel(model)
+			c.addChannel(equals[i], sent)
+			equals = slices.Delete(equals, i, i+1)
+		}
+	}
+}
+
+// addChannel adds the channel's keys, each time beginning with another one.
+func (c *call) addChannel(channel *Channel, model string) {
+	n := uint32(len(channel.keys))
+	if n == 0 {
+		c.candidates = append(c.candidates, candidate{channel: channel, model: model})
+		return
+	}
+	first := channel.turn.Add(1) - 1
+	for i := range n {
+		key := channel.keys[(first+i)%n]
+		c.candidates = append(c.candidates, candidate{channel: channel, key: key, model: model})
+	}
+}
+
+// choose returns the index of the channel to ask next.
+func (h *Handler) choose(equals []*Channel, r *http.Request, w http.ResponseWriter) int {
+	if len(equals) == 1 {
+		return 0
+	}
+	if h.lbPolicy == nil {
+		return byWeight(equals)
+	}
+	pool := make(reverseproxy.UpstreamPool, len(equals))
+	for i, channel := range equals {
+		pool[i] = channel.upstream
+	}
+	// A policy that finds none available leaves the order to us.
+	return max(0, slices.Index(pool, h.lbPolicy.Select(pool, r, w)))
+}
+
+func byWeight(channels []*Channel) int {
+	total := 0
+	for _, c := range channels {
+		total += c.Weight
+	}
+	at := rand.IntN(total)
+	for i, c := range channels {
+		if at -= c.Weight; at < 0 {
+			return i
+		}
+	}
+	return 0
+}

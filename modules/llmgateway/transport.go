@@ -1,0 +1,247 @@
+package llmgateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+)
+
+func init() {
+	caddy.RegisterModule((*ChannelTransport)(nil))
+}
+
+// ChannelTransport makes one try of an llm_gateway's request: with the
+// channel's URL, Host, key and model name, on a request of its own, so that
+// nothing of one try can reach another channel. It has no options and works
+// inside llm_gateway only.
+type ChannelTransport struct {
+	logger *zap.Logger
+}
+
+// CaddyModule returns the Caddy module information.
+func (*ChannelTransport) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.reverse_proxy.transport.llm_channel",
+		New: func() caddy.Module { return new(ChannelTransport) },
+	}
+}
+
+// Provision sets up the transport.
+func (t *ChannelTransport) Provision(ctx caddy.Context) error {
+	t.logger = ctx.Logger()
+	return nil
+}
+
+var errOutsideGateway = errors.New("the transport llm_channel works inside llm_gateway only")
+
+// tryError makes the proxy go on to the next candidate.
+type tryError struct {
+	channel string
+	reason  string
+}
+
+func (e *tryError) Error() string { return fmt.Sprintf("channel %s: %s", e.channel, e.reason) }
+
+// RoundTrip makes one try. It returns an error as long as another candidate
+// may give a better answer, and else the best answer there is: that of this
+// try, or the one kept from the last candidate that refused.
+func (t *ChannelTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	c, ok := caddyhttp.GetVar(req.Context(), callVar).(*call)
+	if !ok || c.current == nil {
+		return nil, errOutsideGateway
+	}
+	awake.Touch(c.current.channel.dial)
+	res, err := c.current.channel.http.RoundTrip(c.request(req))
+	if err != nil {
+		return t.failed(c, req, err)
+	}
+	if c.gateway.retries(res.StatusCode) {
+		return t.refused(c, res)
+	}
+	c.sign(res)
+	return res, nil
+}
+
+// failed is for a try without an answer.
+func (t *ChannelTransport) failed(c *call, req *http.Request, err error) (*http.Response, error) {
+	if cause := req.Context().Err(); cause != nil {
+		return nil, cause // the client has left
+	}
+	c.channelFailed()
+	t.log(c, "no answer", zap.Error(err))
+	if c.mayTryAgain() {
+		return nil, &tryError{c.current.channel.Name, noCancel(err).Error()}
+	}
+	if kept := c.refused; kept != nil {
+		c.refused = nil
+		return kept, nil
+	}
+	return notReached(c.tries).response(req), nil
+}
+
+// refused is for an answer that another candidate may give better.
+func (t *ChannelTransport) refused(c *call, res *http.Response) (*http.Response, error) {
+	if res.StatusCode >= 500 || res.StatusCode == http.StatusRequestTimeout {
+		c.channelFailed()
+	}
+	t.log(c, "refused", zap.Int("status", res.StatusCode))
+	c.sign(res)
+	if !c.mayTryAgain() {
+		return res, nil
+	}
+	c.keep(res)
+	return nil, &tryError{c.current.channel.Name, res.Status}
+}
+
+func (t *ChannelTransport) log(c *call, message string, reason zap.Field) {
+	if entry := t.logger.Check(zapcore.DebugLevel, message); entry != nil {
+		entry.Write(
+			zap.String("client", c.client.Name),
+			zap.String("channel", c.current.channel.Name),
+			zap.String("model", c.current.model),
+			zap.Int("try", c.tries),
+			reason)
+	}
+}
+
+// noCancel keeps a time-out of ours from looking like a client that left,
+// which would end the proxy's loop.
+func noCancel(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return errors.New(err.Error())
+	}
+	return err
+}
+
+// request makes the try's own request.
+func (c *call) request(req *http.Request) *http.Request {
+	channel := c.current.channel
+	out := &http.Request{
+		Method: req.Method,
+		URL:    channel.target(req.URL),
+		Host:   channel.base.Host,
+		Header: c.header(req.Header),
+	}
+	if c.inQuery {
+		out.URL.RawQuery = replaceQuery(out.URL.RawQuery, "model", c.current.model)
+	}
+	channel.Auth.apply(out, c.current.key)
+	out.Body, out.ContentLength = c.open()
+	if c.body != nil {
+		// For a connection that the channel has closed meanwhile.
+		out.GetBody = func() (io.ReadCloser, error) {
+			body, _ := c.open()
+			return body, nil
+		}
+	}
+	return out.WithContext(req.Context())
+}
+
+// identity asks for an answer without compression.
+var identity = []string{"identity"}
+
+// header returns what of the client's headers the channel gets, and the
+// channel's own.
+func (c *call) header(from http.Header) http.Header {
+	header := make(http.Header, len(from)+4)
+	for name, values := range from {
+		if !isDropped(name) {
+			header[name] = values
+		}
+	}
+	// The answer is passed on as it comes, and read on its way.
+	header["Accept-Encoding"] = identity
+	for name, values := range c.current.channel.headers {
+		header[name] = values
+	}
+	return header
+}
+
+// isDropped tells whether a header could say who the client is or what stands
+// between it and the channel, or belongs to the client's own connection. Names
+// are in canonical form.
+func isDropped(name string) bool {
+	switch name {
+	case "Via", "Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip",
+		"Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Fastly-Client-Ip",
+		"Content-Length", "Expect":
+		return true
+	}
+	return strings.HasPrefix(name, "X-Forwarded-")
+}
+
+// sign says on the answer who gave it, and drops the channel's own CORS
+// headers, which would contradict ours.
+func (c *call) sign(res *http.Response) {
+	if !c.gateway.cors.off {
+		for name := range res.Header {
+			if strings.HasPrefix(name, "Access-Control-") {
+				delete(res.Header, name)
+			}
+		}
+	}
+	res.Header["X-Gateway-Channel"] = c.current.channel.signature
+	if c.current.model != "" {
+		res.Header["X-Gateway-Model"] = []string{c.current.model}
+	}
+}
+
+// retries tells whether an answer with this status is worth another try.
+func (h *Handler) retries(status int) bool {
+	if status < 400 {
+		return false
+	}
+	for _, configured := range h.RetryOn {
+		if caddyhttp.StatusCodeMatches(status, configured) {
+			return true
+		}
+	}
+	return false
+}
+
+// response makes an answer of ours that goes the way of a channel's.
+func (e *apiError) response(req *http.Request) *http.Response {
+	body := e.body(req)
+	return &http.Response{
+		Status:        fmt.Sprintf("%d %s", e.status, http.StatusText(e.status)),
+		StatusCode:    e.status,
+		Proto:         "HTTP/1.1",
+		ProtoMajor:    1,
+		ProtoMinor:    1,
+		Header:        e.header(),
+		Body:          io.NopCloser(bytes.NewReader(body)),
+		ContentLength: int64(len(body)),
+		Request:       req,
+	}
+}
+
+// replaceQuery replaces a parameter where it stands; the rest of the query
+// stays as it was written.
+func replaceQuery(query, name, value string) string {
+	parts := strings.Split(query, "&")
+	for i, part := range parts {
+		rawName, _, _ := strings.Cut(part, "=")
+		if decoded, err := url.QueryUnescape(rawName); err == nil && decoded == name {
+			parts[i] = rawName + "=" + url.QueryEscape(value)
+		}
+	}
+	return strings.Join(parts, "&")
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner = (*ChannelTransport)(nil)
+	_ http.RoundTripper = (*ChannelTransport)(nil)
+)

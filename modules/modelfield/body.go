@@ -1,0 +1,247 @@
+package modelfield
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+)
+
+// ErrTooLarge says that a body is larger than the limit.
+var ErrTooLarge = errors.New("the body is too large")
+
+var errClosed = errors.New("the body is closed")
+
+const (
+	// smallBody is the largest body, in bytes, that is kept in one piece.
+	smallBody = 64 << 10
+	chunkSize = 256 << 10
+	// readSize keeps a piece in the processor's cache until it is scanned.
+	readSize = 64 << 10
+)
+
+type chunk [chunkSize]byte
+
+var chunks = sync.Pool{New: func() any { return new(chunk) }}
+
+// Body is a request body kept in memory, so that each try can send it anew.
+// A small one is one piece, which net/http recognises and sends together with
+// the header; a large one lies in chunks that are used again.
+type Body struct {
+	small  []byte
+	chunks []*chunk
+	size   int64
+	refs   atomic.Int32 // the owner and all open readers
+	once   sync.Once
+
+	spliced   []byte // small with the last replacement
+	start     int64
+	end       int64
+	with      string
+	isSpliced bool
+}
+
+// ReadBody reads r to its end. size is the length if it is known (the
+// Content-Length), else -1. A body of more than limit bytes is ErrTooLarge.
+// Each piece goes to sink as it arrives; its error ends the reading and is
+// returned. sink may be nil.
+func ReadBody(r io.Reader, size, limit int64, sink io.Writer) (*Body, error) {
+	if size > limit {
+		return nil, ErrTooLarge
+	}
+	b := new(Body)
+	b.refs.Store(1)
+	if err := b.read(r, size, limit, sink); err != nil {
+		b.Release()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *Body) read(r io.Reader, size, limit int64, sink io.Writer) error {
+	first := make([]byte, firstSize(size))
+	rest := first
+	for {
+		if len(rest) == 0 {
+			if b.chunks == nil && b.size < smallBody && b.size == int64(len(first)) {
+				grown := make([]byte, min(2*len(first)+512, smallBody))
+				copy(grown, first)
+				first, rest = grown, grown[len(first):]
+			} else {
+				if b.chunks == nil {
+					c := b.addChunk()
+					copy(c[:], first)
+					rest = c[len(first):]
+				} else {
+					rest = b.addChunk()[:]
+				}
+			}
+		}
+		n, err := r.Read(rest[:min(len(rest), readSize)])
+		if sink != nil && n > 0 {
+			if _, err := sink.Write(rest[:n]); err != nil {
+				return err
+			}
+		}
+		b.size += int64(n)
+		rest = rest[n:]
+		if b.size > limit {
+			return ErrTooLarge
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if b.chunks == nil {
+		b.small = first[:b.size]
+	}
+	return nil
+}
+
+// firstSize is the room for a body of the given length, and one byte more, so
+// that its end is seen without growing.
+func firstSize(size int64) int {
+	switch {
+	case size < 0:
+		return 2048
+	case size >= smallBody:
+		return smallBody
+	}
+	return int(size) + 1
+}
+
+func (b *Body) addChunk() *chunk {
+	c := chunks.Get().(*chunk)
+	b.chunks = append(b.chunks, c)
+	return c
+}
+
+// Len returns the length in bytes.
+func (b *Body) Len() int64 { return b.size }
+
+// Release says that the owner opens no more readers. The memory is used again
+// when the last reader is closed.
+func (b *Body) Release() { b.once.Do(b.drop) }
+
+func (b *Body) drop() {
+	if b.refs.Add(-1) > 0 {
+		return
+	}
+	for _, c := range b.chunks {
+		chunks.Put(c)
+	}
+	b.chunks = nil
+}
+
+// Open returns a reader of the body in which with stands in the place of the
+// bytes from start to end, and how long it is.
+func (b *Body) Open(start, end int64, with []byte) (io.ReadCloser, int64) {
+	length := b.size - (end - start) + int64(len(with))
+	if b.chunks == nil {
+		text := b.small
+		if start != end || len(with) > 0 {
+			text = b.splice(start, end, with)
+		}
+		return io.NopCloser(bytes.NewReader(text)), length
+	}
+	b.refs.Add(1)
+	r := &reader{body: b}
+	r.add(0, start)
+	if len(with) > 0 {
+		r.pieces = append(r.pieces, with)
+	}
+	r.add(end, b.size)
+	return r, length
+}
+
+func (b *Body) splice(start, end int64, with []byte) []byte {
+	if b.isSpliced && b.start == start && b.end == end && b.with == string(with) {
+		return b.spliced
+	}
+	text := make([]byte, 0, len(b.small)-int(end-start)+len(with))
+	text = append(append(append(text, b.small[:start]...), with...), b.small[end:]...)
+	b.spliced, b.start, b.end, b.with, b.isSpliced = text, start, end, string(with), true
+	return text
+}
+
+// reader reads a body's pieces one after the other.
+type reader struct {
+	body *Body
+
+	mu     sync.Mutex // net/http may close a body while it reads it
+	pieces [][]byte
+	closed bool
+}
+
+// add adds the body's bytes from start to end.
+func (r *reader) add(start, end int64) {
+	for start < end {
+		c, at := r.body.chunks[start/chunkSize], start%chunkSize
+		n := min(chunkSize-at, end-start)
+		r.pieces = append(r.pieces, c[at:at+n])
+		start += n
+	}
+}
+
+// Len returns how many bytes are left.
+func (r *reader) Len() (n int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, piece := range r.pieces {
+		n += int64(len(piece))
+	}
+	return n
+}
+
+// Read implements io.Reader.
+func (r *reader) Read(p []byte) (n int, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return 0, errClosed
+	}
+	for n < len(p) && len(r.pieces) > 0 {
+		m := copy(p[n:], r.pieces[0])
+		n += m
+		if r.pieces[0] = r.pieces[0][m:]; len(r.pieces[0]) == 0 {
+			r.pieces = r.pieces[1:]
+		}
+	}
+	if n == 0 && len(p) > 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// WriteTo implements io.WriterTo, without a copy.
+func (r *reader) WriteTo(w io.Writer) (n int64, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return 0, errClosed
+	}
+	for len(r.pieces) > 0 {
+		m, err := w.Write(r.pieces[0])
+		n += int64(m)
+		if err != nil {
+			return n, err
+		}
+		r.pieces = r.pieces[1:]
+	}
+	return n, nil
+}
+
+// Close gives the memory back. It waits for a Read or WriteTo under way.
+func (r *reader) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.closed, r.pieces = true, nil
+		r.body.drop()
+	}
+	return nil
+}

@@ -1,0 +1,514 @@
+package modelfield
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/bits"
+	"strings"
+	"unicode/utf8"
+)
+
+// Value is a string value of the field, and where it stands in the text.
+type Value struct {
+	// Text is the value with its escapes decoded.
+	Text string
+	// Start and End are the offsets of the value as it is written, quotes
+	// included.
+	Start, End int64
+}
+
+// ErrMissing says that the object has no such field, or that it is null.
+var ErrMissing = errors.New("the field is missing")
+
+// InvalidError says that a text is not what it should be: valid JSON, an
+// object, with a string for the field.
+type InvalidError struct {
+	Offset int64 // in bytes from the beginning
+	Reason string
+}
+
+func (e *InvalidError) Error() string { return fmt.Sprintf("%s at byte %d", e.Reason, e.Offset) }
+
+// AmbiguousError says that two parsers could read two values of the field.
+type AmbiguousError struct{ Reason string }
+
+func (e *AmbiguousError) Error() string { return e.Reason }
+
+// maxDepth is how deep values may nest, as in encoding/json.
+const maxDepth = 10000
+
+// maxValue bounds what is kept of the field's value, in bytes.
+const maxValue = 4096
+
+type state uint8
+
+const (
+	beforeValue state = iota
+	beforeFirstElement
+	beforeFirstKey
+	beforeKey
+	beforeColon
+	afterElement
+	afterEnd
+	inString
+	inEscape
+	inHex
+	inLiteral
+	inMinus
+	inZero
+	inInteger
+	inPoint
+	inFraction
+	inE
+	inESign
+	inExponent
+)
+
+// Scanner validates a JSON text that arrives in pieces, as strictly as
+// encoding/json does, and finds one field of its top-level object on the way.
+type Scanner struct {
+	field string
+
+	state   state
+	isKey   bool   // the string being read is a key
+	hex     uint8  // hex digits still to come
+	literal string // what of true, false or null is still to come
+	offset  int64  // of the piece being read
+	err     error
+
+	depth   int
+	objects []uint64 // a bit for each level: whether it is an object
+
+	capture []byte // the key or value being kept, without quotes
+	keeping bool
+	long    bool // too long to keep
+
+	isField bool // the last top-level key is the field
+	found   bool
+	null    bool
+	value   Value
+}
+
+// NewScanner returns a Scanner for a field of the top level.
+func NewScanner(field string) *Scanner { return &Scanner{field: field} }
+
+// Reset makes the scanner ready for another text.
+func (s *Scanner) Reset() {
+	*s = Scanner{field: s.field, objects: s.objects[:0], capture: s.capture[:0]}
+}
+
+// Write reads on. The first error is returned, and again by all later calls.
+func (s *Scanner) Write(p []byte) (int, error) {
+	if s.err != nil {
+		return 0, s.err
+	}
+	for i := 0; i < len(p); {
+		i = s.step(p, i)
+		if s.err != nil {
+			return i, s.err
+		}
+	}
+	s.offset += int64(len(p))
+	return len(p), nil
+}
+
+// Finish returns the field's value after the last piece.
+func (s *Scanner) Finish() (Value, error) {
+	switch {
+	case s.err != nil:
+		return Value{}, s.err
+	case s.state != afterEnd:
+		s.err = &InvalidError{s.offset, "the JSON ends too early"}
+		return Value{}, s.err
+	case !s.found || s.null:
+		return Value{}, ErrMissing
+	}
+	return s.value, nil
+}
+
+func (s *Scanner) fail(i int, reason string) int {
+	s.err = &InvalidError{s.offset + int64(i), reason}
+	return i
+}
+
+// step reads at least one byte of p at i and returns where to read on.
+func (s *Scanner) step(p []byte, i int) int {
+	switch s.state {
+	case inString:
+		return s.str(p, i)
+	case inEscape:
+		return s.escape(p, i)
+	case inHex:
+		return s.hexDigit(p, i)
+	case inLiteral:
+		return s.lit(p, i)
+	case inMinus, inZero, inInteger, inPoint, inFraction, inE, inESign, inExponent:
+		return s.number(p, i)
+	}
+	c := p[i]
+	if c == ' ' || c == '\n' || c == '\t' || c == '\r' {
+		return i + 1
+	}
+	switch s.state {
+	case beforeFirstElement:
+		if c == ']' {
+			return s.pop(i)
+		}
+		return s.begin(c, i)
+	case beforeValue:
+		return s.begin(c, i)
+	case beforeFirstKey:
+		if c == '}' {
+			return s.pop(i)
+		}
+		return s.beginKey(c, i)
+	case beforeKey:
+		return s.beginKey(c, i)
+	case beforeColon:
+		if c != ':' {
+			return s.fail(i, "expected a colon")
+		}
+		s.state = beforeValue
+		return i + 1
+	case afterElement:
+		return s.after(c, i)
+	}
+	return s.fail(i, "something stands behind the JSON value")
+}
+
+func (s *Scanner) inObject() bool { return s.objects[(s.depth-1)>>6]>>((s.depth-1)&63)&1 == 1 }
+
+func (s *Scanner) push(object bool, i int) int {
+	if s.depth == maxDepth {
+		return s.fail(i, "the JSON nests too deep")
+	}
+	word, bit := s.depth>>6, uint64(1)<<(s.depth&63)
+	if word == len(s.objects) {
+		s.objects = append(s.objects, 0)
+	}
+	s.depth++
+	if object {
+		s.objects[word] |= bit
+		s.state = beforeFirstKey
+	} else {
+		s.objects[word] &^= bit
+		s.state = beforeFirstElement
+	}
+	return i + 1
+}
+
+func (s *Scanner) pop(i int) int {
+	s.depth--
+	s.state = afterElement
+	if s.depth == 0 {
+		s.state = afterEnd
+	}
+	return i + 1
+}
+
+func (s *Scanner) after(c byte, i int) int {
+	object := s.inObject()
+	switch {
+	case c == ',' && object:
+		s.state = beforeKey
+		return i + 1
+	case c == ',':
+		s.state = beforeValue
+		return i + 1
+	case c == '}' && object, c == ']' && !object:
+		return s.pop(i)
+	}
+	return s.fail(i, "expected a comma or the end of the object or list")
+}
+
+func (s *Scanner) beginKey(c byte, i int) int {
+	if c != '"' {
+		return s.fail(i, "expected a key")
+	}
+	s.state, s.isKey = inString, true
+	s.keep(s.depth == 1)
+	return i + 1
+}
+
+// keep begins to keep the string that follows, if it may matter.
+func (s *Scanner) keep(yes bool) {
+	s.keeping, s.long, s.capture = yes, false, s.capture[:0]
+}
+
+func (s *Scanner) begin(c byte, i int) int {
+	if s.depth == 0 && c != '{' {
+		return s.fail(i, "the body is not a JSON object")
+	}
+	field := s.isField && s.depth == 1
+	if field && c != '"' && c != 'n' {
+		return s.fail(i, "the "+s.field+" is not a string")
+	}
+	switch {
+	case c == '{':
+		return s.push(true, i)
+	case c == '[':
+		return s.push(false, i)
+	case c == '"':
+		s.state, s.isKey = inString, false
+		s.keep(field)
+		if field {
+			s.value.Start = s.offset + int64(i)
+		}
+	case c == '-':
+		s.state = inMinus
+	case c == '0':
+		s.state = inZero
+	case c >= '1' && c <= '9':
+		s.state = inInteger
+	case c == 't':
+		s.state, s.literal = inLiteral, "rue"
+	case c == 'f':
+		s.state, s.literal = inLiteral, "alse"
+	case c == 'n':
+		s.state, s.literal = inLiteral, "ull"
+		s.null = s.null || field
+	default:
+		return s.fail(i, "expected a value")
+	}
+	return i + 1
+}
+
+const (
+	lows  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// special has the high bit set in the first byte of w that ends a run of
+// ordinary bytes in a string: a quote, a backslash or a control character.
+// With one bit flipped the quote comes to stand right above the control
+// characters, so that one comparison finds both.
+func special(w uint64) uint64 {
+	low, backslash := w^(lows*0x02), w^(lows*'\\')
+	return ((low-lows*0x21)&^low | (backslash-lows)&^backslash) & highs
+}
+
+// suspicious has a high bit set if special(w) has, or if w is not all ASCII.
+// It is what base64 and most text pass, so it is asked first.
+func suspicious(w uint64) uint64 {
+	return (w ^ lows*0x02) - lows*0x21 | (w ^ lows*'\\') - lows | w
+}
+
+// str reads a string up to its end, an escape, or the end of p.
+func (s *Scanner) str(p []byte, i int) int {
+	start := i
+	for ; i+32 <= len(p); i += 32 {
+		q := p[i : i+32 : i+32]
+		w, x := binary.LittleEndian.Uint64(q), binary.LittleEndian.Uint64(q[8:])
+		y, z := binary.LittleEndian.Uint64(q[16:]), binary.LittleEndian.Uint64(q[24:])
+		if (suspicious(w)|suspicious(x)|suspicious(y)|suspicious(z))&highs == 0 {
+			continue
+		}
+		a, b, c, d := special(w), special(x), special(y), special(z)
+		if a|b|c|d == 0 {
+			continue
+		}
+		switch {
+		case a != 0:
+			i += bits.TrailingZeros64(a) >> 3
+		case b != 0:
+			i += 8 + bits.TrailingZeros64(b)>>3
+		case c != 0:
+			i += 16 + bits.TrailingZeros64(c)>>3
+		default:
+			i += 24 + bits.TrailingZeros64(d)>>3
+		}
+		return s.strEnd(p, start, i)
+	}
+	for i < len(p) && p[i] >= 0x20 && p[i] != '"' && p[i] != '\\' {
+		i++
+	}
+	return s.strEnd(p, start, i)
+}
+
+func (s *Scanner) strEnd(p []byte, start, i int) int {
+	if s.keeping {
+		s.append(p[start:i])
+	}
+	switch {
+	case i == len(p):
+		return i
+	case p[i] == '\\':
+		s.state = inEscape
+		if s.keeping {
+			s.append(p[i : i+1])
+		}
+		return i + 1
+	case p[i] != '"':
+		return s.fail(i, "a control character stands in a string")
+	}
+	s.state = afterElement
+	if s.isKey {
+		s.state = beforeColon
+	}
+	if s.keeping {
+		s.kept(i)
+	}
+	return i + 1
+}
+
+func (s *Scanner) append(p []byte) {
+	if len(s.capture)+len(p) > maxValue {
+		s.long = true
+		return
+	}
+	s.capture = append(s.capture, p...)
+}
+
+// kept is called at the end of a kept string.
+func (s *Scanner) kept(i int) {
+	s.keeping = false
+	if s.isKey {
+		s.keptKey()
+		return
+	}
+	text, ok := decode(s.capture)
+	switch {
+	case s.long:
+		s.fail(i, "the "+s.field+" is too long")
+	case !ok:
+		s.fail(i, "the "+s.field+" is not valid Unicode")
+	}
+	s.value.Text, s.value.End = text, s.offset+int64(i)+1
+}
+
+func (s *Scanner) keptKey() {
+	s.isField = false
+	if s.long {
+		return
+	}
+	if len(s.capture) == len(s.field) && string(s.capture) == s.field {
+		s.keptField()
+		return
+	}
+	key, ok := decode(s.capture)
+	if !strings.EqualFold(key, s.field) {
+		return
+	}
+	if !ok || key != s.field {
+		s.err = &AmbiguousError{"a key differs from " + s.field + " by letter case only"}
+		return
+	}
+	s.keptField()
+}
+
+func (s *Scanner) keptField() {
+	if s.found {
+		s.err = &AmbiguousError{"the " + s.field + " is named more than once"}
+		return
+	}
+	s.isField, s.found = true, true
+}
+
+// decode returns the text of a JSON string's inside, and whether it is valid
+// Unicode: parsers differ in what they make of the rest.
+func decode(raw []byte) (string, bool) {
+	if !strings.Contains(string(raw), `\`) {
+		return string(raw), utf8.Valid(raw)
+	}
+	quoted := append(append([]byte{'"'}, raw...), '"')
+	var text string
+	if err := json.Unmarshal(quoted, &text); err != nil {
+		return "", false
+	}
+	return text, utf8.Valid(raw) && !strings.ContainsRune(text, utf8.RuneError)
+}
+
+func (s *Scanner) escape(p []byte, i int) int {
+	switch p[i] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		s.state = inString
+	case 'u':
+		s.state, s.hex = inHex, 4
+	default:
+		return s.fail(i, "unknown escape in a string")
+	}
+	if s.keeping {
+		s.append(p[i : i+1])
+	}
+	return i + 1
+}
+
+func (s *Scanner) hexDigit(p []byte, i int) int {
+	c := p[i]
+	if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'f') {
+		return s.fail(i, "an escape in a string is not hexadecimal")
+	}
+	if s.keeping {
+		s.append(p[i : i+1])
+	}
+	if s.hex--; s.hex == 0 {
+		s.state = inString
+	}
+	return i + 1
+}
+
+func (s *Scanner) lit(p []byte, i int) int {
+	if p[i] != s.literal[0] {
+		return s.fail(i, "expected true, false or null")
+	}
+	if s.literal = s.literal[1:]; s.literal == "" {
+		s.state = afterElement
+	}
+	return i + 1
+}
+
+func (s *Scanner) number(p []byte, i int) int {
+	for ; i < len(p); i++ {
+		c := p[i]
+		digit := c >= '0' && c <= '9'
+		switch s.state {
+		case inMinus:
+			switch {
+			case c == '0':
+				s.state = inZero
+			case digit:
+				s.state = inInteger
+			default:
+				return s.fail(i, "a number has no digits")
+			}
+		case inZero, inInteger:
+			switch {
+			case digit && s.state == inInteger:
+			case c == '.':
+				s.state = inPoint
+			case c|0x20 == 'e':
+				s.state = inE
+			default:
+				s.state = afterElement
+				return i
+			}
+		case inPoint, inFraction:
+			switch {
+			case digit:
+				s.state = inFraction
+			case c|0x20 == 'e' && s.state == inFraction:
+				s.state = inE
+			case s.state == inFraction:
+				s.state = afterElement
+				return i
+			default:
+				return s.fail(i, "a number has no digits behind its point")
+			}
+		case inE, inESign, inExponent:
+			switch {
+			case digit:
+				s.state = inExponent
+			case s.state == inE && (c == '+' || c == '-'):
+				s.state = inESign
+			case s.state == inExponent:
+				s.state = afterElement
+				return i
+			default:
+				return s.fail(i, "a number has no exponent")
+			}
+		}
+	}
+	return i
+}
