@@ -27,6 +27,21 @@ func chat(size int) []byte {
 	return []byte(head + strings.Repeat("QUJDRGVm0123+/xyz", max(0, size-len(head)-len(tail))/17) + tail)
 }
 
+// sdkHeader is what OpenAI's Go SDK sends with a chat.
+var sdkHeader = http.Header{
+	"Accept":                      {"application/json"},
+	"Authorization":               {"Bearer client-key"},
+	"Content-Type":                {"application/json"},
+	"User-Agent":                  {"OpenAI/Go 3.0.0"},
+	"X-Stainless-Arch":            {"x64"},
+	"X-Stainless-Lang":            {"go"},
+	"X-Stainless-Os":              {"Linux"},
+	"X-Stainless-Package-Version": {"3.0.0"},
+	"X-Stainless-Retry-Count":     {"0"},
+	"X-Stainless-Runtime":         {"go"},
+	"X-Stainless-Runtime-Version": {"go1.26"},
+}
+
 // load is one side's traffic.
 type load struct {
 	process *process
@@ -59,9 +74,7 @@ func (l *load) send(b *testing.B) {
 		b.Error(err)
 		return
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer client-key")
-	req.Header.Set("User-Agent", "OpenAI/Go 3.0")
+	req.Header = sdkHeader
 	resp, err := l.client.Do(req)
 	if err != nil {
 		b.Error(err)

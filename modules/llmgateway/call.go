@@ -33,6 +33,7 @@ type call struct {
 	inQuery bool              // it stands in the query
 	body    *modelfield.Body  // nil: none
 	opaque  bool              // the body is passed on unread
+	header  http.Header       // the client's, nil for a protocol upgrade
 
 	candidates []candidate
 	current    *candidate
@@ -176,14 +177,20 @@ func isOpaque(contentType string) (bool, error) {
 	return mediaType == "application/octet-stream", nil
 }
 
-// attach hands the call to the proxy. The body stays here: each try reads it
-// from the beginning.
-func (c *call) attach(r *http.Request) {
+// attach returns the request that the proxy works on. It has no body, since
+// each try reads that from the beginning, and none of the client's headers:
+// the proxy would only clone, filter and log what each try takes from here.
+// With a protocol upgrade it does more than that, and gets them.
+func (c *call) attach(r *http.Request) *http.Request {
 	caddyhttp.SetVar(r.Context(), callVar, c)
 	modelfield.SetCandidates(r, c)
-	r.Body = http.NoBody
-	r.ContentLength = 0
-	r.TransferEncoding = nil
+	inner := r.WithContext(r.Context()) // a shallow copy
+	inner.Body, inner.ContentLength, inner.TransferEncoding = http.NoBody, 0, nil
+	if r.Header["Upgrade"] == nil && r.Method != http.MethodConnect {
+		c.header = r.Header
+		inner.Header = make(http.Header)
+	}
+	return inner
 }
 
 // release ends the call: the body's memory and the refused answer's

@@ -265,8 +265,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if err := c.plan(r, w); err != nil {
 		return err.write(w, r)
 	}
-	c.attach(r)
-	return h.proxy.ServeHTTP(w, r, next)
+	return h.proxy.ServeHTTP(w, c.attach(r), next)
 }
 
 // MarshalLogObject keeps keys out of Caddy's trace log, which prints the whole

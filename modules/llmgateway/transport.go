@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -132,7 +134,7 @@ func (c *call) request(req *http.Request) *http.Request {
 		Method: req.Method,
 		URL:    channel.target(req.URL),
 		Host:   channel.base.Host,
-		Header: c.header(req.Header),
+		Header: c.outgoing(req.Header),
 	}
 	if c.inQuery {
 		out.URL.RawQuery = replaceQuery(out.URL.RawQuery, "model", c.current.model)
@@ -149,17 +151,21 @@ func (c *call) request(req *http.Request) *http.Request {
 	return out.WithContext(req.Context())
 }
 
-// identity asks for an answer without compression.
-var identity = []string{"identity"}
-
-// header returns what of the client's headers the channel gets, and the
-// channel's own.
-func (c *call) header(from http.Header) http.Header {
+// outgoing returns what of the client's headers the channel gets, and the
+// channel's own. proxied are those that the proxy hands on.
+func (c *call) outgoing(proxied http.Header) http.Header {
+	from, hops := proxied, []string(nil)
+	if c.header != nil {
+		from, hops = c.header, hopByHop(c.header)
+	}
 	header := make(http.Header, len(from)+4)
 	for name, values := range from {
-		if !isDropped(name) {
+		if !isAboutClient(name) && !slices.Contains(hops, name) {
 			header[name] = values
 		}
+	}
+	if header["User-Agent"] == nil {
+		header["User-Agent"] = noUserAgent
 	}
 	// The answer is passed on as it comes, and read on its way.
 	header["Accept-Encoding"] = identity
@@ -169,14 +175,36 @@ func (c *call) header(from http.Header) http.Header {
 	return header
 }
 
-// isDropped tells whether a header could say who the client is or what stands
-// between it and the channel, or belongs to the client's own connection. Names
-// are in canonical form.
-func isDropped(name string) bool {
+// Values that many requests carry; a header map takes them as they are.
+var (
+	identity    = []string{"identity"} // no compression
+	noUserAgent = []string{""}         // net/http would name itself
+)
+
+// standardHops are the headers that belong to the client's own connection.
+var standardHops = []string{
+	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+	"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length", "Expect",
+}
+
+// hopByHop returns the headers that end here, those included that the client
+// names as such (RFC 9110, section 7.6.1).
+func hopByHop(header http.Header) []string {
+	hops := standardHops
+	for _, value := range header["Connection"] {
+		for name := range strings.SplitSeq(value, ",") {
+			hops = append(slices.Clip(hops), textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)))
+		}
+	}
+	return hops
+}
+
+// isAboutClient tells whether a header could say who the client is or what
+// stands between it and the channel. Names are in canonical form.
+func isAboutClient(name string) bool {
 	switch name {
 	case "Via", "Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip",
-		"Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Fastly-Client-Ip",
-		"Content-Length", "Expect":
+		"Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Fastly-Client-Ip":
 		return true
 	}
 	return strings.HasPrefix(name, "X-Forwarded-")
