@@ -27,8 +27,11 @@ var (
 // Touch notes that a request is being sent to upstream, which is a host with
 // its port, as Upstream returns it. It is safe for concurrent use and takes
 // no lock for an upstream that was seen before.
-func Touch(upstream string) {
-	now := time.Now().UnixNano()
+func Touch(upstream string) { TouchAt(upstream, time.Now()) }
+
+// TouchAt is Touch for those who tell the time by a clock of their own.
+func TouchAt(upstream string, at time.Time) {
+	now := at.UnixNano()
 	if last, ok := seen.Load(upstream); ok {
 		last.(*atomic.Int64).Store(now)
 		return
