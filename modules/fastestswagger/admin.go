@@ -1,0 +1,173 @@
+package fastestswagger
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+func init() {
+	caddy.RegisterModule(adminAPI{})
+}
+
+// adminAPI provides `GET /fastest-swagger/upstreams`, which tells for each
+// upstream of each pool how fast it is, and why it is winning or not.
+type adminAPI struct{}
+
+// status is an upstream as the admin API shows it.
+type status struct {
+	Upstream            string     `json:"upstream"`
+	Page                string     `json:"page"`
+	ScoreMS             *float64   `json:"score_ms"`     // null: not measured yet
+	LastLoadMS          *float64   `json:"last_load_ms"` // of the last load that passed; null: none
+	LastProbe           *time.Time `json:"last_probe"`   // null: none yet
+	Samples             int        `json:"samples"`
+	Failures            int        `json:"failures"`
+	ConsecutiveFailures int        `json:"consecutive_failures"`
+	LastError           string     `json:"last_error"` // of the last load; empty: it passed
+	InFlight            int        `json:"in_flight"`
+	Winner              bool       `json:"winner"`
+	Why                 string     `json:"why"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (adminAPI) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "admin.api.fastest-swagger",
+		New: func() caddy.Module { return new(adminAPI) },
+	}
+}
+
+// Routes implements caddy.AdminRouter.
+func (a adminAPI) Routes() []caddy.AdminRoute {
+	return []caddy.AdminRoute{{
+		Pattern: "/fastest-swagger/upstreams",
+		Handler: caddy.AdminHandlerFunc(a.upstreams),
+	}}
+}
+
+func (adminAPI) upstreams(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet {
+		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("only GET is allowed")}
+	}
+	all := []status{}
+	for _, s := range runningPolicies() {
+		all = append(all, s.status()...)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	return json.NewEncoder(w).Encode(all)
+}
+
+// runningPolicies returns the policies of the running configuration, always
+// in the same order.
+func runningPolicies() []*Selection {
+	var running []*Selection
+	policies.Range(func(_, value any) bool {
+		if s := value.(*Selection); s.running.Load() {
+			running = append(running, s)
+		}
+		return true
+	})
+	slices.SortFunc(running, func(a, b *Selection) int { return cmp.Compare(a.order(), b.order()) })
+	return running
+}
+
+func (s *Selection) order() string {
+	if len(s.parent.Upstreams) == 0 {
+		return "~" + s.page.Path // purely dynamic pools go last
+	}
+	return s.parent.Upstreams[0].Dial + " " + s.page.Path
+}
+
+// status returns the pool's upstreams in the order of the configuration.
+func (s *Selection) status() []status {
+	st := s.standing()
+	all := make([]status, len(st.members))
+	for i, m := range st.members {
+		r := st.records[i]
+		all[i] = status{
+			Upstream: m.name,
+			Page:     s.page.Path, // a query may be a secret
+			Samples:  r.samples, Failures: r.failures, ConsecutiveFailures: r.inARow,
+			LastError: r.lastErr,
+			InFlight:  m.inFlight(),
+			Winner:    m.page != nil && m.page == st.winner,
+			Why:       st.why(i, *s.Margin),
+		}
+		if r.measured() {
+			all[i].ScoreMS = milliseconds(r.score)
+		}
+		if r.passes > 0 {
+			all[i].LastLoadMS = milliseconds(r.lastLoad.Seconds())
+		}
+		if !r.lastAt.IsZero() {
+			all[i].LastProbe = &r.lastAt
+		}
+	}
+	return all
+}
+
+// milliseconds rounds to a hundredth, which is finer than anything measured.
+func milliseconds(seconds float64) *float64 {
+	ms := float64(int64(seconds*1e5+.5)) / 100
+	return &ms
+}
+
+// why explains the place of a member in one sentence.
+func (st *standing) why(i int, margin float64) string {
+	m, r := st.members[i], &st.records[i]
+	switch {
+	case m.page == nil:
+		return "It cannot be measured, since its address depends on the request; it counts as average."
+	case !m.available():
+		return "Caddy holds it unavailable, so no request goes to it while another one is available."
+	case r.lastAt.IsZero():
+		return "It has not been loaded yet; until then it counts as average."
+	case r.failing():
+		return "Its last load failed, so it ranks behind all that passed."
+	case !r.measured():
+		return "It has just come up; that load does not count, so it counts as average until the next."
+	case m.page == st.winner:
+		return st.whyWinner(i, margin)
+	}
+	winner := st.scoreOf(st.winner)
+	if r.score < winner {
+		return fmt.Sprintf("It is faster than the winner %s (%s against %s), but not by the margin of %g%%.",
+			st.nameOf(st.winner), ms(r.score), ms(winner), margin*100)
+	}
+	return fmt.Sprintf("It is slower than the winner %s: %s against %s.", st.nameOf(st.winner), ms(r.score), ms(winner))
+}
+
+func (st *standing) whyWinner(i int, margin float64) string {
+	var next *record
+	rival := ""
+	for j := range st.records {
+		r := &st.records[j]
+		if st.members[j].page == st.winner || !r.measured() || r.failing() {
+			continue
+		}
+		if next == nil || r.score < next.score {
+			next, rival = r, st.members[j].name
+		}
+	}
+	score := st.records[i].score
+	switch {
+	case next == nil:
+		return fmt.Sprintf("It is the only one that has been measured and passes (%s).", ms(score))
+	case next.score < score:
+		return fmt.Sprintf("It was the fastest, and %s is faster by less than the margin of %g%% (%s against %s).",
+			rival, margin*100, ms(next.score), ms(score))
+	}
+	return fmt.Sprintf("It is the fastest: %s against %s of %s.", ms(score), ms(next.score), rival)
+}
+
+func ms(seconds float64) string { return fmt.Sprintf("%g ms", *milliseconds(seconds)) }
+
+// Interface guards
+var _ caddy.AdminRouter = adminAPI{}

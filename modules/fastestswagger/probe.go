@@ -1,0 +1,136 @@
+package fastestswagger
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"github.com/dustin/go-humanize"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+)
+
+// What reverse_proxy hands to its transport besides the request. The names
+// are Caddy's own, which it does not export.
+const (
+	dialInfoCtxKey     caddy.CtxKey = "reverse_proxy.dial_info"
+	proxyProtocolVar                = "reverse_proxy.proxy_protocol_info"
+	userAgent                       = "Caddy fastest-swagger"
+	readBufferSize                  = 32 << 10
+	transportPanicText              = "the transport panicked"
+)
+
+var (
+	errTooLarge = errors.New("the page is too large")
+	errNoText   = errors.New("the page does not contain the expected text")
+)
+
+// load loads a member's page and returns how long the whole of it took.
+func (s *Selection) load(ctx context.Context, m *member) (took time.Duration, err error) {
+	defer func() {
+		// Transports are modules too; one that fails must not end the server.
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%s: %v", transportPanicText, p)
+		}
+	}()
+	timeout := time.Duration(s.Timeout)
+	tooSlow := fmt.Errorf("took longer than %v", timeout)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := s.clock.AfterFunc(timeout, func() { cancel(tooSlow) })
+	defer timer.Stop()
+
+	awake.Touch(m.name)
+	start := s.clock.Now()
+	err = s.fetch(s.request(ctx, m))
+	took = s.clock.Since(start)
+	if context.Cause(ctx) == tooSlow || err == nil && took > timeout {
+		return took, tooSlow
+	}
+	return took, err
+}
+
+// request makes the request as the proxy makes those of clients, but with
+// nothing of a client and no header of the configuration besides Host.
+func (s *Selection) request(ctx context.Context, m *member) *http.Request {
+	ctx = context.WithValue(ctx, caddy.ReplacerCtxKey, upstreamReplacer(m.info))
+	ctx = context.WithValue(ctx, caddyhttp.VarsCtxKey, map[string]any{
+		proxyProtocolVar: reverseproxy.ProxyProtocolInfo{
+			AddrPort: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0),
+		},
+	})
+	ctx = context.WithValue(ctx, dialInfoCtxKey, m.info)
+	req := &http.Request{
+		Method: http.MethodGet,
+		// The transport fills in the scheme.
+		URL:        &url.URL{Host: m.info.Address, Path: s.page.Path, RawPath: s.page.RawPath, RawQuery: s.page.RawQuery},
+		Host:       m.key.host,
+		Proto:      "HTTP/1.1",
+		ProtoMajor: 1,
+		ProtoMinor: 1,
+		Header:     http.Header{"User-Agent": {userAgent}, "Accept": {"*/*"}},
+	}
+	ctx = context.WithValue(ctx, caddyhttp.OriginalRequestCtxKey, *req)
+	return req.WithContext(ctx)
+}
+
+// fetch sends the request and checks the whole answer.
+func (s *Selection) fetch(req *http.Request) error {
+	resp, err := s.transport.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	expected := slices.ContainsFunc(s.Expect, func(status int) bool {
+		return caddyhttp.StatusCodeMatches(resp.StatusCode, status)
+	})
+	if !expected {
+		return fmt.Errorf("answered with status %d", resp.StatusCode)
+	}
+	err = readPage(resp.Body, s.MaxSize, s.Contains)
+	if errors.Is(err, errTooLarge) {
+		return fmt.Errorf("%w: more than %s", err, humanize.Bytes(uint64(s.MaxSize)))
+	}
+	return err
+}
+
+// readPage reads a page to its end and looks for a text in it, which may lie
+// across two reads.
+func readPage(page io.Reader, maxSize int64, text string) error {
+	var (
+		buf   = make([]byte, max(readBufferSize, 2*len(text)))
+		kept  int // bytes at the start of buf that the text may begin in
+		size  int64
+		found = text == ""
+	)
+	for {
+		n, err := page.Read(buf[kept:])
+		if size += int64(n); size > maxSize {
+			return errTooLarge
+		}
+		if window := buf[:kept+n]; !found {
+			found = bytes.Contains(window, []byte(text))
+			kept = copy(buf, window[max(0, len(window)-len(text)+1):])
+		} else {
+			kept = 0
+		}
+		switch {
+		case err == io.EOF && !found:
+			return errNoText
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return fmt.Errorf("reading the page: %w", err)
+		}
+	}
+}

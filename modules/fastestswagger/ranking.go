@@ -1,0 +1,187 @@
+package fastestswagger
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"go.uber.org/zap"
+)
+
+// quickest is the shortest time that counts, in seconds, so that requests
+// under way count with an upstream that answers in no time.
+const quickest = 1e-6
+
+// ranking is a picture of the pool for Select. It is never changed, only
+// replaced.
+type ranking struct {
+	ranks   []rank         // static members first, in the order of the configuration
+	index   map[string]int // by dial address
+	unknown rank           // stands for an upstream that is not in the picture
+}
+
+// rank is what Select needs to know of an upstream.
+type rank struct {
+	dial     string
+	upstream *reverseproxy.Upstream // of a static member
+	member   *member                // nil for an upstream that is not in the picture
+	// cost is the score in seconds, lowered by the margin for the winner; the
+	// median for an upstream without a score.
+	cost     float64
+	measured bool
+	failing  bool
+	dynamic  bool
+}
+
+// notThere is a place at which there is no rank.
+const notThere = -1
+
+// of returns the rank of an upstream, which mostly has the same place in the
+// pool as in the picture.
+func (rk *ranking) of(place int, u *reverseproxy.Upstream) *rank {
+	if uint(place) < uint(len(rk.ranks)) {
+		if e := &rk.ranks[place]; e.upstream == u || e.dial == u.Dial {
+			return e
+		}
+	}
+	if place, ok := rk.index[u.Dial]; ok {
+		return &rk.ranks[place]
+	}
+	return &rk.unknown
+}
+
+// standing is the pool at one moment, as it is ranked and explained.
+type standing struct {
+	members []*member
+	records []record
+	winner  *page
+	median  float64 // of the scores of those that passed; 0 without any
+}
+
+// stand works out who wins. The winner keeps its place until another one is
+// faster by the margin.
+func stand(members []*member, incumbent *page, margin float64) standing {
+	st := standing{members: members, records: make([]record, len(members))}
+	var (
+		scores  []float64
+		fastest = -1
+		holder  = -1
+	)
+	for i, m := range members {
+		if m.page == nil {
+			continue
+		}
+		st.records[i] = m.page.look()
+		r := &st.records[i]
+		if !r.measured() || r.failing() {
+			continue
+		}
+		scores = append(scores, r.score)
+		if fastest < 0 || r.score < st.records[fastest].score {
+			fastest = i
+		}
+		if holder < 0 && m.page == incumbent {
+			holder = i
+		}
+	}
+	if fastest < 0 {
+		return st
+	}
+	slices.Sort(scores)
+	st.median = (scores[(len(scores)-1)/2] + scores[len(scores)/2]) / 2
+	if holder >= 0 && st.records[fastest].score >= st.records[holder].score*(1-margin) {
+		fastest = holder
+	}
+	st.winner = members[fastest].page
+	return st
+}
+
+// rank makes the picture for Select.
+func (st *standing) rank(margin float64, dynamic bool) *ranking {
+	// A measured upstream goes before one that is taken to be as fast.
+	neutral := math.Nextafter(max(st.median, quickest), math.Inf(1))
+	rk := &ranking{
+		ranks:   make([]rank, len(st.members)),
+		index:   make(map[string]int, len(st.members)),
+		unknown: rank{cost: neutral, dynamic: dynamic},
+	}
+	for i, m := range st.members {
+		r := rank{dial: m.dial, upstream: m.upstream, member: m, dynamic: m.upstream == nil, cost: neutral, failing: st.records[i].failing()}
+		if st.records[i].measured() && !r.failing {
+			r.cost, r.measured = max(st.records[i].score, quickest), true
+			if m.page == st.winner {
+				r.cost *= 1 - margin
+			}
+		}
+		rk.ranks[i] = r
+		if _, ok := rk.index[m.dial]; !ok {
+			rk.index[m.dial] = i
+		}
+	}
+	return rk
+}
+
+// standing returns the pool as it is now.
+func (s *Selection) standing() standing {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return stand(s.members, s.winner, *s.Margin)
+}
+
+// refresh ranks the pool anew.
+func (s *Selection) refresh() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.winner == nil {
+		s.winner = lastWinner(s.members)
+	}
+	before := s.winner
+	st := stand(s.members, before, *s.Margin)
+	s.ranking.Store(st.rank(*s.Margin, s.dynamic))
+	if st.winner == nil {
+		// Nobody passes. Whoever won last is asked to win again.
+		return
+	}
+	s.winner = st.winner
+	st.winner.won(s.clock.Now())
+	if st.winner != before && s.running.Load() {
+		s.logger.Info("another upstream is the fastest now",
+			zap.String("upstream", st.nameOf(st.winner)),
+			zap.String("before", st.nameOf(before)),
+			zap.Float64("score_ms", st.scoreOf(st.winner)*1e3))
+	}
+}
+
+// lastWinner returns who won before a reload.
+func lastWinner(members []*member) *page {
+	var last *page
+	var at time.Time
+	for _, m := range members {
+		if m.page == nil {
+			continue
+		}
+		if won := m.page.look().wonAt; won.After(at) {
+			last, at = m.page, won
+		}
+	}
+	return last
+}
+
+func (st *standing) of(p *page) int {
+	return slices.IndexFunc(st.members, func(m *member) bool { return p != nil && m.page == p })
+}
+
+func (st *standing) nameOf(p *page) string {
+	if i := st.of(p); i >= 0 {
+		return st.members[i].name
+	}
+	return ""
+}
+
+func (st *standing) scoreOf(p *page) float64 {
+	if i := st.of(p); i >= 0 {
+		return st.records[i].score
+	}
+	return 0
+}

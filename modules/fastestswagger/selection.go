@@ -1,0 +1,261 @@
+// Package fastestswagger holds the selection policy `fastest-swagger` of
+// reverse_proxy. It loads a page of each upstream at intervals and sends each
+// request to the upstream whose page loaded fastest.
+//
+// The way of a load time: a watcher (watch.go) probes (probe.go), the page
+// (page.go) keeps the score, the ranking (ranking.go) orders the pool, and
+// Select (select.go) reads the ranking.
+package fastestswagger
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"github.com/jonboulle/clockwork"
+	"go.uber.org/zap"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
+)
+
+const (
+	defaultPath     = "/swagger/index.html"
+	defaultInterval = 30 * time.Second
+	defaultTimeout  = 10 * time.Second
+	defaultMaxSize  = 4_000_000
+	defaultMargin   = 0.15
+)
+
+func init() {
+	caddy.RegisterModule((*Selection)(nil))
+}
+
+// policies holds the policies of the loaded configurations, for the admin API
+// and the metrics.
+var policies = caddy.NewUsagePool()
+
+// Selection is a policy that selects the upstream whose page loaded fastest.
+//
+// Each upstream's page is loaded at intervals through the proxy's own
+// transport, and the whole load is timed, body included. Requests that are
+// under way count too, so that the fastest upstream is not flooded. An
+// upstream that fails to deliver the page ranks behind all others, and an
+// upstream is not tried twice in one request while another one is left.
+//
+// Loads carry neither the headers of clients nor those set by `header_up`,
+// except for its `Host`. Redirects are not followed.
+type Selection struct {
+	// The path of the page, with its query if it needs one; global
+	// placeholders such as `{env.PAGE}` are replaced.
+	// Default: `/swagger/index.html`.
+	Path string `json:"path,omitempty"`
+
+	// The time between two loads of an upstream's page, spread by a tenth.
+	// Load times count half after three intervals. Default: `30s`.
+	Interval caddy.Duration `json:"interval,omitempty"`
+
+	// The time a whole load may take; a slower one has failed.
+	// Default: `10s`.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	// The status codes with which a load passes: either an actual code or,
+	// for a whole class, its first digit. Default: `[2]`, that is 2xx.
+	Expect []int `json:"expect,omitempty"`
+
+	// A text that the page must contain, so that a login page or a
+	// platform's waking-up page does not pass. Default: no text.
+	Contains string `json:"contains,omitempty"`
+
+	// The largest size of the page in bytes; a larger one has failed.
+	// Default: 4000000 (4 MB).
+	MaxSize int64 `json:"max_size,omitempty"`
+
+	// How much faster, as a fraction, another upstream must be to take the
+	// winner's place. With 0 whoever loaded fastest is next. Default: 0.15.
+	Margin *float64 `json:"margin,omitempty"`
+
+	// The policy that selects when no upstream has been measured, or all
+	// fail. Default: `random`.
+	FallbackRaw json.RawMessage `json:"fallback,omitempty" caddy:"namespace=http.reverse_proxy.selection_policies inline_key=policy"`
+
+	fallback  reverseproxy.Selector
+	page      *url.URL // path and query only
+	parent    *reverseproxy.Handler
+	transport http.RoundTripper // the parent's, known once the task runs
+	dynamic   bool
+	clock     clockwork.Clock
+	logger    *zap.Logger
+	triedVar  string
+	unseen    chan stranger
+	ranking   atomic.Pointer[ranking]
+	running   atomic.Bool
+
+	mu      sync.Mutex
+	members []*member
+	winner  *page
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Selection) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.reverse_proxy.selection_policies.fastest-swagger",
+		New: func() caddy.Module { return new(Selection) },
+	}
+}
+
+// Provision prepares the policy. Loading pages begins with the app `freetier`.
+func (s *Selection) Provision(ctx caddy.Context) error {
+	s.logger = ctx.Logger()
+	// One variable for each policy: a request may pass several proxies.
+	s.triedVar = fmt.Sprintf("swagger.%p", s)
+	s.setDefaults()
+	if err := s.findParent(ctx); err != nil {
+		return err
+	}
+	if err := s.parsePath(); err != nil {
+		return err
+	}
+	if err := s.loadFallback(ctx); err != nil {
+		return err
+	}
+	if err := collectors.register(ctx.GetMetricsRegistry()); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	app, err := runtime.FromContext(ctx)
+	if err != nil {
+		return err
+	}
+	s.clock = app.Clock()
+	s.unseen = make(chan stranger, maxLearned)
+	for _, u := range s.parent.Upstreams {
+		s.members = append(s.members, s.newMember(u.Dial, u, nil))
+	}
+	policies.LoadOrStore(s, s)
+	s.refresh()
+	return app.Go("fastest-swagger", s.run)
+}
+
+func (s *Selection) setDefaults() {
+	if s.Path == "" {
+		s.Path = defaultPath
+	}
+	if s.Interval == 0 {
+		s.Interval = caddy.Duration(defaultInterval)
+	}
+	if s.Timeout == 0 {
+		s.Timeout = caddy.Duration(defaultTimeout)
+	}
+	if len(s.Expect) == 0 {
+		s.Expect = []int{2}
+	}
+	if s.MaxSize == 0 {
+		s.MaxSize = defaultMaxSize
+	}
+	if s.Margin == nil {
+		margin := defaultMargin
+		s.Margin = &margin
+	}
+}
+
+// findParent finds the proxy whose upstreams are to be measured.
+func (s *Selection) findParent(ctx caddy.Context) error {
+	for _, module := range slices.Backward(ctx.Modules()) {
+		if h, ok := module.(*reverseproxy.Handler); ok {
+			s.parent = h
+			s.dynamic = h.DynamicUpstreamsRaw != nil || h.DynamicUpstreams != nil
+			return nil
+		}
+	}
+	return errors.New("fastest-swagger measures through the transport of its reverse_proxy, and there is none around it")
+}
+
+func (s *Selection) parsePath() error {
+	path, err := caddy.NewReplacer().ReplaceOrErr(s.Path, true, true)
+	if err != nil {
+		return fmt.Errorf("path: %w", err)
+	}
+	s.page, err = parsePage(path)
+	return err
+}
+
+// parsePage splits the path of a page from its query.
+func parsePage(path string) (*url.URL, error) {
+	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.Contains(path, "#") {
+		return nil, fmt.Errorf("path %q must be the path of a page on each upstream, such as %s", path, defaultPath)
+	}
+	u, err := url.ParseRequestURI(path)
+	if err != nil {
+		return nil, fmt.Errorf("path %q is not a valid path such as %s", path, defaultPath)
+	}
+	return u, nil
+}
+
+func (s *Selection) loadFallback(ctx caddy.Context) error {
+	if s.FallbackRaw == nil {
+		s.FallbackRaw = caddyconfig.JSONModuleObject(reverseproxy.RandomSelection{}, "policy", "random", nil)
+	}
+	module, err := ctx.LoadModule(s, "FallbackRaw")
+	if err != nil {
+		return fmt.Errorf("loading the fallback policy: %w", err)
+	}
+	s.fallback = module.(reverseproxy.Selector)
+	return nil
+}
+
+// Validate checks what a Caddyfile's parser has no say in.
+func (s *Selection) Validate() error {
+	if s.Interval <= 0 || s.Timeout <= 0 {
+		return errors.New("interval and timeout must be longer than 0s")
+	}
+	if s.MaxSize < 0 {
+		return errors.New("max_size must be larger than 0")
+	}
+	if m := *s.Margin; !(m >= 0 && m < 1) {
+		return fmt.Errorf("margin %v must be at least 0 and less than 1 (0.15 means 15%%)", m)
+	}
+	for _, status := range s.Expect {
+		if !validStatus(status) {
+			return fmt.Errorf("expect: %d is neither a status code such as 200 nor a class such as 2", status)
+		}
+	}
+	if _, ok := s.fallback.(*Selection); ok {
+		return errors.New("fallback: fastest-swagger cannot stand in for itself")
+	}
+	return nil
+}
+
+func validStatus(status int) bool {
+	return status >= 1 && status <= 5 || status >= 100 && status <= 599
+}
+
+// Cleanup gives back what Provision took.
+func (s *Selection) Cleanup() error {
+	s.mu.Lock()
+	members := s.members
+	s.members = nil
+	s.mu.Unlock()
+	for _, m := range members {
+		s.dropPage(m)
+	}
+	// Nothing happens here when Provision did not get as far as storing s.
+	_, err := policies.Delete(s)
+	return err
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner     = (*Selection)(nil)
+	_ caddy.Validator       = (*Selection)(nil)
+	_ caddy.CleanerUpper    = (*Selection)(nil)
+	_ reverseproxy.Selector = (*Selection)(nil)
+)
