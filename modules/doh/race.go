@@ -22,7 +22,7 @@ type lookup struct {
 
 var (
 	errNoUpstreams = errors.New("there is no upstream left to ask")
-	errTimeIsUp    = &failure{failTimeout, errors.New("the time for the query is up")}
+	errTimeIsUp    = error(&failure{failTimeout, errors.New("the time for the query is up")})
 )
 
 // ask asks one upstream after the other, and the next one beside it whenever
@@ -49,8 +49,8 @@ func (p *Pool) ask(l *lookup, first *upstream, once bool) (*answer, error) {
 	l.tried = append(l.tried, first)
 
 	r := &race{pool: p, lookup: l, once: once, running: 1, over: make(chan struct{})}
-	r.ctx, r.stop = clockwork.WithTimeout(context.Background(), p.clock, left)
-	defer r.stop()
+	r.ctx, r.stop = context.WithCancel(context.Background())
+	defer p.clock.AfterFunc(left, r.timeIsUp).Stop()
 	if p.Hedge > 0 {
 		r.mu.Lock()
 		r.timer = p.clock.AfterFunc(time.Duration(p.Hedge), r.hedge)
@@ -74,8 +74,8 @@ type race struct {
 	mu      sync.Mutex
 	timer   clockwork.Timer
 	running int
-	over    chan struct{} // closed when answer or err stand
 	done    bool
+	over    chan struct{} // closed when done
 	answer  *answer
 	err     error
 }
@@ -105,11 +105,18 @@ func (r *race) hedge() {
 	r.run(u)
 }
 
+// timeIsUp ends the race without an answer.
+func (r *race) timeIsUp() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.done {
+		r.err = errTimeIsUp
+		r.finish(r.lookup.servfail)
+	}
+}
+
 // next returns the upstream to ask next, or nil. The caller holds the lock.
 func (r *race) next() *upstream {
-	if r.ctx.Err() != nil {
-		return nil
-	}
 	u := r.pool.pick(r.lookup.tried)
 	if u != nil {
 		r.lookup.tried = append(r.lookup.tried, u)
@@ -174,6 +181,8 @@ func (r *race) beaten(u *upstream, err error, took time.Duration) {
 		r.pool.answered(u, took)
 	case !errors.Is(err, context.Canceled):
 		r.pool.failed(u, err)
+	case r.err == errTimeIsUp:
+		r.pool.failed(u, errTimeIsUp)
 	case r.pool.Hedge > 0 && took >= time.Duration(r.pool.Hedge):
 		r.pool.failed(u, &failure{failSlow, err})
 	}
