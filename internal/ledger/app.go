@@ -1,0 +1,226 @@
+package ledger
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
+)
+
+const (
+	defaultInterval = 5 * time.Second
+
+	// What a storage that hangs can cost at most, when Caddy starts and stops
+	// and for one pass in between.
+	startGrace = 2 * time.Second
+	stopGrace  = 3 * time.Second
+	passLimit  = time.Minute
+)
+
+// errSlow is the trouble of a storage that neither answers nor fails.
+var errSlow = errors.New("the storage takes longer than an interval to answer")
+
+// ledgers holds the ledger of each storage in use, so that counts outlive a
+// reload.
+var ledgers = caddy.NewUsagePool()
+
+func init() {
+	caddy.RegisterModule((*App)(nil))
+}
+
+// App ties the ledger to one configuration: it is read when the configuration
+// starts, written while it runs, and written a last time when it stops. It
+// needs no configuration of its own: Caddy loads it as soon as a module asks
+// for the ledger.
+type App struct {
+	// How old, at most, what this process knows of the counts of another
+	// process on the same storage may be, and how much counting a crash may
+	// lose. Files are read, and written when something was counted, twice
+	// within it. Default: 5s.
+	Interval caddy.Duration `json:"interval,omitempty"`
+
+	ledger  *Ledger
+	pool    any // the key of ledger in ledgers
+	runtime *runtime.App
+	storage certmagic.Storage
+	logger  *zap.Logger
+}
+
+// FromContext returns the ledger of the storage of the configuration that is
+// being provisioned. There is nothing to release.
+func FromContext(ctx caddy.Context) (*Ledger, error) {
+	app, err := ctx.App("freetier.ledger")
+	if err != nil {
+		return nil, fmt.Errorf("loading the ledger: %w", err)
+	}
+	return app.(*App).ledger, nil
+}
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "freetier.ledger",
+		New: func() caddy.Module { return new(App) },
+	}
+}
+
+// Provision takes the ledger from the pool.
+func (a *App) Provision(ctx caddy.Context) (err error) {
+	if a.Interval == 0 {
+		a.Interval = caddy.Duration(defaultInterval)
+	}
+	if a.Interval < 0 {
+		return fmt.Errorf("the interval of the ledger is %v, but must be above zero", time.Duration(a.Interval))
+	}
+	a.logger, a.storage = ctx.Logger(), ctx.Storage()
+	if a.runtime, err = runtime.FromContext(ctx); err != nil {
+		return err
+	}
+	if err := a.runtime.Go("ledger", a.run); err != nil {
+		return err
+	}
+	a.pool = identity(a.storage)
+	pooled, _ := ledgers.LoadOrStore(a.pool, newLedger())
+	a.ledger = pooled.(*Ledger)
+	clock := a.runtime.Clock()
+	a.ledger.clock.Store(&clock)
+	return nil
+}
+
+// Start reads what is stored before the configuration takes effect, unless the
+// storage is slow.
+func (a *App) Start() error {
+	a.within(startGrace)
+	return nil
+}
+
+// run makes two passes an interval, so that from a count here to its being
+// known elsewhere no more than an interval goes by.
+func (a *App) run(ctx context.Context) {
+	ticker := a.runtime.Clock().NewTicker(time.Duration(a.Interval) / 2)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.Chan():
+		case <-ctx.Done():
+			return
+		}
+		done := a.begin(ctx)
+		for waited := 0; done != nil; {
+			select {
+			case <-done:
+				done = nil
+			case <-ticker.Chan():
+				if waited++; waited == 2 {
+					a.ledger.report(a.logger, errSlow)
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// Stop writes what was counted since the last pass, as long as the storage is
+// certain to be there.
+func (a *App) Stop() error {
+	a.within(stopGrace)
+	return nil
+}
+
+// Cleanup writes what was counted while the other apps stopped.
+func (a *App) Cleanup() error {
+	if a.ledger == nil {
+		return nil
+	}
+	if last, _ := ledgers.Delete(a.pool); !last || !a.ledger.unwritten() {
+		return nil
+	}
+	a.within(stopGrace)
+	if a.ledger.unwritten() {
+		a.logger.Warn("the storage does not take the last counts; they are lost")
+	}
+	return nil
+}
+
+// within makes a pass and waits for it, but not for longer than grace.
+func (a *App) within(grace time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	select {
+	case <-a.begin(ctx):
+	case <-ctx.Done():
+		a.ledger.report(a.logger, errSlow)
+	}
+}
+
+// begin makes a pass in a goroutine of its own, which a storage that hangs may
+// keep, and returns a channel that is closed after it.
+func (a *App) begin(ctx context.Context) <-chan struct{} {
+	done := make(chan struct{})
+	select {
+	case a.ledger.busy <- struct{}{}:
+	case <-ctx.Done():
+		return done
+	}
+	go func() {
+		defer close(done)
+		defer func() { <-a.ledger.busy }()
+		// Not cut off by a reload: half a pass would look like a failure.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), passLimit)
+		defer cancel()
+		p := pass{
+			Ledger:   a.ledger,
+			files:    &a.ledger.files,
+			storage:  a.storage,
+			logger:   a.logger,
+			interval: time.Duration(a.Interval),
+		}
+		a.ledger.report(a.logger, p.run(ctx))
+	}()
+	return done
+}
+
+// report logs when the storage fails and when it is back.
+func (l *Ledger) report(logger *zap.Logger, err error) {
+	l.mu.Lock()
+	was := l.failing
+	l.failing = err != nil
+	l.mu.Unlock()
+	switch {
+	case err != nil && !was:
+		logger.Warn("the storage does not take the counts; they stay in memory until it does", zap.Error(err))
+	case err == nil && was:
+		logger.Info("the storage takes the counts again; none was lost")
+	}
+}
+
+// identity is equal for two configurations of one storage. Storages say what
+// they are by their JSON, as all modules do, or by their String method.
+func identity(storage certmagic.Storage) any {
+	config, err := json.Marshal(storage)
+	name, named := storage.(fmt.Stringer)
+	switch {
+	case named:
+		config = append(config, name.String()...)
+	case err != nil:
+		config = fmt.Appendf(nil, "%p", storage)
+	}
+	// The configuration may hold a password.
+	return sha256.Sum256(fmt.Appendf(nil, "%T %s", storage, config))
+}
+
+// Interface guards
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

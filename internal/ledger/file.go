@@ -1,0 +1,149 @@
+package ledger
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+)
+
+// A file is a line with a magic word, the version of the format and the
+// SHA-256 of the rest, which is JSON for people to read.
+const (
+	magic   = "freetier-ledger"
+	version = 1
+)
+
+// file is what a process writes, and also the form of the common file.
+type file struct {
+	// Process is the random name of the process, and empty in the common file.
+	Process string `json:"process,omitempty"`
+	// Written is when.
+	Written instant `json:"written"`
+	// Counts are those of the process, in the common file those of all
+	// processes that were folded into it.
+	Counts counts `json:"counts"`
+	// Folded are the processes whose files the common file has taken over
+	// lately, and what was in them.
+	Folded map[string]folded `json:"folded,omitempty"`
+}
+
+type folded struct {
+	At     instant `json:"at"`
+	Counts counts  `json:"counts"`
+}
+
+// counts holds numbers by a counter's key and the beginning of the period.
+type counts map[string]map[instant]int64
+
+// Why a file is set aside.
+var (
+	errForeign = errors.New("it is not a ledger file")
+	errCorrupt = errors.New("its content does not match its checksum")
+	errNewer   = errors.New("it was written by a newer version")
+)
+
+func (f *file) encode() ([]byte, error) {
+	body, err := json.MarshalIndent(f, "", "\t")
+	if err != nil {
+		return nil, err
+	}
+	body = append(body, '\n')
+	header := fmt.Appendf(nil, "%s %d %s\n", magic, version, checksum(body))
+	return append(header, body...), nil
+}
+
+func decode(raw []byte) (*file, error) {
+	header, body, _ := bytes.Cut(raw, []byte("\n"))
+	words := strings.Fields(string(header[:min(len(header), 200)]))
+	if len(words) < 2 || words[0] != magic {
+		return nil, errForeign
+	}
+	var written int
+	if _, err := fmt.Sscanf(words[1], "%d", &written); err != nil || written < 1 {
+		return nil, errCorrupt
+	}
+	if written > version {
+		return nil, errNewer
+	}
+	if len(words) != 3 || words[2] != checksum(body) {
+		return nil, errCorrupt
+	}
+	f := new(file)
+	if err := json.Unmarshal(body, f); err != nil {
+		return nil, fmt.Errorf("%w: %w", errCorrupt, err)
+	}
+	return f, nil
+}
+
+func checksum(body []byte) string {
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:])
+}
+
+func (c counts) add(key string, from instant, n int64) {
+	if n <= 0 {
+		return
+	}
+	if c[key] == nil {
+		c[key] = make(map[instant]int64)
+	}
+	c[key][from] += n
+}
+
+// addBeyond adds what of other lies above the already known part of it.
+func (c counts) addBeyond(other, known counts) {
+	for key, periods := range other {
+		for from, n := range periods {
+			c.add(key, from, n-known[key][from])
+		}
+	}
+}
+
+// raise lifts each number to that of other, where that is higher.
+func (c counts) raise(other counts) {
+	for key, periods := range other {
+		for from, n := range periods {
+			c.add(key, from, n-c[key][from])
+		}
+	}
+}
+
+// drop removes the periods that are over for good and reports whether there
+// were any.
+func (c counts) drop(over func(key string, from instant) bool) bool {
+	dropped := false
+	for key, periods := range c {
+		before := len(periods)
+		maps.DeleteFunc(periods, func(from instant, _ int64) bool { return over(key, from) })
+		dropped = dropped || len(periods) < before
+		if len(periods) == 0 {
+			delete(c, key)
+		}
+	}
+	return dropped
+}
+
+func (c counts) equal(other counts) bool {
+	return maps.EqualFunc(c, other, maps.Equal[map[instant]int64, map[instant]int64])
+}
+
+// instant is a time in seconds since 1970. In files it is RFC 3339 in UTC.
+type instant int64
+
+func (i instant) time() time.Time { return time.Unix(int64(i), 0).UTC() }
+
+// MarshalText implements encoding.TextMarshaler.
+func (i instant) MarshalText() ([]byte, error) { return i.time().AppendFormat(nil, time.RFC3339), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (i *instant) UnmarshalText(text []byte) error {
+	t, err := time.Parse(time.RFC3339, string(text))
+	*i = instant(t.Unix())
+	return err
+}

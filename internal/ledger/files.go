@@ -1,0 +1,333 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
+)
+
+// Where the ledger lives in the storage. Beside the file of each process is
+// the common file, into which those of dead processes are folded.
+const (
+	folder = "freetier/ledger"
+	suffix = ".ledger"
+	common = "common"
+)
+
+// files is what a process knows of the storage.
+type files struct {
+	process string           // the name of the own file
+	stored  counts           // what the own file holds; nil when there is none
+	seen    map[string]*seen // by the name of a process
+	common  *seen
+	refused map[string]bool // files set aside or not readable, to warn once
+
+	last  instant       // when the last pass was
+	good  instant       // when the storage was last read
+	quiet time.Duration // for how long the clock has not jumped
+}
+
+// seen is a file as last read.
+type seen struct {
+	raw       []byte
+	file      *file
+	unchanged int // passes in a row
+}
+
+func newFiles() files {
+	return files{
+		process: newProcess(),
+		seen:    make(map[string]*seen),
+		common:  &seen{file: new(file)},
+		refused: make(map[string]bool),
+	}
+}
+
+func newProcess() string {
+	name := make([]byte, 8)
+	rand.Read(name) // never fails
+	return hex.EncodeToString(name)
+}
+
+func keyOf(name string) string { return path.Join(folder, name+suffix) }
+
+// pass is one going over the storage: what the others have counted is read,
+// the own counts are written, and what the dead have left is folded.
+type pass struct {
+	*Ledger
+	*files
+	storage  certmagic.Storage
+	logger   *zap.Logger
+	interval time.Duration
+	at       instant
+}
+
+// run goes on after a failure: each part is worth something without the others.
+func (p *pass) run(ctx context.Context) error {
+	p.at = p.now()
+	p.watchClock()
+	names, err := p.read(ctx)
+	if err == nil {
+		p.settle(ctx, names)
+		p.good = p.at
+	}
+	p.spread()
+	if failed := p.write(ctx); failed != nil {
+		return errors.Join(err, failed)
+	}
+	if err == nil {
+		err = p.fold(ctx)
+	}
+	return err
+}
+
+// watchClock notes for how long the clock has gone evenly. After a jump
+// nothing is thrown away for a while, since it may jump back.
+func (p *pass) watchClock() {
+	gone := time.Duration(p.at-p.last) * time.Second
+	if p.last == 0 || gone < 0 || gone > 10*p.interval+time.Second {
+		p.quiet = 0
+	} else {
+		p.quiet += gone
+	}
+	p.last = p.at
+}
+
+// over reports whether a period of a counter can be thrown away.
+func (p *pass) over(key string, from instant) bool {
+	period := Month
+	if words := strings.Fields(key); len(words) > 2 {
+		period = Period(words[2])
+	}
+	return p.quiet >= time.Hour && from+instant(period.keep()/time.Second) < p.at
+}
+
+// read reads the files of all other processes and then the common file. In
+// this order a file that is folded meanwhile is never missed: it is deleted
+// only after the common file has it. It returns the names of all processes
+// that have a file.
+func (p *pass) read(ctx context.Context) (names map[string]bool, err error) {
+	if names, err = p.list(ctx); err != nil {
+		return nil, fmt.Errorf("listing the ledger: %w", err)
+	}
+	for name := range p.seen {
+		if !names[name] {
+			delete(p.seen, name)
+		}
+	}
+	for name := range names {
+		if name == p.process || name == common {
+			continue
+		}
+		known := p.seen[name]
+		if known == nil {
+			known = new(seen)
+		}
+		switch ok, failed := p.load(ctx, name, known); {
+		case failed != nil:
+			err = errors.Join(err, failed)
+		case ok:
+			p.seen[name] = known
+		default:
+			delete(p.seen, name)
+		}
+	}
+	_, failed := p.load(ctx, common, p.common)
+	return names, errors.Join(err, failed)
+}
+
+// list returns the names of the ledger's files, and passes over what else
+// lies in the folder.
+func (p *pass) list(ctx context.Context) (map[string]bool, error) {
+	keys, err := p.storage.List(ctx, folder, false)
+	// The file system's List gives up when a temporary file of another process
+	// disappears under its eyes.
+	for try := 0; try < 10 && errors.Is(err, fs.ErrNotExist) && p.storage.Exists(ctx, folder); try++ {
+		keys, err = p.storage.List(ctx, folder, false)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	names := make(map[string]bool)
+	for _, key := range keys {
+		if name, ok := strings.CutSuffix(path.Base(key), suffix); ok {
+			names[name] = true
+		}
+	}
+	return names, nil
+}
+
+// load reads a file and reports whether there is one that counts. Of a file
+// that cannot be read what was known before remains.
+func (p *pass) load(ctx context.Context, name string, known *seen) (bool, error) {
+	raw, err := p.storage.Load(ctx, keyOf(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		*known = seen{file: new(file)}
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading the ledger: %w", err)
+	}
+	if known.file != nil && bytes.Equal(raw, known.raw) {
+		known.unchanged++
+		return true, nil
+	}
+	f, err := decode(raw)
+	if err != nil {
+		p.setAside(ctx, name, raw, err)
+		*known = seen{file: new(file)}
+		return false, nil
+	}
+	*known = seen{raw: raw, file: f}
+	return true, nil
+}
+
+// setAside takes a file that is none of ours out of the way. That of a newer
+// version is copied and stays, for that version goes on with it.
+func (p *pass) setAside(ctx context.Context, name string, raw []byte, reason error) {
+	if p.refused[name] {
+		return
+	}
+	p.refused[name] = true
+	bad := keyOf(name) + ".bad"
+	err := p.storage.Store(ctx, bad, raw)
+	if err == nil && !errors.Is(reason, errNewer) {
+		err = p.storage.Delete(ctx, keyOf(name))
+	}
+	p.logger.Warn("a file of the ledger was set aside: its counts are missing",
+		zap.String("file", keyOf(name)),
+		zap.String("kept_as", bad),
+		zap.NamedError("reason", reason),
+		zap.Error(err))
+}
+
+// settle makes good that others have taken this process for dead, as they do
+// when it has not counted for a while, and have folded its file. The part they
+// have is theirs from now on; the rest goes on under a new name.
+func (p *pass) settle(ctx context.Context, names map[string]bool) {
+	if taken, ok := p.common.file.Folded[p.process]; ok {
+		// Gone already, unless a write of ours has crossed with the folding.
+		if names[p.process] && p.storage.Delete(ctx, keyOf(p.process)) != nil {
+			return
+		}
+		p.give(taken.Counts)
+		p.process, p.stored = newProcess(), nil
+		return
+	}
+	if p.stored == nil || names[p.process] {
+		return
+	}
+	// The file has gone. Somebody removed it, and it is written again; but after
+	// a long absence it was folded, and by now the others have forgotten that.
+	if p.good < p.at-forgetAfter/2 {
+		p.give(p.stored)
+	}
+	p.stored = nil
+}
+
+// give notes that others account for a part of the own counts.
+func (p *pass) give(taken counts) {
+	for _, c := range p.lasting() {
+		c.mu.Lock()
+		for from, cell := range c.cells {
+			cell.folded += taken[c.key][from]
+		}
+		c.mu.Unlock()
+	}
+}
+
+// spread tells the counters what all others have counted.
+func (p *pass) spread() {
+	total := make(counts)
+	total.addBeyond(p.common.file.Counts, nil)
+	for name, s := range p.seen {
+		total.addBeyond(s.file.Counts, p.common.file.Folded[name].Counts)
+	}
+	lasting := p.lasting()
+	for _, c := range lasting {
+		c.mu.Lock()
+		for from, cell := range c.cells {
+			if periods := total[c.key]; periods != nil {
+				periods[from] -= cell.folded
+			}
+		}
+		c.mu.Unlock()
+	}
+
+	p.mu.Lock()
+	p.others.raise(total)
+	p.others.drop(p.over)
+	p.mu.Unlock()
+
+	for _, c := range lasting {
+		c.mu.Lock()
+		for from, cell := range c.cells {
+			cell.others.Store(p.othersOf(c.key, from))
+		}
+		c.mu.Unlock()
+	}
+}
+
+// write stores the own counts if they have changed.
+func (p *pass) write(ctx context.Context) error {
+	p.tidy()
+	own := p.own()
+	if own.equal(p.stored) {
+		return nil
+	}
+	raw, err := (&file{Process: p.process, Written: p.at, Counts: own}).encode()
+	if err == nil {
+		err = p.storage.Store(ctx, keyOf(p.process), raw)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the ledger: %w", err)
+	}
+	p.stored = own
+	return nil
+}
+
+// own returns the part of the own counts that is for the own file.
+func (l *Ledger) own() counts {
+	own := make(counts)
+	for _, c := range l.lasting() {
+		c.mu.Lock()
+		for from, cell := range c.cells {
+			own.add(c.key, from, cell.own.Load()-cell.folded)
+		}
+		c.mu.Unlock()
+	}
+	return own
+}
+
+// tidy drops the own counts of periods that are over for good.
+func (p *pass) tidy() {
+	for _, c := range p.lasting() {
+		c.mu.Lock()
+		maps.DeleteFunc(c.cells, func(from instant, cell *cell) bool {
+			return cell != c.current.Load() && p.over(c.key, from)
+		})
+		c.mu.Unlock()
+	}
+}
+
+// unwritten reports whether the storage lacks some counts.
+func (l *Ledger) unwritten() bool {
+	select {
+	case l.busy <- struct{}{}:
+		defer func() { <-l.busy }()
+		return !l.own().equal(l.files.stored)
+	default:
+		return true // a pass hangs
+	}
+}

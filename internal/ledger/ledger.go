@@ -1,0 +1,97 @@
+// Package ledger counts what has been used: requests, tokens, queries, awake
+// seconds, in calendar periods from a second to a month.
+//
+// Counting is in memory and takes no lock. Periods of an hour and more outlive
+// restarts: every few seconds, and at stop, they are written to Caddy's
+// configured storage, one file for each process. Each process reads the files
+// of the others and adds them, so that processes on one storage agree after a
+// moment. Nothing on a request's path ever waits for storage.
+//
+//	l, err := ledger.FromContext(ctx) // in Provision; there is nothing to release
+//	if err != nil {
+//		return err
+//	}
+//	h.sent = l.Counter("doh https://dns.example/abc", ledger.Requests, ledger.Month, time.UTC)
+//
+//	h.sent.Add(1) // while serving
+package ledger
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+)
+
+// Ledger holds the counts of one storage. It belongs to the process and
+// outlives reloads.
+type Ledger struct {
+	clock atomic.Pointer[clockwork.Clock]
+
+	mu       sync.RWMutex
+	counters map[string]*Counter
+	others   counts // what all other processes have counted; it only grows
+	failing  bool   // whether the storage is in trouble, which is logged once
+
+	// busy holds a token while a pass over the storage is under way; whoever
+	// put it there may use the fields of files.
+	busy  chan struct{}
+	files files
+}
+
+func newLedger() *Ledger {
+	return &Ledger{
+		counters: make(map[string]*Counter),
+		others:   make(counts),
+		busy:     make(chan struct{}, 1),
+		files:    newFiles(),
+	}
+}
+
+// Counter returns the counter of a name. The name says what is counted, for
+// example which URL or API key; equal names with equal unit, period and zone
+// are one counter, also over reloads, restarts and processes. Only a hash of
+// the name is stored. Names come from the configuration, never from a request:
+// a counter is not forgotten while the process runs.
+func (l *Ledger) Counter(name string, unit Unit, period Period, zone *time.Location) *Counter {
+	key := strings.Join([]string{hash(name), string(unit), string(period), zone.String()}, " ")
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c, ok := l.counters[key]
+	if !ok {
+		c = &Counter{ledger: l, key: key, period: period, zone: zone, cells: make(map[instant]*cell)}
+		l.counters[key] = c
+	}
+	return c
+}
+
+// hash is half a SHA-256, which is plenty to keep names apart.
+func hash(name string) string {
+	sum := sha256.Sum256([]byte("caddy-freetier ledger\x00" + name))
+	return hex.EncodeToString(sum[:16])
+}
+
+func (l *Ledger) now() instant { return instant((*l.clock.Load()).Now().Unix()) }
+
+func (l *Ledger) othersOf(key string, from instant) int64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.others[key][from]
+}
+
+// lasting returns the counters that are written.
+func (l *Ledger) lasting() []*Counter {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	var lasting []*Counter
+	for _, c := range l.counters {
+		if !c.period.short() {
+			lasting = append(lasting, c)
+		}
+	}
+	return lasting
+}
