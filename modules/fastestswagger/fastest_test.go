@@ -97,6 +97,33 @@ func TestNoUpstreamTwice(t *testing.T) {
 	}
 }
 
+// What Caddy holds unavailable gets no request while another is available,
+// however fast it is. When none is, Caddy answers.
+func TestUnavailable(t *testing.T) {
+	a, b := newPlatform(t, caddytest.Answer(http.StatusBadGateway, "", "")), newPlatform(t, caddytest.Echo)
+	s := start(t, "", stock, a, b)
+	s.loaded(a, 100*time.Millisecond, swagger)
+	s.loaded(b, 9*time.Second, swagger)
+	for range 5 {
+		if status, _ := s.do(http.MethodPost, "x"); status != http.StatusOK {
+			t.Errorf("status %d", status)
+		}
+	}
+	if a, b := len(a.api()), len(b.api()); a != 1 || b != 5 {
+		t.Errorf("requests: %d and %d, want 1 and 5", a, b)
+	}
+	if why := s.upstreams()[0].Why; !strings.Contains(why, "unavailable") {
+		t.Errorf("why is %q, want that Caddy holds it unavailable", why)
+	}
+	b.Handle(b.serve(caddytest.Answer(http.StatusBadGateway, "", "")))
+	if status, _ := s.do(http.MethodPost, "x"); status != http.StatusBadGateway {
+		t.Errorf("status %d, want the last upstream's 502", status)
+	}
+	if status, _ := s.do(http.MethodPost, "x"); status != http.StatusServiceUnavailable {
+		t.Errorf("status %d, want Caddy's 503 when none is available", status)
+	}
+}
+
 // A load counts when all of it came in time, with an expected status and text.
 func TestWhatPasses(t *testing.T) {
 	big := strings.Repeat("x", 3000)
@@ -246,4 +273,20 @@ func TestAllFailingStillServes(t *testing.T) {
 	s.loaded(a, 0, caddytest.Reset)
 	s.loaded(b, 0, caddytest.Reset)
 	share()
+}
+
+// The policy can itself be the fallback of another one.
+func TestAsFallback(t *testing.T) {
+	a, b := newPlatform(t, caddytest.Echo), newPlatform(t, caddytest.Echo)
+	s := start(t, "", "", a, b)
+	s.Reload("http://" + s.addr + " {\n\treverse_proxy " + a.URL + " " + b.URL + " {\n\tlb_policy header X-Session {\nfallback fastest-swagger\n}\n}\n}")
+	s.begun(a, b)
+	s.loaded(b, time.Second, swagger)
+	s.loaded(a, time.Second, swagger)
+	for range 3 {
+		s.do(http.MethodGet, "")
+	}
+	if n := len(b.api()); n != 3 {
+		t.Errorf("the fastest got %d requests, want 3", n)
+	}
 }

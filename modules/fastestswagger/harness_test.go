@@ -39,19 +39,20 @@ type platform struct {
 	*caddytest.Upstream
 	arrived chan struct{}
 	loads   chan http.HandlerFunc
+	page    string
 	gone    bool // it does not listen
 }
 
 func newPlatform(t *testing.T, api http.HandlerFunc) *platform {
 	t.Helper()
-	p := &platform{arrived: make(chan struct{}, 100), loads: make(chan http.HandlerFunc, 100)}
+	p := &platform{arrived: make(chan struct{}, 100), loads: make(chan http.HandlerFunc, 100), page: page}
 	p.Upstream = caddytest.NewUpstream(t, p.serve(api))
 	return p
 }
 
 func (p *platform) serve(api http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != page {
+		if r.URL.Path != p.page {
 			api(w, r)
 			return
 		}
@@ -67,7 +68,7 @@ func (p *platform) serve(api http.HandlerFunc) http.HandlerFunc {
 // api returns the requests that were no loads of the page.
 func (p *platform) api() (requests []caddytest.Request) {
 	for _, r := range p.Requests() {
-		if !strings.HasPrefix(r.URI, page) {
+		if !strings.HasPrefix(r.URI, p.page) {
 			requests = append(requests, r)
 		}
 	}
@@ -100,7 +101,7 @@ func proxy(addr, policy, others string, platforms ...*platform) string {
 	for _, p := range platforms {
 		to.WriteString(" " + p.URL)
 	}
-	return fmt.Sprintf("http://%s {\n\treverse_proxy%s {\n\tlb_policy fastest-swagger %s\n%s}\n}\n", addr, &to, policy, others)
+	return fmt.Sprintf("http://%s {\n\treverse_proxy%s {\n\tlb_policy fastest-swagger %s\n%s\n}\n}\n", addr, &to, policy, others)
 }
 
 // begun waits until a load of each platform's page is under way.

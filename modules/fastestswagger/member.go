@@ -65,7 +65,7 @@ func (s *Selection) newMember(dial string, u *reverseproxy.Upstream, host *rever
 	}
 	m.key = pageKey{
 		network: info.Network, address: info.Address,
-		transport: fingerprint(s.parent.Transport),
+		transport: s.transportKey,
 		host:      s.hostHeader(info),
 		path:      s.page.RequestURI(),
 		contains:  s.Contains,
@@ -156,8 +156,8 @@ func upstreamReplacer(info reverseproxy.DialInfo) *caddy.Replacer {
 	return repl
 }
 
-// fingerprint tells transports apart by their options. A plain one is still
-// nil while its proxy is provisioned. Options that are modules of their own
+// fingerprint tells transports apart by their options. A plain one is still nil
+// while its proxy is provisioned. Options that are modules of their own
 // (certificate authorities, network proxies) are not seen here: proxies that
 // differ in nothing else share the loads of a page.
 func fingerprint(transport http.RoundTripper) string {

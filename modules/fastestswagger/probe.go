@@ -23,11 +23,13 @@ import (
 // What reverse_proxy hands to its transport besides the request. The names
 // are Caddy's own, which it does not export.
 const (
-	dialInfoCtxKey     caddy.CtxKey = "reverse_proxy.dial_info"
-	proxyProtocolVar                = "reverse_proxy.proxy_protocol_info"
-	userAgent                       = "Caddy fastest-swagger"
-	readBufferSize                  = 32 << 10
-	transportPanicText              = "the transport panicked"
+	dialInfoCtxKey   caddy.CtxKey = "reverse_proxy.dial_info"
+	proxyProtocolVar              = "reverse_proxy.proxy_protocol_info"
+)
+
+const (
+	userAgent      = "Caddy fastest-swagger"
+	readBufferSize = 32 << 10
 )
 
 var (
@@ -40,7 +42,7 @@ func (s *Selection) load(ctx context.Context, m *member) (took time.Duration, er
 	defer func() {
 		// Transports are modules too; one that fails must not end the server.
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%s: %v", transportPanicText, p)
+			err = fmt.Errorf("the transport panicked: %v", p)
 		}
 	}()
 	timeout := time.Duration(s.Timeout)
@@ -50,8 +52,8 @@ func (s *Selection) load(ctx context.Context, m *member) (took time.Duration, er
 	timer := s.clock.AfterFunc(timeout, func() { cancel(tooSlow) })
 	defer timer.Stop()
 
-	awake.Touch(m.name)
 	start := s.clock.Now()
+	awake.TouchAt(m.name, start)
 	err = s.fetch(s.request(ctx, m))
 	took = s.clock.Since(start)
 	if context.Cause(ctx) == tooSlow || err == nil && took > timeout {

@@ -101,7 +101,7 @@ func (s *Selection) choose(pool reverseproxy.UpstreamPool, r *http.Request, w ht
 	}
 	if m := bestRank.member; m != nil && !m.used.Load() {
 		m.used.Store(true)
-		awake.Touch(m.name)
+		awake.TouchAt(m.name, s.clock.Now())
 	}
 	return best
 }

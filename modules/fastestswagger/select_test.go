@@ -67,6 +67,95 @@ func request(t testing.TB) *http.Request {
 	return r
 }
 
+func TestChoosingAllocatesNothing(t *testing.T) {
+	for name, loads := range map[string][]int{
+		"all measured": {50, 80, 30, 70, 10, 60, 20, 40},
+		"some not":     {50, 0, 30, -1, 10, 0, -1, 40},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, pool := ranked(t, .15, loads...)
+			r := request(t)
+			vars := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
+			allocs := testing.AllocsPerRun(1000, func() {
+				delete(vars, s.triedVar) // as in a new request
+				if u := s.Select(pool, r, nil); u != pool[4] {
+					t.Fatalf("%s was chosen, want %s", u, pool[4])
+				}
+			})
+			if allocs != 0 {
+				t.Errorf("%v allocations, want none", allocs)
+			}
+		})
+	}
+}
+
+// The order in which one request tries the upstreams of an idle pool.
+func TestOrderOfTries(t *testing.T) {
+	for name, test := range map[string]struct {
+		loads []int
+		want  []int
+	}{
+		"fastest first":            {[]int{30, 10, 20}, []int{1, 2, 0, 1}},
+		"failed last":              {[]int{-1, 30, 20}, []int{2, 1, 0, 2}},
+		"unmeasured in the middle": {[]int{0, 10, 90}, []int{1, 0, 2}},
+		"unmeasured before failed": {[]int{-1, 0}, []int{1, 0, 1}},
+		"measured before its like": {[]int{0, 10}, []int{1, 0}},
+		"one":                      {[]int{10}, []int{0, 0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, pool := ranked(t, 0, test.loads...)
+			r := request(t)
+			for try, want := range test.want {
+				if got := s.Select(pool, r, nil); got != pool[want] {
+					t.Errorf("try %d: %s, want %s", try+1, got, pool[want])
+				}
+			}
+		})
+	}
+}
+
+// Two accounts on one host are two upstreams.
+func TestTwoOnOneHost(t *testing.T) {
+	s, pool := ranked(t, 0, 10)
+	twin := &reverseproxy.Upstream{Dial: pool[0].Dial, Host: pool[0].Host}
+	pool = append(pool, twin)
+	r := request(t)
+	if u := s.Select(pool, r, nil); u != pool[0] {
+		t.Error("the first try got another one")
+	}
+	if u := s.Select(pool, r, nil); u != twin {
+		t.Error("the second try got the same one again")
+	}
+
+	// The same from a source with new values for each try.
+	r = request(t)
+	other := "other.example:443"
+	for try, want := range []string{"", "", other} {
+		fresh := reverseproxy.UpstreamPool{
+			{Dial: pool[0].Dial, Host: pool[0].Host}, {Dial: pool[0].Dial, Host: pool[0].Host}, {Dial: other, Host: new(reverseproxy.Host)},
+		}
+		if got := s.Select(fresh, r, nil).Dial; got != pool[0].Dial && want == "" || want != "" && got != want {
+			t.Errorf("try %d went to %s", try+1, got)
+		}
+	}
+}
+
+func TestPoolWithoutAnyone(t *testing.T) {
+	s, _ := ranked(t, .15)
+	if u := s.Select(nil, request(t), nil); u != nil {
+		t.Errorf("got %s of an empty pool", u)
+	}
+	// A request that is none of Caddy's own has no variables.
+	s, pool := ranked(t, .15, 10, 20)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u := s.Select(pool, r, nil); u != pool[0] {
+		t.Errorf("got %s, want the fastest", u)
+	}
+}
+
 func BenchmarkSelect(b *testing.B) {
 	s, pool := ranked(b, .15, 50, 80, 30, 70, 10, 60, 20, 40)
 	requests := make([]*http.Request, 1024)

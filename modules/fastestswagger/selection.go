@@ -92,13 +92,15 @@ type Selection struct {
 	page      *url.URL // path and query only
 	parent    *reverseproxy.Handler
 	transport http.RoundTripper // the parent's, known once the task runs
-	dynamic   bool
-	clock     clockwork.Clock
-	logger    *zap.Logger
-	triedVar  string
-	unseen    chan stranger
-	ranking   atomic.Pointer[ranking]
-	running   atomic.Bool
+	// transportKey is the transport's part of the page keys.
+	transportKey string
+	dynamic      bool
+	clock        clockwork.Clock
+	logger       *zap.Logger
+	triedVar     string
+	unseen       chan stranger
+	ranking      atomic.Pointer[ranking]
+	running      atomic.Bool
 
 	mu      sync.Mutex
 	members []*member
@@ -172,6 +174,7 @@ func (s *Selection) findParent(ctx caddy.Context) error {
 	for _, module := range slices.Backward(ctx.Modules()) {
 		if h, ok := module.(*reverseproxy.Handler); ok {
 			s.parent = h
+			s.transportKey = fingerprint(h.Transport)
 			s.dynamic = h.DynamicUpstreamsRaw != nil || h.DynamicUpstreams != nil
 			return nil
 		}
