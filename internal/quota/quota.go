@@ -1,0 +1,123 @@
+// Package quota holds the words `quota` and `limit`, which mean the same in
+// every module: how much of something a period of the calendar allows, and how
+// much of that is left.
+//
+//	q, err := quota.Parse(d.RemainingArgs()) // quota 300000/month account Asia/Shanghai
+//	…
+//	meter, err := q.Open(book, "doh "+url) // in Provision; book comes from ledger.FromContext
+//	…
+//	if !meter.Take(1) { // on a request's way
+//		retryAfter := time.Until(meter.Renews())
+package quota
+
+import (
+	"fmt"
+	"time"
+	_ "time/tzdata" // a small server may have no time zones
+
+	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
+)
+
+// Quota is what an account gives you, or what you allow a client, in each
+// period.
+type Quota struct {
+	// How much, in the unit. Required.
+	Amount int64 `json:"amount"`
+
+	// What is counted: `requests`, `tokens`, or `seconds` of awake time.
+	// Default: requests.
+	Unit ledger.Unit `json:"unit,omitempty"`
+
+	// After which stretch of the calendar the count begins anew: `second`,
+	// `minute`, `hour`, `day` or `month`. Required.
+	Period ledger.Period `json:"period"`
+
+	// All that name the same account share one count, in whatever module they
+	// are. Default: each has a count of its own.
+	Account string `json:"account,omitempty"`
+
+	// The time zone whose calendar counts, as in `Asia/Shanghai`. Default: UTC.
+	Zone string `json:"zone,omitempty"`
+}
+
+// Open returns the meter of the quota. Name says what is counted where the
+// quota has no account, for example a module and the URL of an upstream; only
+// a hash of it is stored.
+func (q *Quota) Open(l *ledger.Ledger, name string) (*Meter, error) {
+	if err := q.Validate(); err != nil {
+		return nil, err
+	}
+	zone, err := q.location()
+	if err != nil {
+		return nil, err
+	}
+	unit := q.Unit
+	if unit == "" {
+		unit = ledger.Requests
+	}
+	name = "name " + name
+	if q.Account != "" {
+		name = "account " + q.Account
+	}
+	return &Meter{counter: l.Counter(name, unit, q.Period, zone), limit: q.Amount}, nil
+}
+
+// Validate checks a quota that was written in JSON.
+func (q *Quota) Validate() error {
+	if q.Amount < 1 {
+		return fmt.Errorf("the amount of a quota is %d, but must be at least 1", q.Amount)
+	}
+	switch q.Unit {
+	case "", ledger.Requests, ledger.Tokens, ledger.Seconds:
+	default:
+		return fmt.Errorf("unknown unit %q of a quota: it is requests, tokens or seconds", q.Unit)
+	}
+	if !q.Period.Valid() {
+		return fmt.Errorf("unknown period %q of a quota: it is %s", q.Period, periods)
+	}
+	_, err := q.location()
+	return err
+}
+
+func (q *Quota) location() (*time.Location, error) {
+	if q.Zone == "" {
+		return time.UTC, nil
+	}
+	zone, err := time.LoadLocation(q.Zone)
+	if err != nil {
+		return nil, fmt.Errorf("unknown time zone %q: write UTC or one like Asia/Shanghai", q.Zone)
+	}
+	return zone, nil
+}
+
+// String writes the quota as a Caddyfile has it.
+func (q *Quota) String() string {
+	var s string
+	switch q.Unit {
+	case ledger.Seconds:
+		s = fmt.Sprintf("%s/%s", duration(q.Amount), q.Period)
+	case "", ledger.Requests:
+		s = fmt.Sprintf("%d/%s", q.Amount, q.Period)
+	default:
+		s = fmt.Sprintf("%d %s/%s", q.Amount, q.Unit, q.Period)
+	}
+	if q.Account != "" {
+		s += " " + q.Account
+	}
+	if q.Zone != "" {
+		s += " " + q.Zone
+	}
+	return s
+}
+
+// duration writes seconds in the largest unit that needs no fraction.
+func duration(seconds int64) string {
+	switch {
+	case seconds%3600 == 0:
+		return fmt.Sprintf("%dh", seconds/3600)
+	case seconds%60 == 0:
+		return fmt.Sprintf("%dm", seconds/60)
+	default:
+		return fmt.Sprintf("%ds", seconds)
+	}
+}
