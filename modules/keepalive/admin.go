@@ -1,0 +1,170 @@
+package keepalive
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+)
+
+func init() {
+	caddy.RegisterModule(adminKeepalive{})
+}
+
+const targetsPath = "/keepalive/targets"
+
+// adminKeepalive holds the admin routes `GET /keepalive/targets`, which shows
+// the targets, and `POST /keepalive/targets/{name}/ping`, which pings one now,
+// whatever its schedule, and answers with what came of it. When a ping of that
+// target is under way its result is the answer.
+type adminKeepalive struct{}
+
+// targetStatus is what the routes show of a target.
+type targetStatus struct {
+	Name                string     `json:"name"`
+	Upstream            string     `json:"upstream"`
+	Healthy             *bool      `json:"healthy"` // null before the first ping
+	Awake               *bool      `json:"awake"`
+	LastStatus          int        `json:"last_status"`
+	LastLatencyMS       float64    `json:"last_latency_ms"`
+	LastError           string     `json:"last_error"`
+	LastPing            *time.Time `json:"last_ping"`
+	NextPing            *time.Time `json:"next_ping"`
+	SkippedBecause      string     `json:"skipped_because"`
+	ConsecutiveFailures int        `json:"consecutive_failures"`
+	ColdStarts          int        `json:"cold_starts"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (adminKeepalive) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "admin.api.keepalive",
+		New: func() caddy.Module { return new(adminKeepalive) },
+	}
+}
+
+// Routes implements caddy.AdminRouter.
+func (a adminKeepalive) Routes() []caddy.AdminRoute {
+	return []caddy.AdminRoute{
+		{Pattern: targetsPath, Handler: caddy.AdminHandlerFunc(a.serveTargets)},
+		{Pattern: targetsPath + "/", Handler: caddy.AdminHandlerFunc(a.servePing)},
+	}
+}
+
+func (adminKeepalive) serveTargets(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet {
+		return notAllowed(w, http.MethodGet)
+	}
+	all := []targetStatus{}
+	if app := activeApp(); app != nil {
+		for _, t := range app.Targets {
+			all = append(all, t.status())
+		}
+	}
+	return writeJSON(w, all)
+}
+
+func (adminKeepalive) servePing(w http.ResponseWriter, r *http.Request) error {
+	name, ok := strings.CutPrefix(r.URL.EscapedPath(), targetsPath+"/")
+	name, isPing := strings.CutSuffix(name, "/ping")
+	name, err := url.PathUnescape(name)
+	if !ok || !isPing || err != nil {
+		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("there is only " + targetsPath + "/{name}/ping")}
+	}
+	if r.Method != http.MethodPost {
+		return notAllowed(w, http.MethodPost)
+	}
+	var t *Target
+	if app := activeApp(); app != nil {
+		t = app.target(name)
+	}
+	if t == nil {
+		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: fmt.Errorf("no target is named %q", name)}
+	}
+	f := t.state.ping(t)
+	select {
+	case <-f.done:
+	case <-r.Context().Done():
+		return r.Context().Err()
+	}
+	if !f.finished {
+		return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: errors.New("the target was removed meanwhile")}
+	}
+	return writeJSON(w, t.status())
+}
+
+// activeApp returns the app of the running configuration, nil if it has none.
+func activeApp() *App {
+	app, err := caddy.ActiveContext().AppIfConfigured("keepalive")
+	if err != nil {
+		return nil
+	}
+	return app.(*App)
+}
+
+func (t *Target) status() targetStatus {
+	now := t.app.clock.Now()
+	t.state.mu.Lock()
+	defer t.state.mu.Unlock()
+	h := &t.state.health
+	status := targetStatus{
+		Name:                t.Name,
+		Upstream:            t.upstream,
+		SkippedBecause:      h.skipped,
+		ConsecutiveFailures: h.failures,
+		ColdStarts:          h.coldStarts,
+		NextPing:            known(t.state.due),
+	}
+	if status.SkippedBecause == "" && !t.Window.contains(now) {
+		status.SkippedBecause = "its window is closed"
+	}
+	if h.pings == 0 {
+		return status
+	}
+	healthy, up := h.latest.err == nil, t.awake(h.latest, now)
+	status.Healthy, status.Awake = &healthy, &up
+	status.LastStatus = h.latest.status
+	status.LastLatencyMS = float64(h.latest.latency) / float64(time.Millisecond)
+	status.LastPing = known(h.latest.at)
+	if !healthy {
+		status.LastError = h.latest.err.Error()
+	}
+	return status
+}
+
+// awake tells whether the instance is awake, as far as one can know: the last
+// ping was answered, and it had no time to fall asleep since the last traffic.
+func (t *Target) awake(latest result, now time.Time) bool {
+	if t.SleepsAfter == 0 || !latest.answered {
+		return latest.answered
+	}
+	return now.Before(awake.LastSeen(t.upstream).Add(time.Duration(t.SleepsAfter)))
+}
+
+func known(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+func notAllowed(w http.ResponseWriter, method string) error {
+	w.Header().Set("Allow", method)
+	return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: fmt.Errorf("the method is %s", method)}
+}
+
+func writeJSON(w http.ResponseWriter, v any) error {
+	w.Header().Set("Content-Type", "application/json")
+	return json.NewEncoder(w).Encode(v)
+}
+
+// Interface guards
+var _ caddy.AdminRouter = adminKeepalive{}

@@ -1,0 +1,206 @@
+// Package keepalive keeps instances awake that a platform puts to sleep when
+// no request has come for a while: the app `keepalive` pings them by a
+// schedule.
+package keepalive
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"github.com/jonboulle/clockwork"
+	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
+)
+
+func init() {
+	caddy.RegisterModule((*App)(nil))
+}
+
+const (
+	defaultInterval    = 3 * time.Minute
+	defaultJitter      = 0.1
+	defaultTimeout     = 90 * time.Second
+	defaultColdStart   = 5 * time.Second
+	defaultConcurrency = 8
+
+	// minDuration keeps a slip of the pen from becoming a flood.
+	minDuration = 10 * time.Millisecond
+)
+
+// App pings targets so that they stay awake. The first ping of a target comes
+// at start, spread by the jitter; a reload of the configuration neither
+// repeats nor drops one. It logs, and emits the events `keepalive.down` and
+// `keepalive.up`, when the health of a target changes. The events' data are
+// `target`, `upstream`, `status`, `error` and `failures`.
+type App struct {
+	// The time from one ping of a target to the next. Default: two thirds of
+	// the target's `sleeps_after`; 3m if that is not known.
+	Interval caddy.Duration `json:"interval,omitempty"`
+
+	// How far a ping may come after its time, as a share of the wait between
+	// two, from 0 to 1. Default: 0.1.
+	Jitter *float64 `json:"jitter,omitempty"`
+
+	// How long an answer may take. Waking up takes a while. Default: 90s.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	// How many pings may be under way at once. A target that hangs holds its
+	// place until its timeout. Default: 8.
+	Concurrency int `json:"concurrency,omitempty"`
+
+	// What is pinged.
+	Targets []*Target `json:"targets,omitempty"`
+
+	ctx    caddy.Context
+	logger *zap.Logger
+	events *caddyevents.App
+	clock  clockwork.Clock
+	client *http.Client
+	slots  *semaphore.Weighted
+}
+
+// slots holds the places for pings under way, a *semaphore.Weighted for each
+// concurrency, so that the pings that a reload finds under way still count.
+var slots = caddy.NewUsagePool()
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "keepalive",
+		New: func() caddy.Module { return new(App) },
+	}
+}
+
+// Provision checks the targets and finds what is known of them.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx, a.logger = ctx, ctx.Logger()
+	if err := a.check(); err != nil {
+		return err
+	}
+	events, err := ctx.App("events")
+	if err != nil {
+		return fmt.Errorf("loading the app events: %w", err)
+	}
+	a.events = events.(*caddyevents.App)
+	rt, err := runtime.FromContext(ctx)
+	if err != nil {
+		return err
+	}
+	a.clock = rt.Clock()
+	if err := collectors.register(ctx.GetMetricsRegistry()); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+
+	a.client = newClient()
+	places, _ := slots.LoadOrStore(a.Concurrency, semaphore.NewWeighted(int64(a.Concurrency)))
+	a.slots = places.(*semaphore.Weighted)
+	for _, t := range a.Targets {
+		if err := t.provision(a); err != nil {
+			return fmt.Errorf("target %s: %w", t.Name, err)
+		}
+	}
+	return nil
+}
+
+// check sets the defaults and checks what does not belong to one target.
+func (a *App) check() error {
+	if a.Timeout == 0 {
+		a.Timeout = caddy.Duration(defaultTimeout)
+	}
+	if a.Concurrency == 0 {
+		a.Concurrency = defaultConcurrency
+	}
+	if a.Concurrency < 0 {
+		return errors.New("concurrency is less than 1")
+	}
+	if err := checkDurations(a.Interval, a.Timeout); err != nil {
+		return err
+	}
+	if err := checkJitter(a.Jitter); err != nil {
+		return err
+	}
+	names := make(map[string]bool, len(a.Targets))
+	for _, t := range a.Targets {
+		if t == nil {
+			return errors.New("a target is null")
+		}
+		if names[t.Name] {
+			return fmt.Errorf("two targets are named %s", t.Name)
+		}
+		names[t.Name] = true
+	}
+	return nil
+}
+
+// Start begins to ping, or goes on where the configuration before is.
+func (a *App) Start() error {
+	for _, t := range a.Targets {
+		t.state.start(t)
+	}
+	return nil
+}
+
+// Stop ends the pings of this configuration. One that is under way is left to
+// the configuration that follows, if that knows the target.
+func (a *App) Stop() error {
+	for _, t := range a.Targets {
+		t.state.stop(t)
+	}
+	a.client.CloseIdleConnections()
+	return nil
+}
+
+// Cleanup gives up what Provision took from the pools, however far it came.
+func (a *App) Cleanup() error {
+	for _, t := range a.Targets {
+		if t != nil && t.state != nil {
+			if _, err := states.Delete(t.key); err != nil {
+				return err
+			}
+		}
+	}
+	if a.slots != nil {
+		_, err := slots.Delete(a.Concurrency)
+		return err
+	}
+	return nil
+}
+
+// target returns the target of a name, nil if there is none.
+func (a *App) target(name string) *Target {
+	for _, t := range a.Targets {
+		if t.Name == name {
+			return t
+		}
+	}
+	return nil
+}
+
+func checkDurations(durations ...caddy.Duration) error {
+	for _, d := range durations {
+		if d != 0 && time.Duration(d) < minDuration {
+			return fmt.Errorf("the duration %v is too short; at least %v", time.Duration(d), minDuration)
+		}
+	}
+	return nil
+}
+
+func checkJitter(jitter *float64) error {
+	if jitter != nil && (*jitter < 0 || *jitter > 1) {
+		return errors.New("jitter is a share from 0 to 1")
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

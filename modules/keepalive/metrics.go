@@ -1,0 +1,96 @@
+package keepalive
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// The values of the label `result`.
+const (
+	resultHealthy   = "healthy"
+	resultUnhealthy = "unhealthy" // an answer, but not the right one
+	resultFailed    = "failed"    // no answer
+	resultSkipped   = "skipped"
+)
+
+// metrics are the package's collectors. Caddy has a new registry after each
+// reload, in which the same collectors are registered again.
+type metrics struct {
+	pings      *prometheus.CounterVec
+	coldStarts *prometheus.CounterVec
+	duration   *prometheus.HistogramVec
+	healthy    *prometheus.GaugeVec
+}
+
+var collectors = newMetrics()
+
+func newMetrics() metrics {
+	const namespace, subsystem = "caddy", "keepalive"
+	return metrics{
+		pings: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "pings_total",
+			Help: "Pings by their result: healthy, unhealthy, failed (no answer) or skipped.",
+		}, []string{"target", "result"}),
+		coldStarts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "cold_starts_total",
+			Help: "Pings that found the target asleep.",
+		}, []string{"target"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "ping_duration_seconds",
+			Help:    "Time from a ping to the beginning of its answer.",
+			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 90},
+		}, []string{"target"}),
+		healthy: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "healthy",
+			Help: "Whether the last ping of the target was answered as expected.",
+		}, []string{"target"}),
+	}
+}
+
+// register adds the collectors to the registry of a configuration.
+func (m metrics) register(registry *prometheus.Registry) error {
+	for _, c := range []prometheus.Collector{m.pings, m.coldStarts, m.duration, m.healthy} {
+		var already prometheus.AlreadyRegisteredError
+		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
+			return err
+		}
+	}
+	return nil
+}
+
+// observe counts a ping.
+func (m metrics) observe(target string, r result, cold bool) {
+	kind, healthy := resultHealthy, 1.
+	if r.err != nil {
+		kind, healthy = resultUnhealthy, 0
+	}
+	if r.answered {
+		m.duration.WithLabelValues(target).Observe(r.latency.Seconds())
+	} else {
+		kind = resultFailed
+	}
+	m.pings.WithLabelValues(target, kind).Inc()
+	m.healthy.WithLabelValues(target).Set(healthy)
+	if cold {
+		m.coldStarts.WithLabelValues(target).Inc()
+	}
+}
+
+// forgetMetrics drops the series of a target that is gone, unless another
+// target has its name.
+func forgetMetrics(target string) {
+	named := false
+	states.Range(func(_, value any) bool {
+		named = value.(*state).name == target
+		return !named
+	})
+	if named {
+		return
+	}
+	labels := prometheus.Labels{"target": target}
+	collectors.pings.DeletePartialMatch(labels)
+	collectors.coldStarts.DeletePartialMatch(labels)
+	collectors.duration.DeletePartialMatch(labels)
+	collectors.healthy.DeletePartialMatch(labels)
+}

@@ -1,0 +1,268 @@
+package keepalive
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/jonboulle/clockwork"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+)
+
+// states holds a *state for each thing that is pinged, by the identity of its
+// target. A state outlives a reload that keeps the target.
+var states = caddy.NewUsagePool()
+
+// state is what is known of a target, its schedule's progress and the ping
+// under way. While two configurations overlap both have started the same
+// target; it is pinged by the later one, and by the former again if the later
+// one fails to start.
+type state struct {
+	name   string
+	ctx    context.Context // of pings: ends with the last configuration that has the target
+	cancel context.CancelFunc
+
+	mu     sync.Mutex
+	owners []*Target // that have started and not stopped
+	timer  clockwork.Timer
+	armed  int // counts timers: one that fires while it is replaced does nothing
+
+	scheduled string    // the id of the schedule that tick is of
+	last      time.Time // tick that came last
+	tick      time.Time // tick that comes next; zero: never
+	due       time.Time // when that tick's ping is sent
+
+	flight  *flight
+	touched time.Time // when we last touched the upstream ourselves
+	health  health
+}
+
+// health is what pings have shown.
+type health struct {
+	pings      int
+	latest     result
+	failures   int // in a row
+	coldStarts int
+	skipped    string // why the last tick brought no ping
+}
+
+// flight is a ping under way.
+type flight struct {
+	done     chan struct{}
+	finished bool // and not cut short; read it after done
+}
+
+const (
+	skippedUnderWay = "the ping before is still under way"
+	skippedTraffic  = "traffic keeps it awake until "
+)
+
+func newState(name string) *state {
+	s := &state{name: name}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// Destruct ends the ping under way when no configuration has the target any more.
+func (s *state) Destruct() error {
+	s.cancel()
+	forgetMetrics(s.name)
+	return nil
+}
+
+// start makes t the one that pings.
+func (s *state) start(t *Target) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owners = append(s.owners, t)
+	s.adopt(t)
+}
+
+// stop makes t ping no more.
+func (s *state) stop(t *Target) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owners = slices.DeleteFunc(s.owners, func(owner *Target) bool { return owner == t })
+	s.disarm()
+	if owner := s.owner(); owner != nil {
+		s.adopt(owner)
+	}
+}
+
+// owner returns the target of the latest configuration, nil if all have stopped.
+func (s *state) owner() *Target {
+	if len(s.owners) == 0 {
+		return nil
+	}
+	return s.owners[len(s.owners)-1]
+}
+
+// adopt goes on with t's schedule. What is due stays due if only the jitter
+// is another.
+func (s *state) adopt(t *Target) {
+	now := t.app.clock.Now()
+	switch id := t.schedule.id(); {
+	case s.scheduled == "":
+		s.plan(t, t.schedule.first(now))
+	case s.scheduled != id:
+		s.plan(t, t.schedule.resume(s.last, now))
+	}
+	s.arm(t)
+}
+
+// plan sets the tick that comes next.
+func (s *state) plan(t *Target, tick time.Time) {
+	s.scheduled, s.tick, s.due = t.schedule.id(), tick, time.Time{}
+	if !tick.IsZero() {
+		s.due = t.schedule.spread(tick)
+	}
+}
+
+// maxWait is after how long the clock is looked at again: what the clock on
+// the wall shows can be corrected meanwhile.
+const maxWait = 10 * time.Minute
+
+// arm sets the timer for the ping that is due.
+func (s *state) arm(t *Target) {
+	s.disarm()
+	if s.due.IsZero() {
+		return
+	}
+	armed := s.armed
+	wait := min(s.due.Sub(t.app.clock.Now()), maxWait)
+	s.timer = t.app.clock.AfterFunc(wait, func() { s.fire(armed) })
+}
+
+func (s *state) disarm() {
+	s.armed++
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+}
+
+// fire does what a tick asks for and plans the next.
+func (s *state) fire(armed int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.owner()
+	if t == nil || armed != s.armed {
+		return
+	}
+	now := t.app.clock.Now()
+	if s.due.After(now) {
+		s.arm(t)
+		return
+	}
+	s.last = s.tick
+	s.plan(t, t.schedule.next(s.tick, now))
+	s.arm(t)
+
+	if reason := s.needless(t); reason != "" {
+		s.skip(t, reason)
+		return
+	}
+	s.launch(t)
+}
+
+// needless says why the ping that has come due is not sent, "" if it is.
+func (s *state) needless(t *Target) string {
+	if s.flight != nil {
+		return skippedUnderWay
+	}
+	h := &s.health
+	if t.SleepsAfter == 0 || s.due.IsZero() || h.pings == 0 || h.latest.err != nil {
+		return ""
+	}
+	seen := awake.LastSeen(t.upstream)
+	if !seen.After(s.touched) {
+		return ""
+	}
+	// The next ping is the last that can keep it awake. A tenth is left for
+	// the way there.
+	if !s.due.Before(seen.Add(time.Duration(t.SleepsAfter) * 9 / 10)) {
+		return ""
+	}
+	return skippedTraffic + seen.Add(time.Duration(t.SleepsAfter)).UTC().Format(time.RFC3339)
+}
+
+func (s *state) skip(t *Target, reason string) {
+	s.health.skipped = reason
+	collectors.pings.WithLabelValues(s.name, resultSkipped).Inc()
+	if c := t.app.logger.Check(zapcore.DebugLevel, "skipped a ping"); c != nil {
+		c.Write(zap.String("target", s.name), zap.String("because", reason))
+	}
+}
+
+// ping pings now, unless a ping is under way, which it returns then.
+func (s *state) ping(t *Target) *flight {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.launch(t)
+}
+
+// launch starts a ping, the only one at a time.
+func (s *state) launch(t *Target) *flight {
+	if s.flight != nil {
+		return s.flight
+	}
+	f := &flight{done: make(chan struct{})}
+	s.flight = f
+	go s.fly(t, f)
+	return f
+}
+
+// fly sees a ping through to the report of what it has changed, so that
+// reports come in order.
+func (s *state) fly(t *Target, f *flight) {
+	defer close(f.done)
+	if r, ok := t.ping(s.ctx); ok {
+		s.settle(t, r)
+		f.finished = true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flight = nil
+}
+
+// settle notes the result of a ping that t has sent.
+func (s *state) settle(t *Target, r result) {
+	s.mu.Lock()
+	h := &s.health
+	turned := (r.err == nil) != (h.latest.err == nil) // unknown counts as healthy
+	failures := h.failures + 1
+	if r.err == nil {
+		h.failures = 0
+	} else {
+		h.failures = failures
+	}
+	h.pings++
+	h.latest, h.skipped = r, ""
+	cold := r.answered && r.latency > time.Duration(t.ColdStart)
+	if cold {
+		h.coldStarts++
+	}
+	owner := s.owner()
+	s.mu.Unlock()
+
+	collectors.observe(s.name, r, cold)
+	if owner == nil {
+		return
+	}
+	owner.logPing(r, cold)
+	if turned {
+		owner.report(r, failures)
+	}
+}
+
+// touch tells package awake of a ping.
+func (s *state) touch(upstream string, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	awake.TouchAt(upstream, at)
+	s.touched = at
+}

@@ -1,0 +1,270 @@
+package keepalive
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+)
+
+// Target is an instance that is kept awake.
+//
+// Placeholders in `url`, `header` and `body` are replaced at each ping; those
+// that are unknown stay as they are, since a JSON body has braces of its own.
+// One without a value, such as an `{env.X}` that is not set, is an error when
+// the configuration is loaded.
+type Target struct {
+	// The target's name in logs, metrics, events and admin answers.
+	Name string `json:"name"`
+
+	// What is requested. A redirect is not followed: it is the answer.
+	URL string `json:"url"`
+
+	// The request's method. Default: GET.
+	Method string `json:"method,omitempty"`
+
+	// The request's header fields.
+	Header http.Header `json:"header,omitempty"`
+
+	// The request's body.
+	Body string `json:"body,omitempty"`
+
+	// The statuses of a healthy target; a single digit is a class, 2 for all
+	// 2xx. Default: 2.
+	Expect []int `json:"expect,omitempty"`
+
+	// The time from one ping to the next. Default: the app's.
+	Interval caddy.Duration `json:"interval,omitempty"`
+
+	// Ping at these times instead. There is no ping at start then, and no
+	// jitter but the target's own.
+	Cron *Cron `json:"cron,omitempty"`
+
+	// How long an answer may take. Default: the app's.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	// How far a ping may come after its time, as a share of the wait between
+	// two, from 0 to 1. Default: the app's.
+	Jitter *float64 `json:"jitter,omitempty"`
+
+	// After how long without a request the platform puts the instance to
+	// sleep. If it is known, a ping is left out when other traffic keeps the
+	// instance awake until after the next one. Default: not known.
+	SleepsAfter caddy.Duration `json:"sleeps_after,omitempty"`
+
+	// The host and port whose traffic counts. Default: those of the URL.
+	Upstream string `json:"upstream,omitempty"`
+
+	// An answer that takes longer to begin than this found the instance
+	// asleep. Default: 5s.
+	ColdStart caddy.Duration `json:"cold_start,omitempty"`
+
+	// Ping only in this part of the day. Default: all day.
+	Window *Window `json:"window,omitempty"`
+
+	app      *App
+	schedule *schedule
+	upstream string // as package awake knows it
+	key      string // of its state
+	state    *state
+}
+
+var (
+	errURL      = errors.New("a URL begins with http:// or https:// and has a host, like https://api.example.com/health")
+	errUpstream = errors.New("an upstream is a host with its port, like api.example.com:443")
+	errExpect   = errors.New("an expected status is one like 200, or a class like 2xx")
+	errName     = errors.New("a target has a name, without a slash")
+)
+
+func (t *Target) provision(app *App) error {
+	t.app = app
+	if err := t.check(); err != nil {
+		return err
+	}
+	t.setDefaults()
+	if err := t.setSchedule(); err != nil {
+		return err
+	}
+	req, err := t.request(app.ctx)
+	if err != nil {
+		return err
+	}
+	if t.upstream, err = replaceUpstream(t.Upstream); err != nil {
+		return err
+	}
+	if t.upstream == "" {
+		t.upstream = awake.Upstream(req.URL)
+	}
+	if t.key, err = t.identity(); err != nil {
+		return err
+	}
+	value, _, err := states.LoadOrNew(t.key, func() (caddy.Destructor, error) { return newState(t.Name), nil })
+	if err != nil {
+		return err
+	}
+	t.state = value.(*state)
+	t.warn()
+	return nil
+}
+
+// check refuses what is wrong in the configuration as it is written.
+func (t *Target) check() error {
+	if t.Name == "" || strings.Contains(t.Name, "/") {
+		return errName
+	}
+	if t.Method != "" && !httpguts.ValidHeaderFieldName(t.Method) {
+		return fmt.Errorf("%q is not a method", t.Method)
+	}
+	for name := range t.Header {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return fmt.Errorf("%q is not the name of a header field", name)
+		}
+	}
+	for _, status := range t.Expect {
+		if (status < 2 || status > 5) && (status < 200 || status > 599) {
+			return errExpect
+		}
+	}
+	if t.Interval != 0 && t.Cron != nil {
+		return errors.New("interval and cron are given; one of them is right")
+	}
+	if err := checkJitter(t.Jitter); err != nil {
+		return err
+	}
+	return checkDurations(t.Interval, t.Timeout, t.SleepsAfter, t.ColdStart)
+}
+
+func (t *Target) setDefaults() {
+	t.Method = cmp.Or(t.Method, http.MethodGet)
+	t.Timeout = cmp.Or(t.Timeout, t.app.Timeout)
+	t.ColdStart = cmp.Or(t.ColdStart, caddy.Duration(defaultColdStart))
+	if len(t.Expect) == 0 {
+		t.Expect = []int{2}
+	}
+}
+
+func (t *Target) setSchedule() error {
+	s := &schedule{cron: t.Cron, window: t.Window}
+	if t.Window != nil {
+		if err := t.Window.provision(); err != nil {
+			return err
+		}
+	}
+	jitter := t.Jitter
+	if t.Cron != nil {
+		if err := t.Cron.provision(); err != nil {
+			return err
+		}
+		if s.first(time.Now()).IsZero() {
+			return errors.New("no time of its cron is in its window")
+		}
+	} else {
+		byPlatform := max(t.SleepsAfter*2/3, 0)
+		s.every = time.Duration(cmp.Or(t.Interval, t.app.Interval, byPlatform, caddy.Duration(defaultInterval)))
+		byDefault := defaultJitter
+		jitter = cmp.Or(jitter, t.app.Jitter, &byDefault)
+	}
+	if jitter != nil {
+		s.jitter = *jitter
+	}
+	t.schedule = s
+	return nil
+}
+
+// identity names what is pinged. A state belongs to that: with another URL,
+// header or body it is another target, with another schedule it is not.
+// Placeholders are left in it.
+func (t *Target) identity() (string, error) {
+	what, err := json.Marshal([]any{t.Name, t.Method, t.URL, t.Header, t.Body})
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(what)
+	return string(sum[:]), nil
+}
+
+// warn tells of a schedule that lets the instance fall asleep.
+func (t *Target) warn() {
+	if t.SleepsAfter == 0 || t.Cron != nil {
+		return
+	}
+	longest := t.schedule.every + time.Duration(t.schedule.jitter*float64(t.schedule.every))
+	if longest >= time.Duration(t.SleepsAfter) {
+		t.app.logger.Warn("the target falls asleep between two pings; give it a shorter interval",
+			zap.String("target", t.Name),
+			zap.Duration("longest_wait", longest),
+			zap.Duration("sleeps_after", time.Duration(t.SleepsAfter)))
+	}
+}
+
+// expects tells whether a status is one of a healthy target.
+func (t *Target) expects(status int) bool {
+	return slices.ContainsFunc(t.Expect, func(want int) bool {
+		return caddyhttp.StatusCodeMatches(status, want)
+	})
+}
+
+// expected says what is expected, for people.
+func (t *Target) expected() string {
+	texts := make([]string, len(t.Expect))
+	for i, status := range t.Expect {
+		texts[i] = strconv.Itoa(status)
+		if status < 100 {
+			texts[i] += "xx"
+		}
+	}
+	return strings.Join(texts, " or ")
+}
+
+// parseURL checks a URL. Its error does not contain it: it can be a secret.
+func parseURL(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
+		return nil, errURL
+	}
+	if port := u.Port(); port != "" && !validPort(port) {
+		return nil, errURL
+	}
+	return u, nil
+}
+
+// replaceUpstream replaces placeholders in the name of an upstream.
+func replaceUpstream(s string) (string, error) {
+	s, err := caddy.NewReplacer().ReplaceOrErr(s, true, true)
+	if err != nil {
+		return "", fmt.Errorf("upstream: %w", err)
+	}
+	return parseUpstream(s)
+}
+
+// parseUpstream returns an upstream as package awake names it.
+func parseUpstream(s string) (string, error) {
+	if s == "" {
+		return "", nil
+	}
+	host, port, err := net.SplitHostPort(s)
+	if err != nil || host == "" || strings.ContainsAny(host, "/@") || !validPort(port) {
+		return "", errUpstream
+	}
+	return net.JoinHostPort(strings.ToLower(host), port), nil
+}
+
+func validPort(s string) bool {
+	port, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && port > 0
+}
