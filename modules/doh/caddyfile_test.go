@@ -1,0 +1,69 @@
+package doh_test
+
+import (
+	"testing"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+)
+
+func TestGolden(t *testing.T) { caddytest.Golden(t) }
+
+func TestMistakes(t *testing.T) {
+	doh := func(options string) string { return "http://127.0.0.1:1 {\n\tdoh {\n\t\t" + options + "\n\t}\n}\n" }
+	up := func(options string) string {
+		return doh("upstream https://dns.example/dns-query {\n\t\t\t" + options + "\n\t\t}")
+	}
+	dynamic := func(options string) string {
+		return "http://127.0.0.1:1 {\n\treverse_proxy {\n\t\tdynamic doh {\n\t\t\t" + options + "\n\t\t}\n\t\ttransport doh\n\t}\n}\n"
+	}
+	const good = "upstream https://dns.example/dns-query\n\t\t"
+	caddytest.Mistakes(t, []caddytest.Mistake{
+		{"no upstream", "http://127.0.0.1:1 {\n\tdoh\n}\n", 2, []string{"needs an upstream", "https://dns.example/dns-query"}},
+		{"a path without slash", "http://127.0.0.1:1 {\n\tdoh dns-query\n}\n", 2, []string{"begins with /", "/dns-query"}},
+		{"a matcher", "http://127.0.0.1:1 {\n\tdoh * /dns-query\n}\n", 2, []string{"begins with /"}},
+		{"two paths", "http://127.0.0.1:1 {\n\tdoh /a /b\n}\n", 2, []string{"one path", "client"}},
+		{"an unknown option", doh("upstreams x"), 3, []string{"unknown option upstreams", "upstream, policy, timeout"}},
+		{"an option that is not there yet", doh("cache 10000"), 3, []string{"unknown option cache", "hedge, hosts, client"}},
+		{"upstream without address", doh("upstream"), 3, []string{"addresses", "https://dns.example/dns-query"}},
+		{"http", doh("upstream http://dns.example/dns-query"), 3, []string{"https://", "not http://"}},
+		{"tls", doh("upstream tls://dns.example"), 3, []string{"https://", "not tls://"}},
+		{"no scheme", doh("upstream dns.example/dns-query"), 3, []string{"https://dns.example/dns-query"}},
+		{"no host", doh("upstream https:///dns-query"), 3, []string{"https://dns.example/dns-query"}},
+		{"a password", doh("upstream https://me:pw@dns.example/"), 3, []string{"header Authorization"}},
+		{"an upstream twice", doh(good + "upstream https://dns.example/dns-query"), 4, []string{"dns.example is there twice", "weight"}},
+		{"an unknown upstream option", up("quota 300000/month"), 4, []string{"unknown option quota", "name, tier, weight, bootstrap, header and tls_ca"}},
+		{"weight zero", up("weight 0"), 4, []string{"weight", "from 1 on"}},
+		{"tier not a number", up("tier one"), 4, []string{"tier", "from 1 on"}},
+		{"name without value", up("name"), 4, []string{"name takes one value"}},
+		{"weight twice", up("weight 1\n\t\t\tweight 2"), 5, []string{"weight is given twice"}},
+		{"bootstrap by name", up("bootstrap dns.example"), 4, []string{"not an IP address"}},
+		{"header without value", up("header X-Name"), 4, []string{"header X-Name value"}},
+		{
+			"bootstrap for two hosts", doh("upstream https://a.example/ https://b.example/ {\n\t\t\tbootstrap 192.0.2.1\n\t\t}"),
+			5, []string{"one host"},
+		},
+		{
+			"a name twice", doh("upstream https://a.example/ {\n\t\t\tname a\n\t\t}\n\t\tupstream https://b.example/ {\n\t\t\tname a\n\t\t}"),
+			8, []string{"already an upstream with the name a"},
+		},
+		{"a bad duration", doh(good + "timeout 5"), 4, []string{"timeout", "5s"}},
+		{"a negative duration", doh(good + "hedge -1s"), 4, []string{"hedge", "400ms"}},
+		{"timeout twice", doh(good + "timeout 5s\n\t\ttimeout 6s"), 5, []string{"timeout is given twice"}},
+		{"an unknown policy", doh(good + "policy quota"), 4, []string{"unknown policy quota", "choose random"}},
+		{"hosts without name", doh("hosts 192.0.2.1"), 3, []string{"hosts 192.0.2.1 demo.test"}},
+		{"hosts the wrong way round", doh("hosts demo.test 192.0.2.1"), 3, []string{"not an IP address"}},
+		{"hosts with a bad name", doh("hosts 192.0.2.1 a..b"), 3, []string{"a..b", "labels"}},
+		{"client without path", doh(good + "client alice"), 4, []string{"client alice /dns-query/s3cret"}},
+		{"client with a path without slash", doh(good + "client alice s3cret"), 4, []string{"begins with /"}},
+		{"a client twice", doh(good + "client alice /a\n\t\tclient alice /b"), 5, []string{"already a client alice"}},
+		{"a path twice", doh(good + "client alice /a\n\t\tclient bob /a"), 5, []string{"client alice has this path"}},
+		{"client limits", doh(good + "client alice /a {\n\t\t\tlimit 1/day\n\t\t}"), 5, []string{"unknown option limit"}},
+		{"dynamic without upstream", dynamic("hedge off"), 5, []string{"needs an upstream"}},
+		{"dynamic with an unknown option", dynamic("hosts 192.0.2.1 demo.test"), 4, []string{"unknown option hosts", "upstream, timeout, hedge"}},
+		{"dynamic with a policy", dynamic("policy random"), 4, []string{"lb_policy"}},
+		{
+			"transport with options", "http://127.0.0.1:1 {\n\treverse_proxy {\n\t\ttransport doh {\n\t\t\ttimeout 5s\n\t\t}\n\t}\n}\n",
+			4, []string{"transport doh has no options", "dynamic doh"},
+		},
+	})
+}
