@@ -315,7 +315,11 @@ func (p *pass) tidy() {
 	for _, c := range p.lasting() {
 		c.mu.Lock()
 		maps.DeleteFunc(c.cells, func(from instant, cell *cell) bool {
-			return cell != c.current.Load() && p.over(c.key, from)
+			over := p.over(c.key, from)
+			if over {
+				c.current.CompareAndSwap(cell, nil)
+			}
+			return over
 		})
 		c.mu.Unlock()
 	}

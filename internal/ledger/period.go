@@ -74,7 +74,7 @@ func (p Period) start(t time.Time) time.Time {
 	first, _ := p.label(t)
 	from := onWall(t, first)
 	changed, _ := t.ZoneBounds()
-	if changed.IsZero() || !from.Before(changed) {
+	if changed.IsZero() || from.After(changed) {
 		return from
 	}
 	before := changed.Add(-1)
@@ -88,7 +88,7 @@ func (p Period) end(t time.Time) time.Time {
 	_, next := p.label(t)
 	until := onWall(t, next)
 	_, changes := t.ZoneBounds()
-	if changes.IsZero() || !until.After(changes) {
+	if changes.IsZero() || until.Before(changes) {
 		return until
 	}
 	if p == Hour || !p.same(changes, t) {
