@@ -292,7 +292,7 @@ func special(w uint64) uint64 {
 // suspicious has a high bit set if special(w) has, or if w is not all ASCII.
 // It is what base64 and most text pass, so it is asked first.
 func suspicious(w uint64) uint64 {
-	return (w ^ lows*0x02) - lows*0x21 | (w ^ lows*'\\') - lows | w
+	return ((w ^ lows*0x02) - lows*0x21) | ((w ^ lows*'\\') - lows) | w
 }
 
 // str reads a string up to its end, an escape, or the end of p.

@@ -1,0 +1,133 @@
+package modelfield
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"testing/iotest"
+)
+
+func filled(n int) []byte {
+	text := make([]byte, n)
+	for i := range text {
+		text[i] = byte(rand.Uint32())
+	}
+	return text
+}
+
+var sizes = []int{0, 1, 1000, 2048, 2049, smallBody - 1, smallBody, smallBody + 1, chunkSize - 1, chunkSize, chunkSize + 1, 3*chunkSize + 12345}
+
+func TestBody(t *testing.T) {
+	for _, size := range sizes {
+		text := filled(size)
+		for _, known := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%d bytes, known %v", size, known), func(t *testing.T) {
+				length := int64(-1)
+				if known {
+					length = int64(size)
+				}
+				var seen bytes.Buffer
+				b, err := ReadBody(bytes.NewReader(text), length, 1<<30, &seen)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer b.Release()
+				if b.Len() != int64(size) || !bytes.Equal(seen.Bytes(), text) {
+					t.Fatalf("%d bytes, the sink saw %d", b.Len(), seen.Len())
+				}
+				for _, cut := range [][2]int{{0, 0}, {0, size}, {size / 3, size / 2}, {size / 2, size / 2}, {size, size}} {
+					for _, with := range []string{"", "replacement"} {
+						want := string(text[:cut[0]]) + with + string(text[cut[1]:])
+						for _, wrap := range []func(io.Reader) io.Reader{
+							func(r io.Reader) io.Reader { return r },
+							iotest.HalfReader,
+							func(r io.Reader) io.Reader { return struct{ io.Reader }{r} }, // no WriteTo
+						} {
+							r, n := b.Open(int64(cut[0]), int64(cut[1]), []byte(with))
+							var got strings.Builder
+							if _, err := io.Copy(&got, wrap(r)); err != nil || got.String() != want || n != int64(len(want)) {
+								t.Fatalf("replacing %v: %v, %d of %d bytes, announced %d", cut, err, got.Len(), len(want), n)
+							}
+							r.Close()
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestBodyErrors(t *testing.T) {
+	broken := errors.New("broken")
+	for _, size := range sizes {
+		text := filled(size)
+		for _, length := range []int64{-1, int64(size)} {
+			if b, err := ReadBody(bytes.NewReader(text), length, int64(size)-1, nil); !errors.Is(err, ErrTooLarge) {
+				t.Errorf("%d bytes with a smaller limit: %v, %v", size, b, err)
+			}
+			r := io.MultiReader(bytes.NewReader(text), iotest.ErrReader(broken))
+			if b, err := ReadBody(r, length, 1<<30, nil); !errors.Is(err, broken) {
+				t.Errorf("%d bytes from a broken reader: %v, %v", size, b, err)
+			}
+		}
+		if size > 0 {
+			if b, err := ReadBody(bytes.NewReader(text), -1, 1<<30, refusing{broken}); !errors.Is(err, broken) {
+				t.Errorf("%d bytes to a refusing sink: %v, %v", size, b, err)
+			}
+		}
+	}
+}
+
+type refusing struct{ err error }
+
+func (r refusing) Write([]byte) (int, error) { return 0, r.err }
+
+// Chunks are used again only when the owner and all readers are done, also
+// when net/http goes on reading a body that was closed meanwhile.
+func TestBodyIsUsedAgainLate(t *testing.T) {
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			for i := range 20 {
+				text := bytes.Repeat([]byte{byte(g<<4 | i)}, chunkSize+1000)
+				b, err := ReadBody(bytes.NewReader(text), -1, 1<<30, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				r, _ := b.Open(0, 0, nil)
+				late, _ := b.Open(0, 0, nil)
+				closing, _ := b.Open(0, 0, nil)
+				var inner sync.WaitGroup
+				inner.Go(func() {
+					if got, err := io.ReadAll(late); err != nil || !bytes.Equal(got, text) {
+						t.Errorf("a reader that is open after Release saw another body (%v)", err)
+					}
+					late.Close()
+				})
+				inner.Go(func() { _, _ = io.Copy(io.Discard, closing) })
+				closing.Close()
+				b.Release()
+				b.Release()
+				if got, err := io.ReadAll(struct{ io.Reader }{r}); err != nil || !bytes.Equal(got, text) {
+					t.Errorf("%d bytes, %v", len(got), err)
+				}
+				r.Close()
+				r.Close()
+				inner.Wait()
+				if refs := b.refs.Load(); refs != 0 {
+					t.Errorf("%d references are left", refs)
+				}
+				if n, err := r.Read(make([]byte, 1)); n != 0 || err == nil {
+					t.Error("a closed body can be read")
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
