@@ -202,6 +202,14 @@ func TestAgainstAPlainMap(t *testing.T) {
 		zone   string
 		from   time.Time
 	}
+	var locations []*time.Location
+	for _, name := range zones {
+		zone, err := time.LoadLocation(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		locations = append(locations, zone)
+	}
 	for seed := range uint64(30) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		clock := clockwork.NewFakeClockAt(start)
@@ -211,10 +219,7 @@ func TestAgainstAPlainMap(t *testing.T) {
 		for step := range 1500 {
 			name := []string{"a", "b", "c"}[r.IntN(3)]
 			period := []Period{Hour, Day, Month}[r.IntN(3)]
-			zone, err := time.LoadLocation(zones[r.IntN(len(zones))])
-			if err != nil {
-				t.Fatal(err)
-			}
+			zone := locations[r.IntN(len(locations))]
 			from, _ := period.Bounds(clock.Now().In(zone))
 			at := cell{name, period, zone.String(), from.UTC()}
 			c := p.Counter(name, Tokens, period, zone)

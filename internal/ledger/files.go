@@ -179,7 +179,7 @@ func (p *pass) load(ctx context.Context, name string, known *seen) (bool, error)
 	if err != nil {
 		return false, fmt.Errorf("reading the ledger: %w", err)
 	}
-	if known.file != nil && bytes.Equal(raw, known.raw) {
+	if known.raw != nil && bytes.Equal(raw, known.raw) {
 		known.unchanged++
 		return true, nil
 	}
@@ -254,12 +254,14 @@ func (p *pass) spread() {
 	for name, s := range p.seen {
 		total.addBeyond(s.file.Counts, p.common.file.Folded[name].Counts)
 	}
+	// Of what is folded a part can be our own, even if that is not settled yet.
+	unsettled := p.common.file.Folded[p.process].Counts
 	lasting := p.lasting()
 	for _, c := range lasting {
 		c.mu.Lock()
 		for from, cell := range c.cells {
 			if periods := total[c.key]; periods != nil {
-				periods[from] -= cell.folded
+				periods[from] -= cell.folded + unsettled[c.key][from]
 			}
 		}
 		c.mu.Unlock()
