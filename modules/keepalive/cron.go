@@ -41,11 +41,14 @@ func (c *Cron) provision() (err error) {
 		return err
 	}
 	fields, err := gronx.Segments(c.Expression)
-	if err != nil || !gronx.IsValid(c.Expression) {
-		return fmt.Errorf("%q is not a cron expression; %s", c.Expression, cronHint)
+	if err == nil {
+		err = checkFields(fields)
 	}
-	if err := checkFields(fields); err != nil {
+	if err != nil {
 		return fmt.Errorf("cron expression %q: %w; %s", c.Expression, err, cronHint)
+	}
+	if !gronx.IsValid(c.Expression) {
+		return fmt.Errorf("%q is not a cron expression; %s", c.Expression, cronHint)
 	}
 	c.fixed = !strings.HasPrefix(fields[cronMinute], "*") && !strings.HasPrefix(fields[cronHour], "*")
 	if _, err := c.next(time.Now()); err != nil {

@@ -1,0 +1,111 @@
+package keepalive
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+)
+
+func TestGolden(t *testing.T) { caddytest.Golden(t) }
+
+func TestMistakes(t *testing.T) {
+	app := func(lines string) string { return "{\n\tkeepalive {\n" + lines + "\n\t}\n}\n" }
+	target := func(lines string) string {
+		return app("\t\ttarget a https://a.example {\n" + lines + "\n\t\t}")
+	}
+	var mistakes []caddytest.Mistake
+	for _, m := range []struct {
+		name, caddyfile string
+		line            int
+		says            []string
+	}{
+		{"unknown option", app("\t\tintervall 3m"), 3, []string{`"intervall"`, "interval, jitter, timeout, concurrency and target"}},
+		{"unknown target option", target("\t\t\tmethods POST"), 4, []string{`"methods"`, "method", "window"}},
+		{"argument of keepalive", "{\n\tkeepalive 3m {\n\t}\n}\n", 2, []string{`"3m"`, "block"}},
+		{"keepalive twice", "{\n\tkeepalive {\n\t}\n\tkeepalive {\n\t}\n}\n", 4, []string{"one block"}},
+		{"option twice", app("\t\tjitter 1%\n\t\tjitter 2%"), 4, []string{"jitter is given twice"}},
+		{"bad duration", app("\t\tinterval 3"), 3, []string{`"3" is not a duration`, "like 3m"}},
+		{"negative duration", app("\t\tinterval -3m"), 3, []string{"too short"}},
+		{"no time at all", target("\t\t\ttimeout 0s"), 4, []string{"too short"}},
+		{"interval without value", app("\t\tinterval"), 3, []string{"write: interval"}},
+		{"two values", app("\t\ttimeout 3m 4m"), 3, []string{"write: timeout"}},
+		{"jitter without percent", app("\t\tjitter 0.1"), 3, []string{`"0.1"`, "like 10%"}},
+		{"too much jitter", target("\t\t\tjitter 101%"), 4, []string{"from 0% to 100%"}},
+		{"jitter that is no number", target("\t\t\tjitter NaN%"), 4, []string{"from 0% to 100%"}},
+		{"no concurrency", app("\t\tconcurrency 0"), 3, []string{`"0"`, "like 8"}},
+		{"target without name", app("\t\ttarget"), 3, []string{"write: target <name> [<url>]"}},
+		{"target without URL", app("\t\ttarget a {\n\t\t\tmethod GET\n\t\t}"), 3, []string{"target a has no URL", "https://"}},
+		{"name with a slash", app("\t\ttarget https://a.example"), 3, []string{"without a slash"}},
+		{"too many arguments", app("\t\ttarget a https://a.example POST"), 3, []string{"write: target <name> [<url>]"}},
+		{"same name", app("\t\ttarget a https://a.example\n\t\ttarget a https://b.example {\n\t\t\tmethod GET\n\t\t}"), 4, []string{"already named a"}},
+		{"URL without scheme", app("\t\ttarget a a.example"), 3, []string{"begins with http:// or https://"}},
+		{"URL of another scheme", app("\t\ttarget a {\n\t\t\turl ftp://a.example\n\t\t}"), 4, []string{"begins with http:// or https://"}},
+		{"URL without host", app("\t\ttarget a https:///health"), 3, []string{"has a host"}},
+		{"URL with a bad port", app("\t\ttarget a https://a.example:99999"), 3, []string{"https://api.example.com/health"}},
+		{"URL twice", target("\t\t\turl https://b.example"), 4, []string{"given twice"}},
+		{"bad method", target("\t\t\tmethod \"PO ST\""), 4, []string{"not a method"}},
+		{"header without value", target("\t\t\theader Authorization"), 4, []string{"write: header <name> <value>"}},
+		{"header value without quotes", target("\t\t\theader Authorization Bearer x"), 4, []string{"quotes"}},
+		{"bad header name", target("\t\t\theader \"X Y\" z"), 4, []string{"not the name of a header field"}},
+		{"no status", target("\t\t\texpect"), 4, []string{"200", "2xx"}},
+		{"bad status", target("\t\t\texpect ok"), 4, []string{`"ok"`, "200", "2xx"}},
+		{"impossible status", target("\t\t\texpect 999"), 4, []string{"200", "2xx"}},
+		{"impossible class", target("\t\t\texpect 7xx"), 4, []string{"200", "2xx"}},
+		{"odd class", target("\t\t\texpect 20xx"), 4, []string{`"20xx"`, "2xx"}},
+		{"bare class", target("\t\t\texpect 2"), 4, []string{`"2"`, "2xx"}},
+		{"bad cron", target("\t\t\tcron \"61 * * * *\""), 4, []string{"61", "five fields"}},
+		{"cron without quotes", target("\t\t\tcron */3 * * * *"), 4, []string{"quotes"}},
+		{"cron with a hidden mistake", target("\t\t\tcron \"0,99 * * * *\""), 4, []string{`"99"`, "five fields"}},
+		{"cron that never comes", target("\t\t\tcron \"0 0 30 2 *\""), 4, []string{"never comes"}},
+		{"cron in no zone", target("\t\t\tcron \"* * * * *\" Shanghai"), 4, []string{`"Shanghai"`, "Asia/Shanghai"}},
+		{"interval and cron", target("\t\t\tinterval 3m\n\t\t\tcron \"* * * * *\""), 5, []string{"interval and cron"}},
+		{"cron and interval", target("\t\t\tcron \"* * * * *\"\n\t\t\tinterval 3m"), 5, []string{"cron and interval"}},
+		{"upstream without port", target("\t\t\tupstream a.example"), 4, []string{"api.example.com:443"}},
+		{"upstream that is a URL", target("\t\t\tupstream https://a.example:443"), 4, []string{"api.example.com:443"}},
+		{"bad window", target("\t\t\twindow 7-23"), 4, []string{"HH:MM-HH:MM"}},
+		{"window without end", target("\t\t\twindow 07:00"), 4, []string{"HH:MM-HH:MM"}},
+		{"impossible window", target("\t\t\twindow 07:00-25:00"), 4, []string{"HH:MM-HH:MM"}},
+		{"empty window", target("\t\t\twindow 07:00-07:00"), 4, []string{"all day"}},
+		{"window in no zone", target("\t\t\twindow 07:00-08:00 Mars"), 4, []string{`"Mars"`, "Asia/Shanghai"}},
+	} {
+		mistakes = append(mistakes, caddytest.Mistake{Name: m.name, Caddyfile: m.caddyfile, Line: m.line, Says: m.says})
+	}
+	caddytest.Mistakes(t, mistakes)
+}
+
+// What only shows when the configuration is loaded, and mistakes in JSON.
+func TestRefusedConfigurations(t *testing.T) {
+	for name, test := range map[string]struct{ config, says string }{
+		"cron out of the window": {
+			`{"name": "a", "url": "https://a.example", "cron": {"expression": "0 3 * * *"}, "window": {"from": "07:00", "to": "08:00"}}`,
+			"target a: no time of its cron is in its window",
+		},
+		"interval and cron": {
+			`{"name": "a", "url": "https://a.example", "cron": {"expression": "0 3 * * *"}, "interval": "3m"}`, "interval and cron",
+		},
+		"two of a name": {
+			`{"name": "a", "url": "https://a.example"}, {"name": "a", "url": "https://a.example"}`, "two targets are named a",
+		},
+		"no name":           {`{"url": "https://a.example"}`, "a target has a name"},
+		"no URL":            {`{"name": "a"}`, "a URL begins with"},
+		"negative interval": {`{"name": "a", "url": "https://a.example", "interval": "-3m"}`, "too short"},
+		"jitter":            {`{"name": "a", "url": "https://a.example", "jitter": 10}`, "a share from 0 to 1"},
+		"status":            {`{"name": "a", "url": "https://a.example", "expect": [20]}`, "an expected status"},
+		"null":              {`null`, "null"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var config caddy.Config
+			if err := caddy.StrictUnmarshalJSON([]byte(`{"apps": {"keepalive": {"targets": [`+test.config+`]}}}`), &config); err != nil {
+				t.Fatal(err)
+			}
+			if err := caddy.Validate(&config); err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("got %v, want %q", err, test.says)
+			}
+		})
+	}
+	states.Range(func(any, any) bool { t.Error("a state is left"); return true })
+	slots.Range(func(any, any) bool { t.Error("slots are left"); return true })
+}
