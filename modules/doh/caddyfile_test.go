@@ -17,7 +17,12 @@ func TestMistakes(t *testing.T) {
 		return "http://127.0.0.1:1 {\n\treverse_proxy {\n\t\tdynamic doh {\n\t\t\t" + options + "\n\t\t}\n\t\ttransport doh\n\t}\n}\n"
 	}
 	const good = "upstream https://dns.example/dns-query\n\t\t"
-	caddytest.Mistakes(t, []caddytest.Mistake{
+	var mistakes []caddytest.Mistake
+	for _, m := range []struct {
+		name, caddyfile string
+		line            int
+		says            []string
+	}{
 		{"no upstream", "http://127.0.0.1:1 {\n\tdoh\n}\n", 2, []string{"needs an upstream", "https://dns.example/dns-query"}},
 		{"a path without slash", "http://127.0.0.1:1 {\n\tdoh dns-query\n}\n", 2, []string{"begins with /", "/dns-query"}},
 		{"a matcher", "http://127.0.0.1:1 {\n\tdoh * /dns-query\n}\n", 2, []string{"begins with /"}},
@@ -40,11 +45,13 @@ func TestMistakes(t *testing.T) {
 		{"header without value", up("header X-Name"), 4, []string{"header X-Name value"}},
 		{
 			"bootstrap for two hosts", doh("upstream https://a.example/ https://b.example/ {\n\t\t\tbootstrap 192.0.2.1\n\t\t}"),
-			5, []string{"one host"},
+			5,
+			[]string{"one host"},
 		},
 		{
 			"a name twice", doh("upstream https://a.example/ {\n\t\t\tname a\n\t\t}\n\t\tupstream https://b.example/ {\n\t\t\tname a\n\t\t}"),
-			8, []string{"already an upstream with the name a"},
+			8,
+			[]string{"already an upstream with the name a"},
 		},
 		{"a bad duration", doh(good + "timeout 5"), 4, []string{"timeout", "5s"}},
 		{"a negative duration", doh(good + "hedge -1s"), 4, []string{"hedge", "400ms"}},
@@ -63,7 +70,11 @@ func TestMistakes(t *testing.T) {
 		{"dynamic with a policy", dynamic("policy random"), 4, []string{"lb_policy"}},
 		{
 			"transport with options", "http://127.0.0.1:1 {\n\treverse_proxy {\n\t\ttransport doh {\n\t\t\ttimeout 5s\n\t\t}\n\t}\n}\n",
-			4, []string{"transport doh has no options", "dynamic doh"},
+			4,
+			[]string{"transport doh has no options", "dynamic doh"},
 		},
-	})
+	} {
+		mistakes = append(mistakes, caddytest.Mistake{Name: m.name, Caddyfile: m.caddyfile, Line: m.line, Says: m.says})
+	}
+	caddytest.Mistakes(t, mistakes)
 }

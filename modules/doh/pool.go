@@ -95,4 +95,3 @@ func unanswered(q *query, err error) *answer {
 	}
 	return reply.answer()
 }
-

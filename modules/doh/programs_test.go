@@ -2,6 +2,7 @@ package doh_test
 
 import (
 	"fmt"
+	"net/http"
 	"os/exec"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ func TestPrograms(t *testing.T) {
 	_, targetPort, _ := strings.Cut(target, ":")
 	ca, key := caddytest.Certificate(t)
 	at := fmt.Sprint(port)
-	caddytest.Start(t, fmt.Sprintf(`{
+	c := caddytest.Start(t, fmt.Sprintf(`{
 	auto_https disable_redirects
 	default_sni localhost # dig 9.18 names no server in its handshake
 }
@@ -32,6 +33,9 @@ http://%s http://only.here.test:%s {
 	respond "resolved"
 }
 `, port, ca, key, up(t, u, "/dns-query"), target, targetPort))
+	// The race detector sees no order between Caddy's start and what another
+	// process causes, but for a request from this one.
+	do(t, c.Client(), http.MethodGet, "http://"+target, "", nil)
 
 	const forwarded = "WWW.eXample.org"
 	dig := func(option, name string) []string {

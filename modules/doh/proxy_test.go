@@ -199,7 +199,7 @@ func TestProxyRefusals(t *testing.T) {
 // Source and transport belong together.
 func TestProxyHalves(t *testing.T) {
 	for name, options := range map[string]string{
-		"need `transport doh`":             "dynamic doh {\n\t\t\tupstream https://dns.example/\n\t\t}",
+		"need `transport doh`":              "dynamic doh {\n\t\t\tupstream https://dns.example/\n\t\t}",
 		"needs upstreams from `dynamic doh": "to 127.0.0.1:1\n\t\ttransport doh",
 	} {
 		err := caddytest.Validate(fmt.Sprintf("http://127.0.0.1:1 {\n\treverse_proxy {\n\t\t%s\n\t}\n}\n", options))

@@ -1,0 +1,104 @@
+package doh
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+)
+
+// A network forgets a connection without a word. The ping notices it, and the
+// next query goes over a new one.
+func TestDeadConnection(t *testing.T) {
+	server := caddytest.NewDoHUpstream(t, caddytest.Records(t, "@ 60 IN A 192.0.2.1"))
+	network := newNetwork(t, server.Addr())
+	pem, err := os.ReadFile(server.CAFile(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := newUpstream(settings{Name: "dead", Tier: 1, Weight: 1, URL: "https://" + network.Addr().String() + "/", CA: pem})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { u.Destruct() })
+	if u.transport.HTTP2.SendPingTimeout != pingAfter || u.transport.HTTP2.PingTimeout != pingTimeout {
+		t.Fatalf("the pings are %+v", u.transport.HTTP2)
+	}
+	u.transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 20 * time.Millisecond, PingTimeout: 100 * time.Millisecond}
+
+	_, q := newQuery(t, "www.example.", dns.TypeA)
+	if _, err := u.exchange(t.Context(), q); err != nil {
+		t.Fatal(err)
+	}
+	network.silent.Store(true)
+	select {
+	case <-network.closed:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the dead connection was not closed")
+	}
+	network.silent.Store(false)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := u.exchange(ctx, q); err != nil {
+		t.Errorf("the next query failed: %v", err)
+	}
+}
+
+// network passes connections on to a server until it falls silent.
+type network struct {
+	net.Listener
+	silent atomic.Bool
+	closed chan struct{} // by the client
+}
+
+func newNetwork(t *testing.T, server string) *network {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &network{Listener: listener, closed: make(chan struct{}, 10)}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			upstream, err := net.Dial("tcp", server)
+			if err != nil {
+				t.Error(err)
+				client.Close()
+				return
+			}
+			go n.pass(client, upstream)
+			go func() {
+				n.pass(upstream, client)
+				n.closed <- struct{}{}
+				upstream.Close()
+			}()
+		}
+	}()
+	return n
+}
+
+func (n *network) pass(to io.Writer, from io.Reader) {
+	buf := make([]byte, 1<<16)
+	for {
+		k, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		if !n.silent.Load() {
+			to.Write(buf[:k])
+		}
+	}
+}
