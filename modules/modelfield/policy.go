@@ -3,15 +3,166 @@
 package modelfield
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"go.uber.org/zap"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+)
+
+const (
+	defaultField   = "model"
+	defaultMaxBody = 64_000_000
 )
 
 func init() {
 	caddy.RegisterModule((*Policy)(nil))
+}
+
+// Policy selects the upstream by the model that a request names, or by any
+// other field at the top level of a JSON body. It changes nothing of the
+// request. A request without a body may name the field in its query.
+//
+// The body is kept in memory until the answer has come, so that a retry sends
+// it again.
+type Policy struct {
+	// The field's name. Default: `model`.
+	Field string `json:"field,omitempty"`
+
+	// Which value goes to which upstreams. The first route that matches
+	// counts.
+	Routes []*Route `json:"routes,omitempty"`
+
+	// The policy that selects among several upstreams of a route.
+	// Default: `random`.
+	ChooseRaw json.RawMessage `json:"choose,omitempty" caddy:"namespace=http.reverse_proxy.selection_policies inline_key=policy"`
+
+	// The policy that selects among all upstreams for a request whose field
+	// is missing, ambiguous, in a body that is too large or invalid, or
+	// matches no route. Default: none, such requests get status 503.
+	FallbackRaw json.RawMessage `json:"fallback,omitempty" caddy:"namespace=http.reverse_proxy.selection_policies inline_key=policy"`
+
+	// The largest body that is read for the field, in bytes. A larger one is
+	// passed on as it comes, and not sent again. Default: 64000000 (64 MB).
+	MaxBody int64 `json:"max_body,omitempty"`
+
+	choose   reverseproxy.Selector
+	fallback reverseproxy.Selector
+	decided  string // the request variable of this policy's decision
+	logger   *zap.Logger
+}
+
+// Route sends values of the field to upstreams.
+type Route struct {
+	// The values, `*` standing for any characters.
+	Values []string `json:"values,omitempty"`
+
+	// Upstreams of the proxy, as host and port or as URL.
+	Upstreams []string `json:"upstreams,omitempty"`
+
+	// Where the route stands, for error messages.
+	Source string `json:"source,omitempty"`
+
+	dials []string
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Policy) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.reverse_proxy.selection_policies.model-field",
+		New: func() caddy.Module { return new(Policy) },
+	}
+}
+
+// Provision sets up the policy.
+func (p *Policy) Provision(ctx caddy.Context) error {
+	p.logger = ctx.Logger()
+	p.decided = fmt.Sprintf("model_field.%p", p) // a request may pass several proxies
+	if p.Field == "" {
+		p.Field = defaultField
+	}
+	if p.MaxBody == 0 {
+		p.MaxBody = defaultMaxBody
+	}
+	p.choose = reverseproxy.RandomSelection{}
+	if p.ChooseRaw != nil {
+		mod, err := ctx.LoadModule(p, "ChooseRaw")
+		if err != nil {
+			return fmt.Errorf("loading the policy among a route's upstreams: %w", err)
+		}
+		p.choose = mod.(reverseproxy.Selector)
+	}
+	if p.FallbackRaw != nil {
+		mod, err := ctx.LoadModule(p, "FallbackRaw")
+		if err != nil {
+			return fmt.Errorf("loading the fallback policy: %w", err)
+		}
+		p.fallback = mod.(reverseproxy.Selector)
+	}
+	return p.provisionRoutes(ctx)
+}
+
+// provisionRoutes looks the routes' upstreams up in the proxy around.
+func (p *Policy) provisionRoutes(ctx caddy.Context) error {
+	var known []string // nil: the proxy learns its upstreams as it runs
+	for _, module := range ctx.Modules() {
+		if proxy, ok := module.(*reverseproxy.Handler); ok && proxy.DynamicUpstreamsRaw == nil {
+			for _, u := range proxy.Upstreams {
+				known = append(known, dialAddress(u.Dial))
+			}
+		}
+	}
+	for _, route := range p.Routes {
+		for _, upstream := range route.Upstreams {
+			dial := dialAddress(upstream)
+			if known != nil && !slices.Contains(known, dial) {
+				return fmt.Errorf("%s: route to %s: the reverse_proxy has no such upstream; it has %s",
+					route.Source, upstream, strings.Join(known, ", "))
+			}
+			route.dials = append(route.dials, dial)
+		}
+	}
+	return nil
+}
+
+// Validate refuses what the Caddyfile's parser would have refused.
+func (p *Policy) Validate() error {
+	if p.MaxBody < 0 {
+		return errors.New("max_body must be positive")
+	}
+	for _, route := range p.Routes {
+		if len(route.Values) == 0 || len(route.Upstreams) == 0 {
+			return errors.New("a route needs values and upstreams")
+		}
+	}
+	return nil
+}
+
+// dialAddress returns an upstream's host and port in the form in which a
+// reverse_proxy keeps it.
+func dialAddress(upstream string) string {
+	if strings.Contains(upstream, "://") {
+		if u, err := url.Parse(upstream); err == nil {
+			return awake.Upstream(u)
+		}
+	}
+	network, host, port, err := caddy.SplitNetworkAddress(upstream)
+	if err != nil {
+		host = upstream
+	}
+	if port == "" && !caddy.IsUnixNetwork(network) {
+		port = "80"
+	}
+	return strings.ToLower(caddy.JoinNetworkAddress(network, host, port))
 }
 
 // candidatesVar is the request variable that holds a handler's candidates.
@@ -24,58 +175,37 @@ type Candidates interface {
 	Next() *reverseproxy.Upstream
 }
 
-// SetCandidates makes the policy take the upstreams of this request from c.
+// SetCandidates makes a policy without routes take the upstreams of this
+// request from c.
 func SetCandidates(r *http.Request, c Candidates) {
 	caddyhttp.SetVar(r.Context(), candidatesVar, c)
 }
 
-// Policy chooses the upstream by the model that a request names.
-type Policy struct{}
-
-// CaddyModule returns the Caddy module information.
-func (*Policy) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{
-		ID:  "http.reverse_proxy.selection_policies.model-field",
-		New: func() caddy.Module { return new(Policy) },
-	}
-}
-
-// Select returns the next candidate.
-func (p *Policy) Select(_ reverseproxy.UpstreamPool, r *http.Request, _ http.ResponseWriter) *reverseproxy.Upstream {
-	if c, ok := caddyhttp.GetVar(r.Context(), candidatesVar).(Candidates); ok {
-		return c.Next()
-	}
-	return nil
-}
-
-// Match tells whether name fits the pattern, in which `*` stands for any
-// characters.
-func Match(pattern, name string) bool {
-	// After a mismatch the last star takes one character more; an earlier star
-	// never has to.
-	star, taken, p := -1, 0, 0
-	for n := 0; n < len(name); {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, taken = p, n
-			p++
-		case p < len(pattern) && pattern[p] == name[n]:
-			p++
-			n++
-		case star >= 0:
-			taken++
-			p, n = star+1, taken
-		default:
-			return false
+// Select returns an upstream for the model that the request names, another one
+// for each try.
+func (p *Policy) Select(pool reverseproxy.UpstreamPool, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
+	if len(p.Routes) == 0 {
+		if c, ok := caddyhttp.GetVar(r.Context(), candidatesVar).(Candidates); ok {
+			return c.Next()
 		}
+		return nil
 	}
-	for p < len(pattern) && pattern[p] == '*' {
-		p++
+	d, ok := caddyhttp.GetVar(r.Context(), p.decided).(*decision)
+	if !ok {
+		d = p.decide(r)
+		caddyhttp.SetVar(r.Context(), p.decided, d)
 	}
-	return p == len(pattern)
+	u := d.next(pool, r, w)
+	if u == nil || !d.giveBody(r) {
+		return nil
+	}
+	awake.Touch(dialAddress(u.Dial))
+	return u
 }
 
 // Interface guards
 var (
+	_ caddy.Provisioner     = (*Policy)(nil)
+	_ caddy.Validator       = (*Policy)(nil)
 	_ reverseproxy.Selector = (*Policy)(nil)
 )
