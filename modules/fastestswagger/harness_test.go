@@ -16,7 +16,6 @@ import (
 	"github.com/jonboulle/clockwork"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
-	_ "github.com/caddy-freetier/caddy-freetier/modules/fastestswagger"
 )
 
 const page = "/swagger/index.html"

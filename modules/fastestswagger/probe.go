@@ -23,8 +23,8 @@ import (
 // What reverse_proxy hands to its transport besides the request. The names
 // are Caddy's own, which it does not export.
 const (
-	dialInfoCtxKey   caddy.CtxKey = "reverse_proxy.dial_info"
-	proxyProtocolVar              = "reverse_proxy.proxy_protocol_info"
+	dialInfoCtxKey   = caddy.CtxKey("reverse_proxy.dial_info")
+	proxyProtocolVar = "reverse_proxy.proxy_protocol_info"
 )
 
 const (
@@ -56,8 +56,8 @@ func (s *Selection) load(ctx context.Context, m *member) (took time.Duration, er
 	awake.TouchAt(m.name, start)
 	err = s.fetch(s.request(ctx, m))
 	took = s.clock.Since(start)
-	if context.Cause(ctx) == tooSlow || err == nil && took > timeout {
-		return took, tooSlow
+	if context.Cause(ctx) == tooSlow {
+		err = tooSlow // whatever the transport made of it
 	}
 	return took, err
 }

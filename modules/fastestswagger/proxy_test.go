@@ -1,6 +1,7 @@
 package fastestswagger_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+	"github.com/caddy-freetier/caddy-freetier/modules/fastestswagger"
 )
 
 // A load has nothing of a client and no key of the proxy's, and is sent to
@@ -116,7 +118,7 @@ func TestDynamicUpstreams(t *testing.T) {
 	addr := caddytest.Addr(t)
 	config := func(dials ...string) string {
 		return "http://" + addr + " {\n\treverse_proxy {\n\tdynamic list " + strings.Join(dials, " ") +
-			"\n\tlb_policy fastest-swagger {\nfallback first\n}\n" + stock + "}\n}"
+			"\n\tlb_policy fastest-swagger {\nfallback first\ntimeout 3h\n}\n" + stock + "}\n}"
 	}
 	c := caddytest.Start(t, config(slow.Addr(), fast.Addr()), caddytest.WithFakeClock(clockwork.NewFakeClock()))
 	s := &site{Caddy: c, t: t, addr: addr}
@@ -145,14 +147,39 @@ func TestDynamicUpstreams(t *testing.T) {
 	if _, metrics := s.Admin(http.MethodGet, "/metrics"); strings.Contains(string(metrics), `caddy_fastest_swagger_probes_total{result="passed",upstream="`+fast.Addr()) {
 		t.Error("a dynamic address is a label of a metric")
 	}
-	s.pass(2, time.Minute) // they have been met in this lap
-	eventually(t, func() bool { return len(s.upstreams()) == 2 })
+	s.pass(2, time.Minute)
+	s.begun(slow, fast)
+	s.do(http.MethodGet, "") // they are met again in the second lap
+	s.pass(2, 59*time.Minute+30*time.Second)
+	s.pass(2, 30*time.Minute)
+	if n := len(s.upstreams()); n != 2 {
+		t.Errorf("%d upstreams are known, want both: they were met within the hour", n)
+	}
 	s.pass(2, time.Hour)
 	eventually(t, func() bool { return len(s.upstreams()) == 0 })
+	// The loads under way end with them.
+	slow.WaitLeft(t)
+	fast.WaitLeft(t)
+	if n := fastestswagger.Pages(); n != 0 {
+		t.Errorf("%d pages are known, want none", n)
+	}
+	s.do(http.MethodGet, "")
+	s.begun(slow, fast)
 }
 
-// The address of a dynamic upstream that comes and goes bounds nothing but
-// itself: requests with ever new ones are served.
+// An upstream is known by one name, however it is written.
+func TestName(t *testing.T) {
+	p := newPlatform(t, caddytest.Echo)
+	_, port, _ := strings.Cut(p.Addr(), ":")
+	p.URL = "http://LocalHost:" + port
+	s := start(t, "", "", p)
+	if name := s.upstreams()[0].Upstream; name != "localhost:"+port || awake.LastSeen(name).IsZero() {
+		t.Errorf("name %s, last seen %v", name, awake.LastSeen(name))
+	}
+}
+
+// An upstream whose address depends on the request cannot be measured, and
+// does not keep the others from it.
 func TestUnreadableAddress(t *testing.T) {
 	p := newPlatform(t, caddytest.Echo)
 	addr := caddytest.Addr(t)
@@ -164,5 +191,27 @@ func TestUnreadableAddress(t *testing.T) {
 	s.loaded(p, time.Second, swagger)
 	if status, _ := s.do(http.MethodGet, ""); status != http.StatusOK || len(p.api()) != 1 {
 		t.Errorf("status %d, want the measured upstream's", status)
+	}
+}
+
+// A source that brings ever new upstreams takes no more than its share.
+func TestManyDynamicUpstreams(t *testing.T) {
+	var dials strings.Builder
+	for port := range 300 {
+		fmt.Fprintf(&dials, " 127.0.0.1:%d", port+1)
+	}
+	addr := caddytest.Addr(t)
+	c := caddytest.Start(t, "http://"+addr+" {\n\treverse_proxy {\n\tdynamic list"+dials.String()+"\n\tlb_policy fastest-swagger\n}\n}",
+		caddytest.WithFakeClock(clockwork.NewFakeClock()))
+	s := &site{Caddy: c, t: t, addr: addr}
+	eventually(t, func() bool {
+		s.do(http.MethodGet, "")
+		return len(s.upstreams()) >= 256
+	})
+	for range 3 {
+		s.do(http.MethodGet, "")
+	}
+	if n := len(s.upstreams()); n != 256 {
+		t.Errorf("%d upstreams are measured, want 256", n)
 	}
 }

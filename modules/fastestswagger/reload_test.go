@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+	"github.com/caddy-freetier/caddy-freetier/modules/fastestswagger"
 )
 
 // Scores and due loads outlive reloads, and nothing is left behind.
@@ -36,8 +37,13 @@ func TestFiftyReloads(t *testing.T) {
 	if n := s.upstreams()[0].Samples; n != 2 {
 		t.Errorf("%d loads after an interval, want 2", n)
 	}
-	s.Client().CloseIdleConnections()
+	if n := fastestswagger.Pages(); n != 2 {
+		t.Errorf("%d pages are known, want 2", n)
+	}
 	s.Stop()
+	if n := fastestswagger.Pages(); n != 0 {
+		t.Errorf("%d pages are known after the end, want none", n)
+	}
 	a.CloseClientConnections()
 	b.CloseClientConnections()
 	http.DefaultClient.CloseIdleConnections()

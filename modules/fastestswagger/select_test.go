@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -95,8 +96,8 @@ func TestOrderOfTries(t *testing.T) {
 		loads []int
 		want  []int
 	}{
-		"fastest first":            {[]int{30, 10, 20}, []int{1, 2, 0, 1}},
-		"failed last":              {[]int{-1, 30, 20}, []int{2, 1, 0, 2}},
+		"fastest first":            {[]int{30, 10, 20}, []int{1, 2, 0, 1, 2, 0, 1}},
+		"failed last":              {[]int{-1, 30, 20}, []int{2, 1, 0, 2, 1}},
 		"unmeasured in the middle": {[]int{0, 10, 90}, []int{1, 0, 2}},
 		"unmeasured before failed": {[]int{-1, 0}, []int{1, 0, 1}},
 		"measured before its like": {[]int{0, 10}, []int{1, 0}},
@@ -138,6 +139,26 @@ func TestTwoOnOneHost(t *testing.T) {
 			t.Errorf("try %d went to %s", try+1, got)
 		}
 	}
+}
+
+// Requests and loads go on at the same time; the race detector looks on.
+func TestConcurrently(t *testing.T) {
+	s, pool := ranked(t, .15, 10, 20, 0, -1)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 100 {
+				if s.Select(pool, request(t), nil) == nil {
+					t.Error("nobody was chosen")
+				}
+			}
+		})
+	}
+	for i := range 100 {
+		s.members[i%4].page.passed(s.clock.Now(), time.Duration(i)*time.Millisecond)
+		s.refresh()
+	}
+	wg.Wait()
 }
 
 func TestPoolWithoutAnyone(t *testing.T) {
