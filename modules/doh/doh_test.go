@@ -135,6 +135,9 @@ func TestThread(t *testing.T) {
 			if seen.Method != method || seen.Proto != "HTTP/2.0" || !strings.HasPrefix(seen.URI, "/account/7?x=1") {
 				t.Errorf("the upstream received %s %s by %s", seen.Method, seen.URI, seen.Proto)
 			}
+			if typ := seen.Header.Get("Content-Type"); (typ == messageType) != (method == "POST") {
+				t.Errorf("the upstream received the content type %q", typ)
+			}
 			if seen.Header.Get("Accept") != messageType || len(seen.Header["X-Forwarded-For"])+len(seen.Header["User-Agent"]) > 0 {
 				t.Errorf("the upstream received the header %v", seen.Header)
 			}

@@ -56,6 +56,31 @@ func TestFaultsTakeNoTime(t *testing.T) {
 	}
 }
 
+// While upstreams hang, another one is asked each time the hedge has passed.
+func TestHedges(t *testing.T) {
+	first, second := caddytest.NewTLSUpstream(t, caddytest.Hang), caddytest.NewTLSUpstream(t, caddytest.Hang)
+	good := caddytest.NewDoHUpstream(t, caddytest.Records(t, "@ 60 IN A 192.0.2.1"))
+	clock := clockwork.NewFakeClock()
+	addr := caddytest.Addr(t)
+	c := caddytest.Start(t, site(addr, "hedge 1s", up(t, good, "/", "tier 3"), up(t, second, "/", "tier 2"), up(t, first, "/")),
+		caddytest.WithFakeClock(clock))
+	query := question("www.example.", dns.TypeA)
+	done := make(chan response, 1)
+	go func() { done <- post(t, c.Client(), "http://"+addr+"/dns-query", pack(t, query)) }()
+	for _, hanging := range []*caddytest.Upstream{first, second} {
+		hanging.Next(t)
+		if err := clock.BlockUntilContext(t.Context(), 2); err != nil {
+			t.Fatal(err)
+		}
+		clock.Advance(time.Second)
+	}
+	if reply := answer(t, query, <-done); len(reply.Answer) != 1 {
+		t.Errorf("the answer is %v", reply)
+	}
+	first.WaitLeft(t)
+	second.WaitLeft(t)
+}
+
 // One of two equal upstreams is faulty.
 func TestFaultsAmongEquals(t *testing.T) {
 	const queries = 8
@@ -186,6 +211,18 @@ func TestClosedConnection(t *testing.T) {
 			t.Fatalf("the answer is %v", reply)
 		}
 		u.CloseClientConnections()
+	}
+}
+
+// A connection that breaks costs a retry, and not the answer.
+func TestBrokenConnection(t *testing.T) {
+	u := caddytest.NewTLSUpstream(t, caddytest.Sequence(caddytest.Reset,
+		caddytest.DoH(caddytest.Records(t, "@ 60 IN A 192.0.2.1"))))
+	addr := caddytest.Addr(t)
+	c := caddytest.Start(t, site(addr, up(t, u, "/")))
+	query := question("www.example.", dns.TypeA)
+	if reply := answer(t, query, post(t, c.Client(), "http://"+addr+"/dns-query", pack(t, query))); len(reply.Answer) != 1 {
+		t.Errorf("the answer is %v", reply)
 	}
 }
 

@@ -97,9 +97,6 @@ func queryOfBody(r *http.Request) ([]byte, *refusal) {
 	if !isMessage(r.Header.Get("Content-Type")) {
 		return nil, errType
 	}
-	if r.ContentLength > maxMessage {
-		return nil, errTooLarge
-	}
 	msg, err := readMessage(r.Body, r.ContentLength)
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) || errors.Is(err, errLong) {
 		return nil, errTooLarge

@@ -18,7 +18,8 @@ func init() {
 
 // Transport asks the upstreams that `dynamic doh` gives to a reverse_proxy. It
 // sends a request of its own, in which only the query is the client's, and
-// checks the answer.
+// checks the answer. Header fields are those of the upstream: the proxy's
+// `header_up` has no effect.
 //
 // As long as the proxy will try again (`lb_retries`, `lb_try_duration`), an
 // invalid answer is a transport error: it counts for passive health checks,

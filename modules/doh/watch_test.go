@@ -127,6 +127,24 @@ func TestLogs(t *testing.T) {
 	}
 }
 
+// A configuration that is refused halfway leaves nothing behind.
+func TestRefusedConfiguration(t *testing.T) {
+	addr := caddytest.Addr(t)
+	c := caddytest.Start(t, site(addr, "upstream https://a.example/"))
+	for _, rest := range []string{
+		"upstream https://c.example/ {\n\t\t\ttls_ca /does/not/exist.pem\n\t\t}",
+		"upstream https://c.example/{env.NOT_SET}",
+		"upstream https://c.example/{env.HOME}\n\t\tclient alice {env.NOT_SET}",
+	} {
+		if err := c.TryReload(site(addr, "upstream https://b.example/", rest)); err == nil {
+			t.Errorf("accepted: %s", rest)
+		}
+	}
+	if _, body := c.Admin(http.MethodGet, "/doh/upstreams"); strings.Count(string(body), `"name"`) != 1 {
+		t.Errorf("the upstreams are %s, want that of the running configuration", body)
+	}
+}
+
 // Fifty reloads under load lose neither a query nor a goroutine.
 func TestReloads(t *testing.T) {
 	good := caddytest.NewDoHUpstream(t, caddytest.Records(t, "@ 60 IN A 192.0.2.1"))
