@@ -8,4 +8,9 @@ import (
 	_ "time/tzdata"
 
 	_ "github.com/caddy-freetier/caddy-freetier/internal/runtime"
+	_ "github.com/caddy-freetier/caddy-freetier/modules/doh"
+	_ "github.com/caddy-freetier/caddy-freetier/modules/fastestswagger"
+	_ "github.com/caddy-freetier/caddy-freetier/modules/keepalive"
+	_ "github.com/caddy-freetier/caddy-freetier/modules/llmgateway"
+	_ "github.com/caddy-freetier/caddy-freetier/modules/modelfield"
 )
