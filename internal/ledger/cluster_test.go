@@ -24,6 +24,7 @@ type cluster struct {
 	alive   []*member
 	depth   int
 	running *member // who is making a pass
+	holder  *member // who has last taken the lock
 
 	fails, kills float64 // how probable in an operation
 
@@ -53,7 +54,16 @@ func newCluster(t *testing.T, seed uint64) *cluster {
 		clock:   clockwork.NewFakeClockAt(time.Date(2028, 3, 1, 0, 0, 0, 0, time.UTC)),
 	}
 	c.storage.before = func(op, key string) error { return c.fault(op) }
-	c.storage.after = func(op, key string) error { return c.fault(op) }
+	c.storage.after = func(op, key string) error {
+		if op == "lock" {
+			c.holder = c.running
+		}
+		err := c.fault(op)
+		if op == "lock" && err != nil {
+			clear(c.storage.locks) // stale after a while
+		}
+		return err
+	}
 	return c
 }
 
@@ -133,7 +143,9 @@ func (c *cluster) pass(m *member) {
 func (c *cluster) kill(m *member) {
 	c.alive = slices.DeleteFunc(c.alive, func(other *member) bool { return other == m })
 	c.lost += m.counted - m.written
-	clear(c.storage.locks) // a lock of the dead is stale after a while
+	if c.holder == m {
+		clear(c.storage.locks) // a lock of the dead is stale after a while
+	}
 	if len(c.alive) == 0 {
 		c.start()
 	}

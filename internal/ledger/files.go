@@ -216,24 +216,15 @@ func (p *pass) setAside(ctx context.Context, name string, raw []byte, reason err
 // when it has not counted for a while, and have folded its file. The part they
 // have is theirs from now on; the rest goes on under a new name.
 func (p *pass) settle(ctx context.Context, names map[string]bool) {
-	if taken, ok := p.common.file.Folded[p.process]; ok {
-		// Gone already, unless a write of ours has crossed with the folding.
-		if names[p.process] && p.storage.Delete(ctx, keyOf(p.process)) != nil {
-			return
-		}
-		p.give(taken.Counts)
-		p.process, p.stored = newProcess(), nil
+	_, taken := p.common.file.Folded[p.process]
+	switch {
+	case taken && p.foldOneself(ctx), p.stored == nil, names[p.process]:
 		return
-	}
-	if p.stored == nil || names[p.process] {
-		return
-	}
-	// The file has gone. Somebody removed it, and it is written again; but after
-	// a long absence it was folded, and by now the others have forgotten that.
-	if p.good < p.at-forgetAfter/2 {
+	case !taken && p.good < p.at-forgetAfter/2:
+		// The file was folded in a long absence, and by now that is forgotten.
 		p.give(p.stored)
 	}
-	p.stored = nil
+	p.stored = nil // the file has gone and is written again
 }
 
 // give notes that others account for a part of the own counts.

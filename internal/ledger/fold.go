@@ -18,7 +18,8 @@ const (
 	oldIntervals = 120
 
 	// forgetAfter is how many seconds the common file remembers whom it has
-	// folded, so that a process taken for dead can find out.
+	// folded, so that a process taken for dead can find out. They must have
+	// gone by evenly: a machine that slept gets them again.
 	forgetAfter instant = 3600
 )
 
@@ -29,19 +30,27 @@ func (p *pass) fold(ctx context.Context) error {
 	if len(dead) == 0 {
 		return nil
 	}
-	// Whoever holds the lock does the same work, so there is no need to wait
-	// for it; and while this waits, nothing is written.
+	unlock := p.lock(ctx)
+	if unlock == nil {
+		return nil // whoever holds the lock does the same work
+	}
+	defer unlock()
+	if err := p.foldLocked(ctx, dead); err != nil {
+		return fmt.Errorf("folding the ledger: %w", err)
+	}
+	return nil
+}
+
+// lock takes the lock under which files are folded. It does not wait for long,
+// because meanwhile nothing is written; then it returns nil.
+func (p *pass) lock(ctx context.Context) (unlock func()) {
 	wait, cancel := context.WithTimeout(ctx, max(p.interval/4, 50*time.Millisecond))
 	defer cancel()
 	if p.storage.Lock(wait, folder) != nil {
 		return nil
 	}
 	// Without the cancellation of ctx, which must not leave the lock behind.
-	defer p.storage.Unlock(context.WithoutCancel(ctx), folder)
-	if err := p.foldLocked(ctx, dead); err != nil {
-		return fmt.Errorf("folding the ledger: %w", err)
-	}
-	return nil
+	return func() { p.storage.Unlock(context.WithoutCancel(ctx), folder) }
 }
 
 func (p *pass) dead() []string {
@@ -57,6 +66,31 @@ func (p *pass) dead() []string {
 	return dead
 }
 
+// foldOneself is for a process that finds itself folded. It adds what it has
+// counted since and goes on under a new name; it reports whether it could.
+// Otherwise everything is right as it is until the next pass.
+func (p *pass) foldOneself(ctx context.Context) bool {
+	unlock := p.lock(ctx)
+	if unlock == nil {
+		return false
+	}
+	defer unlock()
+	into, err := p.loadFresh(ctx, common)
+	if err != nil {
+		return false
+	}
+	into.take(p.process, p.own(), p.at)
+	if p.storeCommon(ctx, into) != nil {
+		return false
+	}
+	// If a write of ours has crossed with the folding there is a file again.
+	// When it cannot be deleted it does no harm: all that is in it is folded.
+	_ = p.storage.Delete(ctx, keyOf(p.process))
+	p.give(into.Folded[p.process].Counts)
+	p.process, p.stored = newProcess(), nil
+	return true
+}
+
 // foldLocked reads again what is folded, since another process may have come
 // first. A file is deleted only after the common file has its counts.
 func (p *pass) foldLocked(ctx context.Context, dead []string) error {
@@ -64,17 +98,8 @@ func (p *pass) foldLocked(ctx context.Context, dead []string) error {
 	if err != nil {
 		return err
 	}
-	if into == nil {
-		into = new(file)
-	}
-	if into.Counts == nil {
-		into.Counts = make(counts)
-	}
-	if into.Folded == nil {
-		into.Folded = make(map[string]folded)
-	}
 	for name, past := range into.Folded {
-		if p.seen[name] == nil && past.At < p.at-forgetAfter {
+		if p.quiet >= time.Hour && p.seen[name] == nil && past.At < p.at-forgetAfter {
 			delete(into.Folded, name)
 		}
 	}
@@ -84,8 +109,8 @@ func (p *pass) foldLocked(ctx context.Context, dead []string) error {
 		if err != nil {
 			return err
 		}
-		if f == nil {
-			continue
+		if f.Process == "" {
+			continue // gone
 		}
 		into.take(name, f.Counts, p.at)
 		gone = append(gone, name)
@@ -93,22 +118,29 @@ func (p *pass) foldLocked(ctx context.Context, dead []string) error {
 	if len(gone) == 0 {
 		return nil
 	}
-	into.Written = p.at
-	into.Counts.drop(p.over)
-	raw, err := into.encode()
-	if err != nil {
+	if err := p.storeCommon(ctx, into); err != nil {
 		return err
 	}
-	if err := p.storage.Store(ctx, keyOf(common), raw); err != nil {
-		return err
-	}
-	*p.common = seen{raw: raw, file: into}
 	for _, name := range gone {
 		if err := p.storage.Delete(ctx, keyOf(name)); err != nil {
 			return err
 		}
 		delete(p.seen, name)
 	}
+	return nil
+}
+
+func (p *pass) storeCommon(ctx context.Context, f *file) error {
+	f.Written = p.at
+	f.Counts.drop(p.over)
+	raw, err := f.encode()
+	if err != nil {
+		return err
+	}
+	if err := p.storage.Store(ctx, keyOf(common), raw); err != nil {
+		return err
+	}
+	*p.common = seen{raw: raw, file: f}
 	return nil
 }
 
@@ -119,17 +151,23 @@ func (f *file) take(process string, theirs counts, at instant) {
 	if past.Counts == nil {
 		past.Counts = make(counts)
 	}
+	if f.Counts == nil {
+		f.Counts = make(counts)
+	}
+	if f.Folded == nil {
+		f.Folded = make(map[string]folded)
+	}
 	f.Counts.addBeyond(theirs, past.Counts)
 	past.Counts.raise(theirs)
 	past.At = at
 	f.Folded[process] = past
 }
 
-// loadFresh returns nil for a file that does not exist.
+// loadFresh returns an empty file where there is none.
 func (p *pass) loadFresh(ctx context.Context, name string) (*file, error) {
 	raw, err := p.storage.Load(ctx, keyOf(name))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return new(file), nil
 	}
 	if err != nil {
 		return nil, err
