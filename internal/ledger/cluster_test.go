@@ -221,7 +221,7 @@ func TestCluster(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			most := 0
-			for seed := range uint64(40) {
+			for seed := range uint64(15) {
 				c := newCluster(t, seed)
 				set(c)
 				c.start()
@@ -301,25 +301,34 @@ func TestFilesSetAside(t *testing.T) {
 	}
 }
 
-// A month of restarts leaves no more files than a day of it.
+// A year of restarts leaves no more files than a day of it, and a crash loop
+// does no harm either.
 func TestRestarts(t *testing.T) {
-	storage := newMemory()
-	clock := clockwork.NewFakeClockAt(time.Date(2028, 3, 1, 0, 0, 0, 0, time.UTC))
-	for i := range 400 {
-		p := newTestProcess(t, storage, clock)
-		p.pass()
-		want(t, "kept over a restart", p.requests("x", Month).Sum(), int64(i))
-		p.requests("x", Month).Add(1)
-		for range 3 {
-			clock.Advance(30 * time.Minute)
-			p.pass()
-		}
-	}
-	if n := len(storage.values); n > 3 {
-		t.Errorf("%d files after 400 restarts", n)
-	}
-	if n := len(storage.values[keyOf(common)]); n > 5000 {
-		t.Errorf("the common file has %d bytes", n)
+	for name, test := range map[string]struct{ restarts, passes, files, bytes int }{
+		"restarts":   {50, 200, 3, 2000},
+		"crash loop": {1000, 1, 35, 50_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			storage := newMemory()
+			clock := clockwork.NewFakeClockAt(time.Date(2028, 3, 1, 0, 0, 0, 0, time.UTC))
+			for i := range test.restarts {
+				p := newTestProcess(t, storage, clock)
+				p.pass()
+				want(t, "kept over a restart", p.requests("x", Month).Sum(), int64(i))
+				p.requests("x", Month).Add(1)
+				for range test.passes {
+					clock.Advance(20 * time.Second)
+					p.pass()
+				}
+				clock.Advance(20 * time.Second)
+			}
+			if n := len(storage.values); n > test.files {
+				t.Errorf("%d files are left", n)
+			}
+			if n := len(storage.values[keyOf(common)]); n > test.bytes {
+				t.Errorf("the common file has %d bytes", n)
+			}
+		})
 	}
 }
 

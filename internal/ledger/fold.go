@@ -1,10 +1,12 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"time"
 )
@@ -21,13 +23,16 @@ const (
 	// folded, so that a process taken for dead can find out. They must have
 	// gone by evenly: a machine that slept gets them again.
 	forgetAfter instant = 3600
+
+	// maxFolded is how many of them it remembers. Only a crash loop has more.
+	maxFolded = 200
 )
 
 // fold moves the counts of dead processes into the common file. Otherwise each
 // restart would leave one more file to read.
 func (p *pass) fold(ctx context.Context) error {
 	dead := p.dead()
-	if len(dead) == 0 {
+	if len(dead) == 0 && !p.remembersTooMuch() {
 		return nil
 	}
 	unlock := p.lock(ctx)
@@ -51,6 +56,21 @@ func (p *pass) lock(ctx context.Context) (unlock func()) {
 	}
 	// Without the cancellation of ctx, which must not leave the lock behind.
 	return func() { p.storage.Unlock(context.WithoutCancel(ctx), folder) }
+}
+
+func (p *pass) remembersTooMuch() bool {
+	for name, past := range p.common.file.Folded {
+		if p.forgettable(name, past) {
+			return true
+		}
+	}
+	return false
+}
+
+// forgettable reports whether the common file need not remember any longer
+// that it has folded a process.
+func (p *pass) forgettable(name string, past folded) bool {
+	return p.quiet >= time.Hour && p.seen[name] == nil && past.At < p.at-forgetAfter
 }
 
 func (p *pass) dead() []string {
@@ -98,11 +118,8 @@ func (p *pass) foldLocked(ctx context.Context, dead []string) error {
 	if err != nil {
 		return err
 	}
-	for name, past := range into.Folded {
-		if p.quiet >= time.Hour && p.seen[name] == nil && past.At < p.at-forgetAfter {
-			delete(into.Folded, name)
-		}
-	}
+	before := len(into.Folded)
+	maps.DeleteFunc(into.Folded, p.forgettable)
 	var gone []string
 	for _, name := range dead {
 		f, err := p.loadFresh(ctx, name)
@@ -115,7 +132,7 @@ func (p *pass) foldLocked(ctx context.Context, dead []string) error {
 		into.take(name, f.Counts, p.at)
 		gone = append(gone, name)
 	}
-	if len(gone) == 0 {
+	if len(gone) == 0 && len(into.Folded) == before {
 		return nil
 	}
 	if err := p.storeCommon(ctx, into); err != nil {
@@ -131,6 +148,11 @@ func (p *pass) foldLocked(ctx context.Context, dead []string) error {
 }
 
 func (p *pass) storeCommon(ctx context.Context, f *file) error {
+	for len(f.Folded) > maxFolded {
+		delete(f.Folded, slices.MinFunc(slices.Collect(maps.Keys(f.Folded)), func(a, b string) int {
+			return cmp.Compare(f.Folded[a].At, f.Folded[b].At)
+		}))
+	}
 	f.Written = p.at
 	f.Counts.drop(p.over)
 	raw, err := f.encode()
