@@ -10,6 +10,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -186,6 +187,10 @@ func (c *Caddy) Admin(method, path string) (int, []byte) {
 	// A connection of its own: each reload replaces the admin server.
 	req.Close = true
 	resp, err := http.DefaultClient.Do(req)
+	for tries := 0; err != nil && repeatable(method, err) && tries < 100; tries++ {
+		time.Sleep(5 * time.Millisecond)
+		resp, err = http.DefaultClient.Do(req)
+	}
 	if err != nil {
 		c.t.Fatalf("admin API: %v", err)
 	}
@@ -195,6 +200,13 @@ func (c *Caddy) Admin(method, path string) (int, []byte) {
 		c.t.Fatalf("admin API: %v", err)
 	}
 	return resp.StatusCode, body
+}
+
+// repeatable tells whether a request that failed can be sent again. Just after
+// a reload a connection can still come to the old admin server, which is closing.
+func repeatable(method string, err error) bool {
+	var network *net.OpError
+	return method == http.MethodGet || errors.As(err, &network) && network.Op == "dial"
 }
 
 // Metric returns the value of the metric whose line starts with the given

@@ -134,8 +134,10 @@ func (b *bench) until(what string, done func() bool) {
 // advance turns the clock, once something waits for it.
 func (b *bench) advance(d time.Duration) {
 	b.t.Helper()
-	if err := b.clock.BlockUntilContext(b.t.Context(), 1); err != nil {
-		b.t.Fatal(err)
+	ctx, cancel := context.WithTimeout(b.t.Context(), 10*time.Second)
+	defer cancel()
+	if err := b.clock.BlockUntilContext(ctx, 1); err != nil {
+		b.t.Fatalf("nothing waits for the clock: %v", err)
 	}
 	b.clock.Advance(d)
 }
@@ -199,6 +201,12 @@ func (eventLog) Handle(_ context.Context, e caddy.Event) error {
 	events.seen = append(events.seen, fmt.Sprintf("%s %v %v %v %v",
 		e.Name(), e.Data["target"], e.Data["status"], e.Data["failures"], e.Data["error"]))
 	return nil
+}
+
+func forgetEvents() {
+	events.Lock()
+	defer events.Unlock()
+	events.seen = nil
 }
 
 func seenEvents() string {

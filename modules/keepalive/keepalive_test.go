@@ -82,7 +82,8 @@ func TestConcurrency(t *testing.T) {
 	b := startAt(t, options)
 	up.Next(t)
 	up.Next(t)
-	b.reload(options + "\n\t\tinterval 4m") // the cap holds over a reload
+	// The cap holds over a reload, for what that adds too.
+	b.reload(options + "\n\t\ttarget t6 " + up.URL + "/6\n\t\ttarget t7 " + up.URL + "/7")
 	for range 4 {
 		if n := len(up.Requests()); n != 2 {
 			t.Fatalf("%d pings are under way, want 2", n)
@@ -92,10 +93,10 @@ func TestConcurrency(t *testing.T) {
 	gate <- struct{}{}
 	up.Next(t)
 	close(gate)
-	for range 3 {
+	for range 5 {
 		up.Next(t)
 	}
-	for i := range 6 {
+	for i := range 8 {
 		b.settled(fmt.Sprint("t", i), 1)
 	}
 }
@@ -104,6 +105,7 @@ func TestTransitions(t *testing.T) {
 	status := func(code int) http.HandlerFunc { return caddytest.Answer(code, "", "") }
 	up := caddytest.NewUpstream(t, caddytest.Sequence(
 		status(200), status(204), status(503), status(500), caddytest.Reset, status(200), status(200), status(302), status(404)))
+	forgetEvents()
 	b := startAt(t, "\t\tjitter 0%\n\t\ttarget turns "+up.URL+"/s3cret?key=s3cret\n\t}\n\tevents {\n\t\ton keepalive.down keepalive_test\n\t\ton keepalive.up keepalive_test")
 	want := []bool{true, true, false, false, false, true, true, false, false}
 	for i, healthy := range want {
@@ -202,6 +204,7 @@ func TestTrafficSparesPings(t *testing.T) {
 			t.Fatalf("at %v: %+v", b.since(b.clock.Now()), now)
 		}
 		b.settled("a", 2)
+		b.settled("b", tick/3+1) // nothing is known of its sleep, so nothing is spared
 	}
 	b.tick("a") // at 15m: the next one, at 18m, would be too late
 	if r := b.settled("a", 3); b.since(r.at) != 15*time.Minute {
@@ -213,7 +216,7 @@ func TestTrafficSparesPings(t *testing.T) {
 	if v := b.Metric(`caddy_keepalive_pings_total{result="skipped",target="a"}`); v != 3 {
 		t.Errorf("the metric counts %v skipped pings, want 3", v)
 	}
-	b.settled("b", 6) // nothing is known of its sleep, so nothing is spared
+	b.settled("b", 6)
 
 	// A target that is down is not spared.
 	up.Handle(caddytest.Answer(http.StatusBadGateway, "", ""))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -107,6 +108,22 @@ func TestReloadWithoutTheTarget(t *testing.T) {
 	}
 	if v := b.Metric(`caddy_keepalive_healthy{target="a"}`); v != 0 || b.Logs.Count("target is down") != 0 {
 		t.Error("the ping of the target that is gone was reported")
+	}
+}
+
+func TestReloadForgetsMetrics(t *testing.T) {
+	up := counting(t)
+	b := startAt(t, "\t\tjitter 0%\n\t\ttarget gone "+up.URL+"\n\t\ttarget moved "+up.URL)
+	b.settled("gone", 1)
+	b.settled("moved", 1)
+	b.reload("\t\tjitter 0%\n\t\ttarget moved " + up.URL + "/elsewhere")
+	b.settled("moved", 1)
+	_, metrics := b.Admin(http.MethodGet, "/metrics")
+	if strings.Contains(string(metrics), `target="gone"`) {
+		t.Error("the metrics of a target that is gone are left")
+	}
+	if v := b.Metric(`caddy_keepalive_pings_total{result="healthy",target="moved"}`); v != 2 {
+		t.Errorf("the metric counts %v pings of the target that moved, want 2", v)
 	}
 }
 
