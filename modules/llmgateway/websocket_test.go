@@ -15,7 +15,9 @@ import (
 // A WebSocket goes through in both directions, with the channel's key and its
 // own name of the model in the query.
 func TestWebSocket(t *testing.T) {
+	closed := make(chan struct{})
 	up := caddytest.NewUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+		defer close(closed)
 		conn, rw, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			t.Error(err)
@@ -50,6 +52,8 @@ func TestWebSocket(t *testing.T) {
 			t.Fatalf("got %q (%v), want %q", got, err, frame)
 		}
 	}
+	conn.Close()
+	<-closed // the end of one side ends the other
 	if got := up.Next(t); got.URI != "/v1/realtime?model=gpt-realtime-2025" || bearer(got) != "k" {
 		t.Errorf("the channel saw %s with %s", got.URI, bearer(got))
 	}
