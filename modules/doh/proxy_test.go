@@ -121,7 +121,7 @@ func TestProxyPassiveHealth(t *testing.T) {
 // When all accounts fail, the answer is SERVFAIL, and Caddy has no error to log.
 func TestProxyAllFail(t *testing.T) {
 	u := caddytest.NewTLSUpstream(t, caddytest.Reset)
-	for _, option := range []string{"", "lb_retries 3", "lb_try_duration 50ms\n\t\tlb_try_interval 1ms"} {
+	for _, option := range []string{"", "lb_retries 3", "lb_try_duration 150ms\n\t\tlb_try_interval 1ms"} {
 		t.Run(option, func(t *testing.T) {
 			addr := caddytest.Addr(t)
 			c := caddytest.Start(t, proxy(addr, []string{up(t, u, "/1"), up(t, u, "/2")}, option))

@@ -111,13 +111,18 @@ func (t *Transport) answer(p *proxied, choice *reverseproxy.Upstream) (*answer, 
 	return a, nil
 }
 
+// lastMargin is how long before the end of `lb_try_duration` a try counts as
+// the last. The proxy looks at its clock a little later than we do, and after
+// an error too late to be tried again the client would have no answer.
+const lastMargin = 100 * time.Millisecond
+
 // last tells whether the proxy will not try again, as far as can be known.
 func (t *Transport) last(p *proxied) bool {
 	spent := p.pool.clock.Since(p.start)
 	switch {
 	case t.retries == 0 && t.duration == 0,
 		t.retries > 0 && p.tries > t.retries,
-		t.duration > 0 && spent >= t.duration:
+		t.duration > 0 && spent >= t.duration-lastMargin:
 		return true
 	}
 	return spent >= time.Duration(p.pool.Timeout)

@@ -191,13 +191,14 @@ func TestReloads(t *testing.T) {
 		})
 	}
 	for i := range 50 {
+		answered := answers.Load()
 		c.Reload(config(i + 1))
+		for answers.Load() == answered && !t.Failed() {
+			time.Sleep(time.Millisecond)
+		}
 	}
 	close(stop)
 	clients.Wait()
-	if n := answers.Load(); n < 50 {
-		t.Errorf("only %d queries were under way", n)
-	}
 	_, body := c.Admin(http.MethodGet, "/doh/upstreams")
 	if n := strings.Count(string(body), `"name"`); n != 2 {
 		t.Errorf("%d upstreams after the reloads, want 2: %s", n, body)
