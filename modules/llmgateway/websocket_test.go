@@ -53,7 +53,8 @@ func TestWebSocket(t *testing.T) {
 		}
 	}
 	conn.Close()
-	<-closed // the end of one side ends the other
+	<-closed // the end of one side ends the other, and then the request
+	g.Logs.Wait(t, "http.log.access", "/v1/realtime")
 	if got := up.Next(t); got.URI != "/v1/realtime?model=gpt-realtime-2025" || bearer(got) != "k" {
 		t.Errorf("the channel saw %s with %s", got.URI, bearer(got))
 	}
