@@ -8,12 +8,12 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
-	"github.com/dustin/go-humanize"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/directive"
 )
 
 // options are the subdirectives of llm_gateway, as the errors list them.
@@ -111,7 +111,7 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 			return d.ArgErr()
 		}
 	case "lb_policy":
-		h.LBPolicyRaw, err = unmarshalPolicy(d)
+		h.LBPolicyRaw, err = directive.Policy(d)
 	case "retries":
 		h.Retries, err = unmarshalNumber(d)
 	case "try_duration":
@@ -119,7 +119,7 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 	case "retry_on":
 		h.RetryOn, err = unmarshalStatuses(d)
 	case "max_body":
-		h.MaxBody, err = unmarshalSize(d)
+		h.MaxBody, err = directive.Size(d)
 	case "cors":
 		h.CORS, err = unmarshalOrigins(d)
 	default:
@@ -285,22 +285,6 @@ func (c *Channel) unmarshalModels(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-func unmarshalPolicy(d *caddyfile.Dispenser) ([]byte, error) {
-	if !d.NextArg() {
-		return nil, d.Err("lb_policy wants the name of a policy, such as random, first, round_robin or least_conn")
-	}
-	name := d.Val()
-	module, err := caddyfile.UnmarshalModule(d, "http.reverse_proxy.selection_policies."+name)
-	if err != nil {
-		return nil, err
-	}
-	policy, ok := module.(reverseproxy.Selector)
-	if !ok {
-		return nil, d.Errf("%s is not a selection policy", name)
-	}
-	return caddyconfig.JSONModuleObject(policy, "policy", name, nil), nil
-}
-
 func unmarshalNumber(d *caddyfile.Dispenser) (int, error) {
 	name := d.Val()
 	var value string
@@ -325,19 +309,6 @@ func unmarshalDuration(d *caddyfile.Dispenser) (caddy.Duration, error) {
 		return 0, d.Errf("%s %s: wants a duration such as 30s or 2m", name, value)
 	}
 	return caddy.Duration(duration), nil
-}
-
-func unmarshalSize(d *caddyfile.Dispenser) (int64, error) {
-	name := d.Val()
-	var value string
-	if !d.AllArgs(&value) {
-		return 0, d.Errf("%s wants a size such as 64MB", name)
-	}
-	size, err := humanize.ParseBytes(value)
-	if err != nil || size == 0 || size > 1<<40 {
-		return 0, d.Errf("%s %s: wants a size such as 64MB", name, value)
-	}
-	return int64(size), nil
 }
 
 func unmarshalStatuses(d *caddyfile.Dispenser) (statuses []int, err error) {

@@ -1,16 +1,14 @@
 package modelfield
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
-	"github.com/dustin/go-humanize"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/directive"
 )
 
 // options are the subdirectives, as the errors list them.
@@ -49,19 +47,11 @@ func (p *Policy) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 	case "route":
 		return p.unmarshalRoute(d)
 	case "policy":
-		p.ChooseRaw, err = unmarshalPolicy(d)
+		p.ChooseRaw, err = directive.Policy(d)
 	case "fallback":
-		p.FallbackRaw, err = unmarshalPolicy(d)
+		p.FallbackRaw, err = directive.Policy(d)
 	case "max_body":
-		var value string
-		if !d.AllArgs(&value) {
-			return d.Err("max_body wants a size such as 64MB")
-		}
-		size, err := humanize.ParseBytes(value)
-		if err != nil || size == 0 || size > 1<<40 {
-			return d.Errf("max_body %s: wants a size such as 64MB", value)
-		}
-		p.MaxBody = int64(size)
+		p.MaxBody, err = directive.Size(d)
 	default:
 		return d.Errf("unknown option %s of model-field; there are %s", d.Val(), options)
 	}
@@ -85,23 +75,6 @@ func (p *Policy) unmarshalRoute(d *caddyfile.Dispenser) error {
 	}
 	p.Routes = append(p.Routes, &Route{Values: args[:to], Upstreams: args[to+1:], Source: source})
 	return nil
-}
-
-func unmarshalPolicy(d *caddyfile.Dispenser) (json.RawMessage, error) {
-	option := d.Val()
-	if !d.NextArg() {
-		return nil, d.Errf("%s wants the name of a policy, such as random, first or least_conn", option)
-	}
-	name := d.Val()
-	module, err := caddyfile.UnmarshalModule(d, "http.reverse_proxy.selection_policies."+name)
-	if err != nil {
-		return nil, err
-	}
-	policy, ok := module.(reverseproxy.Selector)
-	if !ok {
-		return nil, d.Errf("%s is not a selection policy", name)
-	}
-	return caddyconfig.JSONModuleObject(policy, "policy", name, nil), nil
 }
 
 // Interface guards
