@@ -26,7 +26,7 @@ const (
 )
 
 // errSlow is the trouble of a storage that neither answers nor fails.
-var errSlow = errors.New("the storage takes longer than an interval to answer")
+var errSlow = errors.New("it takes longer than an interval")
 
 // ledgers holds the ledger of each storage in use, so that counts outlive a
 // reload.
@@ -98,7 +98,9 @@ func (a *App) Provision(ctx caddy.Context) (err error) {
 // Start reads what is stored before the configuration takes effect, unless the
 // storage is slow.
 func (a *App) Start() error {
-	a.within(startGrace)
+	if !a.ledger.hanging() {
+		a.within(startGrace)
+	}
 	return nil
 }
 
@@ -132,7 +134,9 @@ func (a *App) run(ctx context.Context) {
 // Stop writes what was counted since the last pass, as long as the storage is
 // certain to be there.
 func (a *App) Stop() error {
-	a.within(stopGrace)
+	if uses, _ := ledgers.References(a.pool); uses == 1 || !a.ledger.hanging() {
+		a.within(stopGrace)
+	}
 	return nil
 }
 
@@ -144,7 +148,9 @@ func (a *App) Cleanup() error {
 	if last, _ := ledgers.Delete(a.pool); !last || !a.ledger.unwritten() {
 		return nil
 	}
-	a.within(stopGrace)
+	if !a.ledger.hanging() {
+		a.within(stopGrace)
+	}
 	if a.ledger.unwritten() {
 		a.logger.Warn("the storage does not take the last counts; they are lost")
 	}
@@ -184,7 +190,12 @@ func (a *App) begin(ctx context.Context) <-chan struct{} {
 			logger:   a.logger,
 			interval: time.Duration(a.Interval),
 		}
-		a.ledger.report(a.logger, p.run(ctx))
+		began := time.Now()
+		err := p.run(ctx)
+		if err == nil && time.Since(began) > p.interval {
+			err = errSlow
+		}
+		a.ledger.report(a.logger, err)
 	}()
 	return done
 }
@@ -197,10 +208,17 @@ func (l *Ledger) report(logger *zap.Logger, err error) {
 	l.mu.Unlock()
 	switch {
 	case err != nil && !was:
-		logger.Warn("the storage does not take the counts; they stay in memory until it does", zap.Error(err))
+		logger.Warn("the storage is in trouble; counts stay in memory until it takes them", zap.Error(err))
 	case err == nil && was:
-		logger.Info("the storage takes the counts again; none was lost")
+		logger.Info("the storage is well again and has all counts")
 	}
+}
+
+// hanging reports whether a pass is under way that was given up before.
+func (l *Ledger) hanging() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.failing && len(l.busy) > 0
 }
 
 // identity is equal for two configurations of one storage. Storages say what

@@ -10,7 +10,7 @@ import (
 // Stored adds up the counts in the ledger's files of a storage folder, and
 // fails if one is not readable.
 func Stored(root string) (total int64, err error) {
-	paths, err := filepath.Glob(filepath.Join(root, folder, "*"+suffix+"*"))
+	paths, err := filepath.Glob(filepath.Join(root, folder, "*"+suffix))
 	if err != nil {
 		return 0, err
 	}

@@ -1,0 +1,222 @@
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/certmagic"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
+)
+
+// troubled is a storage that does what the test wants instead of its work.
+type troubled struct {
+	Root string `json:"root,omitempty"`
+	*certmagic.FileStorage
+}
+
+// trouble is asked before each operation of the storage.
+var trouble atomic.Pointer[func(op string) error]
+
+func setTrouble(t *testing.T, f func(op string) error) {
+	trouble.Store(&f)
+	t.Cleanup(func() { trouble.Store(nil) })
+}
+
+func (t *troubled) before(op, key string) error {
+	// Caddy's own files stay out of it: Caddy does not start without them.
+	if f := trouble.Load(); f != nil && strings.HasPrefix(key, "freetier/") {
+		return (*f)(op)
+	}
+	return nil
+}
+
+func init() { caddy.RegisterModule((*troubled)(nil)) }
+
+func (*troubled) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "caddy.storage.troubled", New: func() caddy.Module { return new(troubled) }}
+}
+
+func (t *troubled) CertMagicStorage() (certmagic.Storage, error) {
+	t.FileStorage = &certmagic.FileStorage{Path: t.Root}
+	return t, nil
+}
+
+func (*troubled) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { d.Next(); return nil }
+
+func (t *troubled) Store(ctx context.Context, key string, value []byte) error {
+	if err := t.before("store", key); err != nil {
+		return err
+	}
+	return t.FileStorage.Store(ctx, key, value)
+}
+
+func (t *troubled) Load(ctx context.Context, key string) ([]byte, error) {
+	if err := t.before("load", key); err != nil {
+		return nil, err
+	}
+	return t.FileStorage.Load(ctx, key)
+}
+
+func (t *troubled) List(ctx context.Context, prefix string, recursive bool) ([]string, error) {
+	if err := t.before("list", prefix); err != nil {
+		return nil, err
+	}
+	return t.FileStorage.List(ctx, prefix, recursive)
+}
+
+const (
+	inTrouble = "the storage is in trouble"
+	wellAgain = "the storage is well again"
+	interval  = 100 * time.Millisecond
+)
+
+func startTroubled(t *testing.T) (c *caddytest.Caddy, addr, config string) {
+	addr = caddytest.Addr(t)
+	config = site(addr, "1000000/month", "storage troubled", "ledger_interval 100ms")
+	return caddytest.Start(t, config), addr, config
+}
+
+// swift asks and fails the test if the answer had to wait.
+func swift(t *testing.T, addr string) {
+	t.Helper()
+	began := time.Now()
+	if took, _ := ask(t, addr, 1); !took {
+		t.Error("refused")
+	}
+	if waited := time.Since(began); waited > time.Second {
+		t.Errorf("the answer took %v", waited)
+	}
+}
+
+func TestTrouble(t *testing.T) {
+	full := errors.New("no space left on device")
+	hold := make(chan struct{})
+	for name, test := range map[string]struct {
+		do  func(op string) error
+		end func()
+	}{
+		"full": {do: func(op string) error {
+			if op == "store" {
+				return full
+			}
+			return nil
+		}},
+		"unreachable": {do: func(string) error { return errors.New("connection refused") }},
+		"slow":        {do: func(string) error { time.Sleep(2 * interval); return nil }},
+		"hanging":     {do: func(string) error { <-hold; return nil }, end: func() { close(hold) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, addr, _ := startTroubled(t)
+			swift(t, addr)
+			eventually(t, 5*time.Second, "the first count is stored", func() bool {
+				total, _ := ledger.Stored(c.Storage)
+				return total == 1
+			})
+			setTrouble(t, test.do)
+			swift(t, addr)
+			c.Logs.Wait(t, inTrouble, `"level":"warn"`)
+			for range 5 {
+				swift(t, addr)
+				time.Sleep(interval) // it must not be said again meanwhile
+			}
+			if n := c.Logs.Count(inTrouble); n != 1 {
+				t.Errorf("the trouble was mentioned %d times:\n%s", n, c.Logs)
+			}
+			if n := c.Logs.Count(wellAgain); n != 0 {
+				t.Errorf("it was called over while it lasted:\n%s", c.Logs)
+			}
+			trouble.Store(nil)
+			if test.end != nil {
+				test.end()
+			}
+			c.Logs.Wait(t, wellAgain, `"level":"info"`)
+			eventually(t, 5*time.Second, "all is stored", func() bool {
+				total, _ := ledger.Stored(c.Storage)
+				return total == 7
+			})
+		})
+	}
+}
+
+// The storage folder disappears, and something else is in its place.
+func TestStorageGone(t *testing.T) {
+	c, addr, _ := startTroubled(t)
+	swift(t, addr)
+	if err := errors.Join(os.RemoveAll(c.Storage), os.WriteFile(c.Storage, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	swift(t, addr)
+	c.Logs.Wait(t, inTrouble)
+	swift(t, addr)
+	if err := os.Remove(c.Storage); err != nil {
+		t.Fatal(err)
+	}
+	c.Logs.Wait(t, wellAgain)
+	eventually(t, 5*time.Second, "all is stored again", func() bool {
+		total, _ := ledger.Stored(c.Storage)
+		return total == 3
+	})
+	if n := c.Logs.Count(inTrouble); n != 1 {
+		t.Errorf("the trouble was mentioned %d times", n)
+	}
+}
+
+// A storage that hangs delays start, reload and stop for a few seconds, not
+// for ever, and a count that could not be stored is not lost in silence.
+func TestStorageHangsFromTheStart(t *testing.T) {
+	hold := make(chan struct{})
+	setTrouble(t, func(string) error { <-hold; return nil })
+	began := time.Now()
+	c, addr, config := startTroubled(t)
+	swift(t, addr)
+	c.Reload(config + "# changed\n")
+	swift(t, addr)
+	wantUsed(t, addr, 2)
+	c.Stop()
+	if took := time.Since(began); took > 9*time.Second {
+		t.Errorf("start, reload and stop took %v", took)
+	}
+	if n := c.Logs.Count("the last counts", `"level":"warn"`); n != 1 {
+		t.Errorf("the loss was mentioned %d times", n)
+	}
+	close(hold) // and it is well after all
+	eventually(t, 5*time.Second, "the last counts are stored", func() bool {
+		total, _ := ledger.Stored(c.Storage)
+		return total == 2
+	})
+}
+
+// Ledger files that are not what they seem do not keep Caddy from serving.
+func TestCorruptFile(t *testing.T) {
+	storage, addr := t.TempDir(), caddytest.Addr(t)
+	config := site(addr, "100/month acct", "ledger_interval 100ms")
+	c := caddytest.Start(t, config, caddytest.WithStorage(storage))
+	ask(t, addr, 10)
+	c.Stop()
+	folder := storage + "/freetier/ledger/"
+	if err := os.WriteFile(folder+"fedcba9876543210.ledger", []byte("not ours"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c = caddytest.Start(t, config, caddytest.WithStorage(storage))
+	wantUsed(t, addr, 10)
+	ask(t, addr, 1)
+	eventually(t, 5*time.Second, "the count is stored", func() bool {
+		total, err := ledger.Stored(storage)
+		return err == nil && total == 11
+	})
+	if n := c.Logs.Count("set aside"); n != 1 {
+		t.Errorf("the file was mentioned %d times", n)
+	}
+	if raw, err := os.ReadFile(folder + "fedcba9876543210.ledger.bad"); string(raw) != "not ours" {
+		t.Errorf("kept aside is %q (%v)", raw, err)
+	}
+}
