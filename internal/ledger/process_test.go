@@ -1,0 +1,314 @@
+package ledger_test
+
+import (
+	"bufio"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
+)
+
+// childEnv holds the configuration of a test binary that is to be a Caddy.
+const childEnv = "LEDGER_TEST_CADDY"
+
+func TestMain(m *testing.M) {
+	if config := os.Getenv(childEnv); config != "" {
+		beCaddy(config)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// beCaddy serves until the process is told to end.
+func beCaddy(config string) {
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, syscall.SIGTERM)
+	if err := caddy.Load([]byte(config), true); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Println("started")
+	<-end
+	if err := caddy.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// child is another process that runs Caddy.
+type child struct {
+	*exec.Cmd
+	t     testing.TB
+	lines *bufio.Scanner
+	log   strings.Builder
+}
+
+// startChild runs Caddy in a process of its own, with the given folder as home.
+func startChild(t testing.TB, home, config string) *child {
+	t.Helper()
+	c := &child{Cmd: exec.Command(os.Args[0]), t: t}
+	c.Env = append(os.Environ(), childEnv+"="+config, "HOME="+home, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=")
+	c.Stderr = &c.log
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Process.Kill(); c.Wait() })
+	c.lines = bufio.NewScanner(out)
+	for c.lines.Scan() {
+		if c.lines.Text() == "started" {
+			return c
+		}
+	}
+	c.Wait()
+	t.Fatalf("Caddy did not start: %s", c.log.String())
+	return nil
+}
+
+// end stops the child in order.
+func (c *child) end() {
+	c.t.Helper()
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := c.Wait(); err != nil {
+		c.t.Errorf("Caddy ended with %v: %s", err, c.log.String())
+	}
+}
+
+func adapt(t testing.TB, caddyfile string) string {
+	t.Helper()
+	config, err := caddytest.Adapt(caddyfile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(config)
+}
+
+// Two processes with one storage agree within two intervals, and together they
+// pass an account's quota by no more than they count within one.
+func TestTwoProcesses(t *testing.T) {
+	const (
+		interval = 400 * time.Millisecond
+		limit    = 300
+	)
+	for name, storage := range map[string]string{
+		"one storage folder": "storage file_system " + t.TempDir(),
+		"one home":           "skip_install_trust",
+	} {
+		t.Run(name, func(t *testing.T) {
+			home := t.TempDir()
+			addrs := []string{caddytest.Addr(t), caddytest.Addr(t)}
+			config := func(addr string) string {
+				return adapt(t, site(addr, fmt.Sprintf("%d/month acct", limit),
+					"admin off", "persist_config off", "ledger_interval 400ms", storage))
+			}
+			first, second := startChild(t, home, config(addrs[0])), startChild(t, home, config(addrs[1]))
+
+			agree := func(want int64) {
+				t.Helper()
+				eventually(t, 2*interval, fmt.Sprintf("both know of %d", want), func() bool {
+					_, a := ask(t, addrs[0], 0)
+					_, b := ask(t, addrs[1], 0)
+					return a == want && b == want
+				})
+			}
+			ask(t, addrs[0], 30)
+			agree(30)
+			ask(t, addrs[1], 20)
+			ask(t, addrs[0], 10)
+			agree(60)
+
+			// Both serve as much as they can, one request each 4 ms.
+			var taken atomic.Int64
+			var wg sync.WaitGroup
+			for _, addr := range addrs {
+				wg.Go(func() {
+					ticker := time.NewTicker(4 * time.Millisecond)
+					defer ticker.Stop()
+					for refused := 0; refused < 50; <-ticker.C {
+						if took, _ := ask(t, addr, 1); took {
+							taken.Add(1)
+						} else {
+							refused++
+						}
+					}
+				})
+			}
+			wg.Wait()
+			perInterval := int64(2 * interval / (4 * time.Millisecond))
+			if n := 60 + taken.Load(); n < limit || n > limit+perInterval {
+				t.Errorf("%d were taken, want %d to %d", n, limit, limit+perInterval)
+			}
+			agree(60 + taken.Load())
+
+			first.end()
+			second.end()
+			third := startChild(t, home, config(addrs[0]))
+			wantUsed(t, addrs[0], 60+taken.Load())
+			if took, _ := ask(t, addrs[0], 1); took {
+				t.Error("a spent quota was passed after a restart")
+			}
+			third.end()
+		})
+	}
+}
+
+// busy is an app that counts as fast as once a millisecond and tells how far
+// it got, and when.
+type busy struct{ counter *ledger.Counter }
+
+func init() { caddy.RegisterModule((*busy)(nil)) }
+
+func (*busy) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "busy", New: func() caddy.Module { return new(busy) }}
+}
+
+func (b *busy) Provision(ctx caddy.Context) error {
+	l, err := ledger.FromContext(ctx)
+	if err != nil {
+		return err
+	}
+	b.counter = l.Counter("busy", ledger.Requests, ledger.Month, time.UTC)
+	return nil
+}
+
+func (b *busy) Start() error {
+	go func() {
+		for n := 1; ; n++ {
+			b.counter.Add(1)
+			fmt.Println(n, time.Now().UnixMilli())
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	return nil
+}
+
+func (b *busy) Stop() error { return nil }
+
+// After a kill at any moment the ledger is readable and lacks no more than
+// what was counted within the last interval.
+func TestKill(t *testing.T) {
+	kills := 200
+	if testing.Short() {
+		kills = 20
+	}
+	// With the short interval files are also folded all the time, ten seconds
+	// after the first kill.
+	var wg sync.WaitGroup
+	for _, interval := range []time.Duration{300 * time.Millisecond, 300 * time.Millisecond, 80 * time.Millisecond, 80 * time.Millisecond} {
+		storage := t.TempDir()
+		wg.Go(func() {
+			for range kills / 4 {
+				if !killOnce(t, storage, interval) {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func killOnce(t *testing.T, storage string, interval time.Duration) bool {
+	before, err := ledger.Stored(storage)
+	if err != nil {
+		t.Error(err)
+		return false
+	}
+	c := &child{Cmd: exec.Command(os.Args[0]), t: t}
+	config := fmt.Sprintf(`{"admin":{"disabled":true},"logging":{"logs":{"default":{"level":"ERROR"}}},`+
+		`"storage":{"module":"file_system","root":%q},"apps":{"freetier.ledger":{"interval":%d},"busy":{}}}`, storage, interval)
+	c.Env = append(os.Environ(), childEnv+"="+config, "HOME="+storage)
+	c.Stderr = &c.log
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Error(err)
+		return false
+	}
+	if err := c.Start(); err != nil {
+		t.Error(err)
+		return false
+	}
+	var died atomic.Int64
+	var counted []int64 // when the first, the second, …
+	c.lines = bufio.NewScanner(out)
+	for c.lines.Scan() {
+		var n, at int64
+		if _, err := fmt.Sscan(c.lines.Text(), &n, &at); err != nil {
+			continue
+		}
+		if counted = append(counted, at); n == 1 {
+			time.AfterFunc(rand.N(2*interval), func() {
+				died.Store(time.Now().UnixMilli())
+				c.Process.Kill()
+			})
+		}
+	}
+	c.Wait()
+	if len(counted) == 0 {
+		t.Errorf("the child did not count: %s", c.log.String())
+		return false
+	}
+	after, err := ledger.Stored(storage)
+	if err != nil {
+		t.Error(err)
+		return false
+	}
+	// A tenth of a second for a disk that is slow, since a write takes its time.
+	due := int64(0)
+	for _, at := range counted {
+		if at < died.Load()-interval.Milliseconds()-100 {
+			due++
+		}
+	}
+	stored := after - before
+	if stored < due || stored > int64(len(counted))+1 {
+		t.Errorf("%d were stored of %d, want at least the %d counted until an interval before the kill",
+			stored, len(counted), due)
+	}
+	return true
+}
+
+// Names can be secrets: no file has one, and none is for others to read.
+func TestSecrets(t *testing.T) {
+	storage, addr := t.TempDir(), caddytest.Addr(t)
+	c := caddytest.Start(t, site(addr, "100/month s3cret-account"), caddytest.WithStorage(storage))
+	ask(t, addr, 1)
+	c.Stop()
+	files, err := filepath.Glob(filepath.Join(storage, "freetier", "ledger", "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files (%v)", err)
+	}
+	for _, file := range files {
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mode := info.Mode().Perm(); mode != 0o600 {
+			t.Errorf("%s has mode %o, want 600", file, mode)
+		}
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(raw), "s3cret") {
+			t.Errorf("the account is in %s:\n%s", file, raw)
+		}
+	}
+}
