@@ -23,6 +23,7 @@ func TestModules(t *testing.T) {
 		"admin.api.keepalive",
 		"admin.api.fastest-swagger",
 		"admin.api.doh",
+		"admin.api.llm_gateway",
 	} {
 		if _, err := caddy.GetModule(id); err != nil {
 			t.Errorf("%s: %v", id, err)

@@ -18,7 +18,7 @@ import (
 
 // options are the subdirectives of llm_gateway, as the errors list them.
 const (
-	options        = "client, anonymous, channel, fallback, default_channel, lb_policy, retries, try_duration, retry_on, max_body, cors"
+	options        = "client, anonymous, channel, fallback, default_channel, lb_policy, retries, try_duration, retry_on, cooldown, max_body, cors"
 	clientOptions  = "models"
 	channelOptions = "api_key, models, weight, tier, auth, header_up, transport"
 )
@@ -61,6 +61,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		retries         <n>
 //		try_duration    <duration>
 //		retry_on        <status>...
+//		cooldown        <duration>
 //		max_body        <size>
 //		cors            <origin>...|*|off
 //	}
@@ -118,6 +119,8 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 		h.TryDuration, err = unmarshalDuration(d)
 	case "retry_on":
 		h.RetryOn, err = unmarshalStatuses(d)
+	case "cooldown":
+		h.Cooldown, err = unmarshalDuration(d)
 	case "max_body":
 		h.MaxBody, err = directive.Size(d)
 	case "cors":

@@ -36,7 +36,8 @@ type call struct {
 	header  http.Header       // the client's, nil for a protocol upgrade
 
 	candidates []candidate
-	current    *candidate
+	current    *candidate // of this try
+	next       *candidate // of the next try, claimed already
 	tries      int
 	refused    *http.Response // the last refused answer, still open
 }
@@ -44,7 +45,7 @@ type call struct {
 // candidate is a key of a channel, and the model to ask it for.
 type candidate struct {
 	channel *Channel
-	key     string // "" for auth none
+	key     *key   // nil for auth none
 	model   string // the channel's own name
 	tried   bool
 	last    bool // the channel has failed: only when nothing else is left
@@ -193,13 +194,24 @@ func (c *call) attach(r *http.Request) *http.Request {
 	return inner
 }
 
-// release ends the call: the body's memory and the refused answer's
-// connection are given back.
+// release ends the call: the body's memory, the refused answer's connection,
+// and a trial that was claimed and not made are given back.
 func (c *call) release() {
 	if c.body != nil {
 		c.body.Release()
 	}
 	c.keep(nil)
+	if c.next != nil {
+		c.next.abandon()
+	}
+}
+
+// abandon ends the candidate's trial, if it is one, without an outcome.
+func (c *candidate) abandon() {
+	if c.key != nil {
+		c.key.pauses.abandon(c.model)
+	}
+	c.channel.pauses.abandon(wholeKey)
 }
 
 // keep remembers a refused answer instead of the one before. It stays open and
@@ -211,19 +223,36 @@ func (c *call) keep(refused *http.Response) {
 	c.refused = refused
 }
 
-// mayTryAgain tells whether another candidate may follow the current one.
+// mayTryAgain claims the next candidate and tells whether there is one.
 func (c *call) mayTryAgain() bool {
 	if limit := c.gateway.Retries; limit > 0 && c.tries > limit {
 		return false
 	}
-	if time.Since(c.start) >= time.Duration(c.gateway.TryDuration) {
+	if c.gateway.clock.Since(c.start) >= time.Duration(c.gateway.TryDuration) {
 		return false
 	}
-	return c.peek() != nil
+	return c.advance()
 }
 
-// peek returns the next candidate: the first one not tried, those of channels
-// that have failed coming last.
+// advance claims the next candidate: the first one not tried, those of
+// channels that have failed coming last. One that has begun to rest meanwhile
+// is passed over.
+func (c *call) advance() bool {
+	now := c.gateway.clock.Now()
+	for {
+		next := c.peek()
+		if next == nil {
+			return false
+		}
+		next.tried = true
+		if next.claim(now) {
+			c.next = next
+			return true
+		}
+	}
+}
+
+// peek returns the next candidate that was not tried, nil for none.
 func (c *call) peek() *candidate {
 	var last *candidate
 	for i := range c.candidates {
@@ -239,17 +268,25 @@ func (c *call) peek() *candidate {
 	return last
 }
 
-// Next implements modelfield.Candidates: it goes on to the next candidate and
-// returns its upstream.
+// Next implements modelfield.Candidates: it goes on to the candidate that was
+// claimed and returns its upstream.
 func (c *call) Next() *reverseproxy.Upstream {
-	next := c.peek()
-	if next == nil {
+	if c.next == nil {
 		return nil
 	}
-	next.tried = true
-	c.current = next
+	c.current, c.next = c.next, nil
 	c.tries++
-	return next.channel.upstream
+	return c.current.channel.upstream
+}
+
+// claim reports whether the candidate may be tried now. A channel's own pause
+// only puts it last: what keeps failing is still better than nothing.
+func (c *candidate) claim(now time.Time) bool {
+	if c.key != nil && !c.key.pauses.claim(c.model, now) {
+		return false
+	}
+	c.channel.pauses.claim(wholeKey, now)
+	return true
 }
 
 // channelFailed puts the failed channel's other keys behind all others.

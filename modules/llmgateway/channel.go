@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -55,11 +56,26 @@ type Channel struct {
 	upstream  *reverseproxy.Upstream
 	base      *url.URL // without a slash at the end
 	dial      string   // host and port, also the name for awake
-	keys      []string
+	keys      []*key
 	headers   http.Header
+	pauses    *pauses
 	signature []string // the value of X-Gateway-Channel
 	turn      atomic.Uint32
 	http      *reverseproxy.HTTPTransport
+}
+
+// key is an account's key, and what rests of it.
+type key struct {
+	secret string
+	pauses *pauses
+}
+
+// name is what logs and the admin API call the key.
+func (k *key) name() string {
+	if len(k.secret) < 12 {
+		return "…" // the last four characters would be too much of it
+	}
+	return "…" + k.secret[len(k.secret)-4:]
 }
 
 // ModelRoute says under which names clients get a model of the channel.
@@ -88,7 +104,7 @@ const authSchemes = "bearer, x-api-key, x-goog-api-key, api-key, query <name>, n
 
 var errNoModels = errors.New("the channel has no models: add models <name>... (or models * for any)")
 
-func (c *Channel) provision(repl *caddy.Replacer, transports *transports) error {
+func (c *Channel) provision(repl *caddy.Replacer, transports *transports, hold func(parts ...string) *pauses) error {
 	if err := c.parseURL(); err != nil {
 		return err
 	}
@@ -103,12 +119,13 @@ func (c *Channel) provision(repl *caddy.Replacer, transports *transports) error 
 	}
 	c.Tier, c.Weight = max(1, c.Tier), max(1, c.Weight)
 	c.signature = []string{c.Name}
-	for _, key := range c.APIKeys {
-		secret, err := resolveKey(repl, key)
+	c.pauses = hold(c.base.String())
+	for _, apiKey := range c.APIKeys {
+		secret, err := resolveKey(repl, apiKey)
 		if err != nil {
 			return err
 		}
-		c.keys = append(c.keys, secret)
+		c.keys = append(c.keys, &key{secret, hold(c.base.String(), secret)})
 	}
 	c.headers = make(http.Header, len(c.Headers))
 	for name, values := range c.Headers {
@@ -153,6 +170,19 @@ func (c *Channel) sentModel(model string) (string, bool) {
 		return model, true
 	}
 	return "", false
+}
+
+// state describes the channel for the admin API.
+func (c *Channel) state(now time.Time) channelState {
+	state := channelState{
+		Name: c.Name, Host: c.base.Host, Tier: c.Tier, Weight: c.Weight,
+		Resting: c.pauses.list(now),
+		Keys:    []keyState{},
+	}
+	for _, k := range c.keys {
+		state.Keys = append(state.Keys, keyState{Key: k.name(), Resting: k.pauses.list(now)})
+	}
+	return state
 }
 
 // target returns the URL for a request to the path and query of u.

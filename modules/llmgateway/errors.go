@@ -3,8 +3,11 @@ package llmgateway
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // apiError is an error in the words of the API that the client speaks, so that
@@ -16,6 +19,7 @@ type apiError struct {
 	kind    string // OpenAI's `type`
 	code    string // OpenAI's `code`, null if empty
 	param   string // OpenAI's `param`, null if empty
+	wait    time.Duration
 	message string
 }
 
@@ -58,6 +62,16 @@ func bodyTooLarge(limit int64) *apiError {
 		kind:    "invalid_request_error",
 		code:    "request_too_large",
 		message: fmt.Sprintf("The request body is larger than the %d bytes that this gateway takes.", limit),
+	}
+}
+
+func allRest(wait time.Duration) *apiError {
+	return &apiError{
+		status:  http.StatusTooManyRequests,
+		kind:    "requests",
+		code:    "rate_limit_exceeded",
+		wait:    max(wait, time.Second),
+		message: "All keys for this model rest, because their providers refuse them for now. Try again later.",
 	}
 }
 
@@ -122,6 +136,9 @@ func (e *apiError) header() http.Header {
 	header := http.Header{"Content-Type": {"application/json"}}
 	if e.status == http.StatusUnauthorized {
 		header.Set("WWW-Authenticate", "Bearer") // RFC 9110, 15.5.2
+	}
+	if e.wait > 0 {
+		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(e.wait.Seconds()))))
 	}
 	return header
 }

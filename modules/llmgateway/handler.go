@@ -16,8 +16,11 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"github.com/jonboulle/clockwork"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
 )
 
 const (
@@ -81,6 +84,12 @@ type Handler struct {
 	// always counts. Default: [401, 402, 403, 408, 429, 5].
 	RetryOn []int `json:"retry_on,omitempty"`
 
+	// How long a key rests after an answer that it may not ask now (401, 402,
+	// 403, 429 without Retry-After), and a channel after three failures in a
+	// row. Then one request tries again; if that fails, the next pause is
+	// twice as long, up to half an hour. Default: `60s`.
+	Cooldown caddy.Duration `json:"cooldown,omitempty"`
+
 	// The largest request body, in bytes. Bodies are kept in memory until the
 	// answer has come, so that each try can send them. Default: 64000000
 	// (64 MB).
@@ -90,6 +99,8 @@ type Handler struct {
 	// such as `https://chat.example.com`, or `off`. Default: `*`.
 	CORS []string `json:"cors,omitempty"`
 
+	clock    clockwork.Clock
+	held     []any // keys of pool, to be given back
 	proxy    *reverseproxy.Handler
 	lbPolicy reverseproxy.Selector
 	keys     keyring
@@ -121,7 +132,12 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the gateway. It makes no connection.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
-	h.started = time.Now()
+	app, err := runtime.FromContext(ctx)
+	if err != nil {
+		return err
+	}
+	h.clock = app.Clock()
+	h.started = h.clock.Now()
 	h.setDefaults()
 	if err := h.check(); err != nil {
 		return err
@@ -134,7 +150,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	transports := newTransports(ctx)
 	for _, c := range h.Channels {
-		if err := c.provision(repl, transports); err != nil {
+		if err := c.provision(repl, transports, h.hold); err != nil {
 			return fmt.Errorf("channel %s: %w", c.Name, err)
 		}
 		if c.Name == h.DefaultChannel {
@@ -149,7 +165,28 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 		h.lbPolicy = mod.(reverseproxy.Selector)
 	}
-	return h.provisionProxy(ctx)
+	if err := h.provisionProxy(ctx); err != nil {
+		return err
+	}
+	gateways.LoadOrStore(h, h)
+	return nil
+}
+
+// hold takes pauses from the pool until Cleanup.
+func (h *Handler) hold(parts ...string) *pauses {
+	p, id := pausesOf(parts...)
+	h.held = append(h.held, id)
+	return p
+}
+
+// Cleanup gives back what Provision took, however far it came.
+func (h *Handler) Cleanup() error {
+	for _, id := range h.held {
+		_, _ = pool.Delete(id)
+	}
+	h.held = nil
+	_, err := gateways.Delete(h)
+	return err
 }
 
 func (h *Handler) setDefaults() {
@@ -158,6 +195,9 @@ func (h *Handler) setDefaults() {
 	}
 	if h.RetryOn == nil {
 		h.RetryOn = defaultRetryOn
+	}
+	if h.Cooldown == 0 {
+		h.Cooldown = caddy.Duration(defaultCooldown)
 	}
 	if h.MaxBody == 0 {
 		h.MaxBody = defaultMaxBody
@@ -253,7 +293,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !ok {
 		return invalidKey.write(w, r)
 	}
-	c := &call{gateway: h, client: client, start: time.Now()}
+	c := &call{gateway: h, client: client, start: h.clock.Now()}
 	r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Map(c.placeholder)
 	if id, ok := isModelList(r); ok {
 		return h.serveModels(w, r, client, id)
@@ -283,6 +323,7 @@ func (h *Handler) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 	_ zapcore.ObjectMarshaler     = (*Handler)(nil)
 )

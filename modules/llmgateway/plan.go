@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
@@ -30,7 +31,11 @@ func (c *call) plan(r *http.Request, w http.ResponseWriter) *apiError {
 		return err
 	}
 	if c.model == "" {
-		return c.planDefault()
+		if c.gateway.fallback == nil {
+			return noModel
+		}
+		c.addChannel(c.gateway.fallback, "")
+		return c.begin()
 	}
 	if !c.client.mayUse(c.model) {
 		return modelNotFound(c.model)
@@ -43,7 +48,28 @@ func (c *call) plan(r *http.Request, w http.ResponseWriter) *apiError {
 	if len(c.candidates) == 0 {
 		return modelNotFound(c.model)
 	}
-	return nil
+	return c.begin()
+}
+
+// begin claims the first candidate. If all rest, it says when to come again.
+func (c *call) begin() *apiError {
+	now := c.gateway.clock.Now()
+	for i := range c.candidates {
+		if candidate := &c.candidates[i]; !candidate.channel.pauses.rests(wholeKey, now).IsZero() {
+			candidate.last = true
+		}
+	}
+	if c.advance() {
+		return nil
+	}
+	var soonest time.Time
+	for _, candidate := range c.candidates {
+		until := candidate.key.pauses.rests(candidate.model, now)
+		if soonest.IsZero() || until.Before(soonest) {
+			soonest = until
+		}
+	}
+	return allRest(soonest.Sub(now))
 }
 
 // checkElsewhere refuses what could name a model where the gateway does not
@@ -68,16 +94,6 @@ func (c *call) checkElsewhere(path string) *apiError {
 			return modelNotFound(name)
 		}
 	}
-	return nil
-}
-
-// planDefault is for requests that name no model.
-func (c *call) planDefault() *apiError {
-	channel := c.gateway.fallback
-	if channel == nil {
-		return noModel
-	}
-	c.addChannel(channel, "")
 	return nil
 }
 

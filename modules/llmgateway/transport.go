@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -69,19 +70,49 @@ func (t *ChannelTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	if err != nil {
 		return t.failed(c, req, err)
 	}
-	if c.gateway.retries(res.StatusCode) {
-		return t.refused(c, res)
-	}
+	t.judge(c, res)
 	c.sign(res)
-	return res, nil
+	if !c.gateway.retries(res.StatusCode) || !c.mayTryAgain() {
+		return res, nil
+	}
+	c.keep(res)
+	return nil, &tryError{c.current.channel.Name, res.Status}
+}
+
+// judge notes what an answer says about the key and the channel.
+func (t *ChannelTransport) judge(c *call, res *http.Response) {
+	switch status := res.StatusCode; {
+	case status >= 500 || status == http.StatusRequestTimeout:
+		t.channelFailed(c)
+	case status == http.StatusUnauthorized || status == http.StatusPaymentRequired || status == http.StatusForbidden:
+		t.keyRefused(c, res, wholeKey, time.Time{})
+	case status == http.StatusTooManyRequests:
+		t.keyRefused(c, res, c.current.model, retryAfter(res.Header, c.gateway.clock.Now()))
+	default:
+		t.answered(c)
+		return
+	}
+	t.log(c, "refused", zap.Int("status", res.StatusCode))
+}
+
+// answered ends what rested of the key and the channel.
+func (t *ChannelTransport) answered(c *call) {
+	key := c.current.key
+	if key != nil && key.pauses.answered(c.current.model) {
+		t.logger.Info("key answers again", zap.String("channel", c.current.channel.Name), zap.String("key", key.name()))
+	}
+	if c.current.channel.pauses.answered(wholeKey) {
+		t.logger.Info("channel answers again", zap.String("channel", c.current.channel.Name))
+	}
 }
 
 // failed is for a try without an answer.
 func (t *ChannelTransport) failed(c *call, req *http.Request, err error) (*http.Response, error) {
 	if cause := req.Context().Err(); cause != nil {
+		c.current.abandon()
 		return nil, cause // the client has left
 	}
-	c.channelFailed()
+	t.channelFailed(c)
 	t.log(c, "no answer", zap.Error(err))
 	if c.mayTryAgain() {
 		return nil, &tryError{c.current.channel.Name, noCancel(err).Error()}
@@ -93,18 +124,33 @@ func (t *ChannelTransport) failed(c *call, req *http.Request, err error) (*http.
 	return notReached(c.tries).response(req), nil
 }
 
-// refused is for an answer that another candidate may give better.
-func (t *ChannelTransport) refused(c *call, res *http.Response) (*http.Response, error) {
-	if res.StatusCode >= 500 || res.StatusCode == http.StatusRequestTimeout {
-		c.channelFailed()
+// channelFailed notes a failure that is not the key's.
+func (t *ChannelTransport) channelFailed(c *call) {
+	c.channelFailed()
+	if c.current.key != nil {
+		c.current.key.pauses.abandon(c.current.model)
 	}
-	t.log(c, "refused", zap.Int("status", res.StatusCode))
-	c.sign(res)
-	if !c.mayTryAgain() {
-		return res, nil
+	channel := c.current.channel
+	if channel.pauses.failed(c.gateway.clock.Now(), time.Duration(c.gateway.Cooldown)) {
+		t.logger.Info("channel fails and is asked last", zap.String("channel", channel.Name))
 	}
-	c.keep(res)
-	return nil, &tryError{c.current.channel.Name, res.Status}
+}
+
+// keyRefused makes a key rest that its provider refuses: for one model, or for
+// all of them.
+func (t *ChannelTransport) keyRefused(c *call, res *http.Response, model string, until time.Time) {
+	c.current.channel.pauses.answered(wholeKey)
+	key := c.current.key
+	if key == nil {
+		return
+	}
+	if key.pauses.rest(model, res.Status, until, c.gateway.clock.Now(), time.Duration(c.gateway.Cooldown)) {
+		t.logger.Info("key is refused and rests",
+			zap.String("channel", c.current.channel.Name),
+			zap.String("key", key.name()),
+			zap.String("model", model),
+			zap.Int("status", res.StatusCode))
+	}
 }
 
 func (t *ChannelTransport) log(c *call, message string, reason zap.Field) {
@@ -139,7 +185,9 @@ func (c *call) request(req *http.Request) *http.Request {
 	if c.inQuery {
 		out.URL.RawQuery = replaceQuery(out.URL.RawQuery, "model", c.current.model)
 	}
-	channel.Auth.apply(out, c.current.key)
+	if c.current.key != nil {
+		channel.Auth.apply(out, c.current.key.secret)
+	}
 	out.Body, out.ContentLength = c.open()
 	if c.body != nil {
 		// For a connection that the channel has closed meanwhile.

@@ -1,0 +1,68 @@
+package llmgateway
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+func init() {
+	caddy.RegisterModule((*Admin)(nil))
+}
+
+// gateways holds the gateways of the loaded configurations, for the admin API.
+var gateways = caddy.NewUsagePool()
+
+// Admin adds `GET /llm-gateway/channels` to Caddy's admin API: the state of
+// every channel and key, what rests, until when and why. Keys appear by their
+// last four characters.
+type Admin struct{}
+
+// CaddyModule returns the Caddy module information.
+func (*Admin) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "admin.api.llm_gateway",
+		New: func() caddy.Module { return new(Admin) },
+	}
+}
+
+// Routes returns the admin route.
+func (a *Admin) Routes() []caddy.AdminRoute {
+	return []caddy.AdminRoute{{Pattern: "/llm-gateway/channels", Handler: caddy.AdminHandlerFunc(a.serve)}}
+}
+
+type channelState struct {
+	Name    string     `json:"name"`
+	Host    string     `json:"host"`
+	Tier    int        `json:"tier"`
+	Weight  int        `json:"weight"`
+	Resting []resting  `json:"resting"`
+	Keys    []keyState `json:"keys"`
+}
+
+type keyState struct {
+	Key     string    `json:"key"`
+	Resting []resting `json:"resting"`
+}
+
+func (a *Admin) serve(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet {
+		w.Header().Set("Allow", http.MethodGet)
+		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: fmt.Errorf("method %s is not allowed", r.Method)}
+	}
+	states := []channelState{}
+	gateways.Range(func(_, value any) bool {
+		h := value.(*Handler)
+		for _, c := range h.Channels {
+			states = append(states, c.state(h.clock.Now()))
+		}
+		return true
+	})
+	w.Header().Set("Content-Type", "application/json")
+	return json.NewEncoder(w).Encode(states)
+}
+
+// Interface guards
+var _ caddy.AdminRouter = (*Admin)(nil)

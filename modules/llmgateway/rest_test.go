@@ -1,0 +1,280 @@
+package llmgateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+)
+
+// startAt runs a gateway on a clock that the test turns.
+func startAt(t *testing.T, options string) (*gateway, *clockwork.FakeClock, func(options string) string) {
+	t.Helper()
+	clock := clockwork.NewFakeClockAt(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	addr := caddytest.Addr(t)
+	config := func(options string) string { return site(addr, "client alice alice-key\n"+options) }
+	c := caddytest.Start(t, config(options), caddytest.WithFakeClock(clock))
+	return &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}, clock, config
+}
+
+// asked returns the keys with which the upstream was asked since the last call.
+func asked(up *caddytest.Upstream, since *int) string {
+	requests := up.Requests()
+	var keys []string
+	for _, r := range requests[*since:] {
+		keys = append(keys, bearer(r))
+	}
+	*since = len(requests)
+	slices.Sort(keys)
+	return strings.Join(keys, " ")
+}
+
+func limited(retryAfter string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Retry-After", retryAfter)
+		caddytest.JSON(429, `{"error":{"message":"slow down"}}`)(w, r)
+	}
+}
+
+// After a 429 the key rests for that model as long as the provider says. Then
+// one request tries it again.
+func TestRetryAfterRestsKeyAndModel(t *testing.T) {
+	good := caddytest.JSON(200, completion)
+	up := caddytest.NewUpstream(t, byKey(map[string]http.HandlerFunc{"k1": limited("7"), "k2": good}))
+	g, clock, _ := startAt(t, "channel a "+up.URL+" {\napi_key k1 k2\nmodels m other\n}")
+	since := 0
+	g.chat(t, "m").wantStatus(t, 200)
+	if got := asked(up, &since); got != "k1 k2" {
+		t.Fatalf("asked with %s", got)
+	}
+	for range 4 {
+		g.chat(t, "m").wantStatus(t, 200)
+	}
+	if got := asked(up, &since); got != "k2 k2 k2 k2" {
+		t.Errorf("while k1 rests: asked with %s", got)
+	}
+	up.Handle(good)
+	for range 2 {
+		g.chat(t, "other").wantStatus(t, 200)
+	}
+	if got := asked(up, &since); got != "k1 k2" {
+		t.Errorf("for another model: asked with %s", got)
+	}
+	clock.Advance(7*time.Second - time.Millisecond)
+	g.chat(t, "m").wantStatus(t, 200)
+	g.chat(t, "m").wantStatus(t, 200)
+	if got := asked(up, &since); got != "k2 k2" {
+		t.Errorf("just before its time: asked with %s", got)
+	}
+	clock.Advance(time.Millisecond)
+	g.chat(t, "m").wantStatus(t, 200)
+	g.chat(t, "m").wantStatus(t, 200)
+	if got := asked(up, &since); got != "k1 k2" {
+		t.Errorf("after it: asked with %s", got)
+	}
+	if n := g.Logs.Count("key is refused and rests"); n != 1 {
+		t.Errorf("%d lines about the rest, want 1", n)
+	}
+	if n := g.Logs.Count("key answers again"); n != 1 {
+		t.Errorf("%d lines about the recovery, want 1", n)
+	}
+}
+
+// When all keys rest the client hears when to come again, in its own dialect,
+// and no key is asked.
+func TestAllRest(t *testing.T) {
+	up := caddytest.NewUpstream(t, byKey(map[string]http.HandlerFunc{"k1": limited("30"), "k2": limited("20")}))
+	g, clock, _ := startAt(t, "channel a "+up.URL+" {\napi_key k1 k2\nmodels m\n}")
+	first := g.chat(t, "m")
+	first.wantStatus(t, 429)
+	if !strings.Contains(first.text, "slow down") {
+		t.Errorf("the provider's own answer was lost: %s", first.text)
+	}
+	since := len(up.Requests())
+	clock.Advance(5500 * time.Millisecond)
+	a := g.chat(t, "m")
+	a.wantError(t, 429, "rate_limit_exceeded")
+	if got := a.Header.Get("Retry-After"); got != "15" {
+		t.Errorf("Retry-After: %s, want 15", got)
+	}
+	if got := asked(up, &since); got != "" {
+		t.Errorf("asked with %s", got)
+	}
+	a = g.do(t, http.MethodPost, "/v1/messages", chatBody("m"))
+	a.wantStatus(t, 429)
+	if !strings.Contains(a.text, `"rate_limit_error"`) {
+		t.Errorf("not Anthropic's envelope: %s", a.text)
+	}
+}
+
+// A key that is refused as such rests for all models, twice as long after each
+// failed trial, and comes back with one that succeeds.
+func TestRefusedKey(t *testing.T) {
+	up := caddytest.NewUpstream(t, caddytest.JSON(401, "{}"))
+	g, clock, _ := startAt(t, "cooldown 10s\nchannel a "+up.URL+" {\napi_key k1\nmodels m other\n}")
+	since := 0
+	g.chat(t, "m").wantStatus(t, 401)
+	g.chat(t, "other").wantError(t, 429, "rate_limit_exceeded")
+	for _, pause := range []time.Duration{10, 20, 40} {
+		asked(up, &since)
+		clock.Advance(pause*time.Second - 1)
+		g.chat(t, "m").wantStatus(t, 429)
+		if got := asked(up, &since); got != "" {
+			t.Errorf("asked before the pause of %ds was over", pause)
+		}
+		clock.Advance(1)
+		g.chat(t, "other").wantStatus(t, 401)
+	}
+	clock.Advance(80 * time.Second)
+	up.Handle(caddytest.JSON(200, completion))
+	g.chat(t, "m").wantStatus(t, 200)
+	g.chat(t, "other").wantStatus(t, 200)
+}
+
+// While the trial is under way nobody else uses the key. A client that leaves
+// decides nothing.
+func TestOneTrial(t *testing.T) {
+	up := caddytest.NewUpstream(t, caddytest.JSON(403, "{}"))
+	g, clock, _ := startAt(t, "channel a "+up.URL+" {\napi_key k1\nmodels m\n}")
+	g.chat(t, "m").wantStatus(t, 403)
+	up.Next(t)
+	up.Handle(caddytest.Hang)
+	clock.Advance(time.Minute)
+	ctx, cancel := context.WithCancel(t.Context())
+	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, g.URL+"/v1/chat/completions", strings.NewReader(chatBody("m")))
+	req.Header.Set("Authorization", "Bearer alice-key")
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		_, _ = g.client.Do(req)
+	}()
+	up.Next(t)
+	g.chat(t, "m").wantError(t, 429, "rate_limit_exceeded")
+	cancel()
+	<-left
+	up.WaitLeft(t)
+	g.Logs.Wait(t, "http.log.access", `"status":499`)
+	up.Handle(caddytest.JSON(200, completion))
+	g.chat(t, "m").wantStatus(t, 200)
+}
+
+// A channel that fails three times in a row is asked last, also for other
+// requests, until a trial succeeds. If there is nothing else it is asked all
+// the same.
+func TestFailingChannel(t *testing.T) {
+	bad := caddytest.NewUpstream(t, caddytest.JSON(500, "{}"))
+	good := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
+	g, clock, _ := startAt(t, `
+		lb_policy first
+		channel bad `+bad.URL+` {
+			api_key k1
+			models  m only-bad
+		}
+		channel good `+good.URL+` {
+			api_key k1
+			models  m
+		}`)
+	since := 0
+	for i, want := range []string{"k1", "k1", "k1", "", ""} {
+		g.chat(t, "m").wantStatus(t, 200)
+		if got := asked(bad, &since); got != want {
+			t.Errorf("request %d: the bad channel was asked with %q, want %q", i+1, got, want)
+		}
+	}
+	g.chat(t, "only-bad").wantStatus(t, 500)
+	asked(bad, &since)
+	bad.Handle(caddytest.JSON(200, completion))
+	clock.Advance(time.Hour)
+	g.chat(t, "m").wantStatus(t, 200)
+	g.chat(t, "m").wantStatus(t, 200)
+	if got := asked(bad, &since); got != "k1 k1" {
+		t.Errorf("after the pause the channel was asked with %q", got)
+	}
+}
+
+// What rests goes on resting over a reload, and the admin API says so.
+func TestPausesOutliveReload(t *testing.T) {
+	up := caddytest.NewUpstream(t, byKey(map[string]http.HandlerFunc{
+		"a-long-key-0001": limited("100"), "a-long-key-0002": caddytest.JSON(200, completion),
+	}))
+	options := "channel a " + up.URL + " {\napi_key a-long-key-0001 a-long-key-0002\nmodels m\n}"
+	g, clock, config := startAt(t, options)
+	g.chat(t, "m").wantStatus(t, 200)
+	since := len(up.Requests())
+	for i := range 3 {
+		g.Reload(config(fmt.Sprintf("retries %d\n", i+1) + options))
+		g.client.CloseIdleConnections() // Caddy has closed them
+		g.chat(t, "m").wantStatus(t, 200)
+		g.chat(t, "m").wantStatus(t, 200)
+	}
+	if got := asked(up, &since); strings.Contains(got, "0001") {
+		t.Errorf("asked with %s", got)
+	}
+
+	status, body := g.Admin(http.MethodGet, "/llm-gateway/channels")
+	var states []channelState
+	if err := json.Unmarshal(body, &states); err != nil || status != 200 || len(states) != 1 || len(states[0].Keys) != 2 {
+		t.Fatalf("status %d, %v: %s", status, err, body)
+	}
+	first, second := states[0].Keys[0], states[0].Keys[1]
+	want := resting{Model: "m", Until: clock.Now().Add(100 * time.Second), Reason: "429 Too Many Requests"}
+	if first.Key != "…0001" || len(first.Resting) != 1 || !first.Resting[0].Until.Equal(want.Until) || first.Resting[0].Model != "m" || first.Resting[0].Reason != want.Reason {
+		t.Errorf("the first key: %+v", first)
+	}
+	if len(second.Resting) != 0 {
+		t.Errorf("the second key: %+v", second)
+	}
+	if strings.Contains(string(body), "a-long-key") {
+		t.Errorf("the admin API shows a key: %s", body)
+	}
+	if status, _ := g.Admin(http.MethodDelete, "/llm-gateway/channels"); status != 405 {
+		t.Errorf("DELETE: status %d", status)
+	}
+}
+
+func TestRetryAfterHeaders(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, tc := range []struct {
+		name   string
+		header map[string]string
+		want   time.Duration // -1: not said
+	}{
+		{"nothing", nil, -1},
+		{"seconds", map[string]string{"Retry-After": "7"}, 7 * time.Second},
+		{"a fraction", map[string]string{"Retry-After": "0.5"}, 500 * time.Millisecond},
+		{"a date", map[string]string{"Retry-After": "Sun, 01 Mar 2026 12:01:00 GMT"}, time.Minute},
+		{"a date gone by", map[string]string{"Retry-After": "Sun, 01 Mar 2026 11:00:00 GMT"}, -1},
+		{"milliseconds first", map[string]string{"retry-after-ms": "1500", "Retry-After": "7"}, 1500 * time.Millisecond},
+		{"OpenAI", map[string]string{
+			"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s",
+			"x-ratelimit-remaining-tokens": "900", "x-ratelimit-reset-tokens": "2h",
+		}, 6 * time.Minute},
+		{"Groq", map[string]string{"x-ratelimit-reset-requests": "2m59.56s", "x-ratelimit-reset-tokens": "7.66s"}, 2*time.Minute + 59560*time.Millisecond},
+		{"OpenRouter", map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1772366430000"}, 30 * time.Second},
+		{"Unix seconds", map[string]string{"X-RateLimit-Reset": "1772366430"}, 30 * time.Second},
+		{"Anthropic", map[string]string{"anthropic-ratelimit-requests-remaining": "0", "anthropic-ratelimit-requests-reset": "2026-03-01T12:00:45Z"}, 45 * time.Second},
+		{"nonsense", map[string]string{"Retry-After": "soon", "x-ratelimit-reset-requests": "later"}, -1},
+		{"for ever", map[string]string{"Retry-After": "1e300"}, longestWait},
+		{"negative", map[string]string{"Retry-After": "-5"}, 0},
+		{"not a number", map[string]string{"Retry-After": "NaN"}, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			header := make(http.Header)
+			for name, value := range tc.header {
+				header.Set(name, value)
+			}
+			got := retryAfter(header, now)
+			if tc.want < 0 && !got.IsZero() || tc.want >= 0 && !got.Equal(now.Add(tc.want)) {
+				t.Errorf("got %v after %v, want %v", got.Sub(now), now, tc.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,94 @@
+package llmgateway
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// longestWait bounds what a provider can make a key wait. A month's quota that
+// is spent comes back at most a month later.
+const longestWait = 31 * 24 * time.Hour
+
+// retryAfter returns when a provider says that a refused request may be made
+// again, and the zero time if it does not say.
+// Sources: RFC 9110, section 10.2.3; for `retry-after-ms` and
+// `x-ratelimit-reset-*` OpenAI's and Groq's documentation of rate limits; for
+// `anthropic-ratelimit-*-reset` Anthropic's.
+func retryAfter(header http.Header, now time.Time) time.Time {
+	wait, ok := statedWait(header, now)
+	if !ok || wait < 0 {
+		return time.Time{}
+	}
+	return now.Add(min(wait, longestWait))
+}
+
+func statedWait(header http.Header, now time.Time) (time.Duration, bool) {
+	if ms, err := strconv.ParseFloat(header.Get("Retry-After-Ms"), 64); err == nil {
+		return seconds(ms / 1000), true
+	}
+	if value := header.Get("Retry-After"); value != "" {
+		if s, err := strconv.ParseFloat(value, 64); err == nil {
+			return seconds(s), true
+		}
+		if at, err := http.ParseTime(value); err == nil {
+			return at.Sub(now), true
+		}
+	}
+	var (
+		longest time.Duration
+		found   bool
+	)
+	for name, values := range header {
+		remaining, ok := remainingName(name)
+		// A limit that has something left is not the one that was hit.
+		if !ok || len(values) == 0 || header.Get(remaining) != "" && header.Get(remaining) != "0" {
+			continue
+		}
+		if wait, ok := resetWait(values[0], now); ok && wait > longest {
+			longest, found = wait, true
+		}
+	}
+	return longest, found
+}
+
+// remainingName returns, for the header that says when a limit is reset, the
+// one that says what is left of it.
+func remainingName(name string) (string, bool) {
+	switch {
+	case strings.HasPrefix(name, "X-Ratelimit-Reset"):
+		return strings.Replace(name, "Reset", "Remaining", 1), true
+	case strings.HasPrefix(name, "Anthropic-Ratelimit-") && strings.HasSuffix(name, "-Reset"):
+		return strings.TrimSuffix(name, "Reset") + "Remaining", true
+	}
+	return "", false
+}
+
+// resetWait reads a duration (6m0s), a time (RFC 3339), a Unix time in seconds
+// or milliseconds, or a number of seconds.
+func resetWait(value string, now time.Time) (time.Duration, bool) {
+	if wait, err := time.ParseDuration(value); err == nil {
+		return wait, true
+	}
+	if at, err := time.Parse(time.RFC3339, value); err == nil {
+		return at.Sub(now), true
+	}
+	n, err := strconv.ParseFloat(value, 64)
+	switch {
+	case err != nil:
+		return 0, false
+	case n > 1e11:
+		return time.UnixMilli(int64(n)).Sub(now), true
+	case n > 1e9:
+		return time.Unix(int64(n), 0).Sub(now), true
+	}
+	return seconds(n), true
+}
+
+func seconds(s float64) time.Duration {
+	if !(s >= 0) {
+		return 0
+	}
+	return time.Duration(min(s, longestWait.Seconds()) * float64(time.Second))
+}
