@@ -27,6 +27,16 @@ type upstreamStatus struct {
 	InARow    int64   `json:"consecutive_failures"`
 	LastError string  `json:"last_error,omitempty"`
 	LatencyMS float64 `json:"latency_ms"`
+
+	Quota *quotaStatus `json:"quota,omitempty"`
+}
+
+// quotaStatus is what the route shows of an upstream's quota.
+type quotaStatus struct {
+	Limit  int64     `json:"limit"`
+	Used   int64     `json:"used"`
+	Left   int64     `json:"left"`
+	Renews time.Time `json:"renews"`
 }
 
 // CaddyModule returns the Caddy module information.
@@ -71,6 +81,9 @@ func (u *upstream) status() upstreamStatus {
 		Failures:  u.failures.Load(),
 		InARow:    u.streak.Load(),
 		LatencyMS: float64(u.latency.Load()) / float64(time.Millisecond),
+	}
+	if m := u.meter.Load(); m != nil {
+		s.Quota = &quotaStatus{Limit: m.Limit(), Used: m.Used(), Left: m.Left(), Renews: m.Renews()}
 	}
 	if f := u.last.Load(); f != nil {
 		s.LastError = f.public()

@@ -1,6 +1,7 @@
 package doh
 
 import (
+	"errors"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -12,6 +13,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
 func init() {
@@ -30,11 +33,12 @@ const defaultPath = "/dns-query"
 //			name      <name>
 //			tier      <number>
 //			weight    <number>
+//			quota     <n>/<period> [<account>] [<zone>]
 //			bootstrap <ip...>
 //			header    <field> <value>
 //			tls_ca    <file>
 //		}
-//		policy      random
+//		policy      quota|random|round_robin
 //		timeout     <duration>
 //		hedge       <duration>|off
 //		hosts       <ip> <name...>
@@ -161,6 +165,7 @@ func (h *Handler) parseClient(d *caddyfile.Dispenser) error {
 //		upstream <url...> {
 //			name      <name>
 //			tier      <number>
+//			quota     <n>/<period> [<account>] [<zone>]
 //			bootstrap <ip...>
 //			header    <field> <value>
 //			tls_ca    <file>
@@ -294,6 +299,13 @@ func (u *Upstream) parseOption(d *caddyfile.Dispenser, seen map[string]bool) (er
 		u.Tier, err = number(d)
 	case "weight":
 		u.Weight, err = number(d)
+	case "quota":
+		if u.Quota, err = quota.Parse(d.RemainingArgs()); err == nil && u.Quota.Unit != "" {
+			err = errors.New("a quota of queries has no unit: write it like quota 300000/month")
+		}
+		if err != nil {
+			return d.WrapErr(err)
+		}
 	case "bootstrap":
 		err = u.parseBootstrap(d)
 	case "header":
@@ -308,7 +320,7 @@ func (u *Upstream) parseOption(d *caddyfile.Dispenser, seen map[string]bool) (er
 	case "tls_ca":
 		u.CA, err = oneArg(d)
 	default:
-		return d.Errf("unknown option %s: an upstream has name, tier, weight, bootstrap, header and tls_ca", option)
+		return d.Errf("unknown option %s: an upstream has name, tier, weight, quota, bootstrap, header and tls_ca", option)
 	}
 	if err != nil {
 		return err

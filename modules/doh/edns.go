@@ -10,6 +10,7 @@ const (
 
 // Extended DNS errors of our own (RFC 8914).
 const (
+	edeOther                = 0
 	edeNotAuthoritative     = 20
 	edeNoReachableAuthority = 22
 	edeNetworkError         = 23

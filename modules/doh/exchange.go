@@ -24,6 +24,7 @@ const (
 	failType     = "content_type" // not a DNS message
 	failInvalid  = "malformed"    // a DNS message that does not parse
 	failMismatch = "mismatch"     // not an answer to the question
+	failQuota    = "quota"        // nothing was sent: the quota is spent
 	failServfail = "servfail"     // the server failed, and not over DNSSEC
 )
 
@@ -79,6 +80,9 @@ func (u *upstream) roundTrip(ctx context.Context, q *query) (*http.Response, err
 }
 
 func (u *upstream) send(ctx context.Context, q *query) (*http.Response, error) {
+	if !u.take() {
+		return nil, errSpent
+	}
 	awake.Touch(u.addr)
 	u.sent()
 	return u.transport.RoundTrip(u.request(ctx, q))
@@ -98,6 +102,8 @@ func kindOf(err error) string {
 		timeout   net.Error
 	)
 	switch {
+	case errors.Is(err, errSpent):
+		return failQuota
 	case errors.As(err, &untrusted), errors.As(err, &op) && op.Op == "dial":
 		return failConnect
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():

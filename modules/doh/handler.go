@@ -9,6 +9,7 @@
 package doh
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -33,8 +34,10 @@ func init() {
 type Handler struct {
 	Pool
 
-	// The choice among upstreams of one tier. `random`, which goes by weight,
-	// is the only one so far. Default: `random`.
+	// The choice among upstreams of one tier: `quota` goes by what is left of
+	// each quota for the time that is left of its period, and is `random`
+	// where there are none; `random` goes by weight; `round_robin` takes turns.
+	// Default: `quota`.
 	Policy string `json:"policy,omitempty"`
 
 	// Names that are answered here.
@@ -58,6 +61,7 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the handler.
 func (h *Handler) Provision(ctx caddy.Context) (err error) {
+	h.policy = cmp.Or(h.Policy, policyQuota)
 	if err := h.Pool.provision(ctx); err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ type metrics struct {
 	upstreamQueries  *prometheus.CounterVec
 	upstreamFailures *prometheus.CounterVec
 	upstreamDuration *prometheus.HistogramVec
+	quotaLeft        *prometheus.GaugeVec
 }
 
 var collectors = newMetrics()
@@ -35,13 +36,17 @@ func newMetrics() metrics {
 			Help:    "Time from a query to the valid answer of an upstream.",
 			Buckets: []float64{.002, .005, .01, .02, .05, .1, .2, .4, .8, 1.6, 3.2},
 		}, []string{"upstream"}),
+		quotaLeft: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: "caddy", Subsystem: "doh", Name: "quota_left",
+			Help: "Queries that the quota of an upstream still allows in this period.",
+		}, []string{"upstream"}),
 	}
 }
 
 // register adds the collectors to the registry of a configuration.
 func (m metrics) register(registry *prometheus.Registry) error {
 	for _, c := range []prometheus.Collector{
-		m.queries, m.answers, m.upstreamQueries, m.upstreamFailures, m.upstreamDuration,
+		m.queries, m.answers, m.upstreamQueries, m.upstreamFailures, m.upstreamDuration, m.quotaLeft,
 	} {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {

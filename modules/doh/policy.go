@@ -5,41 +5,105 @@ import (
 	"slices"
 )
 
-// policies are the names that `policy` takes.
-var policies = []string{policyRandom}
+// The names that `policy` takes.
+const (
+	// policyQuota picks by what is left of each quota for the time that is
+	// left of its period, so that all of them end together. Without quotas it
+	// is policyRandom.
+	policyQuota = "quota"
 
-// policyRandom picks by weight, and within a query none twice.
-const policyRandom = "random"
+	// policyRandom picks by weight.
+	policyRandom = "random"
 
-// pick returns an upstream that was not tried yet, of the first tier that has
-// one, or nil.
+	// policyRoundRobin takes turns.
+	policyRoundRobin = "round_robin"
+)
+
+var policies = []string{policyQuota, policyRandom, policyRoundRobin}
+
+// pick returns an upstream that was not tried yet and has some quota left, of
+// the first tier that has one, or nil.
 func (p *Pool) pick(tried []*upstream) *upstream {
 	for _, tier := range p.tiers {
-		if u := pickRandom(tier, tried); u != nil {
+		if u := p.choose(tier, tried); u != nil {
 			return u
 		}
 	}
 	return nil
 }
 
-func pickRandom(tier, tried []*upstream) *upstream {
-	total := 0
-	for _, u := range tier {
-		if !slices.Contains(tried, u) {
-			total += u.weight
+func (p *Pool) choose(tier, tried []*upstream) *upstream {
+	var room [16]float64 // on the stack, for pools of the usual size
+	shares := p.shares(room[:0], tier)
+	total := 0.0
+	for i, u := range tier {
+		if u.spent() || slices.Contains(tried, u) {
+			shares[i] = 0
 		}
+		total += shares[i]
 	}
 	if total == 0 {
 		return nil
 	}
-	n := rand.IntN(total)
-	for _, u := range tier {
-		if slices.Contains(tried, u) {
-			continue
-		}
-		if n -= u.weight; n < 0 {
-			return u
+	if p.policy == policyRoundRobin {
+		first := int(p.turn.Add(1) - 1)
+		for i := range tier {
+			if at := (first + i) % len(tier); shares[at] > 0 {
+				return tier[at]
+			}
 		}
 	}
-	return nil // not reached
+	n := rand.Float64() * total
+	var last *upstream
+	for i, u := range tier {
+		if shares[i] == 0 {
+			continue
+		}
+		last = u
+		if n -= shares[i]; n < 0 {
+			break
+		}
+	}
+	return last
+}
+
+// shares appends the share of each upstream of a tier. With policyQuota one
+// without a quota gets the mean of those that have one.
+func (p *Pool) shares(shares []float64, tier []*upstream) []float64 {
+	sum, quotas := 0.0, 0
+	if p.policy == policyQuota {
+		now := p.clock.Now()
+		for _, u := range tier {
+			pace, limited := u.pace(now)
+			if limited {
+				sum += pace
+				quotas++
+			}
+			shares = append(shares, pace)
+		}
+	}
+	mean := 1.0
+	if quotas > 0 {
+		mean = sum / float64(quotas)
+	}
+	for i, u := range tier {
+		if quotas == 0 {
+			shares = append(shares[:i], 1)
+		} else if u.meter.Load() == nil {
+			// When all quotas of the tier are spent it carries on alone.
+			shares[i] = max(mean, 1e-9)
+		}
+		shares[i] *= float64(u.weight)
+	}
+	return shares
+}
+
+// spent tells whether the quotas of all upstreams are spent.
+func (p *Pool) spent() bool {
+	for _, tier := range p.tiers {
+		if slices.ContainsFunc(tier, func(u *upstream) bool { return !u.spent() }) {
+			return false
+		}
+	}
+	return true
 }

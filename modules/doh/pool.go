@@ -3,12 +3,14 @@ package doh
 import (
 	"cmp"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/jonboulle/clockwork"
 	"go.uber.org/zap"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
 )
 
@@ -38,6 +40,8 @@ type Pool struct {
 	// hold the names that were asked for. Default: false.
 	LogQueries bool `json:"log_queries,omitempty"`
 
+	policy string // the choice among the upstreams of a tier
+	turn   atomic.Uint32
 	tiers  [][]*upstream
 	keys   []any
 	clock  clockwork.Clock
@@ -61,7 +65,7 @@ func (p *Pool) provision(ctx caddy.Context) error {
 	if err := collectors.register(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
-	p.tiers, p.keys, err = loadUpstreams(p.Upstreams)
+	p.tiers, p.keys, err = loadUpstreams(p.Upstreams, func() (*ledger.Ledger, error) { return ledger.FromContext(ctx) })
 	return err
 }
 
@@ -88,7 +92,10 @@ func (p *Pool) answer(q *query) *answer {
 func unanswered(q *query, err error) *answer {
 	reply := newReply(q, rcodeServFail)
 	var f *failure
-	if errors.As(err, &f) && f.kind == failTimeout {
+	errors.As(err, &f)
+	if f != nil && f.kind == failQuota {
+		reply.explain(edeOther, "the quotas of all upstreams are spent")
+	} else if f != nil && f.kind == failTimeout {
 		reply.explain(edeNoReachableAuthority, "no upstream answered in time")
 	} else {
 		reply.explain(edeNetworkError, "no upstream gave a valid answer")

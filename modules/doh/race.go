@@ -43,6 +43,9 @@ func (p *Pool) ask(l *lookup, first *upstream, once bool) (*answer, error) {
 	if first == nil {
 		first = p.pick(l.tried)
 	}
+	if first == nil && p.spent() {
+		return nil, errSpent
+	}
 	if first == nil {
 		return nil, errNoUpstreams
 	}
@@ -189,6 +192,7 @@ func (r *race) beaten(u *upstream, err error, took time.Duration) {
 }
 
 func (p *Pool) answered(u *upstream, took time.Duration) {
+	u.watch(u.name, p.logger)
 	if u.answered(took) {
 		p.logger.Info("upstream answers again", zap.String("upstream", u.name))
 	}
@@ -198,6 +202,10 @@ func (p *Pool) failed(u *upstream, err error) {
 	var f *failure
 	if !errors.As(err, &f) {
 		f = &failure{failBroken, err}
+	}
+	u.watch(u.name, p.logger)
+	if f.kind == failQuota {
+		return // that is no fault
 	}
 	if u.failed(f) {
 		p.logger.Info("upstream does not answer", zap.String("upstream", u.name), zap.Error(f))

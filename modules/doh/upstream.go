@@ -20,6 +20,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
+	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
 // Upstream is one or several DoH servers, or accounts at one, that are asked
@@ -42,6 +44,12 @@ type Upstream struct {
 	// The share of the queries, next to the weights of the others in the same
 	// tier. Default: 1.
 	Weight int `json:"weight,omitempty"`
+
+	// How many queries each address may be sent in a period; those that name
+	// an account share one count. Every query that is sent counts, also a
+	// repeated one. With its quota spent an upstream rests until the next
+	// period. Default: no limit.
+	Quota *quota.Quota `json:"quota,omitempty"`
 
 	// IP addresses of the upstream's host, so that it is reached without
 	// looking it up: needed where this machine resolves through itself.
@@ -82,6 +90,7 @@ type upstream struct {
 
 	transport *http.Transport
 	stats
+	budget
 }
 
 // settings are all that makes an upstream what it is.
@@ -90,6 +99,7 @@ type settings struct {
 	Tier      int
 	Weight    int
 	URL       string
+	Quota     *quota.Quota
 	Bootstrap []string
 	Headers   http.Header
 	CA        []byte
@@ -103,6 +113,7 @@ func (u *Upstream) resolve() ([]settings, error) {
 		Name:      u.Name,
 		Tier:      max(u.Tier, 1),
 		Weight:    max(u.Weight, 1),
+		Quota:     u.Quota,
 		Bootstrap: u.Bootstrap,
 		Headers:   make(http.Header, len(u.Headers)),
 	}
@@ -280,8 +291,9 @@ func (u *upstream) Destruct() error {
 }
 
 // loadUpstreams takes the configured upstreams into use and returns them by
-// tier, with the keys by which to give them back, also in case of an error.
-func loadUpstreams(configs []*Upstream) (tiers [][]*upstream, keys []any, err error) {
+// tier, with the keys by which to give them back, also in case of an error. book
+// returns the ledger for quotas.
+func loadUpstreams(configs []*Upstream, book func() (*ledger.Ledger, error)) (tiers [][]*upstream, keys []any, err error) {
 	var (
 		loaded []*upstream
 		nth    = make(map[string]int)
@@ -308,6 +320,18 @@ func loadUpstreams(configs []*Upstream) (tiers [][]*upstream, keys []any, err er
 			}
 			keys = append(keys, key)
 			loaded = append(loaded, u.(*upstream))
+			if s.Quota == nil {
+				continue
+			}
+			l, err := book()
+			if err != nil {
+				return nil, keys, err
+			}
+			meter, err := s.Quota.Open(l, "doh "+s.URL)
+			if err != nil {
+				return nil, keys, fmt.Errorf("upstream %s: %w", s.Name, err)
+			}
+			u.(*upstream).meter.Store(meter)
 		}
 	}
 	slices.SortStableFunc(loaded, func(a, b *upstream) int { return a.tier - b.tier })
