@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 )
@@ -45,6 +46,15 @@ type channelState struct {
 type keyState struct {
 	Key     string    `json:"key"`
 	Resting []resting `json:"resting"`
+
+	Quota *quotaState `json:"quota,omitempty"`
+}
+
+type quotaState struct {
+	Limit  int64     `json:"limit"`
+	Used   int64     `json:"used"`
+	Left   int64     `json:"left"`
+	Renews time.Time `json:"renews"`
 }
 
 func (a *Admin) serve(w http.ResponseWriter, r *http.Request) error {

@@ -14,13 +14,14 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/directive"
+	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
 // options are the subdirectives of llm_gateway, as the errors list them.
 const (
 	options        = "client, anonymous, channel, fallback, default_channel, lb_policy, retries, try_duration, retry_on, cooldown, max_body, cors"
-	clientOptions  = "models"
-	channelOptions = "api_key, models, weight, tier, auth, header_up, transport"
+	clientOptions  = "models and limit"
+	channelOptions = "api_key, models, quota, weight, tier, auth, header_up, transport"
 )
 
 func init() {
@@ -41,11 +42,13 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //	llm_gateway [<matcher>] {
 //		client <name> <key>... {
 //			models <pattern>...
+//			limit  <n>/<period>
 //		}
 //		anonymous
 //		channel <name> <url> {
 //			api_key   <key>...
 //			models    <name or pattern>... [as <model>]
+//			quota     <n>/<period> [<account>] [<zone>]
 //			weight    <n>
 //			tier      <n>
 //			auth      bearer|x-api-key|x-goog-api-key|api-key|none
@@ -154,16 +157,34 @@ func (h *Handler) unmarshalClient(d *caddyfile.Dispenser) error {
 		return d.Errf("client %s: a key is empty", c.Name)
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		if d.Val() != "models" {
-			return d.Errf("unknown option %s of a client; there is %s", d.Val(), clientOptions)
+		if err := c.unmarshalOption(d); err != nil {
+			return err
 		}
+	}
+	h.Clients = append(h.Clients, c)
+	return nil
+}
+
+func (c *Client) unmarshalOption(d *caddyfile.Dispenser) error {
+	switch d.Val() {
+	case "models":
 		models := d.RemainingArgs()
 		if len(models) == 0 {
 			return d.Err("models wants one or several names: models gpt-4o gpt-4* (without the line: all)")
 		}
 		c.Models = append(c.Models, models...)
+	case "limit":
+		limit, err := quota.ParseLimit(d.RemainingArgs())
+		if err == nil && limit.Unit != "" {
+			err = errOnlyRequests
+		}
+		if err != nil {
+			return d.WrapErr(err)
+		}
+		c.Limits = append(c.Limits, limit)
+	default:
+		return d.Errf("unknown option %s of a client; there are %s", d.Val(), clientOptions)
 	}
-	h.Clients = append(h.Clients, c)
 	return nil
 }
 
@@ -215,6 +236,13 @@ func (c *Channel) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 		return c.unmarshalKeys(d)
 	case "models":
 		return c.unmarshalModels(d)
+	case "quota":
+		if c.Quota, err = quota.Parse(d.RemainingArgs()); err == nil && c.Quota.Unit != "" {
+			err = errOnlyRequests
+		}
+		if err != nil {
+			return d.WrapErr(err)
+		}
 	case "weight":
 		c.Weight, err = unmarshalNumber(d)
 	case "tier":

@@ -282,7 +282,7 @@ func (c *call) Next() *reverseproxy.Upstream {
 // claim reports whether the candidate may be tried now. A channel's own pause
 // only puts it last: what keeps failing is still better than nothing.
 func (c *candidate) claim(now time.Time) bool {
-	if c.key != nil && !c.key.pauses.claim(c.model, now) {
+	if c.key != nil && (c.key.quota != nil && !c.key.quota.May(1) || !c.key.pauses.claim(c.model, now)) {
 		return false
 	}
 	c.channel.pauses.claim(wholeKey, now)

@@ -14,6 +14,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
+	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
 // Channel is one account, or several alike, at one provider.
@@ -31,6 +33,11 @@ type Channel struct {
 	// `{file./run/secrets/key}` are replaced at load; an unset one is an
 	// error. Required, unless auth is `none`.
 	APIKeys []string `json:"api_keys,omitempty"`
+
+	// How many requests each key may make in a period; keys that name an
+	// account share one count. A key whose quota is spent rests until the next
+	// period. Default: none.
+	Quota *quota.Quota `json:"quota,omitempty"`
 
 	// The models that the channel has. At least one.
 	Models []*ModelRoute `json:"models,omitempty"`
@@ -68,6 +75,17 @@ type Channel struct {
 type key struct {
 	secret string
 	pauses *pauses
+	quota  *quota.Meter // nil: none
+}
+
+// rests returns until when the key rests for a model, and the zero time if it
+// may be tried.
+func (k *key) rests(model string, now time.Time) time.Time {
+	until := k.pauses.rests(model, now)
+	if k.quota != nil && !k.quota.May(1) && k.quota.Renews().After(until) {
+		until = k.quota.Renews()
+	}
+	return until
 }
 
 // name is what logs and the admin API call the key.
@@ -104,7 +122,7 @@ const authSchemes = "bearer, x-api-key, x-goog-api-key, api-key, query <name>, n
 
 var errNoModels = errors.New("the channel has no models: add models <name>... (or models * for any)")
 
-func (c *Channel) provision(repl *caddy.Replacer, transports *transports, hold func(parts ...string) *pauses) error {
+func (c *Channel) provision(repl *caddy.Replacer, transports *transports, hold func(parts ...string) *pauses, book func() (*ledger.Ledger, error)) error {
 	if err := c.parseURL(); err != nil {
 		return err
 	}
@@ -125,7 +143,13 @@ func (c *Channel) provision(repl *caddy.Replacer, transports *transports, hold f
 		if err != nil {
 			return err
 		}
-		c.keys = append(c.keys, &key{secret, hold(c.base.String(), secret)})
+		k := &key{secret: secret, pauses: hold(c.base.String(), secret)}
+		if c.Quota != nil {
+			if k.quota, err = openMeter(c.Quota, book, "llm_gateway key "+c.base.String()+" "+secret); err != nil {
+				return err
+			}
+		}
+		c.keys = append(c.keys, k)
 	}
 	c.headers = make(http.Header, len(c.Headers))
 	for name, values := range c.Headers {
@@ -180,7 +204,11 @@ func (c *Channel) state(now time.Time) channelState {
 		Keys:    []keyState{},
 	}
 	for _, k := range c.keys {
-		state.Keys = append(state.Keys, keyState{Key: k.name(), Resting: k.pauses.list(now)})
+		s := keyState{Key: k.name(), Resting: k.pauses.list(now)}
+		if k.quota != nil {
+			s.Quota = &quotaState{Limit: k.quota.Limit(), Used: k.quota.Used(), Left: k.quota.Left(), Renews: k.quota.Renews()}
+		}
+		state.Keys = append(state.Keys, s)
 	}
 	return state
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
+	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 	"github.com/caddy-freetier/caddy-freetier/modules/modelfield"
 )
 
@@ -34,12 +36,26 @@ type Client struct {
 	// The models that the client may use, by the names it asks for, `*`
 	// standing for any characters. Default: all.
 	Models []string `json:"models,omitempty"`
+
+	// How many requests the client may make in a period; several limits hold
+	// together. Answers carry OpenAI's `x-ratelimit-*-requests` headers. What
+	// is refused before it gets to a channel does not count. Default: none.
+	Limits []*quota.Quota `json:"limits,omitempty"`
+
+	meters quota.Meters
 }
 
 // everybody is the client of a gateway without keys.
 var everybody = &Client{Name: "anonymous"}
 
-func (c *Client) provision(repl *caddy.Replacer, add func(key string, c *Client) error) error {
+func (c *Client) provision(repl *caddy.Replacer, add func(key string, c *Client) error, book func() (*ledger.Ledger, error)) error {
+	for _, limit := range c.Limits {
+		meter, err := openMeter(limit, book, "llm_gateway client "+c.Name)
+		if err != nil {
+			return err
+		}
+		c.meters = append(c.meters, meter)
+	}
 	if len(c.Keys) == 0 {
 		return errEmptyKey
 	}

@@ -65,6 +65,16 @@ func bodyTooLarge(limit int64) *apiError {
 	}
 }
 
+func limitReached(limit int64, wait time.Duration) *apiError {
+	return &apiError{
+		status:  http.StatusTooManyRequests,
+		kind:    "requests",
+		code:    "rate_limit_exceeded",
+		wait:    max(wait, time.Second),
+		message: fmt.Sprintf("Rate limit reached: your key may make %d requests in this period.", limit),
+	}
+}
+
 func allRest(wait time.Duration) *apiError {
 	return &apiError{
 		status:  http.StatusTooManyRequests,

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
 )
 
@@ -143,14 +144,15 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	repl := caddy.NewReplacer()
+	book := func() (*ledger.Ledger, error) { return ledger.FromContext(ctx) }
 	for _, c := range h.Clients {
-		if err := c.provision(repl, h.keys.add); err != nil {
+		if err := c.provision(repl, h.keys.add, book); err != nil {
 			return fmt.Errorf("client %s: %w", c.Name, err)
 		}
 	}
 	transports := newTransports(ctx)
 	for _, c := range h.Channels {
-		if err := c.provision(repl, transports, h.hold); err != nil {
+		if err := c.provision(repl, transports, h.hold, book); err != nil {
 			return fmt.Errorf("channel %s: %w", c.Name, err)
 		}
 		if c.Name == h.DefaultChannel {
@@ -303,6 +305,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return err.write(w, r)
 	}
 	if err := c.plan(r, w); err != nil {
+		return err.write(w, r)
+	}
+	if err := c.admit(w); err != nil {
 		return err.write(w, r)
 	}
 	return h.proxy.ServeHTTP(w, c.attach(r), next)

@@ -64,7 +64,7 @@ func (c *call) begin() *apiError {
 	}
 	var soonest time.Time
 	for _, candidate := range c.candidates {
-		until := candidate.key.pauses.rests(candidate.model, now)
+		until := candidate.key.rests(candidate.model, now)
 		if soonest.IsZero() || until.Before(soonest) {
 			soonest = until
 		}

@@ -49,6 +49,8 @@ func (t *ChannelTransport) Provision(ctx caddy.Context) error {
 
 var errOutsideGateway = errors.New("the transport llm_channel works inside llm_gateway only")
 
+var errSpent = errors.New("the key's quota is spent")
+
 // tryError makes the proxy go on to the next candidate.
 type tryError struct {
 	channel string
@@ -64,6 +66,9 @@ func (t *ChannelTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	c, ok := caddyhttp.GetVar(req.Context(), callVar).(*call)
 	if !ok || c.current == nil {
 		return nil, errOutsideGateway
+	}
+	if key := c.current.key; key != nil && key.quota != nil && !key.quota.Take(1) {
+		return t.failed(c, req, errSpent) // another request took the last one
 	}
 	awake.Touch(c.current.channel.dial)
 	res, err := c.current.channel.http.RoundTrip(c.request(req))
@@ -112,7 +117,11 @@ func (t *ChannelTransport) failed(c *call, req *http.Request, err error) (*http.
 		c.current.abandon()
 		return nil, cause // the client has left
 	}
-	t.channelFailed(c)
+	if errors.Is(err, errSpent) {
+		c.current.abandon()
+	} else {
+		t.channelFailed(c)
+	}
 	t.log(c, "no answer", zap.Error(err))
 	if c.mayTryAgain() {
 		return nil, &tryError{c.current.channel.Name, noCancel(err).Error()}
@@ -264,6 +273,14 @@ func (c *call) sign(res *http.Response) {
 	if !c.gateway.cors.off {
 		for name := range res.Header {
 			if strings.HasPrefix(name, "Access-Control-") {
+				delete(res.Header, name)
+			}
+		}
+	}
+	if len(c.client.meters) > 0 {
+		// The client's limits are ours.
+		for name := range res.Header {
+			if strings.HasPrefix(name, "X-Ratelimit-") {
 				delete(res.Header, name)
 			}
 		}

@@ -1,0 +1,114 @@
+package llmgateway
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+)
+
+// A client's limits hold together, are shown in OpenAI's words, and do not
+// count what is refused before it gets to a channel.
+func TestClientLimit(t *testing.T) {
+	up := caddytest.NewUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Ratelimit-Remaining-Requests", "999")
+		caddytest.JSON(200, completion)(w, r)
+	})
+	g, clock, _ := startAt(t, `
+		client bob bob-key {
+			limit 2/minute
+			limit 3/day
+		}
+		channel a `+up.URL+` {
+			api_key k
+			models  m
+		}`)
+	bob := []string{"Authorization", "Bearer bob-key"}
+	g.chat(t, "unknown", bob...).wantError(t, 404, "model_not_found")
+	g.do(t, http.MethodPost, "/v1/chat/completions", "{", bob...).wantStatus(t, 400)
+	g.do(t, http.MethodGet, "/v1/models", "", bob...).wantStatus(t, 200)
+
+	a := g.chat(t, "m", bob...)
+	a.wantStatus(t, 200)
+	for name, want := range map[string]string{
+		"X-Ratelimit-Limit-Requests": "2", "X-Ratelimit-Remaining-Requests": "1", "X-Ratelimit-Reset-Requests": "1m0s",
+	} {
+		if got := a.Header.Values(name); len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %v, want %s", name, got, want)
+		}
+	}
+	clock.Advance(20 * time.Second)
+	g.chat(t, "m", bob...).wantStatus(t, 200)
+	a = g.chat(t, "m", bob...)
+	a.wantError(t, 429, "rate_limit_exceeded")
+	if got := a.Header.Get("Retry-After"); got != "40" {
+		t.Errorf("Retry-After: %s, want 40", got)
+	}
+	clock.Advance(40 * time.Second)
+	g.chat(t, "m", bob...).wantStatus(t, 200)
+	a = g.chat(t, "m", bob...)
+	a.wantError(t, 429, "rate_limit_exceeded")
+	if got := a.Header.Get("Retry-After"); got != "43140" { // at midnight
+		t.Errorf("Retry-After: %s, want 43140", got)
+	}
+	if got := g.chat(t, "m").Header.Get("X-Ratelimit-Remaining-Requests"); got != "999" {
+		t.Errorf("a client without limits sees %s", got)
+	}
+	if n := len(up.Requests()); n != 4 {
+		t.Errorf("%d requests reached the channel, want 4", n)
+	}
+}
+
+// A key stops before its quota, in the quota's own zone; keys that name one
+// account share it; counts outlive a restart.
+func TestKeyQuota(t *testing.T) {
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
+	storage, clock := t.TempDir(), clockwork.NewFakeClockAt(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	addr := caddytest.Addr(t)
+	run := func() *gateway {
+		c := caddytest.Start(t, site(addr, `
+		client alice alice-key
+		channel own `+up.URL+` {
+			api_key key-number-0001 key-number-0002
+			quota   3/day Asia/Tokyo
+			models  m
+		}
+		channel spare `+up.URL+`/spare/v1 {
+			api_key key-number-0003 key-number-0004
+			quota   2/day shared-account Asia/Tokyo
+			models  m
+			tier    2
+		}`), caddytest.WithFakeClock(clock), caddytest.WithStorage(storage))
+		return &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
+	}
+	g := run()
+	for range 4 {
+		g.chat(t, "m").wantStatus(t, 200)
+	}
+	g.Stop()
+	g = run()
+	for range 4 {
+		g.chat(t, "m").wantStatus(t, 200)
+	}
+	a := g.chat(t, "m")
+	a.wantError(t, 429, "rate_limit_exceeded")
+	if got := a.Header.Get("Retry-After"); got != "10800" { // midnight in Tokyo
+		t.Errorf("Retry-After: %s, want 10800", got)
+	}
+	used := make(map[string]int)
+	for _, r := range up.Requests() {
+		used[bearer(r)]++
+	}
+	if used["key-number-0001"] != 3 || used["key-number-0002"] != 3 || used["key-number-0003"]+used["key-number-0004"] != 2 {
+		t.Errorf("the keys were used %v", used)
+	}
+	if _, body := g.Admin(http.MethodGet, "/llm-gateway/channels"); strings.Count(string(body), `"left":0`) != 4 {
+		t.Errorf("the admin API shows %s", body)
+	}
+	clock.Advance(3 * time.Hour)
+	g.chat(t, "m").wantStatus(t, 200)
+}
