@@ -102,7 +102,10 @@ func (c *Caddy) TryReload(caddyfile string) error {
 		return err
 	}
 	use(c)
-	return caddy.Load(cfg, true)
+	if err := caddy.Load(cfg, true); err != nil {
+		return err
+	}
+	return waitForListeners(cfg)
 }
 
 // Adapt turns a Caddyfile into JSON. Errors name the file `Caddyfile` and a line.

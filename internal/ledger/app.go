@@ -191,13 +191,23 @@ func (a *App) begin(ctx context.Context) <-chan struct{} {
 			interval: time.Duration(a.Interval),
 		}
 		began := time.Now()
-		err := p.run(ctx)
+		err := p.survive(ctx)
 		if err == nil && time.Since(began) > p.interval {
 			err = errSlow
 		}
 		a.ledger.report(a.logger, err)
 	}()
 	return done
+}
+
+// survive keeps a panic in a storage from taking down the server.
+func (p *pass) survive(ctx context.Context) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return p.run(ctx)
 }
 
 // report logs when the storage fails and when it is back.

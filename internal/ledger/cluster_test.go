@@ -221,7 +221,7 @@ func TestCluster(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			most := 0
-			for seed := range uint64(15) {
+			for seed := range uint64(8) {
 				c := newCluster(t, seed)
 				set(c)
 				c.start()
@@ -306,7 +306,7 @@ func TestFilesSetAside(t *testing.T) {
 func TestRestarts(t *testing.T) {
 	for name, test := range map[string]struct{ restarts, passes, files, bytes int }{
 		"restarts":   {50, 200, 3, 2000},
-		"crash loop": {1000, 1, 35, 50_000},
+		"crash loop": {300, 1, 35, 50_000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			storage := newMemory()

@@ -209,10 +209,10 @@ func TestKill(t *testing.T) {
 	if testing.Short() {
 		kills = 20
 	}
-	// With the short interval files are also folded all the time, ten seconds
-	// after the first kill.
+	// With the short interval files are also folded, since they are old sooner.
+	const short, long = 50 * time.Millisecond, 200 * time.Millisecond
 	var wg sync.WaitGroup
-	for _, interval := range []time.Duration{300 * time.Millisecond, 300 * time.Millisecond, 80 * time.Millisecond, 80 * time.Millisecond} {
+	for _, interval := range []time.Duration{short, short, long, long} {
 		storage := t.TempDir()
 		wg.Go(func() {
 			for range kills / 4 {
@@ -224,6 +224,9 @@ func TestKill(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// slowDisk is for how long a write may take under load.
+const slowDisk = 200 * time.Millisecond
 
 func killOnce(t *testing.T, storage string, interval time.Duration) bool {
 	before, err := ledger.Stored(storage)
@@ -254,7 +257,7 @@ func killOnce(t *testing.T, storage string, interval time.Duration) bool {
 			continue
 		}
 		if counted = append(counted, at); n == 1 {
-			time.AfterFunc(rand.N(2*interval), func() {
+			time.AfterFunc(rand.N(2*interval+slowDisk), func() {
 				died.Store(time.Now().UnixMilli())
 				c.Process.Kill()
 			})
@@ -270,10 +273,9 @@ func killOnce(t *testing.T, storage string, interval time.Duration) bool {
 		t.Error(err)
 		return false
 	}
-	// A tenth of a second for a disk that is slow, since a write takes its time.
 	due := int64(0)
 	for _, at := range counted {
-		if at < died.Load()-interval.Milliseconds()-100 {
+		if at < died.Load()-(interval+slowDisk).Milliseconds() {
 			due++
 		}
 	}

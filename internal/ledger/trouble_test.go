@@ -111,6 +111,7 @@ func TestTrouble(t *testing.T) {
 			return nil
 		}},
 		"unreachable": {do: func(string) error { return errors.New("connection refused") }},
+		"panicking":   {do: func(string) error { panic("on purpose") }},
 		"slow":        {do: func(string) error { time.Sleep(2 * interval); return nil }},
 		"hanging":     {do: func(string) error { <-hold; return nil }, end: func() { close(hold) }},
 	} {
