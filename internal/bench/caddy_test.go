@@ -19,6 +19,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
+	_ "github.com/caddy-freetier/caddy-freetier/modules/doh"
 	_ "github.com/caddy-freetier/caddy-freetier/modules/llmgateway"
 )
 

@@ -7,11 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
@@ -42,40 +39,15 @@ var sdkHeader = http.Header{
 	"X-Stainless-Runtime-Version": {"go1.26"},
 }
 
-// load is one side's traffic.
-type load struct {
-	process *process
-	client  *http.Client
-	body    []byte
-	workers int
-}
-
-// round sends n requests and returns how long each took.
-func (l *load) round(b *testing.B, n int) []time.Duration {
-	took := make([]time.Duration, n)
-	var wg sync.WaitGroup
-	for w := range l.workers {
-		wg.Go(func() {
-			for i := w; i < n; i += l.workers {
-				start := time.Now()
-				l.send(b)
-				took[i] = time.Since(start)
-			}
-		})
-	}
-	wg.Wait()
-	return took
-}
-
-func (l *load) send(b *testing.B) {
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost,
-		"http://"+l.process.addr+"/v1/chat/completions", bytes.NewReader(l.body))
+// send sends a chat and checks the answer.
+func send(b *testing.B, client *http.Client, url string, body []byte) {
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		b.Error(err)
 		return
 	}
 	req.Header = sdkHeader
-	resp, err := l.client.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		b.Error(err)
 		return
@@ -86,59 +58,34 @@ func (l *load) send(b *testing.B) {
 	}
 }
 
-// compare sends the same traffic through plain reverse_proxy and through
-// llm_gateway, in turn, and reports both sides' figures.
-func compare(b *testing.B, size, workers, perRound int) {
+// compareChat sends the same chats through plain reverse_proxy and through
+// llm_gateway.
+func compareChat(b *testing.B, size, workers, perRound int) {
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, answer)
 	}))
 	b.Cleanup(upstream.Close)
+	body := chat(size)
 	side := func(site string) *load {
 		addr := caddytest.Addr(b)
-		l := &load{
+		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: workers}}
+		b.Cleanup(client.CloseIdleConnections)
+		return &load{
 			process: run(b, addr, fmt.Sprintf("http://%s {\n%s\n}\n", addr, site)),
-			client:  &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: workers}},
-			body:    chat(size),
 			workers: workers,
+			send: func(b *testing.B, _ int) {
+				send(b, client, "http://"+addr+"/v1/chat/completions", body)
+			},
 		}
-		b.Cleanup(l.client.CloseIdleConnections)
-		return l
 	}
 	plain := side("\treverse_proxy " + upstream.URL)
 	ours := side("\tllm_gateway {\n\t\tclient me client-key\n\t\tchannel a " + upstream.URL +
 		" {\n\t\t\tapi_key sk-upstream\n\t\t\tmodels gpt-4o as gpt-4o-2024-08-06\n\t\t}\n\t}")
-
-	sides := []*load{plain, ours}
-	for _, l := range sides {
-		l.round(b, perRound/2) // warm up
-	}
-	cpu := make([]time.Duration, 2)
-	took := make([][]time.Duration, 2)
-	b.ResetTimer()
-	for b.Loop() {
-		for i, l := range sides {
-			before := l.process.cpu(b)
-			took[i] = append(took[i], l.round(b, perRound)...)
-			cpu[i] += l.process.cpu(b) - before
-		}
-	}
-	requests := float64(len(took[0]))
-	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(float64(cpu[0].Microseconds())/requests, "plain-µs")
-	b.ReportMetric(float64(cpu[1].Microseconds())/requests, "ours-µs")
-	b.ReportMetric(float64(cpu[1])/float64(cpu[0]), "cpu-ratio")
-	b.ReportMetric(plain.process.peak(b), "plain-MB")
-	b.ReportMetric(ours.process.peak(b), "ours-MB")
-	b.ReportMetric(float64((median(took[1])-median(took[0])).Nanoseconds())/1000, "added-p50-µs")
+	compare(b, plain, ours, perRound)
 }
 
-func median(d []time.Duration) time.Duration {
-	slices.Sort(d)
-	return d[len(d)/2]
-}
+func BenchmarkChat1KB(b *testing.B) { compareChat(b, 1<<10, 16, 4000) }
 
-func BenchmarkChat1KB(b *testing.B) { compare(b, 1<<10, 16, 4000) }
-
-func BenchmarkChat5MB(b *testing.B) { compare(b, 5<<20, 8, 80) }
+func BenchmarkChat5MB(b *testing.B) { compareChat(b, 5<<20, 8, 80) }
