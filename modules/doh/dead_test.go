@@ -29,10 +29,10 @@ func TestDeadConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { u.Destruct() })
-	if u.transport.HTTP2.SendPingTimeout != pingAfter || u.transport.HTTP2.PingTimeout != pingTimeout {
-		t.Fatalf("the pings are %+v", u.transport.HTTP2)
+	if u.conns.transport.HTTP2.SendPingTimeout != pingAfter || u.conns.transport.HTTP2.PingTimeout != pingTimeout {
+		t.Fatalf("the pings are %+v", u.conns.transport.HTTP2)
 	}
-	u.transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 20 * time.Millisecond, PingTimeout: 100 * time.Millisecond}
+	u.conns.transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 20 * time.Millisecond, PingTimeout: 100 * time.Millisecond}
 
 	_, q := newQuery(t, "www.example.", dns.TypeA)
 	if _, err := u.exchange(t.Context(), q); err != nil {

@@ -74,6 +74,7 @@ func (u *upstream) exchange(ctx context.Context, q *query) (*answer, error) {
 func (u *upstream) roundTrip(ctx context.Context, q *query) (*http.Response, error) {
 	resp, err := u.send(ctx, q)
 	if err != nil && ctx.Err() == nil && kindOf(err) == failBroken {
+		u.conns.broken()
 		return u.send(ctx, q)
 	}
 	return resp, err
@@ -85,7 +86,7 @@ func (u *upstream) send(ctx context.Context, q *query) (*http.Response, error) {
 	}
 	awake.Touch(u.addr)
 	u.sent()
-	return u.transport.RoundTrip(u.request(ctx, q))
+	return u.conns.roundTrip(u.request(ctx, q))
 }
 
 // setBody gives the request its body, and a way to get it again.

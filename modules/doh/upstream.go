@@ -88,7 +88,7 @@ type upstream struct {
 	get  http.Header
 	post http.Header
 
-	transport *http.Transport
+	conns *conns
 	stats
 	budget
 }
@@ -199,9 +199,11 @@ func newUpstream(s settings) (*upstream, error) {
 	up.post = up.get.Clone()
 	up.post["Content-Type"] = typeHeader
 
-	if up.transport, err = newTransport(u, s); err != nil {
+	transport, err := newTransport(u, s)
+	if err != nil {
 		return nil, fmt.Errorf("upstream %s: %w", s.Name, err)
 	}
+	up.conns = &conns{transport: transport, addr: up.addr}
 	return up, nil
 }
 
@@ -224,7 +226,6 @@ func newTransport(u *url.URL, s settings) (*http.Transport, error) {
 		ForceAttemptHTTP2:   true,
 		HTTP2:               &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 		DisableCompression:  true,
-		MaxIdleConnsPerHost: 8, // for servers without HTTP/2
 		IdleConnTimeout:     idleTimeout,
 	}, nil
 }
@@ -286,7 +287,7 @@ func appendParam(rawQuery string, msg []byte) string {
 
 // Destruct closes the connections once no configuration uses the upstream.
 func (u *upstream) Destruct() error {
-	u.transport.CloseIdleConnections()
+	u.conns.close()
 	return nil
 }
 
