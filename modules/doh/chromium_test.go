@@ -2,6 +2,7 @@ package doh_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -111,11 +113,14 @@ func browse(t *testing.T, program, template, certFile, address string) string {
 	if err := os.WriteFile(filepath.Join(profile, "Local State"), settings, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), program,
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program,
 		"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--no-proxy-server",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync",
 		"--user-data-dir="+profile, "--ignore-certificate-errors-spki-list="+keyHash(t, certFile),
 		"--timeout=10000", "--dump-dom", address)
+	cmd.WaitDelay = 5 * time.Second // for child processes
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	page, err := cmd.Output()
