@@ -121,7 +121,7 @@ func (q zoneQuery) ask(t *testing.T, client *http.Client, addr string) {
 	}
 }
 
-// bigRecords of 210 bytes each are too large for any UDP answer of ours.
+// bigRecords of some 210 bytes each are too large for an answer over UDP.
 const bigRecords = 20
 
 // newZone writes the file of the zone real.test, with a signature.
