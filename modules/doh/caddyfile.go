@@ -41,6 +41,12 @@ const defaultPath = "/dns-query"
 //		policy      quota|random|round_robin
 //		timeout     <duration>
 //		hedge       <duration>|off
+//		cache       [<entries>] {
+//			min_ttl <duration>
+//			max_ttl <duration>
+//			stale   <duration>|off
+//		}
+//		cache       off
 //		hosts       <ip> <name...>
 //		client      <name> <path>
 //		log_queries
@@ -96,6 +102,10 @@ func (h *Handler) parseBlock(d *caddyfile.Dispenser) error {
 			if err = once(d, seen); err == nil {
 				err = h.parsePolicy(d)
 			}
+		case "cache":
+			if err = once(d, seen); err == nil {
+				err = h.parseCache(d)
+			}
 		case "hosts":
 			err = h.parseHosts(d)
 		case "client":
@@ -103,7 +113,7 @@ func (h *Handler) parseBlock(d *caddyfile.Dispenser) error {
 		default:
 			var known bool
 			if known, err = h.Pool.parseOption(d, seen); !known {
-				err = d.Errf("unknown option %s: doh has upstream, policy, timeout, hedge, hosts, client and log_queries", option)
+				err = d.Errf("unknown option %s: doh has upstream, policy, timeout, hedge, cache, hosts, client and log_queries", option)
 			}
 		}
 		if err != nil {
@@ -122,6 +132,48 @@ func (h *Handler) parsePolicy(d *caddyfile.Dispenser) error {
 		return d.Errf("unknown policy %s: choose %s", name, strings.Join(policies, " or "))
 	}
 	h.Policy = name
+	return nil
+}
+
+func (h *Handler) parseCache(d *caddyfile.Dispenser) error {
+	h.Cache = new(Cache)
+	args := d.RemainingArgs()
+	switch {
+	case len(args) > 1:
+		return d.Errf("unexpected argument %s: cache takes a number of entries, or off", args[1])
+	case len(args) == 1 && args[0] == "off":
+		h.Cache.Entries = -1
+		return noBlock(d, "cache off")
+	case len(args) == 1:
+		n, err := strconv.Atoi(args[0])
+		if err != nil || n < 1 || n > 1e9 {
+			return d.Errf("cache: %s is neither a number of entries, like 10000, nor off", args[0])
+		}
+		h.Cache.Entries = n
+	}
+	nesting, seen := d.Nesting(), make(map[string]bool)
+	for d.NextBlock(nesting) {
+		if err := once(d, seen); err != nil {
+			return err
+		}
+		var err error
+		switch option := d.Val(); option {
+		case "min_ttl":
+			h.Cache.MinTTL, err = duration(d)
+		case "max_ttl":
+			h.Cache.MaxTTL, err = duration(d)
+		case "stale":
+			h.Cache.Stale, err = duration(d)
+		default:
+			err = d.Errf("unknown option %s: cache has min_ttl, max_ttl and stale", option)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := h.Cache.check(); err != nil {
+		return d.WrapErr(err)
+	}
 	return nil
 }
 
@@ -379,11 +431,15 @@ func duration(d *caddyfile.Dispenser) (caddy.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	if option == "hedge" && arg == "off" {
+	if arg == "off" && (option == "hedge" || option == "stale") {
 		return -1, nil
 	}
 	dur, err := caddy.ParseDuration(arg)
-	if err != nil || dur < time.Millisecond {
+	least := time.Millisecond
+	if option == "min_ttl" {
+		least = 0
+	}
+	if err != nil || dur < least {
 		return 0, d.Errf("%s: %s is not a duration like 400ms or 5s", option, arg)
 	}
 	return caddy.Duration(dur), nil

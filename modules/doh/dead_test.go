@@ -35,6 +35,7 @@ func TestDeadConnection(t *testing.T) {
 	u.conns.transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 20 * time.Millisecond, PingTimeout: 100 * time.Millisecond}
 
 	_, q := newQuery(t, "www.example.", dns.TypeA)
+	q.compose()
 	if _, err := u.exchange(t.Context(), q); err != nil {
 		t.Fatal(err)
 	}

@@ -1,16 +1,25 @@
 package doh
 
-import "github.com/miekg/dns"
+import (
+	"slices"
+
+	"github.com/miekg/dns"
+)
 
 // EDNS options (RFC 6891).
 const (
-	optPadding = 12 // RFC 7830
-	optEDE     = 15 // RFC 8914
+	optSubnet    = 8  // RFC 7871
+	optCookie    = 10 // RFC 7873
+	optKeepalive = 11 // RFC 7828
+	optPadding   = 12 // RFC 7830
+	optEDE       = 15 // RFC 8914
 )
 
 // Extended DNS errors of our own (RFC 8914).
 const (
 	edeOther                = 0
+	edeStale                = 3
+	edeStaleNXDomain        = 19
 	edeNotAuthoritative     = 20
 	edeNoReachableAuthority = 22
 	edeNetworkError         = 23
@@ -21,9 +30,10 @@ const (
 	flagDO = 1 << 15
 	// udpSize is what we announce in OPT records of our own.
 	udpSize = 1232
-	// padBlock is what responses are padded to a multiple of. RFC 8467,
-	// section 4.1.
-	padBlock = 468
+	// padQuery and padResponse are what messages are padded to a multiple of.
+	// RFC 8467, section 4.1.
+	padQuery    = 128
+	padResponse = 468
 )
 
 // options calls yield for each option of an OPT record.
@@ -78,82 +88,70 @@ func appendOPT(msg []byte, do bool) []byte {
 	return msg
 }
 
-// pad pads a response to a multiple of padBlock. Padding that it has already
-// is taken out first. A response that is too long for it stays as it is.
+// pad pads a response. One that is too long for it stays as it is.
 func pad(msg []byte, opt record, do bool) []byte {
-	switch {
-	case opt.end == 0:
-		head := len(msg) + 1
-		if head+10 > maxMessage {
+	if opt.end == 0 {
+		if len(msg)+11 > maxMessage {
 			return msg
 		}
+		opt = record{at: len(msg), head: len(msg) + 1}
 		msg = appendOPT(msg, do)
-		opt = record{at: head - 1, head: head, data: head + 10, end: head + 10}
-	case opt.end < len(msg):
-		if msg, opt = optLast(msg, opt); opt.end < len(msg) {
-			return msg
-		}
+	} else if opt.end < len(msg) {
+		return msg
 	}
-	msg, opt = unpad(msg, opt)
+	return appendPadding(msg, opt.head, padResponse)
+}
 
-	total := (len(msg) + 4 + padBlock - 1) / padBlock * padBlock
+// appendPadding pads a message to a multiple of block. It ends with an EDNS
+// record whose type is at the offset head.
+func appendPadding(msg []byte, head, block int) []byte {
+	total := (len(msg) + 4 + block - 1) / block * block
 	if total > maxMessage {
 		return msg
 	}
 	zeros := total - len(msg) - 4
 	msg = append16(msg, optPadding)
 	msg = append16(msg, uint16(zeros))
-	msg = append(msg, make([]byte, zeros)...)
-	put16(msg, opt.head+8, uint16(len(msg)-opt.data))
+	msg = slices.Grow(msg, zeros)[:total]
+	clear(msg[total-zeros:])
+	put16(msg, head+8, uint16(total-head-10))
 	return msg
 }
 
-// unpad takes the padding out of an OPT record that ends the message.
-func unpad(msg []byte, opt record) ([]byte, record) {
-	from, to := 0, 0
+// dropOptions takes options out of an OPT record that ends the message.
+func dropOptions(msg []byte, opt record, drop func(code uint16) bool) ([]byte, record) {
+	to := opt.data
 	_ = options(msg, opt, func(code uint16, at, end int) {
-		if code == optPadding {
-			from, to = at, end
+		if !drop(code) {
+			to += copy(msg[to:], msg[at:end])
 		}
 	})
-	if from == 0 {
-		return msg, opt
-	}
-	msg = append(msg[:from], msg[to:]...)
-	opt.end = len(msg)
+	opt.end = to
 	put16(msg, opt.head+8, uint16(opt.end-opt.data))
-	return msg, opt
+	return msg[:to], opt
 }
 
-// optLast packs the message again with its OPT record at the end, where it can
-// grow: names of records behind it may be pointed to. Servers that put it
-// elsewhere are rare. If it cannot be done the message is returned unchanged.
-func optLast(msg []byte, opt record) ([]byte, record) {
+// moveOPT packs the message again with its OPT record at the end, where it can
+// grow and shrink: names of records behind it may be pointed to. Servers that
+// put it elsewhere are rare. It returns false if it cannot be done.
+func (a *answer) moveOPT() bool {
 	var m dns.Msg
-	if m.Unpack(msg) != nil {
-		return msg, opt
+	if m.Unpack(a.msg) != nil {
+		return false
 	}
-	var rest, opts []dns.RR
-	for _, rr := range m.Extra {
-		if rr.Header().Rrtype == dns.TypeOPT {
-			opts = append(opts, rr)
-		} else {
-			rest = append(rest, rr)
-		}
-	}
-	m.Extra, m.Compress = append(rest, opts...), true
+	slices.SortStableFunc(m.Extra, func(a, b dns.RR) int { return isOPT(a) - isOPT(b) })
+	m.Compress = true
 	packed, err := m.Pack()
 	if err != nil || len(packed) > maxMessage {
-		return msg, opt
+		return false
 	}
-	end, err := records(packed, questionEnd(packed), func(_ int, r record) error {
-		if r.typ(packed) == typeOPT {
-			opt = r
-		}
-		return nil
-	})
-	if err != nil || end != len(packed) {
-		return msg, opt
+	a.msg = packed
+	return true
+}
+
+func isOPT(rr dns.RR) int {
+	if rr.Header().Rrtype == dns.TypeOPT {
+		return 1
 	}
-	return packed, opt
+	return 0
 }

@@ -1,12 +1,10 @@
 package doh
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -52,7 +50,7 @@ func (u *upstream) exchange(ctx context.Context, q *query) (*answer, error) {
 	if !isMessage(resp.Header.Get("Content-Type")) {
 		return nil, &failure{failType, errors.New("the answer is not a DNS message")}
 	}
-	msg, err := readMessage(resp.Body, resp.ContentLength)
+	msg, err := readMessage(resp.Body, resp.ContentLength, nil)
 	if errors.Is(err, errLong) {
 		return nil, &failure{failInvalid, err}
 	}
@@ -87,12 +85,6 @@ func (u *upstream) send(ctx context.Context, q *query) (*http.Response, error) {
 	awake.Touch(u.addr)
 	u.sent()
 	return u.conns.roundTrip(u.request(ctx, q))
-}
-
-// setBody gives the request its body, and a way to get it again.
-func setBody(req *http.Request, msg []byte) {
-	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(msg)), nil }
-	req.Body, _ = req.GetBody()
 }
 
 // kindOf sorts the errors of a round trip.

@@ -32,8 +32,7 @@ func TestFaultsTakeNoTime(t *testing.T) {
 				go func() { done <- send(t, c.Client(), "http://"+addr+"/dns-query", pack(t, query)) }()
 				bad.Next(t)
 				if hangs[fault] {
-					// The first timer is that of the whole query.
-					if err := clock.BlockUntilContext(t.Context(), 2); err != nil {
+					if err := clock.BlockUntilContext(t.Context(), 1); err != nil {
 						t.Fatal(err)
 					}
 					select {
@@ -69,7 +68,7 @@ func TestHedges(t *testing.T) {
 	go func() { done <- post(t, c.Client(), "http://"+addr+"/dns-query", pack(t, query)) }()
 	for _, hanging := range []*caddytest.Upstream{first, second} {
 		hanging.Next(t)
-		if err := clock.BlockUntilContext(t.Context(), 2); err != nil {
+		if err := clock.BlockUntilContext(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}
 		clock.Advance(time.Second)

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -47,8 +48,14 @@ type Handler struct {
 	// are passed on to the next handler.
 	Clients []*Client `json:"clients,omitempty"`
 
-	hosts   *hosts
-	clients map[string]*Client
+	// How answers are kept.
+	Cache *Cache `json:"cache,omitempty"`
+
+	hosts    *hosts
+	clients  map[string]*Client
+	cache    *cache
+	cacheKey any
+	queries  sync.Pool // of *query
 }
 
 // CaddyModule returns the Caddy module information.
@@ -68,7 +75,11 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 	if h.hosts, err = newHosts(h.Hosts); err != nil {
 		return err
 	}
-	h.clients, err = byPath(h.Clients)
+	if h.clients, err = byPath(h.Clients); err != nil {
+		return err
+	}
+	h.queries.New = func() any { return new(query) }
+	h.cache, h.cacheKey, err = h.Cache.load(h.clock, h.keys)
 	return err
 }
 
@@ -77,14 +88,26 @@ func (h *Handler) Validate() error {
 	if h.Policy != "" && !slices.Contains(policies, h.Policy) {
 		return fmt.Errorf("there is no policy %q: choose %s", h.Policy, strings.Join(policies, " or "))
 	}
+	if h.Cache != nil {
+		if err := h.Cache.check(); err != nil {
+			return err
+		}
+	}
 	if len(h.tiers) == 0 && len(h.Hosts) == 0 {
 		return errors.New("there is neither an upstream nor hosts: nothing could be answered")
 	}
 	return nil
 }
 
-// Cleanup gives the upstreams back.
-func (h *Handler) Cleanup() error { return h.Pool.cleanup() }
+// Cleanup gives the upstreams and the cache back.
+func (h *Handler) Cleanup() error {
+	err := h.Pool.cleanup()
+	if h.cache != nil {
+		_, drop := caches.Delete(h.cacheKey)
+		err = errors.Join(err, drop)
+	}
+	return err
+}
 
 // ServeHTTP answers the query of a request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
@@ -94,30 +117,48 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !h.LogQueries {
 		skipLog(r)
 	}
-	q, bad := readQuery(r)
-	if bad != nil {
+	q := h.queries.Get().(*query)
+	if bad := readQuery(r, q); bad != nil {
 		bad.write(w)
 		return nil
 	}
-	a := h.answer(q)
+	q.subnet = nil
+	a, elapsed := h.answer(q)
 	collectors.count(r.Method, a)
-	a.write(w, q)
+	a.write(w, q, elapsed)
+	if !q.busy {
+		q.reset()
+		h.queries.Put(q)
+	}
 	return nil
 }
 
-func (h *Handler) answer(q *query) *answer {
+// answer answers a query, here or from the pool. The answer was kept for
+// elapsed seconds.
+func (h *Handler) answer(q *query) (a *answer, elapsed uint32) {
 	if a := local(q); a != nil {
-		return a
+		return a, 0
 	}
 	if a := h.hosts.answer(q); a != nil {
-		return a
+		return a, 0
 	}
 	if len(h.tiers) == 0 {
 		reply := newReply(q, rcodeRefused)
 		reply.explain(edeNotAuthoritative, "only local names are answered here")
-		return reply.answer()
+		return reply.answer(), 0
 	}
-	return h.Pool.answer(q)
+	var err error
+	if len(q.options) > 0 {
+		a, err = h.Pool.answer(q)
+	} else {
+		var result string
+		a, elapsed, result, err = h.cache.answer(q, h.Pool.answer)
+		collectors.cache.WithLabelValues(result).Inc()
+	}
+	if err != nil {
+		return unanswered(q, err), 0
+	}
+	return a, elapsed
 }
 
 // Interface guards

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,33 +38,27 @@ var (
 )
 
 // readQuery reads the query of a request (RFC 8484, section 4.1).
-func readQuery(r *http.Request) (*query, *refusal) {
-	var (
-		msg []byte
-		bad *refusal
-	)
+func readQuery(r *http.Request, q *query) (bad *refusal) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		msg, bad = queryOfURL(r.URL.RawQuery)
+		bad = q.readURL(r.URL.RawQuery)
 	case http.MethodPost:
-		msg, bad = queryOfBody(r)
+		bad = q.readBody(r)
 	default:
 		bad = errMethod
 	}
 	if bad != nil {
-		return nil, bad
+		return bad
 	}
-	q, err := parseQuery(msg)
-	if err != nil {
-		return nil, &refusal{http.StatusBadRequest, err.Error()}
+	if err := q.parse(); err != nil {
+		return &refusal{http.StatusBadRequest, err.Error()}
 	}
-	q.get = r.Method != http.MethodPost
-	return q, nil
+	return nil
 }
 
-// queryOfURL decodes the parameter `dns`. Some clients append `?dns=` to a
-// query string that is there already.
-func queryOfURL(raw string) ([]byte, *refusal) {
+// readURL decodes the parameter `dns`. Some clients append `?dns=` to a query
+// string that is there already.
+func (q *query) readURL(raw string) *refusal {
 	for raw != "" {
 		param := raw
 		if i := strings.IndexAny(raw, "&?"); i >= 0 {
@@ -78,33 +73,35 @@ func queryOfURL(raw string) ([]byte, *refusal) {
 		if strings.Contains(value, "%") {
 			var err error
 			if value, err = url.QueryUnescape(value); err != nil {
-				return nil, errBase64
+				return errBase64
 			}
 		}
 		if base64.RawURLEncoding.DecodedLen(len(value)) > maxMessage {
-			return nil, errTooLarge
+			return errTooLarge
 		}
-		msg, err := base64.RawURLEncoding.DecodeString(value)
-		if err != nil {
-			return nil, errBase64
+		var err error
+		q.out = append(q.out[:0], value...)
+		if q.in, err = base64.RawURLEncoding.AppendDecode(q.in[:0], q.out); err != nil {
+			return errBase64
 		}
-		return msg, nil
+		return nil
 	}
-	return nil, errMissing
+	return errMissing
 }
 
-func queryOfBody(r *http.Request) ([]byte, *refusal) {
+func (q *query) readBody(r *http.Request) *refusal {
 	if !isMessage(r.Header.Get("Content-Type")) {
-		return nil, errType
+		return errType
 	}
-	msg, err := readMessage(r.Body, r.ContentLength)
+	var err error
+	q.in, err = readMessage(r.Body, r.ContentLength, q.in)
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) || errors.Is(err, errLong) {
-		return nil, errTooLarge
+		return errTooLarge
 	}
 	if err != nil {
-		return nil, errBody
+		return errBody
 	}
-	return msg, nil
+	return nil
 }
 
 // isMessage tells whether a content type is that of DNS messages. Parameters
@@ -119,20 +116,18 @@ func isMessage(contentType string) bool {
 
 var errLong = errors.New("the message is too long")
 
-// readMessage reads a body to its end. Its length is -1 if it is unknown.
-func readMessage(body io.Reader, length int64) ([]byte, error) {
+// readMessage reads a body to its end, into buf if there is room. Its length
+// is -1 if it is unknown.
+func readMessage(body io.Reader, length int64, buf []byte) ([]byte, error) {
 	if body == nil {
 		return nil, nil
 	}
 	if length > maxMessage {
 		return nil, errLong
 	}
-	if length < 0 {
-		length = 511
-	}
 	// One byte more, so that the end is met without another round; then the
 	// connection can be used again.
-	msg := make([]byte, 0, length+1)
+	msg := slices.Grow(buf[:0], int(max(length, 511))+1)
 	for {
 		n, err := body.Read(msg[len(msg):cap(msg)])
 		msg = msg[:len(msg)+n]
@@ -166,18 +161,19 @@ func (f *refusal) setHeader(h http.Header) {
 	}
 }
 
-// write sends the answer. After HEAD, net/http sends the header only.
-func (a *answer) write(w http.ResponseWriter, q *query) {
-	msg := a.bytes(q)
-	a.setHeader(w.Header(), len(msg))
+// write sends the answer, which was kept for elapsed seconds. After HEAD,
+// net/http sends the header only.
+func (a *answer) write(w http.ResponseWriter, q *query, elapsed uint32) {
+	msg := a.render(q, elapsed)
+	a.setHeader(w.Header(), len(msg), elapsed)
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(msg)
 }
 
-func (a *answer) setHeader(h http.Header, length int) {
+func (a *answer) setHeader(h http.Header, length int, elapsed uint32) {
 	h["Content-Type"] = typeHeader
 	h["Content-Length"] = []string{strconv.Itoa(length)}
-	h["Cache-Control"] = []string{"max-age=" + strconv.FormatUint(uint64(a.ttl), 10)}
+	h["Cache-Control"] = []string{"max-age=" + strconv.FormatUint(uint64(a.ttl-min(elapsed, a.ttl)), 10)}
 }
 
 // skipLog keeps a request out of the access log.

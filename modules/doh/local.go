@@ -8,8 +8,11 @@ var resolverArpa = []byte("\x08resolver\x04arpa\x00")
 
 // local answers what no upstream may be asked, and else returns nil.
 func local(q *query) *answer {
-	if q.opcode() != 0 {
+	if q.opcode != 0 {
 		return newReply(q, rcodeNotImp).answer()
+	}
+	if q.version != 0 {
+		return newReply(q, rcodeBadVers).answer() // RFC 6891, section 6.1.3
 	}
 	var buf [maxName]byte
 	zone := within(q.name(&buf), resolverArpa)

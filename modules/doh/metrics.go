@@ -16,6 +16,7 @@ type metrics struct {
 	upstreamFailures *prometheus.CounterVec
 	upstreamDuration *prometheus.HistogramVec
 	quotaLeft        *prometheus.GaugeVec
+	cache            *prometheus.CounterVec
 }
 
 var collectors = newMetrics()
@@ -36,6 +37,7 @@ func newMetrics() metrics {
 			Help:    "Time from a query to the valid answer of an upstream.",
 			Buckets: []float64{.002, .005, .01, .02, .05, .1, .2, .4, .8, 1.6, 3.2},
 		}, []string{"upstream"}),
+		cache: counter("cache_total", "DNS queries for upstreams, by what the cache made of them.", "result"),
 		quotaLeft: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: "caddy", Subsystem: "doh", Name: "quota_left",
 			Help: "Queries that the quota of an upstream still allows in this period.",
@@ -46,7 +48,7 @@ func newMetrics() metrics {
 // register adds the collectors to the registry of a configuration.
 func (m metrics) register(registry *prometheus.Registry) error {
 	for _, c := range []prometheus.Collector{
-		m.queries, m.answers, m.upstreamQueries, m.upstreamFailures, m.upstreamDuration, m.quotaLeft,
+		m.queries, m.answers, m.upstreamQueries, m.upstreamFailures, m.upstreamDuration, m.quotaLeft, m.cache,
 	} {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {

@@ -79,13 +79,9 @@ func (p *Pool) cleanup() error {
 	return errors.Join(errs...)
 }
 
-// answer answers a query from the upstreams, or with SERVFAIL.
-func (p *Pool) answer(q *query) *answer {
-	a, err := p.ask(&lookup{query: q}, nil, false)
-	if err != nil {
-		return unanswered(q, err)
-	}
-	return a
+// answer answers a query from the upstreams.
+func (p *Pool) answer(q *query) (*answer, error) {
+	return p.ask(&lookup{query: q}, nil, false)
 }
 
 // unanswered is the answer when no upstream gave one.

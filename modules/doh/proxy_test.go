@@ -38,7 +38,7 @@ func TestProxyAccounts(t *testing.T) {
 			c := caddytest.Start(t, proxy(addr, accounts, policy))
 			seen := make(map[string]int)
 			for range 20 {
-				for method, send := range methods {
+				for _, send := range methods {
 					query := question("WwW.eXample.", dns.TypeA)
 					resp := send(t, c.Client(), "http://"+addr+"/dns-query", pack(t, query))
 					if reply := answer(t, query, resp); len(reply.Answer) != 1 {
@@ -51,7 +51,7 @@ func TestProxyAccounts(t *testing.T) {
 					if asked := got.DNS(t); asked.Id != 0 || asked.Question[0] != query.Question[0] {
 						t.Errorf("the upstream was asked %v", asked)
 					}
-					if got.Method != method || got.Host != u.Addr() || len(got.Header["X-Forwarded-For"])+len(got.Header["Via"]) > 0 {
+					if got.Method != http.MethodGet || got.Host != u.Addr() || len(got.Header["X-Forwarded-For"])+len(got.Header["Via"]) > 0 {
 						t.Errorf("the upstream received %+v", got)
 					}
 					path, rawQuery, _ := strings.Cut(got.URI, "?")

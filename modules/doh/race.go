@@ -50,18 +50,19 @@ func (p *Pool) ask(l *lookup, first *upstream, once bool) (*answer, error) {
 		return nil, errNoUpstreams
 	}
 	l.tried = append(l.tried, first)
+	l.query.compose()
 
-	r := &race{pool: p, lookup: l, once: once, running: 1, over: make(chan struct{})}
+	r := &race{pool: p, lookup: l, once: once, running: 1, live: 1, over: make(chan struct{})}
 	r.ctx, r.stop = context.WithCancel(context.Background())
-	defer p.clock.AfterFunc(left, r.timeIsUp).Stop()
-	if p.Hedge > 0 {
-		r.mu.Lock()
-		r.timer = p.clock.AfterFunc(time.Duration(p.Hedge), r.hedge)
-		r.mu.Unlock()
-		defer r.timer.Stop()
-	}
+	r.mu.Lock()
+	r.timer = p.clock.AfterFunc(r.wait(left), r.tick)
+	r.mu.Unlock()
+	defer r.timer.Stop()
 	r.run(first)
 	<-r.over
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l.query.busy = l.query.busy || r.live > 0
 	return r.answer, r.err
 }
 
@@ -76,7 +77,8 @@ type race struct {
 
 	mu      sync.Mutex
 	timer   clockwork.Timer
-	running int
+	running int // runners that may still bring an answer
+	live    int // runners that have not returned
 	done    bool
 	over    chan struct{} // closed when done
 	answer  *answer
@@ -90,28 +92,45 @@ func (r *race) run(u *upstream) {
 		a, err := u.exchange(r.ctx, r.lookup.query)
 		u = r.judge(u, a, err, r.pool.clock.Since(start))
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.live--
 }
 
-// hedge starts another runner, because the others take long.
-func (r *race) hedge() {
+// wait is how long to wait for those who were asked.
+func (r *race) wait(left time.Duration) time.Duration {
+	if hedge := time.Duration(r.pool.Hedge); hedge > 0 {
+		return min(hedge, left)
+	}
+	return left
+}
+
+// tick starts another runner, because the others take long, or ends the race
+// without an answer.
+func (r *race) tick() {
 	r.mu.Lock()
-	if r.done {
+	left := r.pool.clock.Until(r.lookup.until)
+	if r.done || left <= 0 {
+		r.timeIsUp()
 		r.mu.Unlock()
 		return
 	}
 	u := r.next()
 	if u != nil {
 		r.running++
-		r.timer.Reset(time.Duration(r.pool.Hedge))
+		r.live++
+		r.timer.Reset(r.wait(left))
+	} else {
+		r.timer.Reset(left)
 	}
 	r.mu.Unlock()
-	r.run(u)
+	if u != nil {
+		r.run(u)
+	}
 }
 
-// timeIsUp ends the race without an answer.
+// timeIsUp ends the race unless it is over. The caller holds the lock.
 func (r *race) timeIsUp() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if !r.done {
 		r.err = errTimeIsUp
 		r.finish(r.lookup.servfail)

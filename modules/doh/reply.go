@@ -2,20 +2,21 @@ package doh
 
 // reply builds an answer of our own.
 type reply struct {
-	q   *query
-	msg []byte
-	ede []byte
+	q     *query
+	msg   []byte
+	ede   []byte
+	rcode int
 }
 
 // localTTL is how long our own answers hold, in seconds.
 const localTTL = 60
 
-func newReply(q *query, rcode uint16) *reply {
+func newReply(q *query, rcode int) *reply {
 	msg := make([]byte, headerLen, 512)
-	flags := get16(q.msg, atFlags)&(maskOpcode|flagRD|flagCD) | flagQR | flagRA | rcode
+	flags := q.opcode | q.flags&(flagRD|flagCD) | flagQR | flagRA | uint16(rcode)&maskRcode
 	put16(msg, atFlags, flags)
 	put16(msg, atQD, 1)
-	return &reply{q: q, msg: append(msg, q.question...)}
+	return &reply{q: q, msg: append(msg, q.question...), rcode: rcode}
 }
 
 // add appends a record for the name asked for to the answer section.
@@ -59,6 +60,7 @@ func (r *reply) explain(code uint16, text string) {
 func (r *reply) answer() *answer {
 	if r.q.edns {
 		r.msg = appendOPT(r.msg, r.q.do)
+		r.msg[len(r.msg)-6] = byte(r.rcode >> 4)
 		put16(r.msg, len(r.msg)-2, uint16(len(r.ede)))
 		r.msg = append(r.msg, r.ede...)
 	}

@@ -73,10 +73,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	p.tries++
 	if p.lookup.query == nil {
 		// Only now: the body can be read once.
-		q, bad := readQuery(req)
-		if bad != nil {
+		q := new(query)
+		if bad := readQuery(req, q); bad != nil {
 			return bad.response(req), nil
 		}
+		q.subnet = nil
 		p.lookup.query = q
 	}
 	a, err := t.answer(p, info.Upstream)
@@ -130,9 +131,9 @@ func (t *Transport) last(p *proxied) bool {
 
 // response makes the answer to a request of a reverse_proxy.
 func (a *answer) response(req *http.Request, q *query) *http.Response {
-	msg := a.bytes(q)
+	msg := a.render(q, 0)
 	resp := newResponse(req, http.StatusOK, msg)
-	a.setHeader(resp.Header, len(msg))
+	a.setHeader(resp.Header, len(msg), 0)
 	return resp
 }
 

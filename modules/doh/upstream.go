@@ -1,14 +1,15 @@
 package doh
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -83,10 +84,9 @@ type upstream struct {
 	tier   int
 	weight int
 
-	url  *url.URL
 	addr string // host:port
-	get  http.Header
-	post http.Header
+	get  *http.Request
+	post *http.Request
 
 	conns *conns
 	stats
@@ -185,19 +185,19 @@ func newUpstream(s settings) (*upstream, error) {
 		name:   s.Name,
 		tier:   s.Tier,
 		weight: s.Weight,
-		url:    u,
 		addr:   awake.Upstream(u),
 		stats:  newStats(s.Name),
 	}
-	up.get = http.Header{
+	header := http.Header{
 		"Accept":     typeHeader,
 		"User-Agent": {""}, // nobody's business
 	}
 	for field, values := range s.Headers {
-		up.get[field] = values
+		header[field] = values
 	}
-	up.post = up.get.Clone()
-	up.post["Content-Type"] = typeHeader
+	up.get = &http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: header}
+	up.post = &http.Request{Method: http.MethodPost, URL: u, Host: u.Host, Header: header.Clone()}
+	up.post.Header["Content-Type"] = typeHeader
 
 	transport, err := newTransport(u, s)
 	if err != nil {
@@ -224,9 +224,15 @@ func newTransport(u *url.URL, s settings) (*http.Transport, error) {
 		TLSClientConfig:     config,
 		TLSHandshakeTimeout: dialTimeout,
 		ForceAttemptHTTP2:   true,
-		HTTP2:               &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
-		DisableCompression:  true,
-		IdleConnTimeout:     idleTimeout,
+		HTTP2: &http.HTTP2Config{
+			SendPingTimeout: pingAfter,
+			PingTimeout:     pingTimeout,
+			// Room for the header fields that are always the same, and not for
+			// the path, which never comes again.
+			MaxEncoderHeaderTableSize: 192,
+		},
+		DisableCompression: true,
+		IdleConnTimeout:    idleTimeout,
 	}, nil
 }
 
@@ -256,33 +262,20 @@ func dialer(host string, bootstrap []string) func(context.Context, string, strin
 
 // request makes a request of its own for each try.
 func (u *upstream) request(ctx context.Context, q *query) *http.Request {
-	req := &http.Request{
-		Method:     http.MethodPost,
-		URL:        u.url,
-		Host:       u.url.Host,
-		Header:     u.post,
-		Proto:      "HTTP/1.1",
-		ProtoMajor: 1,
-		ProtoMinor: 1,
+	if q.param == "" {
+		req := u.post.WithContext(ctx)
+		req.ContentLength = int64(len(q.msg))
+		req.Body = io.NopCloser(bytes.NewReader(q.msg))
+		return req
 	}
-	if q.get {
-		req.Method, req.Header = http.MethodGet, u.get
-		target := *u.url
-		target.RawQuery = appendParam(u.url.RawQuery, q.msg)
-		req.URL = &target
-		return req.WithContext(ctx)
+	req := u.get.WithContext(ctx)
+	target := *req.URL
+	if target.RawQuery != "" {
+		target.RawQuery += "&"
 	}
-	req.ContentLength = int64(len(q.msg))
-	setBody(req, q.msg)
-	return req.WithContext(ctx)
-}
-
-func appendParam(rawQuery string, msg []byte) string {
-	param := "dns=" + base64.RawURLEncoding.EncodeToString(msg)
-	if rawQuery == "" {
-		return param
-	}
-	return rawQuery + "&" + param
+	target.RawQuery += q.param
+	req.URL = &target
+	return req
 }
 
 // Destruct closes the connections once no configuration uses the upstream.

@@ -28,8 +28,10 @@ const (
 // Bits of the header's flags.
 const (
 	flagQR     = 1 << 15
+	flagTC     = 1 << 9
 	flagRD     = 1 << 8
 	flagRA     = 1 << 7
+	flagAD     = 1 << 5
 	flagCD     = 1 << 4
 	maskOpcode = 0xF << 11
 	maskRcode  = 0xF
@@ -46,6 +48,7 @@ const (
 	typeAAAA  = 28
 	typeDNAME = 39
 	typeOPT   = 41
+	typeANY   = 255
 	classIN   = 1
 )
 
@@ -56,6 +59,7 @@ const (
 	rcodeNXDomain = 3
 	rcodeNotImp   = 4
 	rcodeRefused  = 5
+	rcodeBadVers  = 16
 )
 
 var errMalformed = errors.New("the message is malformed")

@@ -97,7 +97,7 @@ func TestMaxAge(t *testing.T) {
 			if a.ttl != test.want {
 				t.Errorf("max-age %d, want %d", a.ttl, test.want)
 			}
-			got := unpack(t, a.bytes(q))
+			got := unpack(t, a.render(q, 0))
 			for i, rr := range slices.Concat(got.Answer, got.Ns) {
 				was := slices.Concat(reply.Answer, reply.Ns)[i].Header().Ttl
 				if want := was - min(was, test.age); rr.Header().Ttl != want {
@@ -147,7 +147,7 @@ func TestPadding(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			msg := a.bytes(q)
+			msg := a.render(q, 0)
 			if test.want > 0 && len(msg) != test.want || len(msg) > maxMessage {
 				t.Errorf("%d bytes, want %d", len(msg), test.want)
 			}
@@ -175,7 +175,7 @@ func TestNoPadding(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := a.bytes(q); len(got) != len(sent) {
+	if got := a.render(q, 0); len(got) != len(sent) {
 		t.Errorf("%d bytes became %d", len(sent), len(got))
 	}
 }
@@ -190,7 +190,7 @@ func TestRefusedAnswers(t *testing.T) {
 		copy(msg[at:], b)
 		return msg
 	}
-	answers := len(q.msg)
+	answers := headerLen + len(q.question)
 	tests := map[string]struct {
 		msg  []byte
 		want error
@@ -221,15 +221,15 @@ func TestRefusedAnswers(t *testing.T) {
 			if !errors.Is(err, test.want) {
 				t.Fatalf("error %v, want %v", err, test.want)
 			}
-			if err == nil && (len(a.bytes(q)) != len(sound) || !bytes.Equal(a.msg[12:answers], q.question)) {
-				t.Errorf("the answer is %x", a.msg)
+			if err == nil && (len(a.render(q, 0)) != len(sound) || !bytes.Equal(a.render(q, 0)[12:answers], q.question)) {
+				t.Errorf("the answer is %x", a.render(q, 0))
 			}
 		})
 	}
 }
 
 func TestGETTooLarge(t *testing.T) {
-	if _, bad := queryOfURL("dns=" + strings.Repeat("A", 87382)); bad != errTooLarge {
+	if bad := new(query).readURL("dns=" + strings.Repeat("A", 87382)); bad != errTooLarge {
 		t.Errorf("%v, want status 413", bad)
 	}
 }
@@ -316,18 +316,24 @@ func FuzzQuery(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if !bytes.Equal(q.msg[2:], asked[2:]) || get16(q.msg, 0) != 0 {
-			t.Fatalf("%x became %x", asked, q.msg)
+		if !bytes.Equal(q.in, asked) {
+			t.Fatalf("%x became %x", asked, q.in)
+		}
+		q.compose()
+		sent, err := parseQuery(q.msg)
+		if err != nil || sent.id != 0 || sent.flags != q.flags || sent.do != q.do || !bytes.Equal(sent.question, q.question) ||
+			!bytes.Equal(sent.options, q.options) || !bytes.Equal(sent.subnet, q.subnet) || len(sent.options) == 0 && len(q.bare()) > len(asked) && q.edns {
+			t.Fatalf("%x became %x: %v", asked, q.msg, err)
 		}
 		for _, a := range []*answer{local(q), h.answer(q), unanswered(q, errNoUpstreams)} {
 			if a == nil {
 				continue
 			}
-			got := a.bytes(q)
+			got := a.render(q, 0)
 			if !bytes.Equal(got[:2], asked[:2]) || !bytes.Equal(got[headerLen:headerLen+len(q.question)], q.question) {
 				t.Errorf("%x is answered with %x", asked, got)
 			}
-			if q.padded && len(got)%padBlock != 0 {
+			if q.padded && len(got)%padResponse != 0 {
 				t.Errorf("%d bytes are not padded", len(got))
 			}
 			if err := new(dns.Msg).Unpack(got); err != nil {
@@ -357,9 +363,9 @@ func FuzzAnswer(f *testing.F) {
 		if err != nil {
 			return
 		}
-		sent := got.bytes(q)
+		sent := got.render(q, 0)
 		if !bytes.Equal(sent[headerLen:headerLen+len(q.question)], q.question) || get16(sent, 0) != q.id || len(sent) > maxMessage {
-			t.Errorf("the answer to %x is %x", q.msg, sent)
+			t.Errorf("the answer to %x is %x", q.in, sent)
 		}
 		again := bytes.Clone(sent)
 		put16(again, 0, 0)
@@ -376,9 +382,9 @@ func FuzzURL(f *testing.F) {
 	}
 	f.Add("dns=%41%zz&dns=")
 	f.Fuzz(func(t *testing.T, raw string) {
-		msg, bad := queryOfURL(raw)
-		if bad == nil && len(msg) > maxMessage {
-			t.Errorf("%d bytes", len(msg))
+		var q query
+		if bad := q.readURL(raw); bad == nil && len(q.in) > maxMessage {
+			t.Errorf("%d bytes", len(q.in))
 		}
 	})
 }
