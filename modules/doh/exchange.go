@@ -50,7 +50,7 @@ func (u *upstream) exchange(ctx context.Context, q *query) (*answer, error) {
 	if !isMessage(resp.Header.Get("Content-Type")) {
 		return nil, &failure{failType, errors.New("the answer is not a DNS message")}
 	}
-	msg, err := readMessage(resp.Body, resp.ContentLength, nil)
+	msg, err := readMessage(resp.Body, resp.ContentLength, nil, true)
 	if errors.Is(err, errLong) {
 		return nil, &failure{failInvalid, err}
 	}

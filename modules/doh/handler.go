@@ -153,7 +153,7 @@ func (h *Handler) answer(q *query) (a *answer, elapsed uint32) {
 	} else {
 		var result string
 		a, elapsed, result, err = h.cache.answer(q, h.Pool.answer)
-		collectors.cache.WithLabelValues(result).Inc()
+		collectors.cache.inc(result)
 	}
 	if err != nil {
 		return unanswered(q, err), 0

@@ -94,7 +94,7 @@ func (q *query) readBody(r *http.Request) *refusal {
 		return errType
 	}
 	var err error
-	q.in, err = readMessage(r.Body, r.ContentLength, q.in)
+	q.in, err = readMessage(r.Body, r.ContentLength, q.in, false)
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) || errors.Is(err, errLong) {
 		return errTooLarge
 	}
@@ -116,19 +116,19 @@ func isMessage(contentType string) bool {
 
 var errLong = errors.New("the message is too long")
 
-// readMessage reads a body to its end, into buf if there is room. Its length
-// is -1 if it is unknown.
-func readMessage(body io.Reader, length int64, buf []byte) ([]byte, error) {
+// readMessage reads a body, into buf if there is room. Its length is -1 if it
+// is unknown; else toEnd says whether to read on until the end is met, so that
+// a connection can be used again. (For a request the server sees to that, and
+// each further read costs it a new deadline.)
+func readMessage(body io.Reader, length int64, buf []byte, toEnd bool) ([]byte, error) {
 	if body == nil {
 		return nil, nil
 	}
 	if length > maxMessage {
 		return nil, errLong
 	}
-	// One byte more, so that the end is met without another round; then the
-	// connection can be used again.
 	msg := slices.Grow(buf[:0], int(max(length, 511))+1)
-	for {
+	for toEnd || length < 0 || len(msg) < int(length) {
 		n, err := body.Read(msg[len(msg):cap(msg)])
 		msg = msg[:len(msg)+n]
 		switch {
@@ -143,6 +143,7 @@ func readMessage(body io.Reader, length int64, buf []byte) ([]byte, error) {
 			msg = append(msg, 0)[:len(msg)]
 		}
 	}
+	return msg, nil
 }
 
 // write sends the refusal. An error means that the client has left: Caddy
