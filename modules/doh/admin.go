@@ -28,6 +28,8 @@ type upstreamStatus struct {
 	LastError string  `json:"last_error,omitempty"`
 	LatencyMS float64 `json:"latency_ms"`
 
+	RestsUntil *time.Time `json:"rests_until,omitempty"`
+
 	Quota *quotaStatus `json:"quota,omitempty"`
 }
 
@@ -81,6 +83,10 @@ func (u *upstream) status() upstreamStatus {
 		Failures:  u.failures.Load(),
 		InARow:    u.streak.Load(),
 		LatencyMS: float64(u.latency.Load()) / float64(time.Millisecond),
+	}
+	if rest := u.rest.Load(); rest != 0 {
+		until := time.Unix(0, rest).UTC()
+		s.RestsUntil = &until
 	}
 	if m := u.meter.Load(); m != nil {
 		s.Quota = &quotaStatus{Limit: m.Limit(), Used: m.Used(), Left: m.Left(), Renews: m.Renews()}

@@ -38,7 +38,7 @@ const defaultPath = "/dns-query"
 //			header    <field> <value>
 //			tls_ca    <file>
 //		}
-//		policy      quota|random|round_robin
+//		policy      quota|random|fastest|round_robin
 //		timeout     <duration>
 //		hedge       <duration>|off
 //		cache       [<entries>] {

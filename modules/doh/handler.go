@@ -37,7 +37,9 @@ type Handler struct {
 
 	// The choice among upstreams of one tier: `quota` goes by what is left of
 	// each quota for the time that is left of its period, and is `random`
-	// where there are none; `random` goes by weight; `round_robin` takes turns.
+	// where there are none; `random` goes by weight; `fastest` takes the one
+	// that has answered fastest of late, and now and then another;
+	// `round_robin` takes turns.
 	// Default: `quota`.
 	Policy string `json:"policy,omitempty"`
 

@@ -3,6 +3,7 @@ package doh
 import (
 	"math/rand/v2"
 	"slices"
+	"time"
 )
 
 // The names that `policy` takes.
@@ -15,43 +16,61 @@ const (
 	// policyRandom picks by weight.
 	policyRandom = "random"
 
+	// policyFastest picks the one with the lowest decayed latency, in which a
+	// failure counts as a whole timeout. One query in explore goes by weight,
+	// so that all are measured again and again.
+	policyFastest = "fastest"
+
 	// policyRoundRobin takes turns.
 	policyRoundRobin = "round_robin"
 )
 
-var policies = []string{policyQuota, policyRandom, policyRoundRobin}
+var policies = []string{policyQuota, policyRandom, policyFastest, policyRoundRobin}
+
+const explore = 20
 
 // pick returns an upstream that was not tried yet and has some quota left, of
-// the first tier that has one, or nil.
+// the first tier that has one, or nil. Those that rest come last.
 func (p *Pool) pick(tried []*upstream) *upstream {
-	for _, tier := range p.tiers {
-		if u := p.choose(tier, tried); u != nil {
-			return u
+	now := p.clock.Now()
+	for _, resting := range []bool{false, true} {
+		for _, tier := range p.tiers {
+			for {
+				u := p.choose(tier, tried, resting, now)
+				if u == nil {
+					break
+				}
+				if resting || u.try(now) {
+					return u
+				}
+			}
 		}
 	}
 	return nil
 }
 
-func (p *Pool) choose(tier, tried []*upstream) *upstream {
+func (p *Pool) choose(tier, tried []*upstream, resting bool, now time.Time) *upstream {
 	var room [16]float64 // on the stack, for pools of the usual size
-	shares := p.shares(room[:0], tier)
+	shares := p.shares(room[:0], tier, now)
 	total := 0.0
 	for i, u := range tier {
-		if u.spent() || slices.Contains(tried, u) {
+		if u.spent() || !resting && !u.rested(now) || slices.Contains(tried, u) {
 			shares[i] = 0
 		}
 		total += shares[i]
 	}
-	if total == 0 {
+	switch {
+	case total == 0:
 		return nil
-	}
-	if p.policy == policyRoundRobin {
+	case p.policy == policyRoundRobin:
 		first := int(p.turn.Add(1) - 1)
 		for i := range tier {
 			if at := (first + i) % len(tier); shares[at] > 0 {
 				return tier[at]
 			}
 		}
+	case p.policy == policyFastest && rand.N(explore) > 0:
+		return fastest(tier, shares)
 	}
 	n := rand.Float64() * total
 	var last *upstream
@@ -67,12 +86,22 @@ func (p *Pool) choose(tier, tried []*upstream) *upstream {
 	return last
 }
 
+// fastest returns the one with the lowest score of those that have a share.
+// One without a score is asked next.
+func fastest(tier []*upstream, shares []float64) (best *upstream) {
+	for i, u := range tier {
+		if shares[i] > 0 && (best == nil || u.score.Load() < best.score.Load()) {
+			best = u
+		}
+	}
+	return best
+}
+
 // shares appends the share of each upstream of a tier. With policyQuota one
 // without a quota gets the mean of those that have one.
-func (p *Pool) shares(shares []float64, tier []*upstream) []float64 {
+func (p *Pool) shares(shares []float64, tier []*upstream, now time.Time) []float64 {
 	sum, quotas := 0.0, 0
 	if p.policy == policyQuota {
-		now := p.clock.Now()
 		for _, u := range tier {
 			pace, limited := u.pace(now)
 			if limited {

@@ -83,6 +83,7 @@ type race struct {
 	over    chan struct{} // closed when done
 	answer  *answer
 	err     error
+	suspect *upstream // the one that answered SERVFAIL
 }
 
 // run asks u, and after a failure the next.
@@ -161,16 +162,18 @@ func (r *race) judge(u *upstream, a *answer, err error, took time.Duration) *ups
 		r.err = err
 	case !a.servfail():
 		r.pool.answered(u, took)
+		if r.suspect != nil {
+			r.pool.failed(r.suspect, &failure{failServfail, errServfail})
+		}
 		r.finish(a)
 		return nil
 	case r.lookup.servfail != nil:
-		// Two agree: it is the name, and not the upstream.
+		// Two agree: it is the name, and no fault of theirs.
 		r.pool.answered(u, took)
 		r.finish(a)
 		return nil
 	default:
-		r.pool.failed(u, &failure{failServfail, errServfail})
-		r.lookup.servfail = a
+		r.lookup.servfail, r.suspect = a, u
 	}
 	if err == nil || !r.once {
 		if next := r.next(); next != nil {
@@ -226,7 +229,7 @@ func (p *Pool) failed(u *upstream, err error) {
 	if f.kind == failQuota {
 		return // that is no fault
 	}
-	if u.failed(f) {
+	if u.failed(f, p.clock.Now(), time.Duration(p.Timeout)) {
 		p.logger.Info("upstream does not answer", zap.String("upstream", u.name), zap.Error(f))
 	} else if c := p.logger.Check(zapcore.DebugLevel, "exchange failed"); c != nil {
 		c.Write(zap.String("upstream", u.name), zap.Error(f))

@@ -1,0 +1,123 @@
+package doh_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+	"github.com/miekg/dns"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+)
+
+// An upstream that fails three times rests, and comes back by one trial query.
+func TestRest(t *testing.T) {
+	bad := caddytest.NewTLSUpstream(t, caddytest.Answer(http.StatusInternalServerError, "", ""))
+	good := caddytest.NewDoHUpstream(t, caddytest.Records(t, "@ 60 IN A 192.0.2.1"))
+	clock := clockwork.NewFakeClock()
+	p := startPool(t, clock, t.TempDir(), up(t, bad, "/"), up(t, good, "/", "tier 2"))
+	for _, step := range []struct {
+		pass  time.Duration
+		asked int // times in all
+	}{
+		{0, 3},
+		{29 * time.Second, 3},
+		{time.Second, 4},
+		{59 * time.Second, 4},
+		{time.Second, 5},
+		{2 * time.Minute, 6},
+		{4 * time.Minute, 7},
+		{5 * time.Minute, 8}, // not eight minutes
+	} {
+		clock.Advance(step.pass)
+		p.ask(10)
+		wantAsked(t, bad, step.asked)
+	}
+	bad.Handle(caddytest.DoH(caddytest.Records(t, "@ 60 IN A 192.0.2.1")))
+	clock.Advance(5 * time.Minute)
+	before := len(good.Requests())
+	p.ask(10)
+	wantAsked(t, bad, 18)
+	wantAsked(t, good, before)
+}
+
+// While a trial is under way nobody else is sent to the upstream.
+func TestOneTrial(t *testing.T) {
+	bad := caddytest.NewTLSUpstream(t, caddytest.Answer(http.StatusInternalServerError, "", ""))
+	good := caddytest.NewDoHUpstream(t, caddytest.Records(t, "@ 60 IN A 192.0.2.1"))
+	clock := clockwork.NewFakeClock()
+	p := startPool(t, clock, t.TempDir(), up(t, bad, "/"), up(t, good, "/", "tier 2"))
+	p.ask(3)
+	bad.Handle(caddytest.Hang)
+	clock.Advance(30 * time.Second)
+	for range 3 {
+		bad.Next(t)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.ask(1)
+	}()
+	bad.Next(t)
+	p.ask(5)
+	wantAsked(t, bad, 4)
+	if err := clock.BlockUntilContext(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(400 * time.Millisecond)
+	<-done
+}
+
+// When all rest they are asked all the same.
+func TestAllRest(t *testing.T) {
+	bad := caddytest.NewTLSUpstream(t, caddytest.Answer(http.StatusInternalServerError, "", ""))
+	p := startPool(t, clockwork.NewFakeClock(), t.TempDir(), up(t, bad, "/"))
+	p.ask(10)
+	wantAsked(t, bad, 10)
+	bad.Handle(caddytest.DoH(caddytest.Records(t, "@ 60 IN A 192.0.2.1")))
+	if reply := p.ask(1); reply.Rcode != dns.RcodeSuccess {
+		t.Errorf("the answer is %v", reply)
+	}
+}
+
+// A name that fails everywhere is no fault of an upstream.
+func TestServfailIsNoFault(t *testing.T) {
+	servfail := caddytest.DoH(caddytest.Rcode(dns.RcodeServerFailure, -1))
+	a, b := caddytest.NewTLSUpstream(t, servfail), caddytest.NewTLSUpstream(t, servfail)
+	p := startPool(t, clockwork.NewFakeClock(), t.TempDir(), up(t, a, "/"), up(t, b, "/", "tier 2"))
+	p.ask(5)
+	wantAsked(t, a, 5)
+	wantAsked(t, b, 5)
+	for _, u := range p.upstreams() {
+		if u.Failures != 0 {
+			t.Errorf("%s has %d failures", u.Name, u.Failures)
+		}
+	}
+}
+
+// `fastest` sends most queries to the fastest, and some to the others; one
+// that fails is slow, however fast it is.
+func TestFastest(t *testing.T) {
+	const queries = 200
+	sound := caddytest.DoH(caddytest.Records(t, "@ 60 IN A 192.0.2.1"))
+	after := func(delay time.Duration) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(delay)
+			sound(w, r)
+		}
+	}
+	fast, slow := caddytest.NewTLSUpstream(t, sound), caddytest.NewTLSUpstream(t, after(10*time.Millisecond))
+	failing := caddytest.NewTLSUpstream(t, caddytest.Answer(http.StatusTooManyRequests, "", ""))
+	p := startPool(t, nil, t.TempDir(), "policy fastest", up(t, slow, "/"), up(t, fast, "/"), up(t, failing, "/"))
+	p.ask(queries)
+	if n := len(fast.Requests()); n < queries*3/4 {
+		t.Errorf("the fastest was asked %d times of %d", n, queries)
+	}
+	if n := len(slow.Requests()); n < 1 || n > queries/5 {
+		t.Errorf("the slow one was asked %d times of %d", n, queries)
+	}
+	if n := len(failing.Requests()); n < 1 || n > queries/10 {
+		t.Errorf("the failing one was asked %d times of %d", n, queries)
+	}
+}
