@@ -1,6 +1,7 @@
 package doh
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -306,7 +307,7 @@ func (p *Pool) parseUpstream(d *caddyfile.Dispenser) error {
 				return d.Err(err.Error())
 			}
 			if p.has(raw) || slices.Contains(u.URLs, raw) {
-				return d.Errf("upstream at %s is there twice: to send it more queries, use weight", address.Hostname())
+				return d.Errf("upstream at %s is there twice: to send it more queries, use weight", cmp.Or(address.Hostname(), raw))
 			}
 			hosts[address.Hostname()] = true
 		}
@@ -319,6 +320,13 @@ func (p *Pool) parseUpstream(d *caddyfile.Dispenser) error {
 	for d.NextBlock(nesting) {
 		if err := u.parseOption(d, seen); err != nil {
 			return err
+		}
+	}
+	for _, raw := range u.URLs {
+		if address, err := parseURL(raw); err == nil {
+			if err := u.check(address); err != nil {
+				return d.WrapErr(err)
+			}
 		}
 	}
 	if len(u.Bootstrap) > 0 && len(hosts) > 1 {

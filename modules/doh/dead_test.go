@@ -29,10 +29,11 @@ func TestDeadConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { u.Destruct() })
-	if u.conns.transport.HTTP2.SendPingTimeout != pingAfter || u.conns.transport.HTTP2.PingTimeout != pingTimeout {
-		t.Fatalf("the pings are %+v", u.conns.transport.HTTP2)
+	transport := u.link.(*httpsLink).transport
+	if transport.HTTP2.SendPingTimeout != pingAfter || transport.HTTP2.PingTimeout != pingTimeout {
+		t.Fatalf("the pings are %+v", transport.HTTP2)
 	}
-	u.conns.transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 20 * time.Millisecond, PingTimeout: 100 * time.Millisecond}
+	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 20 * time.Millisecond, PingTimeout: 100 * time.Millisecond}
 
 	_, q := newQuery(t, "www.example.", dns.TypeA)
 	q.compose()

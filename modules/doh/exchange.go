@@ -4,12 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
-	"net/http"
-	"strconv"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+	"github.com/caddy-freetier/caddy-freetier/internal/dnsconn"
 )
 
 // The kinds of failures, as metrics and admin answers name them.
@@ -39,25 +37,14 @@ func (f *failure) Unwrap() error { return f.err }
 // exchange sends the query and returns the answer if it is valid; else the
 // error is a *failure.
 func (u *upstream) exchange(ctx context.Context, q *query) (*answer, error) {
-	resp, err := u.roundTrip(ctx, q)
-	if err != nil {
-		return nil, &failure{kindOf(err), err}
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, &failure{failStatus, fmt.Errorf("status %d", resp.StatusCode)}
-	}
-	if !isMessage(resp.Header.Get("Content-Type")) {
-		return nil, &failure{failType, errors.New("the answer is not a DNS message")}
-	}
-	msg, err := readMessage(resp.Body, resp.ContentLength, nil, true)
-	if errors.Is(err, errLong) {
-		return nil, &failure{failInvalid, err}
+	msg, age, err := u.send(ctx, u.link, q)
+	if err == nil && u.whole != nil && truncated(msg) {
+		msg, age, err = u.send(ctx, u.whole, q)
 	}
 	if err != nil {
-		return nil, &failure{kindOf(err), err}
+		return nil, asFailure(err)
 	}
-	a, err := parseAnswer(msg, q, age(resp.Header))
+	a, err := parseAnswer(msg, q, age)
 	switch {
 	case errors.Is(err, errWrongID) || errors.Is(err, errWrongQuestion):
 		return nil, &failure{failMismatch, err}
@@ -67,24 +54,41 @@ func (u *upstream) exchange(ctx context.Context, q *query) (*answer, error) {
 	return a, nil
 }
 
-// roundTrip tries once more when the connection breaks: most often the server
-// has closed it while it was idle.
-func (u *upstream) roundTrip(ctx context.Context, q *query) (*http.Response, error) {
-	resp, err := u.send(ctx, q)
-	if err != nil && ctx.Err() == nil && kindOf(err) == failBroken {
-		u.conns.broken()
-		return u.send(ctx, q)
+// send tries once more when the connection breaks, most often since the server
+// has closed it while it was idle, and when a datagram is lost.
+func (u *upstream) send(ctx context.Context, l link, q *query) ([]byte, uint32, error) {
+	msg, age, err := u.sendOnce(ctx, l, q)
+	if err == nil || ctx.Err() != nil {
+		return msg, age, err
 	}
-	return resp, err
+	var final *failure
+	if lost := errors.Is(err, dnsconn.ErrNoAnswer); errors.As(err, &final) || !lost && kindOf(err) != failBroken {
+		return nil, 0, err
+	}
+	l.broken()
+	return u.sendOnce(ctx, l, q)
 }
 
-func (u *upstream) send(ctx context.Context, q *query) (*http.Response, error) {
+func (u *upstream) sendOnce(ctx context.Context, l link, q *query) ([]byte, uint32, error) {
 	if !u.take() {
-		return nil, errSpent
+		return nil, 0, errSpent
 	}
-	awake.Touch(u.addr)
+	if u.addr != "" {
+		awake.Touch(u.addr)
+	}
 	u.sent()
-	return u.conns.roundTrip(u.request(ctx, q))
+	return l.exchange(ctx, q)
+}
+
+func truncated(msg []byte) bool { return len(msg) >= headerLen && get16(msg, atFlags)&flagTC != 0 }
+
+// asFailure gives an error its kind, unless it has one.
+func asFailure(err error) *failure {
+	var f *failure
+	if errors.As(err, &f) {
+		return f
+	}
+	return &failure{kindOf(err), err}
 }
 
 // kindOf sorts the errors of a round trip.
@@ -95,25 +99,10 @@ func kindOf(err error) string {
 		timeout   net.Error
 	)
 	switch {
-	case errors.Is(err, errSpent):
-		return failQuota
 	case errors.As(err, &untrusted), errors.As(err, &op) && op.Op == "dial":
 		return failConnect
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, dnsconn.ErrNoAnswer), errors.As(err, &timeout) && timeout.Timeout():
 		return failTimeout
 	}
 	return failBroken
-}
-
-// age is how many seconds an answer has spent in HTTP caches.
-func age(h http.Header) uint32 {
-	values := h["Age"]
-	if len(values) == 0 {
-		return 0
-	}
-	n, err := strconv.ParseUint(values[0], 10, 32)
-	if err != nil {
-		return 0
-	}
-	return uint32(n)
 }

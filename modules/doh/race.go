@@ -221,10 +221,7 @@ func (p *Pool) answered(u *upstream, took time.Duration) {
 }
 
 func (p *Pool) failed(u *upstream, err error) {
-	var f *failure
-	if !errors.As(err, &f) {
-		f = &failure{failBroken, err}
-	}
+	f := asFailure(err)
 	u.watch(u.name, p.logger)
 	if f.kind == failQuota {
 		return // that is no fault

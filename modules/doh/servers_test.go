@@ -21,9 +21,6 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
 
-// pendingSchemes are those that upstreams cannot have yet.
-var pendingSchemes = map[string]bool{"tls": true, "tcp": true, "udp": true}
-
 // Real servers are the upstream: unbound, and dnsdist before an unbound.
 func TestServers(t *testing.T) {
 	for name, newServer := range map[string]func(*testing.T, string, string) *server{
@@ -37,9 +34,6 @@ func TestServers(t *testing.T) {
 			t.Run("by itself", func(t *testing.T) { s.check(t) })
 			for _, scheme := range []string{"https", "tls", "tcp", "udp"} {
 				t.Run(scheme, func(t *testing.T) {
-					if pendingSchemes[scheme] {
-						t.Skipf("upstreams with %s:// are not there yet", scheme)
-					}
 					addr, options := caddytest.Addr(t), ""
 					if scheme == "https" || scheme == "tls" {
 						options = " {\n\t\t\ttls_ca " + cert + "\n\t\t}"

@@ -37,6 +37,13 @@ func (s *Source) Provision(ctx caddy.Context) error {
 			return errors.New("upstreams from `dynamic doh` need `transport doh`")
 		}
 	}
+	for _, u := range s.Upstreams {
+		for _, raw := range u.URLs {
+			if address, err := parseURL(raw); err == nil && address.Scheme != schemeHTTPS {
+				return errors.New("dynamic doh takes upstreams with https://; for others use the directive doh")
+			}
+		}
+	}
 	return s.Pool.provision(ctx)
 }
 

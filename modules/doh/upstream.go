@@ -1,36 +1,31 @@
 package doh
 
 import (
-	"bytes"
-	"context"
+	"cmp"
 	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
-// Upstream is one or several DoH servers, or accounts at one, that are asked
+// Upstream is one or several DNS servers, or accounts at one, that are asked
 // in the same way.
 type Upstream struct {
-	// The addresses, such as `https://dns.nextdns.io/abc123`. Placeholders
-	// like `{env.NEXTDNS_ID}` are resolved when the configuration is loaded.
-	// A path can be a secret: it shows in no log, metric or admin answer.
+	// The addresses: `https://dns.nextdns.io/abc123` (DNS over HTTPS, RFC 8484),
+	// `tls://dns.example` (over TLS, RFC 7858; default port 853),
+	// `tcp://192.0.2.53` and `udp://192.0.2.53` (default port 53; a truncated
+	// answer is asked for again over TCP), or `system`, the name servers of
+	// this machine. Placeholders like `{env.NEXTDNS_ID}` are resolved when the
+	// configuration is loaded. A path can be a secret: it shows in no log,
+	// metric or admin answer.
 	URLs []string `json:"urls,omitempty"`
 
 	// The name in metrics, admin answers and logs; with several addresses
@@ -56,23 +51,14 @@ type Upstream struct {
 	// looking it up: needed where this machine resolves through itself.
 	Bootstrap []string `json:"bootstrap,omitempty"`
 
-	// Header fields to send. Placeholders are resolved when the configuration
-	// is loaded.
+	// Header fields to send, over HTTPS. Placeholders are resolved when the
+	// configuration is loaded.
 	Headers http.Header `json:"headers,omitempty"`
 
 	// A PEM file of the certificate authorities that vouch for the upstream.
 	// Default: those of the system.
 	CA string `json:"tls_ca,omitempty"`
 }
-
-// The connection to an upstream. Servers close idle connections after 30 to
-// 240 seconds, and some networks forget them without a word: hence the pings.
-const (
-	pingAfter   = 10 * time.Second
-	pingTimeout = 5 * time.Second
-	idleTimeout = 2 * time.Minute
-	dialTimeout = 3 * time.Second
-)
 
 // upstreams are those in use, by the hash of their settings: connections and
 // counts outlive a reload.
@@ -83,12 +69,11 @@ type upstream struct {
 	name   string
 	tier   int
 	weight int
+	addr   string // host:port, unless it is this machine's resolver
 
-	addr string // host:port
-	get  *http.Request
-	post *http.Request
-
-	conns *conns
+	link link
+	// whole is asked for answers that come truncated over link; nil if they do not.
+	whole link
 	stats
 	budget
 }
@@ -139,7 +124,11 @@ func (u *Upstream) resolve() ([]settings, error) {
 		if err != nil {
 			return nil, fmt.Errorf("upstream: %w", err)
 		}
-		if _, err := parseURL(raw); err != nil {
+		parsed, err := parseURL(raw)
+		if err == nil {
+			err = u.check(parsed)
+		}
+		if err != nil {
 			return nil, err
 		}
 		all[i] = common
@@ -151,22 +140,6 @@ func (u *Upstream) resolve() ([]settings, error) {
 	return all, nil
 }
 
-// parseURL checks an upstream's address. Errors do not show its path.
-func parseURL(raw string) (*url.URL, error) {
-	u, err := url.Parse(raw)
-	switch {
-	case err != nil || u.Scheme == "" || u.Host == "" || u.Hostname() == "":
-		return nil, errors.New("an upstream is an address like https://dns.example/dns-query")
-	case u.Scheme != "https":
-		return nil, fmt.Errorf("an upstream's address must begin with https://, not %s://", u.Scheme)
-	case u.User != nil:
-		return nil, fmt.Errorf("upstream %s: give a user and password as header Authorization", u.Hostname())
-	case u.Fragment != "":
-		return nil, fmt.Errorf("upstream %s: the address must not contain #", u.Hostname())
-	}
-	return u, nil
-}
-
 // key is the settings' hash.
 func (s settings) key() ([sha256.Size]byte, error) {
 	data, err := json.Marshal(s)
@@ -174,113 +147,24 @@ func (s settings) key() ([sha256.Size]byte, error) {
 }
 
 func newUpstream(s settings) (*upstream, error) {
-	u, err := parseURL(s.URL)
-	if err != nil {
-		return nil, err
-	}
-	if u.Path == "" {
-		u.Path = "/"
-	}
 	up := &upstream{
 		name:   s.Name,
 		tier:   s.Tier,
 		weight: s.Weight,
-		addr:   awake.Upstream(u),
 		stats:  newStats(s.Name),
 	}
-	header := http.Header{
-		"Accept":     typeHeader,
-		"User-Agent": {""}, // nobody's business
-	}
-	for field, values := range s.Headers {
-		header[field] = values
-	}
-	up.get = &http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: header}
-	up.post = &http.Request{Method: http.MethodPost, URL: u, Host: u.Host, Header: header.Clone()}
-	up.post.Header["Content-Type"] = typeHeader
-
-	transport, err := newTransport(u, s)
-	if err != nil {
+	if err := up.connect(s); err != nil {
 		return nil, fmt.Errorf("upstream %s: %w", s.Name, err)
 	}
-	up.conns = &conns{transport: transport, addr: up.addr}
 	return up, nil
-}
-
-func newTransport(u *url.URL, s settings) (*http.Transport, error) {
-	config := &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		ClientSessionCache: tls.NewLRUClientSessionCache(4),
-	}
-	if s.CA != nil {
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(s.CA) {
-			return nil, errors.New("tls_ca: the file holds no certificate in PEM format")
-		}
-	}
-	return &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         dialer(u.Hostname(), s.Bootstrap),
-		TLSClientConfig:     config,
-		TLSHandshakeTimeout: dialTimeout,
-		ForceAttemptHTTP2:   true,
-		HTTP2: &http.HTTP2Config{
-			SendPingTimeout: pingAfter,
-			PingTimeout:     pingTimeout,
-			// Room for the header fields that are always the same, and not for
-			// the path, which never comes again.
-			MaxEncoderHeaderTableSize: 192,
-		},
-		DisableCompression: true,
-		IdleConnTimeout:    idleTimeout,
-	}, nil
-}
-
-// dialer connects to the host by its bootstrap addresses, one after the other,
-// if there are any.
-func dialer(host string, bootstrap []string) func(context.Context, string, string) (net.Conn, error) {
-	d := &net.Dialer{Timeout: dialTimeout}
-	if len(bootstrap) == 0 {
-		return d.DialContext
-	}
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		name, port, err := net.SplitHostPort(addr)
-		if err != nil || !strings.EqualFold(name, host) {
-			return d.DialContext(ctx, network, addr) // a proxy
-		}
-		var errs []error
-		for _, ip := range bootstrap {
-			conn, err := d.DialContext(ctx, network, net.JoinHostPort(ip, port))
-			if err == nil {
-				return conn, nil
-			}
-			errs = append(errs, err)
-		}
-		return nil, errors.Join(errs...)
-	}
-}
-
-// request makes a request of its own for each try.
-func (u *upstream) request(ctx context.Context, q *query) *http.Request {
-	if q.param == "" {
-		req := u.post.WithContext(ctx)
-		req.ContentLength = int64(len(q.msg))
-		req.Body = io.NopCloser(bytes.NewReader(q.msg))
-		return req
-	}
-	req := u.get.WithContext(ctx)
-	target := *req.URL
-	if target.RawQuery != "" {
-		target.RawQuery += "&"
-	}
-	target.RawQuery += q.param
-	req.URL = &target
-	return req
 }
 
 // Destruct closes the connections once no configuration uses the upstream.
 func (u *upstream) Destruct() error {
-	u.conns.close()
+	u.link.close()
+	if u.whole != nil {
+		u.whole.close()
+	}
 	return nil
 }
 
@@ -300,7 +184,7 @@ func loadUpstreams(configs []*Upstream, book func() (*ledger.Ledger, error)) (ti
 		for _, s := range all {
 			if s.Name == "" {
 				u, _ := parseURL(s.URL)
-				host := strings.ToLower(u.Hostname())
+				host := cmp.Or(strings.ToLower(u.Hostname()), u.Scheme)
 				nth[host]++
 				s.Name = fmt.Sprintf("%s#%d", host, nth[host])
 			}
