@@ -53,7 +53,6 @@ type Stream struct {
 	mu      sync.Mutex
 	conn    *stream
 	dialing *dialing
-	closed  bool
 }
 
 type dialing struct {
@@ -100,12 +99,11 @@ func (s *Stream) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 	}
 }
 
-// Close ends the connection when its queries are answered, and those to come
-// with each query.
+// Close ends the connection when its queries are answered. For a query that
+// comes later there is another one, which ends when it is idle.
 func (s *Stream) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed = true
 	if s.conn != nil {
 		s.conn.retire()
 	}
@@ -153,9 +151,6 @@ func (s *Stream) open() *dialing {
 			return
 		}
 		s.conn = newStream(conn)
-		if s.closed {
-			s.conn.retire()
-		}
 	}()
 	return d
 }
@@ -225,7 +220,7 @@ func (c *stream) send(msg []byte, id uint16) error {
 	defer c.write.Unlock()
 	_ = c.SetWriteDeadline(time.Now().Add(silence))
 	if _, err := c.Write(framed); err != nil {
-		c.end(err)
+		c.end()
 		return ErrClosed
 	}
 	return nil
@@ -236,11 +231,11 @@ func (c *stream) read() {
 	for {
 		answer, err := readFrame(c.Conn)
 		if err != nil {
-			c.end(err)
+			c.end()
 			return
 		}
 		if !c.deliver(answer) {
-			c.end(nil)
+			c.end()
 			return
 		}
 	}
@@ -271,12 +266,12 @@ func (c *stream) retire() {
 	idle := len(c.pending) == 0
 	c.mu.Unlock()
 	if idle {
-		c.end(nil)
+		c.end()
 	}
 }
 
 // end ends the connection and all that wait for answers.
-func (c *stream) end(error) {
+func (c *stream) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
