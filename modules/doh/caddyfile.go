@@ -3,6 +3,7 @@ package doh
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -30,7 +31,7 @@ const defaultPath = "/dns-query"
 // parseDirective sets up the handler and a route for its paths. Syntax:
 //
 //	doh [<path>] {
-//		upstream <url...> {
+//		upstream <url...>|system {
 //			name      <name>
 //			tier      <number>
 //			weight    <number>
@@ -48,8 +49,13 @@ const defaultPath = "/dns-query"
 //			stale   <duration>|off
 //		}
 //		cache       off
+//		per_ip      <n>/<period>
+//		ecs         strip|pass|client|<prefix>
+//		json
 //		hosts       <ip> <name...>
-//		client      <name> <path>
+//		client      <name> <path> {
+//			limit <n>/<period>
+//		}
 //		log_queries
 //	}
 //
@@ -85,11 +91,11 @@ func (h *Handler) parse(d *caddyfile.Dispenser) (caddyhttp.MatchPath, error) {
 		return nil, d.Err("doh needs an upstream, like upstream https://dns.example/dns-query, or hosts")
 	}
 	if len(h.Clients) == 0 {
-		return caddyhttp.MatchPath{path}, nil
+		return caddyhttp.MatchPath{path, path + profileName}, nil
 	}
 	var paths caddyhttp.MatchPath
 	for _, c := range h.Clients {
-		paths = append(paths, c.Path)
+		paths = append(paths, c.Path, c.Path+profileName)
 	}
 	return paths, nil
 }
@@ -107,6 +113,10 @@ func (h *Handler) parseBlock(d *caddyfile.Dispenser) error {
 			if err = once(d, seen); err == nil {
 				err = h.parseCache(d)
 			}
+		case "per_ip", "ecs", "json":
+			if err = once(d, seen); err == nil {
+				err = h.parseOnce(d, option)
+			}
 		case "hosts":
 			err = h.parseHosts(d)
 		case "client":
@@ -114,7 +124,7 @@ func (h *Handler) parseBlock(d *caddyfile.Dispenser) error {
 		default:
 			var known bool
 			if known, err = h.Pool.parseOption(d, seen); !known {
-				err = d.Errf("unknown option %s: doh has upstream, policy, timeout, hedge, cache, hosts, client and log_queries", option)
+				err = d.Errf("unknown option %s: doh has upstream, policy, timeout, hedge, cache, per_ip, ecs, json, hosts, client and log_queries", option)
 			}
 		}
 		if err != nil {
@@ -134,6 +144,29 @@ func (h *Handler) parsePolicy(d *caddyfile.Dispenser) error {
 	}
 	h.Policy = name
 	return nil
+}
+
+// parseOnce parses an option that takes one line.
+func (h *Handler) parseOnce(d *caddyfile.Dispenser, option string) (err error) {
+	switch option {
+	case "per_ip":
+		if h.PerIP, err = quota.ParseLimit(d.RemainingArgs()); err == nil {
+			_, err = newPerIP(h.PerIP, nil)
+		}
+	case "ecs":
+		if h.ECS, err = oneArg(d); err == nil {
+			_, err = newSubnets(h.ECS)
+		}
+	case "json":
+		h.JSON = true
+		if d.NextArg() {
+			err = fmt.Errorf("unexpected argument %s: json stands alone", d.Val())
+		}
+	}
+	if err != nil {
+		return d.WrapErr(err)
+	}
+	return noBlock(d, option)
 }
 
 func (h *Handler) parseCache(d *caddyfile.Dispenser) error {
@@ -209,7 +242,20 @@ func (h *Handler) parseClient(d *caddyfile.Dispenser) error {
 		}
 	}
 	h.Clients = append(h.Clients, c)
-	return noBlock(d, "client")
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		if d.Val() != "limit" {
+			return d.Errf("unknown option %s: a client has limit", d.Val())
+		}
+		limit, err := quota.ParseLimit(d.RemainingArgs())
+		if err == nil && limit.Unit != "" {
+			err = errors.New("a limit of queries has no unit: write it like limit 20000/day")
+		}
+		if err != nil {
+			return d.WrapErr(err)
+		}
+		c.Limits = append(c.Limits, limit)
+	}
+	return nil
 }
 
 // UnmarshalCaddyfile sets up the source. Syntax:

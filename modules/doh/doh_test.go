@@ -63,6 +63,12 @@ func do(t testing.TB, client *http.Client, method, target, contentType string, b
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
+	return read(t, client, req)
+}
+
+// read sends a request and reads the response to its end.
+func read(t testing.TB, client *http.Client, req *http.Request) response {
+	t.Helper()
 	resp, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
+	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
 func init() {
@@ -50,11 +53,27 @@ type Handler struct {
 	// are passed on to the next handler.
 	Clients []*Client `json:"clients,omitempty"`
 
+	// How many queries an address may send in a second, minute, hour or day; an
+	// IPv6 address counts as its network of 64 bits. It is counted in memory.
+	// Beyond the limit the answer is status 429. Default: no limit.
+	PerIP *quota.Quota `json:"per_ip,omitempty"`
+
+	// Which client subnet upstreams are told (RFC 7871): `strip`, none;
+	// `pass`, the one that the asker sends; `client`, the asker's network of
+	// 24 bits (IPv6: 56 bits); or a prefix. Default: `strip`.
+	ECS string `json:"ecs,omitempty"`
+
+	// Whether requests with a parameter `name` instead of `dns` are answered
+	// in JSON, as Google and Cloudflare do. Default: false.
+	JSON bool `json:"json,omitempty"`
+
 	// How answers are kept.
 	Cache *Cache `json:"cache,omitempty"`
 
 	hosts    *hosts
 	clients  map[string]*Client
+	perIP    *perIP
+	subnets  *subnets
 	cache    *cache
 	cacheKey any
 	queries  sync.Pool // of *query
@@ -78,6 +97,17 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 		return err
 	}
 	if h.clients, err = byPath(h.Clients); err != nil {
+		return err
+	}
+	for _, c := range h.Clients {
+		if err := c.open(func() (*ledger.Ledger, error) { return ledger.FromContext(ctx) }); err != nil {
+			return err
+		}
+	}
+	if h.perIP, err = newPerIP(h.PerIP, h.clock); err != nil {
+		return err
+	}
+	if h.subnets, err = newSubnets(h.ECS); err != nil {
 		return err
 	}
 	h.queries.New = func() any { return new(query) }
@@ -113,26 +143,52 @@ func (h *Handler) Cleanup() error {
 
 // ServeHTTP answers the query of a request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if len(h.clients) > 0 && h.clients[r.URL.Path] == nil {
+	path, wantsProfile := strings.CutSuffix(r.URL.Path, profileName)
+	client := h.clients[path]
+	if len(h.clients) > 0 && client == nil {
 		return next.ServeHTTP(w, r)
 	}
 	if !h.LogQueries {
 		skipLog(r)
 	}
+	if wantsProfile {
+		serveProfile(w, r)
+		return nil
+	}
 	q := h.queries.Get().(*query)
-	if bad := readQuery(r, q); bad != nil {
+	if bad := h.read(r, q, client); bad != nil {
 		bad.write(w)
 		return nil
 	}
-	q.subnet = nil
+	h.subnets.apply(q, r)
 	a, elapsed := h.answer(q)
 	collectors.count(r.Method, a)
-	a.write(w, q, elapsed)
+	if q.json {
+		a.writeJSON(w, q, elapsed)
+	} else {
+		a.write(w, q, elapsed)
+	}
 	if !q.busy {
 		q.reset()
 		h.queries.Put(q)
 	}
 	return nil
+}
+
+// read reads the query of a request, and counts it against the limits.
+func (h *Handler) read(r *http.Request, q *query, client *Client) (bad *refusal) {
+	if q.json = h.JSON && asksJSON(r); q.json {
+		bad = q.readJSON(r.URL.Query())
+	} else {
+		bad = readQuery(r, q)
+	}
+	if bad != nil {
+		return bad
+	}
+	if bad := h.perIP.take(clientIP(r)); bad != nil {
+		return bad
+	}
+	return client.take(h.clock.Now())
 }
 
 // answer answers a query, here or from the pool. The answer was kept for

@@ -90,7 +90,15 @@ func (h *hosts) answer(q *query) *answer {
 		return nil
 	}
 	var buf [maxName]byte
-	ips, ok := h.lookUp(q.name(&buf))
+	name := q.name(&buf)
+	if typ := q.qtype(); typ == typeHTTPS || typ == typeSVCB {
+		// Browsers ask for _8443._https.demo.test as well, which nobody else
+		// is to know.
+		for len(name) > 1 && name[1] == '_' {
+			name = name[1+name[0]:]
+		}
+	}
+	ips, ok := h.lookUp(name)
 	if !ok {
 		return nil
 	}

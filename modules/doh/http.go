@@ -2,6 +2,7 @@ package doh
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
@@ -19,22 +21,26 @@ const messageType = "application/dns-message"
 var (
 	typeHeader  = []string{messageType}
 	plainHeader = []string{"text/plain; charset=utf-8"}
-	allowHeader = []string{"GET, HEAD, POST"}
 )
 
 // refusal is the answer to an HTTP request that holds no query.
 type refusal struct {
 	status int
 	text   string
+	allow  []string      // for status 405
+	after  time.Duration // for status 429
+	json   bool          // the asker reads JSON
 }
 
 var (
-	errMethod   = &refusal{http.StatusMethodNotAllowed, "DNS queries come by GET or POST"}
-	errType     = &refusal{http.StatusUnsupportedMediaType, "the content type must be " + messageType}
-	errTooLarge = &refusal{http.StatusRequestEntityTooLarge, "a DNS message has at most 65535 bytes"}
-	errMissing  = &refusal{http.StatusBadRequest, "the query parameter dns is missing"}
-	errBase64   = &refusal{http.StatusBadRequest, "the query parameter dns is not base64url without padding"}
-	errBody     = &refusal{http.StatusBadRequest, "the body could not be read"}
+	errMethod        = &refusal{status: http.StatusMethodNotAllowed, text: "DNS queries come by GET or POST", allow: []string{"GET, HEAD, POST"}}
+	errProfileMethod = &refusal{status: http.StatusMethodNotAllowed, text: "the profile is read by GET", allow: []string{"GET, HEAD"}}
+	errType          = &refusal{status: http.StatusUnsupportedMediaType, text: "the content type must be " + messageType}
+	errTooLarge      = &refusal{status: http.StatusRequestEntityTooLarge, text: "a DNS message has at most 65535 bytes"}
+	errMissing       = &refusal{status: http.StatusBadRequest, text: "the query parameter dns is missing"}
+	errBase64        = &refusal{status: http.StatusBadRequest, text: "the query parameter dns is not base64url without padding"}
+	errBody          = &refusal{status: http.StatusBadRequest, text: "the body could not be read"}
+	errEarly         = &refusal{status: http.StatusTooEarly, text: "only queries may come in early data"}
 )
 
 // readQuery reads the query of a request (RFC 8484, section 4.1).
@@ -51,9 +57,18 @@ func readQuery(r *http.Request, q *query) (bad *refusal) {
 		return bad
 	}
 	if err := q.parse(); err != nil {
-		return &refusal{http.StatusBadRequest, err.Error()}
+		return &refusal{status: http.StatusBadRequest, text: err.Error()}
+	}
+	if q.opcode != 0 && early(r) {
+		return errEarly // it could be a replay (RFC 8470)
 	}
 	return nil
+}
+
+// early tells whether a request came in the early data of TLS, to us or to a
+// proxy before us.
+func early(r *http.Request) bool {
+	return r.Header.Get("Early-Data") == "1" || r.TLS != nil && !r.TLS.HandshakeComplete
 }
 
 // readURL decodes the parameter `dns`. Some clients append `?dns=` to a query
@@ -149,16 +164,32 @@ func readMessage(body io.Reader, length int64, buf []byte, toEnd bool) ([]byte, 
 // write sends the refusal. An error means that the client has left: Caddy
 // would log it, with the address that may hold the question.
 func (f *refusal) write(w http.ResponseWriter) {
-	f.setHeader(w.Header())
+	body := f.body()
+	f.setHeader(w.Header(), len(body))
 	w.WriteHeader(f.status)
-	_, _ = io.WriteString(w, f.text)
+	_, _ = w.Write(body)
 }
 
-func (f *refusal) setHeader(h http.Header) {
+func (f *refusal) body() []byte {
+	if !f.json {
+		return []byte(f.text)
+	}
+	body, _ := json.Marshal(map[string]string{"error": f.text})
+	return body
+}
+
+func (f *refusal) setHeader(h http.Header, length int) {
 	h["Content-Type"] = plainHeader
-	h["Content-Length"] = []string{strconv.Itoa(len(f.text))}
-	if f.status == http.StatusMethodNotAllowed {
-		h["Allow"] = allowHeader
+	h["Content-Length"] = []string{strconv.Itoa(length)}
+	if f.json {
+		h.Set("Content-Type", "application/json")
+		h.Set("Access-Control-Allow-Origin", "*")
+	}
+	if f.allow != nil {
+		h["Allow"] = f.allow
+	}
+	if f.after > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(f.after/time.Second)))
 	}
 }
 

@@ -19,6 +19,7 @@ type query struct {
 	opcode uint16
 
 	edns, do, padded bool
+	json             bool // the asker reads JSON
 	version          byte // of EDNS
 
 	// options are those of the EDNS record that are passed on.

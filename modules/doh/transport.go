@@ -138,8 +138,9 @@ func (a *answer) response(req *http.Request, q *query) *http.Response {
 }
 
 func (f *refusal) response(req *http.Request) *http.Response {
-	resp := newResponse(req, f.status, []byte(f.text))
-	f.setHeader(resp.Header)
+	body := f.body()
+	resp := newResponse(req, f.status, body)
+	f.setHeader(resp.Header, len(body))
 	return resp
 }
 

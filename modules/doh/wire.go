@@ -48,6 +48,8 @@ const (
 	typeAAAA  = 28
 	typeDNAME = 39
 	typeOPT   = 41
+	typeSVCB  = 64
+	typeHTTPS = 65
 	typeANY   = 255
 	classIN   = 1
 )

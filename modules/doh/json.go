@@ -1,0 +1,177 @@
+package doh
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/miekg/dns"
+	"golang.org/x/net/idna"
+)
+
+const jsonType = "application/dns-json"
+
+// jsonAnswer is an answer as Google and Cloudflare give it. Sources:
+// https://developers.google.com/speed/public-dns/docs/doh/json and
+// https://developers.cloudflare.com/1.1.1.1/encryption/dns-over-https/make-api-requests/dns-json/.
+type jsonAnswer struct {
+	Status     int
+	TC         bool
+	RD         bool
+	RA         bool
+	AD         bool
+	CD         bool
+	Question   []jsonQuestion
+	Answer     []jsonRecord `json:",omitempty"`
+	Authority  []jsonRecord `json:",omitempty"`
+	Additional []jsonRecord `json:",omitempty"`
+	Subnet     string       `json:"edns_client_subnet,omitempty"`
+	Comment    []string     `json:",omitempty"` // extended errors
+}
+
+type jsonQuestion struct {
+	Name string `json:"name"`
+	Type uint16 `json:"type"`
+}
+
+type jsonRecord struct {
+	Name string `json:"name"`
+	Type uint16 `json:"type"`
+	TTL  uint32 `json:"TTL"`
+	Data string `json:"data"`
+}
+
+// asksJSON tells whether a request asks for JSON: by a name instead of a
+// message.
+func asksJSON(r *http.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || r.URL.RawQuery == "" {
+		return false
+	}
+	params := r.URL.Query()
+	return params.Has("name") && !params.Has("dns")
+}
+
+// readJSON makes a message of the parameters `name`, `type`, `do`, `cd` and
+// `edns_client_subnet`.
+func (q *query) readJSON(params url.Values) *refusal {
+	bad := func(text string) *refusal { return &refusal{status: http.StatusBadRequest, text: text, json: true} }
+	name := params.Get("name")
+	if ascii, err := idna.Lookup.ToASCII(name); err == nil && !strings.EqualFold(ascii, name) {
+		name = ascii // an international name; in others the letter case stays
+	}
+	if _, ok := dns.IsDomainName(name); !ok || name == "" {
+		return bad("the parameter name is not a domain name")
+	}
+	qtype, ok := recordType(params.Get("type"))
+	if !ok {
+		return bad("the parameter type is neither a record type, like AAAA, nor a number")
+	}
+	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype)
+	m.Id, m.CheckingDisabled = 0, isTrue(params.Get("cd"))
+	m.SetEdns0(udpSize, isTrue(params.Get("do")))
+	if subnet := params.Get("edns_client_subnet"); subnet != "" {
+		option, ok := subnetOf(subnet)
+		if !ok {
+			return bad("the parameter edns_client_subnet is not a prefix like 192.0.2.0/24")
+		}
+		m.IsEdns0().Option = append(m.IsEdns0().Option, option)
+	}
+	packed, err := m.Pack()
+	if err != nil {
+		return bad("the parameter name is not a domain name")
+	}
+	q.in = append(q.in[:0], packed...)
+	if q.parse() != nil {
+		return bad("the parameters make no query")
+	}
+	return nil
+}
+
+func recordType(text string) (uint16, bool) {
+	if text == "" {
+		return dns.TypeA, true
+	}
+	if qtype, ok := dns.StringToType[strings.ToUpper(text)]; ok {
+		return qtype, true
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	return uint16(n), err == nil && n > 0
+}
+
+// isTrue reads a switch as Google and Cloudflare do.
+func isTrue(text string) bool { return text == "1" || strings.EqualFold(text, "true") }
+
+func subnetOf(text string) (*dns.EDNS0_SUBNET, bool) {
+	if !strings.Contains(text, "/") {
+		ip, err := netip.ParseAddr(text)
+		if err != nil {
+			return nil, false
+		}
+		text += "/" + strconv.Itoa(ip.BitLen())
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil {
+		return nil, false
+	}
+	prefix = prefix.Masked()
+	family := uint16(2)
+	if prefix.Addr().Is4() {
+		family = 1
+	}
+	return &dns.EDNS0_SUBNET{
+		Code: dns.EDNS0SUBNET, Family: family, SourceNetmask: uint8(prefix.Bits()), Address: net.IP(prefix.Addr().AsSlice()),
+	}, true
+}
+
+// writeJSON sends the answer as JSON.
+func (a *answer) writeJSON(w http.ResponseWriter, q *query, elapsed uint32) {
+	var m dns.Msg
+	if err := m.Unpack(a.render(q, elapsed)); err != nil {
+		(&refusal{status: http.StatusBadGateway, text: "the answer has records that cannot be shown", json: true}).write(w)
+		return
+	}
+	shown := jsonAnswer{
+		Status: a.rcode, TC: m.Truncated, RD: m.RecursionDesired, RA: m.RecursionAvailable, AD: m.AuthenticatedData, CD: m.CheckingDisabled,
+		Answer: jsonRecords(m.Answer), Authority: jsonRecords(m.Ns), Additional: jsonRecords(m.Extra),
+	}
+	for _, question := range m.Question {
+		shown.Question = append(shown.Question, jsonQuestion{question.Name, question.Qtype})
+	}
+	if opt := m.IsEdns0(); opt != nil {
+		for _, option := range opt.Option {
+			switch option := option.(type) {
+			case *dns.EDNS0_SUBNET:
+				shown.Subnet = option.String()
+			case *dns.EDNS0_EDE:
+				shown.Comment = append(shown.Comment, "EDE "+option.String())
+			}
+		}
+	}
+	body, err := json.Marshal(shown)
+	if err != nil {
+		errBody.write(w)
+		return
+	}
+	a.setHeader(w.Header(), len(body), elapsed)
+	w.Header().Set("Content-Type", jsonType)
+	w.Header().Set("Access-Control-Allow-Origin", "*") // scripts in pages read it
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(body)
+}
+
+func jsonRecords(rrs []dns.RR) (records []jsonRecord) {
+	for _, rr := range rrs {
+		header := rr.Header()
+		if header.Rrtype == dns.TypeOPT {
+			continue
+		}
+		const data = 4 // behind name, TTL, class and type
+		text := strings.SplitN(rr.String(), "\t", data+1)
+		records = append(records, jsonRecord{header.Name, header.Rrtype, header.Ttl, text[len(text)-1]})
+	}
+	return records
+}

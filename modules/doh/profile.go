@@ -1,0 +1,67 @@
+package doh
+
+import (
+	"fmt"
+	"html"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// profileName is what follows a path for the profile with that path.
+const profileName = "/apple.mobileconfig"
+
+// profile is a configuration profile with which an iPhone, iPad or Mac sends
+// all its queries to one address. Source: Apple's documentation of the payload
+// DNSSettings, https://developer.apple.com/documentation/devicemanagement/dnssettings.
+const profile = `<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
+<plist version="1.0">
+<dict>
+	<key>PayloadType</key><string>Configuration</string>
+	<key>PayloadVersion</key><integer>1</integer>
+	<key>PayloadIdentifier</key><string>%[3]s</string>
+	<key>PayloadUUID</key><string>%[3]s</string>
+	<key>PayloadDisplayName</key><string>DNS of %[1]s</string>
+	<key>PayloadDescription</key><string>Sends all DNS queries to %[1]s, encrypted.</string>
+	<key>PayloadRemovalDisallowed</key><false/>
+	<key>PayloadContent</key>
+	<array>
+		<dict>
+			<key>PayloadType</key><string>com.apple.dnsSettings.managed</string>
+			<key>PayloadVersion</key><integer>1</integer>
+			<key>PayloadIdentifier</key><string>%[3]s.dns</string>
+			<key>PayloadUUID</key><string>%[4]s</string>
+			<key>PayloadDisplayName</key><string>DNS of %[1]s</string>
+			<key>DNSSettings</key>
+			<dict>
+				<key>DNSProtocol</key><string>HTTPS</string>
+				<key>ServerURL</key><string>%[2]s</string>
+			</dict>
+		</dict>
+	</array>
+</dict>
+</plist>
+`
+
+// serveProfile sends the profile for the path before its name. It is the same
+// each time, so that installing it again replaces it.
+func serveProfile(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		errProfileMethod.write(w)
+		return
+	}
+	address := "https://" + r.Host + strings.TrimSuffix(r.URL.EscapedPath(), profileName)
+	id := uuid.NewSHA1(uuid.NameSpaceURL, []byte(address))
+	text := fmt.Sprintf(profile, html.EscapeString(r.Host), html.EscapeString(address), id, uuid.NewSHA1(id, []byte("dns")))
+
+	h := w.Header()
+	h.Set("Content-Type", "application/x-apple-aspen-config; charset=utf-8")
+	h.Set("Content-Disposition", `attachment; filename="dns.mobileconfig"`)
+	h.Set("Cache-Control", "private, no-store")
+	h.Set("Content-Length", strconv.Itoa(len(text)))
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write([]byte(text))
+}
