@@ -1,17 +1,13 @@
 package ledger_test
 
 import (
-	"bufio"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -21,76 +17,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 )
 
-// childEnv holds the configuration of a test binary that is to be a Caddy.
-const childEnv = "LEDGER_TEST_CADDY"
-
-func TestMain(m *testing.M) {
-	if config := os.Getenv(childEnv); config != "" {
-		beCaddy(config)
-		return
-	}
-	os.Exit(m.Run())
-}
-
-// beCaddy serves until the process is told to end.
-func beCaddy(config string) {
-	end := make(chan os.Signal, 1)
-	signal.Notify(end, syscall.SIGTERM)
-	if err := caddy.Load([]byte(config), true); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	fmt.Println("started")
-	<-end
-	if err := caddy.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
-// child is another process that runs Caddy.
-type child struct {
-	*exec.Cmd
-	t     testing.TB
-	lines *bufio.Scanner
-	log   strings.Builder
-}
-
-// startChild runs Caddy in a process of its own, with the given folder as home.
-func startChild(t testing.TB, home, config string) *child {
-	t.Helper()
-	c := &child{Cmd: exec.Command(os.Args[0]), t: t}
-	c.Env = append(os.Environ(), childEnv+"="+config, "HOME="+home, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=")
-	c.Stderr = &c.log
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Process.Kill(); c.Wait() })
-	c.lines = bufio.NewScanner(out)
-	for c.lines.Scan() {
-		if c.lines.Text() == "started" {
-			return c
-		}
-	}
-	c.Wait()
-	t.Fatalf("Caddy did not start: %s", c.log.String())
-	return nil
-}
-
-// end stops the child in order.
-func (c *child) end() {
-	c.t.Helper()
-	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
-		c.t.Fatal(err)
-	}
-	if err := c.Wait(); err != nil {
-		c.t.Errorf("Caddy ended with %v: %s", err, c.log.String())
-	}
-}
+func TestMain(m *testing.M) { caddytest.Main(m) }
 
 func adapt(t testing.TB, caddyfile string) string {
 	t.Helper()
@@ -119,7 +46,7 @@ func TestTwoProcesses(t *testing.T) {
 				return adapt(t, site(addr, fmt.Sprintf("%d/month acct", limit),
 					"admin off", "persist_config off", "ledger_interval 400ms", storage))
 			}
-			first, second := startChild(t, home, config(addrs[0])), startChild(t, home, config(addrs[1]))
+			first, second := caddytest.StartProcess(t, home, config(addrs[0])), caddytest.StartProcess(t, home, config(addrs[1]))
 
 			agree := func(want int64) {
 				t.Helper()
@@ -158,14 +85,14 @@ func TestTwoProcesses(t *testing.T) {
 			}
 			agree(60 + taken.Load())
 
-			first.end()
-			second.end()
-			third := startChild(t, home, config(addrs[0]))
+			first.End()
+			second.End()
+			third := caddytest.StartProcess(t, home, config(addrs[0]))
 			wantUsed(t, addrs[0], 60+taken.Load())
 			if took, _ := ask(t, addrs[0], 1); took {
 				t.Error("a spent quota was passed after a restart")
 			}
-			third.end()
+			third.End()
 		})
 	}
 }
@@ -211,52 +138,39 @@ func TestKill(t *testing.T) {
 	}
 	// With the short interval files are also folded, since they are old sooner.
 	const short, long = 50 * time.Millisecond, 200 * time.Millisecond
-	var wg sync.WaitGroup
-	for _, interval := range []time.Duration{short, short, long, long} {
-		storage := t.TempDir()
-		wg.Go(func() {
+	for i, interval := range []time.Duration{short, short, long, long} {
+		t.Run(fmt.Sprint(i, interval), func(t *testing.T) {
+			t.Parallel()
+			storage := t.TempDir()
 			for range kills / 4 {
-				if !killOnce(t, storage, interval) {
-					return
-				}
+				killOnce(t, storage, interval)
 			}
 		})
 	}
-	wg.Wait()
 }
 
 // slowDisk is for how long a write may take under load.
 const slowDisk = 200 * time.Millisecond
 
-func killOnce(t *testing.T, storage string, interval time.Duration) bool {
+func killOnce(t *testing.T, storage string, interval time.Duration) {
+	t.Helper()
 	before, err := ledger.Stored(storage)
 	if err != nil {
-		t.Error(err)
-		return false
+		t.Fatal(err)
 	}
-	c := &child{Cmd: exec.Command(os.Args[0]), t: t}
-	config := fmt.Sprintf(`{"admin":{"disabled":true},"logging":{"logs":{"default":{"level":"ERROR"}}},`+
-		`"storage":{"module":"file_system","root":%q},"apps":{"freetier.ledger":{"interval":%d},"busy":{}}}`, storage, interval)
-	c.Env = append(os.Environ(), childEnv+"="+config, "HOME="+storage)
-	c.Stderr = &c.log
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Error(err)
-		return false
-	}
-	if err := c.Start(); err != nil {
-		t.Error(err)
-		return false
-	}
-	var died atomic.Int64
-	var counted []int64 // when the first, the second, …
-	c.lines = bufio.NewScanner(out)
-	for c.lines.Scan() {
-		var n, at int64
-		if _, err := fmt.Sscan(c.lines.Text(), &n, &at); err != nil {
+	c := caddytest.StartProcess(t, storage, fmt.Sprintf(`{"admin":{"disabled":true},"logging":{"logs":{"default":{"level":"ERROR"}}},`+
+		`"storage":{"module":"file_system","root":%q},"apps":{"freetier.ledger":{"interval":%d},"busy":{}}}`, storage, interval))
+	var (
+		died    atomic.Int64
+		counted []int64 // when
+		n       int64   // the last number that was printed
+	)
+	for c.Lines.Scan() {
+		var at int64
+		if _, err := fmt.Sscan(c.Lines.Text(), &n, &at); err != nil {
 			continue
 		}
-		if counted = append(counted, at); n == 1 {
+		if counted = append(counted, at); len(counted) == 1 {
 			time.AfterFunc(rand.N(2*interval+slowDisk), func() {
 				died.Store(time.Now().UnixMilli())
 				c.Process.Kill()
@@ -265,13 +179,11 @@ func killOnce(t *testing.T, storage string, interval time.Duration) bool {
 	}
 	c.Wait()
 	if len(counted) == 0 {
-		t.Errorf("the child did not count: %s", c.log.String())
-		return false
+		t.Fatal("the process did not count")
 	}
 	after, err := ledger.Stored(storage)
 	if err != nil {
-		t.Error(err)
-		return false
+		t.Fatal(err)
 	}
 	due := int64(0)
 	for _, at := range counted {
@@ -280,11 +192,9 @@ func killOnce(t *testing.T, storage string, interval time.Duration) bool {
 		}
 	}
 	stored := after - before
-	if stored < due || stored > int64(len(counted))+1 {
-		t.Errorf("%d were stored of %d, want at least the %d counted until an interval before the kill",
-			stored, len(counted), due)
+	if stored < due || stored > n+1 {
+		t.Fatalf("%d were stored of %d, want at least the %d counted until an interval before the kill", stored, n, due)
 	}
-	return true
 }
 
 // Names can be secrets: no file has one, and none is for others to read.

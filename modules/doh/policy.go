@@ -3,6 +3,7 @@ package doh
 import (
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -34,9 +35,9 @@ const explore = 20
 func (p *Pool) pick(tried []*upstream) *upstream {
 	now := p.clock.Now()
 	for _, resting := range []bool{false, true} {
-		for _, tier := range p.tiers {
+		for i := range p.tiers {
 			for {
-				u := p.choose(tier, tried, resting, now)
+				u := p.choose(i, tried, resting, now)
 				if u == nil {
 					break
 				}
@@ -49,7 +50,8 @@ func (p *Pool) pick(tried []*upstream) *upstream {
 	return nil
 }
 
-func (p *Pool) choose(tier, tried []*upstream, resting bool, now time.Time) *upstream {
+func (p *Pool) choose(number int, tried []*upstream, resting bool, now time.Time) *upstream {
+	tier := p.tiers[number]
 	var room [16]float64 // on the stack, for pools of the usual size
 	shares := p.shares(room[:0], tier, now)
 	total := 0.0
@@ -62,6 +64,8 @@ func (p *Pool) choose(tier, tried []*upstream, resting bool, now time.Time) *ups
 	switch {
 	case total == 0:
 		return nil
+	case p.policy == policyQuota:
+		return p.turns.next(number, tier, shares, total)
 	case p.policy == policyRoundRobin:
 		first := int(p.turn.Add(1) - 1)
 		for i := range tier {
@@ -95,6 +99,37 @@ func fastest(tier []*upstream, shares []float64) (best *upstream) {
 		}
 	}
 	return best
+}
+
+// turns gives upstreams their shares without chance: each gains credit by its
+// share, and the one with the most pays for the query. So all keep close to
+// what they should have had at any time.
+type turns struct {
+	mu     sync.Mutex
+	credit [][]float64 // by tier
+}
+
+func (t *turns) next(number int, tier []*upstream, shares []float64, total float64) *upstream {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for len(t.credit) <= number {
+		t.credit = append(t.credit, nil)
+	}
+	for len(t.credit[number]) < len(tier) {
+		t.credit[number] = append(t.credit[number], rand.Float64()) // not the first after each restart
+	}
+	credit, best := t.credit[number], -1
+	for i, share := range shares {
+		if share == 0 {
+			continue
+		}
+		credit[i] += share / total
+		if best < 0 || credit[i] > credit[best] {
+			best = i
+		}
+	}
+	credit[best]--
+	return tier[best]
 }
 
 // shares appends the share of each upstream of a tier. With policyQuota one

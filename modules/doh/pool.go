@@ -42,6 +42,7 @@ type Pool struct {
 
 	policy string // the choice among the upstreams of a tier
 	turn   atomic.Uint32
+	turns  turns
 	tiers  [][]*upstream
 	keys   []any
 	clock  clockwork.Clock

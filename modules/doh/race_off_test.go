@@ -1,0 +1,5 @@
+//go:build !race
+
+package doh_test
+
+const raceDetector = false
