@@ -349,7 +349,7 @@ func TestDatagram(t *testing.T) {
 // The name servers of the machine are read again when their file changes.
 func TestSystem(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "resolv.conf")
-	s := &System{file: file}
+	s := NewSystem(file)
 	write := func(text string, at time.Time) {
 		t.Helper()
 		if err := errors.Join(os.WriteFile(file, []byte(text), 0o600), os.Chtimes(file, at, at)); err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// resolvConf is where this machine's name servers are.
-const resolvConf = "/etc/resolv.conf"
+// ResolvConf is where most systems say which name servers they use.
+const ResolvConf = "/etc/resolv.conf"
 
 // checkAfter is how long the file is taken to be as it was.
 const checkAfter = 5 * time.Second
@@ -29,8 +29,8 @@ type System struct {
 	err     error
 }
 
-// NewSystem returns a System that reads /etc/resolv.conf.
-func NewSystem() *System { return &System{file: resolvConf} }
+// NewSystem returns a System that reads a file like ResolvConf.
+func NewSystem(file string) *System { return &System{file: file} }
 
 // Servers returns the addresses, as host:port, in the order in which to ask.
 func (s *System) Servers() ([]string, error) {

@@ -44,8 +44,7 @@ func (u *upstream) connect(s settings) error {
 		u.link = newHTTPSLink(address, u.addr, dial, config, s.Headers)
 		return nil
 	case schemeSystem:
-		system := dnsconn.NewSystem()
-		u.link, u.whole = &systemLink{system: system, dial: dial}, &systemLink{system: system, dial: dial, tcp: true}
+		u.link, u.whole = newSystemLinks(dnsconn.NewSystem(dnsconn.ResolvConf), dial)
 		return nil
 	}
 	u.addr = hostPort(address)
@@ -130,13 +129,19 @@ func (l *datagramLink) broken() {}
 
 func (l *datagramLink) close() {}
 
-// systemLink asks the name servers of this machine, one after the other when
-// they fail.
+// systemLink asks one of the name servers of this machine, and after a failure
+// the next.
 type systemLink struct {
 	system *dnsconn.System
+	turn   *atomic.Uint32 // whose it is
 	dial   dnsconn.Dial
 	tcp    bool
-	turn   atomic.Uint32
+}
+
+// newSystemLinks returns the links over UDP and TCP.
+func newSystemLinks(system *dnsconn.System, dial dnsconn.Dial) (datagram, stream *systemLink) {
+	turn := new(atomic.Uint32)
+	return &systemLink{system, turn, dial, false}, &systemLink{system, turn, dial, true}
 }
 
 func (l *systemLink) exchange(ctx context.Context, q *query) ([]byte, uint32, error) {
@@ -144,18 +149,24 @@ func (l *systemLink) exchange(ctx context.Context, q *query) ([]byte, uint32, er
 	if err != nil {
 		return nil, 0, err
 	}
-	server := servers[int(l.turn.Load())%len(servers)]
-	if !l.tcp {
-		answer, err := dnsconn.NewDatagram(server, l.dial).Exchange(ctx, q.bare())
-		return answer, 0, err
+	turn := l.turn.Load()
+	answer, err := l.ask(ctx, servers[int(turn)%len(servers)], q.bare())
+	if err != nil && ctx.Err() == nil {
+		l.turn.CompareAndSwap(turn, turn+1)
 	}
-	stream := dnsconn.NewStream(server, l.dial, nil)
-	defer stream.Close()
-	answer, err := stream.Exchange(ctx, q.bare())
 	return answer, 0, err
 }
 
-func (l *systemLink) broken() { l.turn.Add(1) }
+func (l *systemLink) ask(ctx context.Context, server string, msg []byte) ([]byte, error) {
+	if !l.tcp {
+		return dnsconn.NewDatagram(server, l.dial).Exchange(ctx, msg)
+	}
+	stream := dnsconn.NewStream(server, l.dial, nil)
+	defer stream.Close()
+	return stream.Exchange(ctx, msg)
+}
+
+func (l *systemLink) broken() {}
 
 func (l *systemLink) close() {}
 

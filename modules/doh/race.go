@@ -67,7 +67,7 @@ func (p *Pool) ask(l *lookup, first *upstream, once bool) (*answer, error) {
 }
 
 // race is the upstreams that are being asked for one lookup. The first runner
-// runs in the goroutine of the request, since most often there is no other.
+// runs in the goroutine of ask, since most often there is no other.
 type race struct {
 	pool   *Pool
 	lookup *lookup

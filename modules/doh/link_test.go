@@ -1,0 +1,75 @@
+package doh
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/dnsconn"
+)
+
+// The first name server of this machine is dead; the second truncates what is
+// large, and gives it whole over TCP.
+func TestSystemLink(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "resolv.conf")
+	if err := os.WriteFile(file, []byte("nameserver 192.0.2.1\nnameserver 192.0.2.2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	packet, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := net.Listen("tcp", packet.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler := dns.HandlerFunc(func(w dns.ResponseWriter, m *dns.Msg) {
+		reply := new(dns.Msg).SetReply(m)
+		for range 100 {
+			reply.Answer = append(reply.Answer, rr(t, m.Question[0].Name+" 60 TXT some-text-of-some-length"))
+		}
+		if w.LocalAddr().Network() == "udp" {
+			reply.Truncate(dns.MinMsgSize)
+		}
+		_ = w.WriteMsg(reply)
+	})
+	for _, server := range []*dns.Server{{PacketConn: packet, Handler: handler}, {Listener: stream, Handler: handler}} {
+		go server.ActivateAndServe()
+		t.Cleanup(func() { server.Shutdown() })
+	}
+	dead, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.Close()
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		target := packet.LocalAddr().String()
+		if strings.HasPrefix(addr, "192.0.2.1:") {
+			target = dead.LocalAddr().String()
+		}
+		return new(net.Dialer).DialContext(ctx, network, target)
+	}
+	u := &upstream{name: "system", stats: newStats("system")}
+	u.link, u.whole = newSystemLinks(dnsconn.NewSystem(file), dial)
+	for range 2 {
+		_, q := newQuery(t, "www.example.", dns.TypeTXT)
+		q.compose()
+		a, err := u.exchange(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if reply := unpack(t, a.render(q, 0)); reply.Truncated || len(reply.Answer) != 100 {
+			t.Errorf("the answer has %d records", len(reply.Answer))
+		}
+	}
+	// One to the dead server, and each time one for the truncated answer and
+	// one for the whole.
+	if n := u.queries.Load(); n != 5 {
+		t.Errorf("%d queries were sent, want 5", n)
+	}
+}
