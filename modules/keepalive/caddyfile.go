@@ -7,6 +7,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
 func init() {
@@ -30,14 +32,18 @@ func init() {
 //			cron         <expression> [<zone>]
 //			timeout      <duration>
 //			jitter       <percent>
+//			platform     <name>
 //			sleeps_after <duration>
+//			quota        <duration>/<period> [<account>] [<zone>]
+//			quota        <number>/<period> [<account>] [<zone>]
 //			upstream     <host:port>
 //			cold_start   <duration>
 //			window       <HH:MM>-<HH:MM> [<zone>]
 //		}
 //	}
 //
-// `target` and `header` can be given several times. A status is one like 200,
+// `target` and `header` can be given several times, `quota` once for the hours
+// awake and once for the requests of an account. A status is one like 200,
 // or a class like 2xx. A target has an interval or a cron expression.
 func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 	d.Next() // consume option name
@@ -104,6 +110,8 @@ func (t *Target) parse(d *caddyfile.Dispenser) error {
 		{name: "cron", excludes: "interval", parse: t.setCron},
 		{name: "timeout", parse: into(&t.Timeout, parseDuration)},
 		{name: "jitter", parse: into(&t.Jitter, parsePercent)},
+		{name: "platform", parse: one("<name>", t.setPlatform)},
+		{name: "quota", repeats: true, parse: t.addQuota},
 		{name: "sleeps_after", parse: into(&t.SleepsAfter, parseDuration)},
 		{name: "upstream", parse: one("<host:port>", t.setUpstream)},
 		{name: "cold_start", parse: into(&t.ColdStart, parseDuration)},
@@ -154,6 +162,21 @@ func (t *Target) setExpect(d *caddyfile.Dispenser) error {
 		t.Expect = append(t.Expect, status)
 	}
 	return wrap(d, t.check())
+}
+
+func (t *Target) setPlatform(d *caddyfile.Dispenser, s string) error {
+	t.Platform = s
+	_, err := findPlatform(s)
+	return wrap(d, err)
+}
+
+func (t *Target) addQuota(d *caddyfile.Dispenser) error {
+	q, err := quota.Parse(d.RemainingArgs())
+	if err != nil {
+		return wrap(d, err)
+	}
+	t.Quotas = append(t.Quotas, q)
+	return wrap(d, t.checkQuotaUnits())
 }
 
 func (t *Target) setCron(d *caddyfile.Dispenser) error {

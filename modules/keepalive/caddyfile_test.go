@@ -65,6 +65,14 @@ func TestMistakes(t *testing.T) {
 		{"cron and interval", target("\t\t\tcron \"* * * * *\"\n\t\t\tinterval 3m"), 5, []string{"cron and interval"}},
 		{"upstream without port", target("\t\t\tupstream a.example"), 4, []string{"api.example.com:443"}},
 		{"upstream that is a URL", target("\t\t\tupstream https://a.example:443"), 4, []string{"api.example.com:443"}},
+		{"unknown platform", target("\t\t\tplatform zeabur"), 4, []string{`"zeabur"`, "render, koyeb, heroku, huggingface, streamlit, supabase and railway", "sleeps_after"}},
+		{"no platform", target("\t\t\tplatform"), 4, []string{"write: platform <name>"}},
+		{"quota without amount", target("\t\t\tquota"), 4, []string{"750h/month"}},
+		{"quota without period", target("\t\t\tquota 750h"), 4, []string{"the period is missing", "750h/month"}},
+		{"quota in no zone", target("\t\t\tquota 750h/month Mars/Base"), 4, []string{`"Mars/Base"`}},
+		{"quota of tokens", target("\t\t\tquota 1M tokens/month"), 4, []string{"hours awake, like 750h/month, or requests"}},
+		{"two quotas of hours", target("\t\t\tquota 750h/month\n\t\t\tquota 20h/day"), 5, []string{"two quotas of hours"}},
+		{"two quotas of requests", target("\t\t\tquota 100/day\n\t\t\tquota 1000/month"), 5, []string{"two quotas of requests"}},
 		{"bad window", target("\t\t\twindow 7-23"), 4, []string{"HH:MM-HH:MM"}},
 		{"window without end", target("\t\t\twindow 07:00"), 4, []string{"HH:MM-HH:MM"}},
 		{"impossible window", target("\t\t\twindow 07:00-25:00"), 4, []string{"HH:MM-HH:MM"}},
@@ -95,6 +103,17 @@ func TestRefusedConfigurations(t *testing.T) {
 		"jitter":            {`{"name": "a", "url": "https://a.example", "jitter": 10}`, "a share from 0 to 1"},
 		"status":            {`{"name": "a", "url": "https://a.example", "expect": [20]}`, "an expected status"},
 		"null":              {`null`, "null"},
+		"hours without sleep": {
+			`{"name": "a", "url": "https://a.example", "quotas": [{"amount": 3600, "unit": "seconds", "period": "month"}]}`,
+			"target a: a quota of hours wants sleeps_after or platform",
+		},
+		"hours a minute": {
+			`{"name": "a", "url": "https://a.example", "sleeps_after": "15m", "quotas": [{"amount": 36, "unit": "seconds", "period": "minute"}]}`,
+			"target a: a quota of hours is for a day or a month",
+		},
+		"no platform": {`{"name": "a", "url": "https://a.example", "platform": "x"}`, "unknown platform"},
+		"empty quota": {`{"name": "a", "url": "https://a.example", "quotas": [{"period": "month"}]}`, "the amount of a quota"},
+		"no quota":    {`{"name": "a", "url": "https://a.example", "quotas": [null]}`, "null"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var config caddy.Config

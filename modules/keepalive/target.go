@@ -20,6 +20,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
 // Target is an instance that is kept awake.
@@ -62,10 +63,22 @@ type Target struct {
 	// two, from 0 to 1. Default: the app's.
 	Jitter *float64 `json:"jitter,omitempty"`
 
+	// The platform on which the instance runs: `render`, `koyeb`, `heroku`,
+	// `huggingface`, `streamlit`, `supabase` or `railway`. It sets
+	// `sleeps_after`, and the quota of hours where the platform has one, unless
+	// they are given. Default: none.
+	Platform string `json:"platform,omitempty"`
+
 	// After how long without a request the platform puts the instance to
 	// sleep. If it is known, a ping is left out when other traffic keeps the
-	// instance awake until after the next one. Default: not known.
+	// instance awake until after the next one. Default: the platform's, or not
+	// known.
 	SleepsAfter caddy.Duration `json:"sleeps_after,omitempty"`
+
+	// What the account allows: hours awake (in seconds), and requests that
+	// each ping is one of. Targets that name the same account share it.
+	// Default: the platform's hours, for this target alone.
+	Quotas []*quota.Quota `json:"quotas,omitempty"`
 
 	// The host and port whose traffic counts. Default: those of the URL.
 	Upstream string `json:"upstream,omitempty"`
@@ -94,6 +107,12 @@ var (
 func (t *Target) provision(app *App) error {
 	t.app = app
 	if err := t.check(); err != nil {
+		return err
+	}
+	if err := t.preset(); err != nil {
+		return err
+	}
+	if err := t.checkQuotas(); err != nil {
 		return err
 	}
 	t.setDefaults()
