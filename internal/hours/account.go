@@ -1,0 +1,140 @@
+// Package hours reckons with the awake time that an account is given: how much
+// of it is used, in which hours of the week it is worth most, and so when an
+// instance is kept awake. It knows neither clock nor storage: times come in.
+package hours
+
+import (
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	// lead is how long before an hour begins its first ping is sent. Waking up
+	// takes a while.
+	lead = 2 * time.Minute
+
+	// margin is the share of a quota that no ping touches. It is small: a
+	// month of 31 days has 744 of Render's 750 hours.
+	margin = 0.004
+)
+
+// Meter counts the awake seconds of an account in the current period.
+type Meter interface {
+	Add(seconds int64)
+	Used() int64
+	Limit() int64
+	Window() (from, until time.Time)
+}
+
+// Account is what some targets share.
+type Account struct {
+	meter Meter
+
+	mu      sync.Mutex
+	members []*Member
+	plan    *plan
+	planned time.Time // the hour of plan
+}
+
+// Member is a target of an account.
+type Member struct {
+	*Tracker
+	account *Account
+	index   int
+	zone    *time.Location
+	open    func(time.Time) bool
+}
+
+// Verdict says whether an instance is to be kept awake.
+type Verdict struct {
+	Keep    bool
+	Because string    // it is not
+	Until   time.Time // when to ask again, if not
+}
+
+// NewAccount returns an account without members.
+func NewAccount(meter Meter) *Account { return &Account{meter: meter} }
+
+// Join adds a target. Its hours of the week are those of zone; open tells when
+// it may be pinged, nil: always.
+func (a *Account) Join(t *Tracker, zone *time.Location, open func(time.Time) bool) *Member {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	m := &Member{Tracker: t, account: a, index: len(a.members), zone: zone, open: open}
+	a.members = append(a.members, m)
+	a.plan = nil
+	return m
+}
+
+// Limit returns what a period allows.
+func (a *Account) Limit() time.Duration { return seconds(a.meter.Limit()) }
+
+// Used returns how much of the period's hours is used, including what is
+// certain to be: instances stay awake for a while after the last request.
+func (a *Account) Used(now time.Time) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.used(now)
+}
+
+func (a *Account) used(now time.Time) time.Duration {
+	began, until := a.meter.Window()
+	used := seconds(a.meter.Used())
+	for _, m := range a.members {
+		used += m.pending(began, until, now)
+	}
+	return used
+}
+
+// Renews returns when the count begins anew.
+func (a *Account) Renews() time.Time {
+	_, until := a.meter.Window()
+	return until
+}
+
+// Verdict says whether the target is to be pinged at a time.
+func (m *Member) Verdict(now time.Time) Verdict {
+	a := m.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, end := a.meter.Window()
+	reserve := time.Duration(margin * float64(a.Limit()))
+	left := a.Limit() - a.used(now) - reserve
+	if left < m.sleeps && end.Sub(now) > m.sleeps {
+		return Verdict{
+			Because: fmt.Sprintf("the hours of its account are used up until %s", end.UTC().Format(time.RFC3339)),
+			Until:   end,
+		}
+	}
+	from, _ := hourOf(now.In(m.zone))
+	if a.plan == nil || !a.planned.Equal(from) {
+		a.plan, a.planned = makePlan(now, end, left, a.needs()), from
+	}
+	soon := now.Add(lead)
+	if a.plan.keeps(m.index, now) || a.plan.keeps(m.index, soon) || !soon.Before(end) {
+		return Verdict{Keep: true}
+	}
+	_, next := hourOf(soon.In(m.zone))
+	return Verdict{
+		Because: "its hours are saved for those in which traffic is expected",
+		Until:   next.Add(-lead),
+	}
+}
+
+// needs returns what a plan is made for.
+func (a *Account) needs() []need {
+	needs := make([]need, len(a.members))
+	for i, m := range a.members {
+		needs[i] = need{demand: m.demand(), zone: m.zone, open: m.open}
+	}
+	return needs
+}
+
+// Spared reports whether traffic that was last seen at some time keeps an
+// instance awake until the next ping. A tenth is left for the way there.
+func Spared(seen, next time.Time, sleepsAfter time.Duration) bool {
+	return next.Before(seen.Add(sleepsAfter * 9 / 10))
+}
+
+func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }
