@@ -71,7 +71,7 @@ func makePlan(now, end time.Time, left time.Duration, needs []need) *plan {
 				p.wanted += cost
 				options = append(options, option{
 					need: i, from: begin, cost: cost, lot: lot(i, begin),
-					worth: share * starts / max(cost.Hours(), 1./60) * length.Hours(),
+					worth: starts / max(1-busy, .01),
 				})
 			}
 			from = until
