@@ -1,6 +1,7 @@
-// Package awake remembers when traffic last reached which upstream. A platform
-// puts an instance to sleep when no request has come for a while, so a request
-// that any of our modules has just sent makes a ping needless.
+// Package awake remembers when traffic last reached which upstream, and knows
+// who is awake, asleep or waking up. A platform puts an instance to sleep when
+// no request has come for a while, so a request that any of our modules has
+// just sent makes a ping needless.
 package awake
 
 import (
@@ -16,41 +17,61 @@ import (
 // upstreams. A configuration has a few dozen.
 const maxUpstreams = 1024
 
-// seen maps an upstream (host:port) to an *atomic.Int64, the time of its last
-// request in nanoseconds since 1970. It belongs to the process and not to a
-// configuration, because an instance stays awake over a reload.
+// seen maps an upstream (host:port) to an *entry. It belongs to the process
+// and not to a configuration, because an instance stays awake over a reload.
 var (
 	seen  sync.Map
 	count atomic.Int64
 )
 
-// Touch notes that a request is being sent to upstream, which is a host with
-// its port, as Upstream returns it. It is safe for concurrent use and takes
-// no lock for an upstream that was seen before.
+// entry holds when the last requests were sent, in nanoseconds since 1970.
+type entry struct {
+	traffic atomic.Int64 // of a user
+	probe   atomic.Int64 // of our own
+}
+
+func (e *entry) last() int64 { return max(e.traffic.Load(), e.probe.Load()) }
+
+// Touch notes that a user's request is being sent to upstream, which is a host
+// with its port, as Upstream returns it. It is safe for concurrent use and
+// takes no lock for an upstream that was seen before.
 func Touch(upstream string) { TouchAt(upstream, time.Now()) }
 
 // TouchAt is Touch for those who tell the time by a clock of their own.
-func TouchAt(upstream string, at time.Time) {
-	now := at.UnixNano()
-	if last, ok := seen.Load(upstream); ok {
-		last.(*atomic.Int64).Store(now)
-		return
-	}
-	last := new(atomic.Int64)
-	last.Store(now)
-	if _, loaded := seen.Swap(upstream, last); !loaded && count.Add(1) > maxUpstreams {
-		forgetOldest()
-	}
-}
+func TouchAt(upstream string, at time.Time) { entryOf(upstream).traffic.Store(at.UnixNano()) }
+
+// Probe notes that a request of our own is being sent to upstream. It keeps an
+// instance awake as any other does, but there is no demand for it.
+func Probe(upstream string, at time.Time) { entryOf(upstream).probe.Store(at.UnixNano()) }
 
 // LastSeen returns when a request was last sent to upstream, and the zero time
 // if this process never sent one.
-func LastSeen(upstream string) time.Time {
-	last, ok := seen.Load(upstream)
-	if !ok {
-		return time.Time{}
+func LastSeen(upstream string) time.Time { return last(upstream, (*entry).last) }
+
+// LastTraffic returns when a user's request was last sent to upstream, and the
+// zero time if this process never sent one.
+func LastTraffic(upstream string) time.Time {
+	return last(upstream, func(e *entry) int64 { return e.traffic.Load() })
+}
+
+func last(upstream string, of func(*entry) int64) time.Time {
+	if e, ok := seen.Load(upstream); ok {
+		if at := of(e.(*entry)); at != 0 {
+			return time.Unix(0, at)
+		}
 	}
-	return time.Unix(0, last.(*atomic.Int64).Load())
+	return time.Time{}
+}
+
+func entryOf(upstream string) *entry {
+	if e, ok := seen.Load(upstream); ok {
+		return e.(*entry)
+	}
+	e, loaded := seen.LoadOrStore(upstream, new(entry))
+	if !loaded && count.Add(1) > maxUpstreams {
+		forgetOldest(upstream)
+	}
+	return e.(*entry)
 }
 
 // Upstream returns the name under which the upstream of u is known here:
@@ -66,14 +87,15 @@ func Upstream(u *url.URL) string {
 	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
-// forgetOldest removes the upstream that was idle longest.
-func forgetOldest() {
+// forgetOldest removes the upstream that was idle longest, but not the one
+// that is about to be noted.
+func forgetOldest(but string) {
 	var (
 		oldest any
 		at     int64
 	)
-	seen.Range(func(upstream, last any) bool {
-		if t := last.(*atomic.Int64).Load(); oldest == nil || t < at {
+	seen.Range(func(upstream, e any) bool {
+		if t := e.(*entry).last(); upstream != but && (oldest == nil || t < at) {
 			oldest, at = upstream, t
 		}
 		return true
