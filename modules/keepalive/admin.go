@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-
-	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 )
 
 func init() {
@@ -40,6 +38,9 @@ type targetStatus struct {
 	SkippedBecause      string     `json:"skipped_because"`
 	ConsecutiveFailures int        `json:"consecutive_failures"`
 	ColdStarts          int        `json:"cold_starts"`
+	ColdStartsMet       *int       `json:"cold_starts_met"` // by users; null without a quota of hours
+	AwakeHours          *float64   `json:"awake_hours"`     // of its account in this period; null without a quota of hours
+	QuotaHours          *float64   `json:"quota_hours"`
 }
 
 // CaddyModule returns the Caddy module information.
@@ -89,10 +90,11 @@ func (adminKeepalive) servePing(w http.ResponseWriter, r *http.Request) error {
 		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: fmt.Errorf("no target is named %q", name)}
 	}
 	f := t.state.ping(t)
-	select {
-	case <-f.done:
-	case <-r.Context().Done():
-		return r.Context().Err()
+	for f.wait(r.Context()) && f.yielded {
+		f = t.state.ping(t)
+	}
+	if err := r.Context().Err(); err != nil {
+		return err
 	}
 	if !f.finished {
 		return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: errors.New("the target was removed meanwhile")}
@@ -111,6 +113,16 @@ func activeApp() *App {
 
 func (t *Target) status() targetStatus {
 	now := t.app.clock.Now()
+	status := t.pingStatus(now)
+	if t.member != nil {
+		t.noteTraffic()
+		met, used, limit := t.member.Met(), t.account.Used(now).Hours(), t.account.Limit().Hours()
+		status.ColdStartsMet, status.AwakeHours, status.QuotaHours = &met, &used, &limit
+	}
+	return status
+}
+
+func (t *Target) pingStatus(now time.Time) targetStatus {
 	t.state.mu.Lock()
 	defer t.state.mu.Unlock()
 	h := &t.state.health
@@ -145,7 +157,7 @@ func (t *Target) awake(latest result, now time.Time) bool {
 	if t.SleepsAfter == 0 || !latest.answered {
 		return latest.answered
 	}
-	return now.Before(awake.LastSeen(t.upstream).Add(time.Duration(t.SleepsAfter)))
+	return !t.asleep(now)
 }
 
 func known(t time.Time) *time.Time {

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
 )
 
@@ -36,8 +37,12 @@ const (
 // App pings targets so that they stay awake. The first ping of a target comes
 // at start, spread by the jitter; a reload of the configuration neither
 // repeats nor drops one. It logs, and emits the events `keepalive.down` and
-// `keepalive.up`, when the health of a target changes. The events' data are
-// `target`, `upstream`, `status`, `error` and `failures`.
+// `keepalive.up`, when the health of a target changes, `keepalive.cold_start`
+// when a ping has found it asleep, and `keepalive.hours_low` when the hours of
+// its account come to an end. The events' data are `target`, `upstream`,
+// `message` and what belongs to each.
+//
+// Instances of Caddy on one storage share their pings: each is sent by one.
 type App struct {
 	// The time from one ping of a target to the next. Default: two thirds of
 	// the target's `sleeps_after`; 3m if that is not known.
@@ -63,6 +68,8 @@ type App struct {
 	clock  clockwork.Clock
 	client *http.Client
 	slots  *semaphore.Weighted
+
+	accounts []*account
 }
 
 // slots holds the places for pings under way, a *semaphore.Weighted for each
@@ -105,7 +112,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("target %s: %w", t.Name, err)
 		}
 	}
-	return nil
+	return a.openQuotas(rt)
 }
 
 // check sets the defaults and checks what does not belong to one target.
@@ -141,6 +148,7 @@ func (a *App) check() error {
 // Start begins to ping, or goes on where the configuration before is.
 func (a *App) Start() error {
 	for _, t := range a.Targets {
+		t.release = awake.Keep(t.upstream, t)
 		t.state.start(t)
 	}
 	return nil
@@ -150,6 +158,7 @@ func (a *App) Start() error {
 // the configuration that follows, if that knows the target.
 func (a *App) Stop() error {
 	for _, t := range a.Targets {
+		t.release()
 		t.state.stop(t)
 	}
 	a.client.CloseIdleConnections()
@@ -159,10 +168,15 @@ func (a *App) Stop() error {
 // Cleanup gives up what Provision took from the pools, however far it came.
 func (a *App) Cleanup() error {
 	for _, t := range a.Targets {
-		if t != nil && t.state != nil {
-			if _, err := states.Delete(t.key); err != nil {
-				return err
-			}
+		if t == nil || t.state == nil {
+			continue
+		}
+		last, err := states.Delete(t.key)
+		if err != nil {
+			return err
+		}
+		if last && t.state.begun() {
+			t.resign()
 		}
 	}
 	if a.slots != nil {

@@ -2,6 +2,7 @@ package keepalive
 
 import (
 	"errors"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -21,6 +22,9 @@ type metrics struct {
 	coldStarts *prometheus.CounterVec
 	duration   *prometheus.HistogramVec
 	healthy    *prometheus.GaugeVec
+	met        *prometheus.CounterVec
+	used       *prometheus.GaugeVec
+	quota      *prometheus.GaugeVec
 }
 
 var collectors = newMetrics()
@@ -45,12 +49,29 @@ func newMetrics() metrics {
 			Namespace: namespace, Subsystem: subsystem, Name: "healthy",
 			Help: "Whether the last ping of the target was answered as expected.",
 		}, []string{"target"}),
+		met: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "cold_starts_met_total",
+			Help: "Requests of users that found the target asleep, of targets with a quota of hours.",
+		}, []string{"target"}),
+		used: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "awake_seconds",
+			Help: "Awake time of the target's account in this period, estimated.",
+		}, []string{"target"}),
+		quota: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "quota_seconds",
+			Help: "Awake time that the target's account allows in a period.",
+		}, []string{"target"}),
 	}
+}
+
+// all returns the collectors.
+func (m metrics) all() []prometheus.Collector {
+	return []prometheus.Collector{m.pings, m.coldStarts, m.duration, m.healthy, m.met, m.used, m.quota}
 }
 
 // register adds the collectors to the registry of a configuration.
 func (m metrics) register(registry *prometheus.Registry) error {
-	for _, c := range []prometheus.Collector{m.pings, m.coldStarts, m.duration, m.healthy} {
+	for _, c := range m.all() {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
 			return err
@@ -60,7 +81,7 @@ func (m metrics) register(registry *prometheus.Registry) error {
 }
 
 // observe counts a ping.
-func (m metrics) observe(target string, r result, cold bool) {
+func (m metrics) observe(target string, r result) {
 	kind, healthy := resultHealthy, 1.
 	if r.err != nil {
 		kind, healthy = resultUnhealthy, 0
@@ -72,9 +93,15 @@ func (m metrics) observe(target string, r result, cold bool) {
 	}
 	m.pings.WithLabelValues(target, kind).Inc()
 	m.healthy.WithLabelValues(target).Set(healthy)
-	if cold {
+	if r.cold {
 		m.coldStarts.WithLabelValues(target).Inc()
 	}
+}
+
+// hours shows how much of its account's hours is used.
+func (m metrics) hours(t *Target, used time.Duration) {
+	m.used.WithLabelValues(t.Name).Set(used.Seconds())
+	m.quota.WithLabelValues(t.Name).Set(t.account.Limit().Seconds())
 }
 
 // forgetMetrics drops the series of a target that is gone, unless another
@@ -89,8 +116,9 @@ func forgetMetrics(target string) {
 		return
 	}
 	labels := prometheus.Labels{"target": target}
-	collectors.pings.DeletePartialMatch(labels)
-	collectors.coldStarts.DeletePartialMatch(labels)
-	collectors.duration.DeletePartialMatch(labels)
-	collectors.healthy.DeletePartialMatch(labels)
+	for _, c := range collectors.all() {
+		c.(interface {
+			DeletePartialMatch(prometheus.Labels) int
+		}).DeletePartialMatch(labels)
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -28,6 +27,7 @@ type result struct {
 	answered bool
 	latency  time.Duration // until the answer began
 	status   int           // 0: no answer
+	cold     bool          // it was asleep
 	err      error         // nil: healthy. Never with a URL, header or body.
 }
 
@@ -60,16 +60,22 @@ func (t *Target) ping(ctx context.Context) (result, bool) {
 	defer t.app.slots.Release(1)
 
 	r := result{at: t.app.clock.Now()}
-	t.state.touch(t.upstream, r.at)
+	asleep := t.asleep(r.at)
+	t.state.touch(t, r.at)
+	if t.pings != nil {
+		t.pings.Add(1)
+	}
 	timed, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	timer := t.app.clock.AfterFunc(time.Duration(t.Timeout), func() { cancel(errTimeout) })
 	defer timer.Stop()
 
-	err := t.exchange(timed, &r)
+	err := t.exchange(timed, &r, asleep)
 	switch {
 	case ctx.Err() != nil:
 		return result{}, false
+	case err == errBooting && context.Cause(timed) == errTimeout:
+		r.err = fmt.Errorf("%w (after %v)", errBooting, time.Duration(t.Timeout))
 	case err != nil && context.Cause(timed) == errTimeout:
 		r.err = fmt.Errorf("%w (%v)", errTimeout, time.Duration(t.Timeout))
 	case err != nil:
@@ -78,24 +84,6 @@ func (t *Target) ping(ctx context.Context) (result, bool) {
 		r.err = fmt.Errorf("status %d, expected %s", r.status, t.expected())
 	}
 	return r, true
-}
-
-// exchange sends the request and notes the answer in r.
-func (t *Target) exchange(ctx context.Context, r *result) error {
-	req, err := t.request(ctx)
-	if err != nil {
-		return err
-	}
-	resp, err := t.app.client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	r.answered, r.status, r.latency = true, resp.StatusCode, t.app.clock.Since(r.at)
-	if _, err := io.CopyN(io.Discard, resp.Body, maxAnswer); err != nil && err != io.EOF {
-		return errCutOff
-	}
-	return nil
 }
 
 // request makes the request with all placeholders replaced, so that a time is

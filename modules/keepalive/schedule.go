@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/hours"
 )
 
 // schedule says when a target is pinged. Its ticks stand on a fixed grid, so
@@ -71,6 +73,18 @@ func (s *schedule) nextCron(after time.Time) time.Time {
 	return time.Time{}
 }
 
+// following returns the tick that follows one. When the hours are saved, it is
+// the time to ask for them again.
+func (s *schedule) following(tick, now time.Time, verdict hours.Verdict) time.Time {
+	if verdict.Keep || s.cron != nil {
+		return s.next(tick, now)
+	}
+	if !s.window.contains(verdict.Until) {
+		return s.window.opening(verdict.Until)
+	}
+	return verdict.Until
+}
+
 // resume returns the tick that follows the last one of another schedule.
 func (s *schedule) resume(last, now time.Time) time.Time {
 	if s.cron == nil && !last.IsZero() {
@@ -79,6 +93,16 @@ func (s *schedule) resume(last, now time.Time) time.Time {
 		}
 	}
 	return s.first(now)
+}
+
+// covers reports whether another instance that has pinged at its tick has done
+// so for ours.
+func (s *schedule) covers(theirs, ours time.Time) bool {
+	if s.cron != nil {
+		return theirs.Equal(ours)
+	}
+	distance := ours.Sub(theirs)
+	return -s.every < distance && distance < s.every
 }
 
 // spread returns when the ping of a tick is sent.

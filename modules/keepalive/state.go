@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -12,6 +13,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+	"github.com/caddy-freetier/caddy-freetier/internal/hours"
 )
 
 // states holds a *state for each thing that is pinged, by the identity of its
@@ -40,6 +42,13 @@ type state struct {
 	flight  *flight
 	touched time.Time // when we last touched the upstream ourselves
 	health  health
+
+	tracker      *hours.Tracker
+	traffic      time.Time // the latest that the tracker was told of
+	shared       time.Time // when instances last told each other what they know
+	storageFails bool
+	woken        time.Time // when it was last woken for a user
+	waking       atomic.Bool
 }
 
 // health is what pings have shown.
@@ -54,16 +63,30 @@ type health struct {
 // flight is a ping under way.
 type flight struct {
 	done     chan struct{}
-	finished bool // and not cut short; read it after done
+	tick     time.Time // zero: it is sent whatever other instances do
+	finished bool      // and not cut short; read it after done
+	yielded  bool      // to another instance; read it after done
+}
+
+// wait waits for the ping and reports whether it is done with.
+func (f *flight) wait(ctx context.Context) bool {
+	select {
+	case <-f.done:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 const (
 	skippedUnderWay = "the ping before is still under way"
 	skippedTraffic  = "traffic keeps it awake until "
+	skippedOther    = "another instance of Caddy has pinged it"
+	skippedSpent    = "the requests of its account are used up until "
 )
 
 func newState(name string) *state {
-	s := &state{name: name}
+	s := &state{name: name, tracker: hours.NewTracker(0)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -92,6 +115,20 @@ func (s *state) stop(t *Target) {
 	if owner := s.owner(); owner != nil {
 		s.adopt(owner)
 	}
+}
+
+// begun reports whether a ping was ever due.
+func (s *state) begun() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.last.IsZero()
+}
+
+// running reports whether a configuration has the target.
+func (s *state) running() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.owner() != nil
 }
 
 // owner returns the target of the latest configuration, nil if all have stopped.
@@ -158,33 +195,35 @@ func (s *state) fire(armed int) {
 		s.arm(t)
 		return
 	}
-	s.last = s.tick
-	s.plan(t, t.schedule.next(s.tick, now))
+	tick, verdict := s.tick, t.verdict(now)
+	s.last = tick
+	s.plan(t, t.schedule.following(tick, now, verdict))
 	s.arm(t)
 
-	if reason := s.needless(t); reason != "" {
+	if reason := s.needless(t, verdict); reason != "" {
 		s.skip(t, reason)
 		return
 	}
-	s.launch(t)
+	s.launch(t, tick)
 }
 
 // needless says why the ping that has come due is not sent, "" if it is.
-func (s *state) needless(t *Target) string {
+func (s *state) needless(t *Target, verdict hours.Verdict) string {
 	if s.flight != nil {
 		return skippedUnderWay
+	}
+	if !verdict.Keep {
+		return verdict.Because
+	}
+	if t.pings != nil && !t.pings.May(1) {
+		return skippedSpent + t.pings.Renews().UTC().Format(time.RFC3339)
 	}
 	h := &s.health
 	if t.SleepsAfter == 0 || s.due.IsZero() || h.pings == 0 || h.latest.err != nil {
 		return ""
 	}
 	seen := awake.LastSeen(t.upstream)
-	if !seen.After(s.touched) {
-		return ""
-	}
-	// The next ping is the last that can keep it awake. A tenth is left for
-	// the way there.
-	if !s.due.Before(seen.Add(time.Duration(t.SleepsAfter) * 9 / 10)) {
+	if !seen.After(s.touched) || !hours.Spared(seen, s.due, time.Duration(t.SleepsAfter)) {
 		return ""
 	}
 	return skippedTraffic + seen.Add(time.Duration(t.SleepsAfter)).UTC().Format(time.RFC3339)
@@ -202,16 +241,18 @@ func (s *state) skip(t *Target, reason string) {
 func (s *state) ping(t *Target) *flight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.launch(t)
+	return s.launch(t, time.Time{})
 }
 
-// launch starts a ping, the only one at a time.
-func (s *state) launch(t *Target) *flight {
+// launch starts a ping, the only one at a time. One of a tick is left to
+// another instance that has sent it.
+func (s *state) launch(t *Target, tick time.Time) *flight {
 	if s.flight != nil {
 		return s.flight
 	}
-	f := &flight{done: make(chan struct{})}
+	f := &flight{done: make(chan struct{}), tick: tick}
 	s.flight = f
+	s.waking.Store(t.asleep(t.app.clock.Now()))
 	go s.fly(t, f)
 	return f
 }
@@ -220,13 +261,39 @@ func (s *state) launch(t *Target) *flight {
 // reports come in order.
 func (s *state) fly(t *Target, f *flight) {
 	defer close(f.done)
-	if r, ok := t.ping(s.ctx); ok {
+	if theirs, mine := s.claim(t, f); !mine {
+		s.yield(t, theirs)
+		f.yielded, f.finished = true, true
+	} else if r, ok := t.ping(s.ctx); ok {
 		s.settle(t, r)
 		f.finished = true
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.flight = nil
+	s.waking.Store(false)
+}
+
+func (s *state) claim(t *Target, f *flight) (theirs time.Time, mine bool) {
+	if f.tick.IsZero() {
+		return time.Time{}, true
+	}
+	return t.claim(s.ctx, f.tick)
+}
+
+// yield goes on at the ticks of the instance that has pinged.
+func (s *state) yield(t *Target, theirs time.Time) {
+	awake.Probe(t.upstream, t.app.clock.Now())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.skip(t, skippedOther)
+	owner := s.owner()
+	if owner == nil || owner.schedule.cron != nil {
+		return
+	}
+	s.last = theirs
+	s.plan(owner, owner.schedule.next(theirs, owner.app.clock.Now()))
+	s.arm(owner)
 }
 
 // settle notes the result of a ping that t has sent.
@@ -242,27 +309,32 @@ func (s *state) settle(t *Target, r result) {
 	}
 	h.pings++
 	h.latest, h.skipped = r, ""
-	cold := r.answered && r.latency > time.Duration(t.ColdStart)
-	if cold {
+	if r.cold {
 		h.coldStarts++
 	}
 	owner := s.owner()
 	s.mu.Unlock()
 
-	collectors.observe(s.name, r, cold)
+	collectors.observe(s.name, r)
 	if owner == nil {
 		return
 	}
-	owner.logPing(r, cold)
+	owner.logPing(r)
+	if r.cold {
+		owner.reportColdStart(r)
+	}
 	if turned {
-		owner.report(r, failures)
+		owner.reportHealth(r, failures)
 	}
 }
 
-// touch tells package awake of a ping.
-func (s *state) touch(upstream string, at time.Time) {
+// touch tells those who follow the upstream of a request of ours.
+func (s *state) touch(t *Target, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	awake.TouchAt(upstream, at)
+	awake.Probe(t.upstream, at)
 	s.touched = at
+	if t.member != nil {
+		t.member.Ping(at)
+	}
 }

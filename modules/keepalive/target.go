@@ -20,6 +20,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+	"github.com/caddy-freetier/caddy-freetier/internal/hours"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
@@ -95,6 +96,13 @@ type Target struct {
 	upstream string // as package awake knows it
 	key      string // of its state
 	state    *state
+
+	pings   *quota.Meter  // nil: not limited
+	account *account      // that gives hours; nil: not limited
+	member  *hours.Member // of account
+	counts  bool          // whether this target counts the hours of member
+
+	release func() // from package awake
 }
 
 var (

@@ -1,0 +1,64 @@
+package keepalive
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+)
+
+// askAgain is how long a platform that is still waking up an instance is left
+// alone. It has heard the request; more of them would not make it faster.
+const askAgain = 10 * time.Second
+
+var errBooting = errors.New("the instance is still waking up")
+
+// exchange asks until the instance itself answers, which is one long ping, and
+// notes the answer in r.
+func (t *Target) exchange(ctx context.Context, r *result, asleep bool) error {
+	for {
+		booting, err := t.ask(ctx, r, asleep)
+		if err != nil || !booting {
+			r.cold = r.answered && (r.cold || r.latency > time.Duration(t.ColdStart))
+			return err
+		}
+		r.cold = true
+		select {
+		case <-t.app.clock.After(askAgain):
+		case <-ctx.Done():
+			return errBooting
+		}
+	}
+}
+
+// ask sends the request once and reports whether the platform has answered in
+// place of an instance that wakes up.
+func (t *Target) ask(ctx context.Context, r *result, asleep bool) (booting bool, err error) {
+	req, err := t.request(ctx)
+	if err != nil {
+		return false, err
+	}
+	resp, err := t.app.client.Do(req)
+	if err != nil {
+		return false, err
+	}
+	defer resp.Body.Close()
+	r.answered, r.status, r.latency = true, resp.StatusCode, t.app.clock.Since(r.at)
+	beginning, err := io.ReadAll(io.LimitReader(resp.Body, awake.MaxWakePage))
+	if err == nil {
+		_, err = io.CopyN(io.Discard, resp.Body, maxAnswer)
+	}
+	if err != nil && err != io.EOF {
+		return false, errCutOff
+	}
+	return awake.IsWakePage(resp.Header, beginning) || asleep && isBooting(resp.StatusCode) && !t.expects(resp.StatusCode), nil
+}
+
+// isBooting tells whether a status is one that platforms answer while an
+// instance starts.
+func isBooting(status int) bool {
+	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable
+}

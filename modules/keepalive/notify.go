@@ -1,0 +1,3 @@
+package keepalive
+
+func (a *App) notify(name string, data map[string]any) {}

@@ -1,0 +1,71 @@
+package keepalive
+
+import (
+	"time"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+)
+
+// wakeAgain is after how long a target that did not wake up is tried again.
+const wakeAgain = time.Minute
+
+// asleep reports whether the instance has had the time to fall asleep since
+// the last request that is known of.
+func (t *Target) asleep(now time.Time) bool {
+	return t.SleepsAfter > 0 && !now.Before(t.awakeUntil())
+}
+
+// awakeUntil returns until when the instance is awake, as far as is known.
+func (t *Target) awakeUntil() time.Time {
+	until := awake.LastSeen(t.upstream).Add(time.Duration(t.SleepsAfter))
+	if t.member != nil {
+		if shared := t.member.AwakeUntil(); shared.After(until) { // by another instance of Caddy
+			return shared
+		}
+	}
+	return until
+}
+
+// Condition implements awake.Keeper.
+func (t *Target) Condition() awake.Condition {
+	switch {
+	case t.state.waking.Load():
+		return awake.Waking
+	case t.SleepsAfter == 0:
+		return awake.Unknown
+	case t.asleep(t.app.clock.Now()):
+		return awake.Asleep
+	}
+	return awake.Awake
+}
+
+// Wake implements awake.Keeper: it pings a target that sleeps, once, whatever
+// its schedule.
+func (t *Target) Wake() bool {
+	switch t.Condition() {
+	case awake.Waking:
+		return true
+	case awake.Asleep:
+		return t.state.wake(t)
+	}
+	return false
+}
+
+// wake pings unless it has been tried just now or the hours are used up.
+func (s *state) wake(t *Target) bool {
+	now := t.app.clock.Now()
+	if t.member != nil && t.account.Used(now) >= t.account.Limit() {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.flight == nil && now.Sub(s.woken) < wakeAgain {
+		return false
+	}
+	s.woken = now
+	s.launch(t, time.Time{})
+	return true
+}
+
+// Interface guards
+var _ awake.Keeper = (*Target)(nil)
