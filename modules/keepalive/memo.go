@@ -50,50 +50,71 @@ var self = func() string {
 	return hex.EncodeToString(name)
 }()
 
-var errMemo = errors.New("what the storage holds of the target cannot be read; it is written anew")
-
-// edit changes the memo of the target under a lock that other instances
-// respect.
+// edit changes the memo of the target. If another instance does the same at
+// the same time one of the changes may be lost, which does no harm to what
+// they know of awake times: the next one brings it again.
 func (t *Target) edit(ctx context.Context, change func(*memo)) error {
 	var m memo
-	err := t.editLocked(ctx, &m, change)
+	err := t.exchangeMemo(ctx, &m, change)
 	if m.news != nil {
 		t.reportLow(*m.news)
 	}
 	return err
 }
 
-func (t *Target) editLocked(ctx context.Context, m *memo, change func(*memo)) (err error) {
-	defer func() {
-		if r := recover(); r != nil { // in a storage
-			err = fmt.Errorf("panic: %v", r)
-		}
-	}()
-	storage, name := t.app.ctx.Storage(), memoFolder+hex.EncodeToString([]byte(t.key[:16]))
+func (t *Target) exchangeMemo(ctx context.Context, m *memo, change func(*memo)) (err error) {
+	defer survive(&err)
+	if err := t.load(ctx, m); err != nil {
+		return err
+	}
+	before := *m
+	if change(m); *m == before {
+		return nil
+	}
+	return t.store(ctx, m)
+}
+
+// survive keeps a panic in a storage from taking down the server.
+func survive(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("panic: %v", r)
+	}
+}
+
+func (t *Target) memoKey() string { return memoFolder + hex.EncodeToString([]byte(t.key[:16])) }
+
+func (t *Target) load(ctx context.Context, m *memo) error {
+	raw, err := t.app.ctx.Storage().Load(ctx, t.memoKey()+".json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && json.Unmarshal(raw, m) != nil {
+		*m = memo{}
+		t.app.logger.Warn("what the storage holds of a target cannot be read; it is written anew", zap.String("target", t.Name))
+	}
+	return err
+}
+
+func (t *Target) store(ctx context.Context, m *memo) error {
+	raw, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return t.app.ctx.Storage().Store(ctx, t.memoKey()+".json", raw)
+}
+
+// locked calls f while no other instance deals with the same tick. Each tick
+// has a lock of its own: the file system's locks are not made to be taken and
+// released in quick succession.
+func (t *Target) locked(ctx context.Context, tick time.Time, f func() error) (err error) {
+	defer survive(&err)
+	storage, name := t.app.ctx.Storage(), fmt.Sprintf("%s-%d", t.memoKey(), t.schedule.number(tick))
 	if err := storage.Lock(ctx, name); err != nil {
 		return err
 	}
 	// Without the cancellation of ctx, which must not leave the lock behind.
 	defer storage.Unlock(context.WithoutCancel(ctx), name)
-
-	raw, err := storage.Load(ctx, name+".json")
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return err
-	case json.Unmarshal(raw, m) != nil:
-		*m = memo{}
-		t.app.logger.Warn(errMemo.Error(), zap.String("target", t.Name))
-	}
-	before := *m
-	change(m)
-	if *m == before {
-		return nil
-	}
-	if raw, err = json.Marshal(m); err != nil {
-		return err
-	}
-	return storage.Store(ctx, name+".json", raw)
+	return f()
 }
 
 // claim reports whether the ping of a tick is ours to send. If another
@@ -103,13 +124,15 @@ func (t *Target) claim(ctx context.Context, tick time.Time) (theirs time.Time, m
 	ctx, cancel := context.WithTimeout(ctx, storageLimit)
 	defer cancel()
 	mine = true
-	err := t.edit(ctx, func(m *memo) {
-		if m.By != "" && m.By != self && t.schedule.covers(m.Tick, tick) {
-			theirs, mine = m.Tick, false
-		} else {
-			m.Tick, m.By = tick, self
-		}
-		t.sync(m)
+	err := t.locked(ctx, tick, func() error {
+		return t.edit(ctx, func(m *memo) {
+			if m.By != "" && m.By != self && t.schedule.covers(m.Tick, tick) {
+				theirs, mine = m.Tick, false
+			} else {
+				m.Tick, m.By = tick, self
+			}
+			t.sync(m)
+		})
 	})
 	t.state.storageAnswered(t, err)
 	return theirs, mine

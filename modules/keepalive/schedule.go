@@ -105,6 +105,15 @@ func (s *schedule) covers(theirs, ours time.Time) bool {
 	return -s.every < distance && distance < s.every
 }
 
+// number is the same for ticks that stand for each other, and another for the
+// next one.
+func (s *schedule) number(tick time.Time) int64 {
+	if s.cron != nil {
+		return tick.Unix()
+	}
+	return tick.UnixNano() / int64(s.every)
+}
+
 // spread returns when the ping of a tick is sent.
 func (s *schedule) spread(tick time.Time) time.Time {
 	wait := s.every
