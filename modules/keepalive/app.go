@@ -59,6 +59,9 @@ type App struct {
 	// place until its timeout. Default: 8.
 	Concurrency int `json:"concurrency,omitempty"`
 
+	// Who is told of the events.
+	Notify []*Notification `json:"notify,omitempty"`
+
 	// What is pinged.
 	Targets []*Target `json:"targets,omitempty"`
 
@@ -110,6 +113,14 @@ func (a *App) Provision(ctx caddy.Context) error {
 	for _, t := range a.Targets {
 		if err := t.provision(a); err != nil {
 			return fmt.Errorf("target %s: %w", t.Name, err)
+		}
+	}
+	for i, n := range a.Notify {
+		if n == nil {
+			return errors.New("a notification is null")
+		}
+		if err := n.provision(rt, a.logger, a.client); err != nil {
+			return fmt.Errorf("notification %d: %w", i+1, err)
 		}
 	}
 	return a.openQuotas(rt)

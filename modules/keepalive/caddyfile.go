@@ -22,6 +22,7 @@ func init() {
 //		jitter      <percent>
 //		timeout     <duration>
 //		concurrency <number>
+//		notify      <url> [<body>]
 //		target <name> [<url>] {
 //			url          <url>
 //			method       <method>
@@ -42,7 +43,7 @@ func init() {
 //		}
 //	}
 //
-// `target` and `header` can be given several times, `quota` once for the hours
+// `target`, `notify` and `header` can be given several times, `quota` once for the hours
 // awake and once for the requests of an account. A status is one like 200,
 // or a class like 2xx. A target has an interval or a cron expression.
 func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
@@ -66,8 +67,22 @@ func (a *App) parse(d *caddyfile.Dispenser) error {
 		{name: "jitter", parse: into(&a.Jitter, parsePercent)},
 		{name: "timeout", parse: into(&a.Timeout, parseDuration)},
 		{name: "concurrency", parse: into(&a.Concurrency, parseCount)},
+		{name: "notify", repeats: true, parse: a.addNotification},
 		{name: "target", repeats: true, parse: a.addTarget},
 	})
+}
+
+func (a *App) addNotification(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) == 0 || len(args) > 2 {
+		return d.Err("write: notify <url> [<body>], with quotes around a body that has spaces")
+	}
+	n := &Notification{URL: args[0]}
+	if len(args) == 2 {
+		n.Body = args[1]
+	}
+	a.Notify = append(a.Notify, n)
+	return wrap(d, n.check())
 }
 
 func (a *App) addTarget(d *caddyfile.Dispenser) error {
@@ -124,7 +139,7 @@ func (t *Target) setURL(d *caddyfile.Dispenser, s string) error {
 		return d.Errf("the URL of target %s is given twice", t.Name)
 	}
 	t.URL = s
-	if strings.Contains(s, "{") {
+	if hasPlaceholder(s) {
 		return nil // checked when its placeholders are known
 	}
 	_, err := parseURL(s)
@@ -193,7 +208,7 @@ func (t *Target) setCron(d *caddyfile.Dispenser) error {
 
 func (t *Target) setUpstream(d *caddyfile.Dispenser, s string) error {
 	t.Upstream = s
-	if strings.Contains(s, "{") {
+	if hasPlaceholder(s) {
 		return nil
 	}
 	_, err := parseUpstream(s)

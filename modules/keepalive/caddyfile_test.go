@@ -22,7 +22,7 @@ func TestMistakes(t *testing.T) {
 		line            int
 		says            []string
 	}{
-		{"unknown option", app("\t\tintervall 3m"), 3, []string{`"intervall"`, "interval, jitter, timeout, concurrency and target"}},
+		{"unknown option", app("\t\tintervall 3m"), 3, []string{`"intervall"`, "interval, jitter, timeout, concurrency, notify and target"}},
 		{"unknown target option", target("\t\t\tmethods POST"), 4, []string{`"methods"`, "method", "window"}},
 		{"argument of keepalive", "{\n\tkeepalive 3m {\n\t}\n}\n", 2, []string{`"3m"`, "block"}},
 		{"keepalive twice", "{\n\tkeepalive {\n\t}\n\tkeepalive {\n\t}\n}\n", 4, []string{"one block"}},
@@ -36,6 +36,11 @@ func TestMistakes(t *testing.T) {
 		{"too much jitter", target("\t\t\tjitter 101%"), 4, []string{"from 0% to 100%"}},
 		{"jitter that is no number", target("\t\t\tjitter NaN%"), 4, []string{"from 0% to 100%"}},
 		{"no concurrency", app("\t\tconcurrency 0"), 3, []string{`"0"`, "like 8"}},
+		{"notify without URL", app("\t\tnotify"), 3, []string{"write: notify <url> [<body>]"}},
+		{"notify body without quotes", app("\t\tnotify https://ntfy.sh/topic {event.target} down"), 3, []string{"quotes"}},
+		{"notify without scheme", app("\t\tnotify ntfy.sh/topic"), 3, []string{"begins with http:// or https://"}},
+		{"notify with an unknown placeholder", app("\t\tnotify https://ntfy.sh/topic {event.mesage}"), 3, []string{"{event.mesage}", "{event.message}"}},
+		{"notify of changing hosts", app("\t\tnotify https://{event.target}.example/x"), 3, []string{"the same for all events"}},
 		{"target without name", app("\t\ttarget"), 3, []string{"write: target <name> [<url>]"}},
 		{"target without URL", app("\t\ttarget a {\n\t\t\tmethod GET\n\t\t}"), 3, []string{"target a has no URL", "https://"}},
 		{"name with a slash", app("\t\ttarget https://a.example"), 3, []string{"without a slash"}},

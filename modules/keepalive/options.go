@@ -115,3 +115,7 @@ func parseCount(s string) (int, error) {
 	}
 	return n, nil
 }
+
+// hasPlaceholder tells whether a text can be checked only when the
+// configuration is loaded.
+func hasPlaceholder(s string) bool { return strings.Contains(s, "{") }
