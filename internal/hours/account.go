@@ -101,7 +101,7 @@ func (m *Member) Verdict(now time.Time) Verdict {
 	_, end := a.meter.Window()
 	reserve := time.Duration(margin * float64(a.Limit()))
 	left := a.Limit() - a.used(now) - reserve
-	if left < m.sleeps && end.Sub(now) > m.sleeps {
+	if sleeps := m.sleepsAfter(); left < sleeps && end.Sub(now) > sleeps {
 		return Verdict{
 			Because: fmt.Sprintf("the hours of its account are used up until %s", end.UTC().Format(time.RFC3339)),
 			Until:   end,
@@ -120,6 +120,13 @@ func (m *Member) Verdict(now time.Time) Verdict {
 		Because: "its hours are saved for those in which traffic is expected",
 		Until:   next.Add(-lead),
 	}
+}
+
+// replan makes a new plan when the next verdict is asked for.
+func (a *Account) replan() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.plan = nil
 }
 
 // needs returns what a plan is made for.

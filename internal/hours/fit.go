@@ -30,7 +30,11 @@ func (a *Account) Rest(now time.Time) Fit {
 	defer a.mu.Unlock()
 	from, until := a.meter.Window()
 	fit := a.fit(from, now, until, max(0, a.Limit()-a.used(now)))
-	fit.Low = fit.Left < time.Duration(low*float64(a.Limit())) && fit.Left < fit.Wanted
+	near := time.Duration(low * float64(a.Limit()))
+	for _, m := range a.members {
+		near = max(near, 2*m.sleepsAfter()) // pings end when less than one is left
+	}
+	fit.Low = fit.Left < near && fit.Left < fit.Wanted
 	return fit
 }
 

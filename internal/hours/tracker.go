@@ -26,6 +26,12 @@ func (t *Tracker) Resize(sleepsAfter time.Duration) {
 	t.sleeps = sleepsAfter
 }
 
+func (t *Tracker) sleepsAfter() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.sleeps
+}
+
 // Ping notes a request of ours.
 func (t *Tracker) Ping(at time.Time) {
 	t.mu.Lock()
@@ -92,10 +98,14 @@ func (t *Tracker) demand() *Demand {
 func (m *Member) Sync(stored Memory, now time.Time) Memory {
 	began, _ := m.account.meter.Window()
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	stored.absorb(&m.memory)
 	fresh := stored.merge(&m.seen, m.zone, began, now)
+	learned := stored.Learned != m.memory.Learned
 	m.memory = stored
 	m.account.meter.Add(int64(fresh / time.Second))
+	m.mu.Unlock()
+	if learned {
+		m.account.replan()
+	}
 	return stored
 }

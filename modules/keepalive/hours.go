@@ -3,7 +3,6 @@ package keepalive
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -125,8 +124,8 @@ func (acct *account) check(a *App) {
 
 // adviceOf says what the hours are enough for.
 func adviceOf(fit hours.Fit, targets int) string {
-	daily := fit.Daily.Truncate(5 * time.Minute)
-	window := fmt.Sprintf("a window of %s a day", strings.TrimSuffix(daily.String(), "0s"))
+	daily := int(fit.Daily.Minutes()) / 5 * 5
+	window := fmt.Sprintf("a window of %dh%02dm a day", daily/60, daily%60)
 	if targets > 1 {
 		window += " for each target"
 	}
@@ -143,15 +142,15 @@ func (a *App) watch(ctx context.Context, every time.Duration) {
 	ticker := a.clock.NewTicker(every)
 	defer ticker.Stop()
 	for {
-		select {
-		case <-ticker.Chan():
-		case <-ctx.Done():
-			return
-		}
 		for _, t := range a.Targets {
 			if t.counts {
 				t.look(ctx)
 			}
+		}
+		select {
+		case <-ticker.Chan():
+		case <-ctx.Done():
+			return
 		}
 	}
 }

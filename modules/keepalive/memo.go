@@ -63,6 +63,8 @@ func (t *Target) edit(ctx context.Context, change func(*memo)) error {
 }
 
 func (t *Target) exchangeMemo(ctx context.Context, m *memo, change func(*memo)) (err error) {
+	t.state.sharing.Lock()
+	defer t.state.sharing.Unlock()
 	defer survive(&err)
 	if err := t.load(ctx, m); err != nil {
 		return err

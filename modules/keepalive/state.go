@@ -29,6 +29,8 @@ type state struct {
 	ctx    context.Context // of pings: ends with the last configuration that has the target
 	cancel context.CancelFunc
 
+	sharing sync.Mutex // one edit of the memo at a time
+
 	mu     sync.Mutex
 	owners []*Target // that have started and not stopped
 	timer  clockwork.Timer

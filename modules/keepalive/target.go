@@ -146,6 +146,7 @@ func (t *Target) provision(app *App) error {
 	}
 	t.state = value.(*state)
 	t.warn()
+	t.warnSpending()
 	return nil
 }
 
