@@ -21,6 +21,9 @@ var errBooting = errors.New("the instance is still waking up")
 func (t *Target) exchange(ctx context.Context, r *result, asleep bool) error {
 	for {
 		booting, err := t.ask(ctx, r, asleep)
+		if r.cold && ctx.Err() != nil {
+			return errBooting
+		}
 		if err != nil || !booting {
 			r.cold = r.answered && (r.cold || r.latency > time.Duration(t.ColdStart))
 			return err

@@ -37,11 +37,12 @@ type Notification struct {
 	// Where the request goes. It is a GET unless there is a body.
 	URL string `json:"url"`
 
-	// The body of a POST. If it begins with a brace or bracket it is sent as
-	// JSON, otherwise as plain text. Default: none.
+	// The body of a POST. JSON is sent as such, anything else as plain text.
+	// Default: none.
 	Body string `json:"body,omitempty"`
 
 	url, body string // with the placeholders of the configuration replaced
+	json      bool   // whether the body is JSON
 	host      string
 	queue     chan map[string]string
 	logger    *zap.Logger
@@ -109,6 +110,7 @@ func (n *Notification) provision(rt *runtime.App, logger *zap.Logger, client *ht
 	if n.host, err = notifyHost(n.url); err != nil {
 		return err
 	}
+	n.json = json.Valid([]byte(eventPlaceholder.ReplaceAllLiteralString(n.body, "0")))
 	n.queue = make(chan map[string]string, notifyQueue)
 	n.logger, n.client = logger, client
 	return rt.Go("keepalive notifications", n.run)
@@ -184,7 +186,7 @@ func (n *Notification) request(ctx context.Context, fields map[string]string) (*
 	method, kind, body := http.MethodGet, "", ""
 	switch {
 	case n.body == "":
-	case strings.ContainsAny(n.body[:1], "{["):
+	case n.json:
 		method, kind, body = http.MethodPost, "application/json", fill(n.body, fields, escapeJSON)
 	default:
 		method, kind, body = http.MethodPost, "text/plain; charset=utf-8", fill(n.body, fields, func(s string) string { return s })
