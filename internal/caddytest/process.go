@@ -25,6 +25,10 @@ func Main(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// IsProcess reports whether StartProcess has started the test binary, for
+// packages whose TestMain does more than Main.
+func IsProcess() bool { return os.Getenv(processEnv) != "" }
+
 // beCaddy serves until the process is told to end.
 func beCaddy(config string) {
 	end := make(chan os.Signal, 1)

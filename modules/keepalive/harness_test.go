@@ -24,6 +24,10 @@ import (
 
 // TestMain makes the system trust the upstreams of caddytest that speak TLS.
 func TestMain(m *testing.M) {
+	if caddytest.IsProcess() {
+		caddytest.Main(m)
+		return
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "keepalive")
 		if err != nil {

@@ -3,6 +3,7 @@ package keepalive
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -33,6 +34,9 @@ type account struct {
 
 // openQuotas ties the targets to what their accounts give.
 func (a *App) openQuotas(rt *runtime.App) error {
+	if !slices.ContainsFunc(a.Targets, func(t *Target) bool { return len(t.Quotas) > 0 }) {
+		return nil
+	}
 	book, err := ledger.FromContext(a.ctx)
 	if err != nil {
 		return err

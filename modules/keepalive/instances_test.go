@@ -1,0 +1,135 @@
+package keepalive
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+)
+
+// arrivalsOf returns when the requests of the next while arrive.
+func arrivalsOf(up *caddytest.Upstream, while time.Duration) (at []time.Duration) {
+	var mu sync.Mutex
+	began := time.Now()
+	before := len(up.Requests())
+	for time.Since(began) < while {
+		time.Sleep(5 * time.Millisecond)
+		mu.Lock()
+		for range len(up.Requests()) - before - len(at) {
+			at = append(at, time.Since(began))
+		}
+		mu.Unlock()
+	}
+	return at
+}
+
+func startInstance(t *testing.T, storage, options string) *caddytest.Process {
+	t.Helper()
+	config, err := caddytest.Adapt("{\n\tadmin off\n\tpersist_config off\n\tskip_install_trust\n\tstorage file_system " + storage + "\n\tkeepalive {\n" + options + "\n\t}\n}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return caddytest.StartProcess(t, t.TempDir(), string(config))
+}
+
+// Two instances on one storage ping once; when one of them dies the other goes
+// on within an interval.
+func TestTwoInstances(t *testing.T) {
+	for name, schedule := range map[string]string{
+		"interval":             "interval 500ms\n\t\tjitter 0%",
+		"interval with jitter": "interval 500ms\n\t\tjitter 20%",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			up := counting(t)
+			storage := t.TempDir()
+			options := "\t\t" + schedule + "\n\t\ttarget a " + up.URL
+			first := startInstance(t, storage, options)
+			time.Sleep(230 * time.Millisecond) // out of step
+			second := startInstance(t, storage, options)
+			time.Sleep(500 * time.Millisecond)
+
+			at := arrivalsOf(up, 4*time.Second)
+			if len(at) < 6 || len(at) > 10 {
+				t.Errorf("%d pings in 4s at an interval of 500ms: %v", len(at), at)
+			}
+			first.Kill()
+			at = arrivalsOf(up, 3*time.Second)
+			if len(at) < 4 || len(at) > 7 || at[0] > 1200*time.Millisecond {
+				t.Errorf("after one was killed, %d pings in 3s: %v", len(at), at)
+			}
+			third := startInstance(t, storage, options)
+			second.End() // in order: nobody waits for it
+			at = arrivalsOf(up, 2*time.Second)
+			if len(at) < 3 || len(at) > 6 || at[0] > time.Second {
+				t.Errorf("after one was stopped, %d pings in 2s: %v", len(at), at)
+			}
+			third.End()
+		})
+	}
+}
+
+func TestTwoInstancesByCron(t *testing.T) {
+	up := counting(t)
+	storage := t.TempDir()
+	options := "\t\ttarget a " + up.URL + " {\n\t\t\tcron \"* * * * * *\"\n\t\t}"
+	startInstance(t, storage, options)
+	startInstance(t, storage, options)
+	if at := arrivalsOf(up, 4*time.Second); len(at) < 3 || len(at) > 5 {
+		t.Errorf("%d pings in 4s: %v", len(at), at)
+	}
+}
+
+// A storage that fails hinders nobody.
+func TestWithoutStorage(t *testing.T) {
+	up, storage := counting(t), t.TempDir()
+	for _, name := range []string{"locks", "freetier"} { // which should be folders
+		if err := os.WriteFile(filepath.Join(storage, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	options := "\t\tinterval 500ms\n\t\tjitter 0%\n\t\ttarget a " + up.URL + "\n\t\ttarget b " + up.URL + " {\n\t\t\tplatform render\n\t\t}"
+	startInstance(t, storage, options)
+	if at := arrivalsOf(up, 2*time.Second); len(at) < 5 {
+		t.Errorf("%d pings in 2s: %v", len(at), at)
+	}
+}
+
+// A restart begins with a ping.
+func TestRestartPings(t *testing.T) {
+	up := counting(t)
+	options := "\t\tjitter 0%\n\t\ttarget a " + up.URL
+	b := startAt(t, options)
+	for i := range 3 {
+		b.settled("a", 1)
+		b.Stop()
+		if n := len(up.Requests()); n != i+1 {
+			t.Fatalf("%d pings after %d starts", n, i+1)
+		}
+		b.Caddy = caddytest.Start(t, keepaliveFile(options), caddytest.WithFakeClock(b.clock), caddytest.WithStorage(b.Storage))
+	}
+}
+
+// A memo that cannot be read is written anew, with a warning.
+func TestMemoBroken(t *testing.T) {
+	up := counting(t)
+	b := startAt(t, "\t\tjitter 0%\n\t\ttarget a "+up.URL)
+	b.settled("a", 1)
+	s := activeApp().target("a")
+	if err := s.app.ctx.Storage().Store(t.Context(), s.memoKey()+".json", []byte("{")); err != nil {
+		t.Fatal(err)
+	}
+	b.tick("a")
+	b.settled("a", 2)
+	if n := b.Logs.Count(`"level":"warn"`, "cannot be read"); n != 1 {
+		t.Errorf("%d warnings", n)
+	}
+	b.tick("a")
+	b.settled("a", 3)
+	if n := b.Logs.Count("cannot be read"); n != 1 {
+		t.Errorf("%d warnings", n)
+	}
+}
