@@ -55,12 +55,18 @@ func (w *Window) contains(t time.Time) bool {
 	return minute >= w.from || minute < w.to
 }
 
-// opening returns when the window, closed at t, opens next. It tries every
-// minute, which is right on the days on which clocks are changed, too.
+// opening returns when the window, closed at t, opens next: when the clock on
+// the wall shows `from`, or right after a change of it that skips that.
 func (w *Window) opening(t time.Time) time.Time {
 	t = t.Truncate(time.Minute)
 	for !w.contains(t) {
-		t = t.Add(time.Minute)
+		local := t.In(w.zone)
+		wait := (w.from - local.Hour()*60 - local.Minute() + 24*60) % (24 * 60)
+		next := t.Add(time.Duration(wait) * time.Minute)
+		if _, change := local.ZoneBounds(); !change.IsZero() && change.Before(next) {
+			next = change
+		}
+		t = next
 	}
 	return t
 }
