@@ -137,7 +137,7 @@ func (t *Target) pingStatus(now time.Time) targetStatus {
 	if status.SkippedBecause == "" && !t.Window.contains(now) {
 		status.SkippedBecause = "its window is closed"
 	}
-	if h.pings == 0 {
+	if h.latest.at.IsZero() {
 		return status
 	}
 	healthy, up := h.latest.err == nil, t.awake(h.latest, now)

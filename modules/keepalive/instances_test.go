@@ -1,6 +1,7 @@
 package keepalive
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -132,4 +133,41 @@ func TestMemoBroken(t *testing.T) {
 	if n := b.Logs.Count("cannot be read"); n != 1 {
 		t.Errorf("%d warnings", n)
 	}
+}
+
+// What one instance knows of a target the others know after its next ping, and
+// do not report again.
+func TestInstancesTellEachOther(t *testing.T) {
+	up := caddytest.NewUpstream(t, caddytest.Answer(http.StatusTeapot, "", ""))
+	b := startAt(t, "\t\tjitter 0%\n\t\tinterval 10m\n\t\ttarget a "+up.URL)
+	b.settled("a", 1)
+	a := activeApp().target("a")
+	tick := b.clock.Now()
+	other := func(tick time.Time, news *told) {
+		err := a.edit(t.Context(), func(m *memo) { m.Tick, m.By, m.Before = tick, "other", news })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The other one is three minutes ahead.
+	other(tick.Add(7*time.Minute), &told{At: tick.Add(time.Minute), Answered: true, Status: 200, Latency: time.Second})
+	b.tick("a")
+	now := b.target("a")
+	if now.SkippedBecause != skippedOther || !*now.Healthy || now.LastStatus != 200 || b.since(*now.LastPing) != time.Minute {
+		t.Errorf("got %+v", now)
+	}
+	if next := b.since(*now.NextPing); next != 17*time.Minute {
+		t.Errorf("the next ping comes after %v, want 17m, in step with the other instance", next)
+	}
+	if n := b.Logs.Count("target is up again"); n != 0 {
+		t.Error("what the other instance has reported was reported again")
+	}
+	b.tick("a") // the other one is gone
+	if r := b.settled("a", 2); b.since(r.at) != 17*time.Minute {
+		t.Errorf("pinged after %v", b.since(r.at))
+	}
+	// A time that lies far ahead, by a clock that was wrong, does not stop pings.
+	other(tick.Add(1000*time.Hour), nil)
+	b.tick("a")
+	b.settled("a", 3)
 }

@@ -3,6 +3,7 @@ package keepalive
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -34,6 +35,9 @@ type memo struct {
 	Tick time.Time `json:"tick"`
 	By   string    `json:"by,omitempty"`
 
+	// What came of the ping before.
+	Before *told `json:"before,omitempty"`
+
 	// The beginning of the period of which it was told that hours are low.
 	Low time.Time `json:"low,omitzero"`
 
@@ -41,6 +45,16 @@ type memo struct {
 
 	// That hours are low, if it has not been told before.
 	news *hours.Fit
+}
+
+// told is what one instance tells the others of a ping.
+type told struct {
+	At       time.Time     `json:"at"`
+	Answered bool          `json:"answered,omitempty"`
+	Latency  time.Duration `json:"latency,omitempty"`
+	Status   int           `json:"status,omitempty"`
+	Error    string        `json:"error,omitempty"`
+	Failures int           `json:"failures,omitempty"`
 }
 
 // self is the name of this process among the instances.
@@ -83,7 +97,12 @@ func survive(err *error) {
 	}
 }
 
-func (t *Target) memoKey() string { return memoFolder + hex.EncodeToString([]byte(t.key[:16])) }
+// memoKey is the same for configurations that differ in the request only: what
+// was learned of an instance stays when its key is changed.
+func (t *Target) memoKey() string {
+	sum := sha256.Sum256([]byte(t.Name + "\x00" + t.upstream))
+	return memoFolder + hex.EncodeToString(sum[:16])
+}
 
 func (t *Target) load(ctx context.Context, m *memo) error {
 	raw, err := t.app.ctx.Storage().Load(ctx, t.memoKey()+".json")
@@ -128,16 +147,46 @@ func (t *Target) claim(ctx context.Context, tick time.Time) (theirs time.Time, m
 	mine = true
 	err := t.locked(ctx, tick, func() error {
 		return t.edit(ctx, func(m *memo) {
-			if m.By != "" && m.By != self && t.schedule.covers(m.Tick, tick) {
+			if m.By != "" && m.By != self && t.schedule.covers(m.Tick, tick, t.app.clock.Now()) {
 				theirs, mine = m.Tick, false
+				t.state.hear(m.Before)
 			} else {
-				m.Tick, m.By = tick, self
+				m.Tick, m.By, m.Before = tick, self, t.state.tell()
 			}
 			t.sync(m)
 		})
 	})
 	t.state.storageAnswered(t, err)
 	return theirs, mine
+}
+
+// tell returns what is known of the latest ping.
+func (s *state) tell() *told {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.health.latest
+	if r.at.IsZero() {
+		return nil
+	}
+	news := &told{At: r.at, Answered: r.answered, Latency: r.latency, Status: r.status, Failures: s.health.failures}
+	if r.err != nil {
+		news.Error = r.err.Error()
+	}
+	return news
+}
+
+// hear takes over what another instance knows. It has reported it already.
+func (s *state) hear(news *told) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if news == nil || !news.At.After(s.health.latest.at) {
+		return
+	}
+	s.health.failures = news.Failures
+	s.health.latest = result{at: news.At, answered: news.Answered, latency: news.Latency, status: news.Status}
+	if news.Error != "" {
+		s.health.latest.err = errors.New(news.Error)
+	}
 }
 
 // resign lets others begin at once when this instance ends.

@@ -96,13 +96,9 @@ func (s *schedule) resume(last, now time.Time) time.Time {
 }
 
 // covers reports whether another instance that has pinged at its tick has done
-// so for ours.
-func (s *schedule) covers(theirs, ours time.Time) bool {
-	if s.cron != nil {
-		return theirs.Equal(ours)
-	}
-	distance := ours.Sub(theirs)
-	return -s.every < distance && distance < s.every
+// so for ours. A tick that lies ahead comes from a clock that is wrong.
+func (s *schedule) covers(theirs, ours, now time.Time) bool {
+	return ours.Sub(theirs) < max(s.every, 1) && !theirs.After(now.Add(s.every))
 }
 
 // number is the same for ticks that stand for each other, and another for the

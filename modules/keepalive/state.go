@@ -221,7 +221,7 @@ func (s *state) needless(t *Target, verdict hours.Verdict) string {
 		return skippedSpent + t.pings.Renews().UTC().Format(time.RFC3339)
 	}
 	h := &s.health
-	if t.SleepsAfter == 0 || s.due.IsZero() || h.pings == 0 || h.latest.err != nil {
+	if t.SleepsAfter == 0 || s.due.IsZero() || h.latest.at.IsZero() || h.latest.err != nil {
 		return ""
 	}
 	seen := awake.LastSeen(t.upstream)
