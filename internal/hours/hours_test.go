@@ -363,7 +363,7 @@ func TestVerdict(t *testing.T) {
 	}
 
 	// Of few hours a quiet one gets none.
-	m, meter = newMember(30 * time.Hour)
+	m, _ = newMember(30 * time.Hour)
 	*m.Tracker = Tracker{sleeps: 15 * time.Minute, memory: Memory{Demand: *busyAt(2, .3, 9)}}
 	if v := m.Verdict(hour(8)); v.Keep || !v.Until.Equal(hour(9).Add(-lead)) {
 		t.Errorf("in a quiet hour: %+v", v)

@@ -4,6 +4,7 @@
 package keepalive
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -178,6 +179,8 @@ func (a *App) Stop() error {
 
 // Cleanup gives up what Provision took from the pools, however far it came.
 func (a *App) Cleanup() error {
+	ctx, cancel := context.WithTimeout(context.Background(), farewellLimit)
+	defer cancel()
 	for _, t := range a.Targets {
 		if t == nil || t.state == nil {
 			continue
@@ -187,7 +190,7 @@ func (a *App) Cleanup() error {
 			return err
 		}
 		if last && t.state.begun() {
-			t.resign()
+			t.resign(ctx)
 		}
 	}
 	if a.slots != nil {

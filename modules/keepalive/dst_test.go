@@ -125,6 +125,7 @@ func slowWindow(w *Window) func(time.Time) bool {
 
 // A month of ticks around each change of the clocks, one by one.
 func TestMonthsOfTicksOverChangesOfClocks(t *testing.T) {
+	t.Parallel()
 	for _, zone := range []string{"America/New_York", "Europe/Berlin", "Australia/Lord_Howe"} {
 		location, err := time.LoadLocation(zone)
 		if err != nil {

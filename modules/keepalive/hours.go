@@ -29,7 +29,6 @@ type account struct {
 	*hours.Account
 	name    string
 	targets []*Target
-	windows []*Window
 }
 
 // openQuotas ties the targets to what their accounts give.
@@ -168,29 +167,27 @@ func (t *Target) look(ctx context.Context) {
 	due := now.Sub(s.shared) >= shareEvery
 	s.mu.Unlock()
 	if due {
-		ctx, cancel := context.WithTimeout(ctx, storageLimit)
-		defer cancel()
-		err := t.edit(ctx, t.sync)
-		if ctx.Err() == nil || err == nil {
-			s.storageAnswered(t, err)
-		}
+		t.share(ctx)
 	}
 	collectors.hours(t, t.account.Used(now))
 }
 
-// noteTraffic tells the tracker of a request that has come since it was last
+// noteTraffic tells the tracker of requests that have come since it was last
 // looked.
 func (t *Target) noteTraffic() {
 	s := t.state
-	at := awake.LastTraffic(t.upstream)
+	seen, traffic := awake.LastSeen(t.upstream), awake.LastTraffic(t.upstream)
 	s.mu.Lock()
-	fresh := at.After(s.traffic)
-	if fresh {
-		s.traffic = at
+	isNew := traffic.After(s.traffic)
+	if isNew {
+		s.traffic = traffic
 	}
 	s.mu.Unlock()
-	if fresh && t.member.Traffic(at) {
+	if isNew && t.member.Traffic(traffic) {
 		collectors.met.WithLabelValues(s.name).Inc()
+	}
+	if seen.After(traffic) { // a probe of another module, or ours
+		t.member.Ping(seen)
 	}
 }
 

@@ -28,13 +28,19 @@ func (b *bench) pass(d time.Duration) {
 // quiet waits until no ping is under way and none is due.
 func (b *bench) quiet() {
 	b.t.Helper()
+	began := time.Now()
 	b.until("nothing is due", func() bool {
 		for _, t := range activeApp().Targets {
 			s := t.state
 			s.mu.Lock()
-			busy := s.flight != nil || !s.due.IsZero() && !s.due.After(b.clock.Now())
+			flying, due := s.flight != nil, !s.due.IsZero() && !s.due.After(b.clock.Now())
 			s.mu.Unlock()
-			if busy {
+			if due && !flying && time.Since(began) > 50*time.Millisecond {
+				// The clock was turned while the timer was being set, which then is late.
+				began = time.Now()
+				b.clock.Advance(time.Second)
+			}
+			if flying || due {
 				return false
 			}
 		}
@@ -89,7 +95,7 @@ func TestAwakeHours(t *testing.T) {
 	}
 
 	// They outlive a reload and a restart.
-	b.reload(options + "\n\t\ttarget b " + up.URL + "/b")
+	b.reload(options + "\n\t\ttarget b " + counting(t).URL)
 	b.wantHours("a", 35./60, 750)
 	b.Stop()
 	b.Caddy = caddytest.Start(t, keepaliveFile(options), caddytest.WithFakeClock(b.clock), caddytest.WithStorage(b.Storage))

@@ -77,8 +77,12 @@ func (t *Target) edit(ctx context.Context, change func(*memo)) error {
 }
 
 func (t *Target) exchangeMemo(ctx context.Context, m *memo, change func(*memo)) (err error) {
-	t.state.sharing.Lock()
-	defer t.state.sharing.Unlock()
+	select {
+	case t.state.sharing <- struct{}{}:
+		defer func() { <-t.state.sharing }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	defer survive(&err)
 	if err := t.load(ctx, m); err != nil {
 		return err
@@ -138,26 +142,84 @@ func (t *Target) locked(ctx context.Context, tick time.Time, f func() error) (er
 	return f()
 }
 
-// claim reports whether the ping of a tick is ours to send. If another
-// instance has sent it, the tick that it was for is returned. A storage that
-// fails hinders nobody.
-func (t *Target) claim(ctx context.Context, tick time.Time) (theirs time.Time, mine bool) {
-	ctx, cancel := context.WithTimeout(ctx, storageLimit)
-	defer cancel()
-	mine = true
-	err := t.locked(ctx, tick, func() error {
-		return t.edit(ctx, func(m *memo) {
-			if m.By != "" && m.By != self && t.schedule.covers(m.Tick, tick, t.app.clock.Now()) {
-				theirs, mine = m.Tick, false
-				t.state.hear(m.Before)
-			} else {
-				m.Tick, m.By, m.Before = tick, self, t.state.tell()
+// claim is who sends the ping of a tick.
+type claim struct {
+	mine bool
+	tick time.Time // for which another instance has sent it
+}
+
+// claim reports whether the ping of a tick is ours to send. A storage that
+// fails or hangs hinders nobody.
+func (t *Target) claim(ctx context.Context, tick time.Time) claim {
+	c, err := within(ctx, storageLimit, func(ctx context.Context) (c claim, err error) {
+		err = t.locked(ctx, tick, func() error {
+			return t.edit(ctx, func(m *memo) {
+				if m.By != "" && m.By != self && t.schedule.covers(m.Tick, tick, t.app.clock.Now()) {
+					c.tick = m.Tick
+					t.state.hear(m.Before)
+				} else {
+					c.mine = true
+					m.Tick, m.By, m.Before = tick, self, t.state.tell()
+				}
+				t.sync(m)
+			})
+		})
+		return c, err
+	})
+	t.state.storageAnswered(t, err)
+	if err != nil {
+		return claim{mine: true}
+	}
+	return c
+}
+
+// share tells other instances what is known.
+func (t *Target) share(ctx context.Context) {
+	_, err := within(ctx, storageLimit, func(ctx context.Context) (any, error) { return nil, t.edit(ctx, t.sync) })
+	if ctx.Err() == nil {
+		t.state.storageAnswered(t, err)
+	}
+}
+
+// resign lets others begin at once when this instance ends.
+func (t *Target) resign(ctx context.Context) {
+	_, err := within(ctx, farewellLimit, func(ctx context.Context) (any, error) {
+		return nil, t.edit(ctx, func(m *memo) {
+			if m.By == self {
+				m.By = ""
 			}
 			t.sync(m)
 		})
 	})
 	t.state.storageAnswered(t, err)
-	return theirs, mine
+}
+
+// within calls f and waits for it, but not longer than a limit, even if f
+// does not heed its context.
+func within[T any](ctx context.Context, limit time.Duration, f func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	type outcome struct {
+		value T
+		err   error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		defer cancel()
+		value, err := f(ctx)
+		done <- outcome{value, err}
+	}()
+	select {
+	case o := <-done:
+		return o.value, o.err
+	case <-ctx.Done():
+		select {
+		case o := <-done: // cancel came with it
+			return o.value, o.err
+		default:
+			var none T
+			return none, ctx.Err()
+		}
+	}
 }
 
 // tell returns what is known of the latest ping.
@@ -187,19 +249,6 @@ func (s *state) hear(news *told) {
 	if news.Error != "" {
 		s.health.latest.err = errors.New(news.Error)
 	}
-}
-
-// resign lets others begin at once when this instance ends.
-func (t *Target) resign() {
-	ctx, cancel := context.WithTimeout(context.Background(), farewellLimit)
-	defer cancel()
-	err := t.edit(ctx, func(m *memo) {
-		if m.By == self {
-			m.By = ""
-		}
-		t.sync(m)
-	})
-	t.state.storageAnswered(t, err)
 }
 
 // storageAnswered logs when the storage fails and when it is back.
