@@ -101,7 +101,7 @@ func (m *Member) Verdict(now time.Time) Verdict {
 	_, end := a.meter.Window()
 	reserve := time.Duration(margin * float64(a.Limit()))
 	left := a.Limit() - a.used(now) - reserve
-	if sleeps := m.sleepsAfter(); left < sleeps && end.Sub(now) > sleeps {
+	if left < min(m.sleepsAfter(), end.Sub(now)) {
 		return Verdict{
 			Because: fmt.Sprintf("the hours of its account are used up until %s", end.UTC().Format(time.RFC3339)),
 			Until:   end,
@@ -112,14 +112,15 @@ func (m *Member) Verdict(now time.Time) Verdict {
 		a.plan, a.planned = makePlan(now, end, left, a.needs()), from
 	}
 	soon := now.Add(lead)
-	if a.plan.keeps(m.index, now) || a.plan.keeps(m.index, soon) || !soon.Before(end) {
-		return Verdict{Keep: true}
-	}
 	_, next := hourOf(soon.In(m.zone))
-	return Verdict{
-		Because: "its hours are saved for those in which traffic is expected",
-		Until:   next.Add(-lead),
+	ask := next.Add(-lead)
+	switch {
+	case soon.Before(end) && !a.plan.keeps(m.index, soon):
+		return Verdict{Because: "its hours are saved for those in which traffic is expected", Until: ask}
+	case next.Before(end) && !a.plan.keeps(m.index, next) && !m.AwakeUntil().Before(next):
+		return Verdict{Because: "it is awake until the end of the hour, and its hours are saved then", Until: ask}
 	}
+	return Verdict{Keep: true}
 }
 
 // replan makes a new plan when the next verdict is asked for.

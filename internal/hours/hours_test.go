@@ -368,9 +368,13 @@ func TestVerdict(t *testing.T) {
 	if v := m.Verdict(hour(8)); v.Keep || !v.Until.Equal(hour(9).Add(-lead)) {
 		t.Errorf("in a quiet hour: %+v", v)
 	}
-	for _, now := range []time.Time{hour(9).Add(-lead), hour(9).Add(59 * time.Minute)} {
+	for _, now := range []time.Time{hour(9).Add(-lead), hour(9).Add(57 * time.Minute)} {
 		if v := m.Verdict(now); !v.Keep {
 			t.Errorf("at %v: %+v", now, v)
 		}
+	}
+	m.Ping(hour(9).Add(50 * time.Minute))
+	if v := m.Verdict(hour(9).Add(57 * time.Minute)); v.Keep || !v.Until.Equal(hour(10).Add(-lead)) {
+		t.Errorf("awake until the hour ends: %+v", v)
 	}
 }

@@ -103,6 +103,7 @@ func TestErrorWhileAwake(t *testing.T) {
 func TestWake(t *testing.T) {
 	gate := make(chan struct{})
 	up := caddytest.NewUpstream(t, gated(gate))
+	upstream := up.Addr()
 	b := startAt(t, "\t\tjitter 0%\n\t\ttarget a "+up.URL+" {\n\t\t\tcron \"0 12 * * *\"\n\t\t\tsleeps_after 15m\n\t\t}\n\t\ttarget b http://127.0.0.1:1/ {\n\t\t\tcron \"0 12 * * *\"\n\t\t}")
 	if got := awake.State(up.Addr()); got != awake.Asleep {
 		t.Fatalf("at the start: %v", got)
@@ -122,6 +123,9 @@ func TestWake(t *testing.T) {
 	b.reload("\t\tjitter 0%\n\t\ttarget a " + up.URL + " {\n\t\t\tcron \"0 11 * * *\"\n\t\t\tsleeps_after 15m\n\t\t}")
 	if got := awake.State(up.Addr()); got != awake.Waking {
 		t.Errorf("after a reload: %v", got)
+	}
+	if n := testing.AllocsPerRun(100, func() { awake.State(upstream) }); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 	close(gate)
 	b.settled("a", 1)

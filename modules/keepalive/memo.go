@@ -166,7 +166,9 @@ func (t *Target) claim(ctx context.Context, tick time.Time) claim {
 		})
 		return c, err
 	})
-	t.state.storageAnswered(t, err)
+	if ctx.Err() == nil {
+		t.state.storageAnswered(t, err)
+	}
 	if err != nil {
 		return claim{mine: true}
 	}
