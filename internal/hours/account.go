@@ -17,6 +17,10 @@ const (
 	// margin is the share of a quota that no ping touches. It is small: a
 	// month of 31 days has 744 of Render's 750 hours.
 	margin = 0.004
+
+	// planFits is for how long a plan holds in which the hours are enough. Any
+	// other is made anew each hour.
+	planFits = 6 * time.Hour
 )
 
 // Meter counts the awake seconds of an account in the current period.
@@ -31,10 +35,10 @@ type Meter interface {
 type Account struct {
 	meter Meter
 
-	mu      sync.Mutex
-	members []*Member
-	plan    *plan
-	planned time.Time // the hour of plan
+	mu        sync.Mutex
+	members   []*Member
+	plan      *plan
+	planAgain time.Time
 }
 
 // Member is a target of an account.
@@ -107,9 +111,11 @@ func (m *Member) Verdict(now time.Time) Verdict {
 			Until:   end,
 		}
 	}
-	from, _ := hourOf(now.In(m.zone))
-	if a.plan == nil || !a.planned.Equal(from) {
-		a.plan, a.planned = makePlan(now, end, left, a.needs()), from
+	if a.plan == nil || !now.Before(a.planAgain) {
+		a.plan = makePlan(now, end, left, a.needs())
+		if _, a.planAgain = hourOf(now.In(m.zone)); a.plan.fits {
+			a.planAgain = minTime(now.Add(planFits), end)
+		}
 	}
 	soon := now.Add(lead)
 	_, next := hourOf(soon.In(m.zone))
@@ -123,11 +129,14 @@ func (m *Member) Verdict(now time.Time) Verdict {
 	return Verdict{Keep: true}
 }
 
-// replan makes a new plan when the next verdict is asked for.
+// replan makes a new plan when the next verdict is asked for, unless there is
+// enough for everything anyway.
 func (a *Account) replan() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.plan = nil
+	if a.plan != nil && !a.plan.fits {
+		a.plan = nil
+	}
 }
 
 // needs returns what a plan is made for.

@@ -72,8 +72,6 @@ type App struct {
 	clock  clockwork.Clock
 	client *http.Client
 	slots  *semaphore.Weighted
-
-	accounts []*account
 }
 
 // slots holds the places for pings under way, a *semaphore.Weighted for each

@@ -41,49 +41,54 @@ func (a *App) openQuotas(rt *runtime.App) error {
 		return err
 	}
 	accounts := make(map[string]*account)
-	watch := watchMost
 	for _, t := range a.Targets {
-		name := fmt.Sprintf("keepalive %s %s", t.Name, t.upstream)
-		if q := t.pingsQuota(); q != nil {
-			if t.pings, err = q.Open(book, name); err != nil {
-				return err
-			}
+		if err := t.openQuotas(book, accounts); err != nil {
+			return fmt.Errorf("target %s: %w", t.Name, err)
 		}
-		q := t.hoursQuota()
-		if q == nil {
-			continue
+	}
+	if len(accounts) == 0 {
+		return nil
+	}
+	watch := watchMost
+	for _, acct := range accounts {
+		acct.check(a)
+		for _, t := range acct.targets {
+			watch = min(watch, max(time.Duration(t.SleepsAfter)/4, watchLeast))
 		}
-		key := name
-		if q.Account != "" {
-			key = q.String()
+	}
+	return rt.Go("keepalive hours", func(ctx context.Context) { a.watch(ctx, watch) })
+}
+
+// openQuotas opens the target's quotas. Accounts are by what is the same for
+// all their targets.
+func (t *Target) openQuotas(book *ledger.Ledger, accounts map[string]*account) (err error) {
+	name := fmt.Sprintf("keepalive %s %s", t.Name, t.upstream)
+	if q := t.pingsQuota(); q != nil {
+		if t.pings, err = q.Open(book, name); err != nil {
+			return err
 		}
-		acct := accounts[key]
-		if acct == nil {
-			meter, err := q.Open(book, name)
-			if err != nil {
-				return err
-			}
-			acct = &account{Account: hours.NewAccount(meter), name: q.Account}
-			if q.Account == "" {
-				acct.name = t.Name
-			}
-			accounts[key] = acct
-			a.accounts = append(a.accounts, acct)
-		}
-		zone, err := loadZone(q.Zone)
+	}
+	q := t.hoursQuota()
+	if q == nil {
+		return nil
+	}
+	key, label := name, t.Name
+	if q.Account != "" {
+		key, label = q.String(), q.Account
+	}
+	if accounts[key] == nil {
+		meter, err := q.Open(book, name)
 		if err != nil {
 			return err
 		}
-		acct.add(t, zone)
-		watch = min(watch, max(time.Duration(t.SleepsAfter)/4, watchLeast))
+		accounts[key] = &account{Account: hours.NewAccount(meter), name: label}
 	}
-	if len(a.accounts) == 0 {
-		return nil
+	zone, err := loadZone(q.Zone)
+	if err != nil {
+		return err
 	}
-	for _, acct := range a.accounts {
-		acct.check(a)
-	}
-	return rt.Go("keepalive hours", func(ctx context.Context) { a.watch(ctx, watch) })
+	accounts[key].add(t, zone)
+	return nil
 }
 
 // add makes t one of the account's targets. Of several with the same upstream,

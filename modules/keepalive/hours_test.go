@@ -153,29 +153,54 @@ func TestPlanIsChecked(t *testing.T) {
 	}
 }
 
-// When the hours end, pings stop before them, it is told once, and a new
-// period begins with a ping.
+// The hours of a period are used, and not exceeded.
+func TestHoursLast(t *testing.T) {
+	up := counting(t)
+	b := startAt(t, "\t\tjitter 0%\n\t\ttarget a "+up.URL+" {\n\t\t\tsleeps_after 15m\n\t\t\tquota 6h/day\n\t\t}")
+	b.pass(24*time.Hour - time.Minute)
+	if used := *b.target("a").AwakeHours; used < 5 || used > 6 {
+		t.Errorf("%v of 6 hours were used", used)
+	}
+	if n := len(up.Requests()); n < 20 || n > 40 {
+		t.Errorf("%d pings", n)
+	}
+	b.pass(2 * time.Minute)
+	if used := *b.target("a").AwakeHours; used > 1 {
+		t.Errorf("in the new day: %v hours", used)
+	}
+}
+
+// When traffic has used up the hours no ping adds to them. It is told once that
+// they come to an end, and a new period begins with a ping.
 func TestHoursEnd(t *testing.T) {
 	up := counting(t)
 	forgetEvents()
-	options := "\t\tjitter 0%\n\t\ttarget a " + up.URL + " {\n\t\t\tsleeps_after 15m\n\t\t\tquota 2h/day\n\t\t}"
-	b := startAt(t, options+"\n\t}\n\tevents {\n\t\ton keepalive.hours_low keepalive_test")
-	b.pass(24 * time.Hour)
-	used := *b.target("a").AwakeHours
-	if first := up.Requests(); len(first) < 8 {
-		t.Errorf("%d pings", len(first))
+	b := startAt(t, "\t\tjitter 0%\n\t\ttarget a "+up.URL+" {\n\t\t\tsleeps_after 15m\n\t\t\tquota 2h/day\n\t\t}\n\t}\n\tevents {\n\t\ton keepalive.hours_low keepalive_test")
+	for range 18 {
+		awake.TouchAt(up.Addr(), b.clock.Now())
+		b.pass(10 * time.Minute)
 	}
-	if v := b.Metric(`caddy_keepalive_awake_seconds{target="a"}`); v > 3600 {
-		t.Errorf("in the new day: %v seconds", v)
+	b.wantHours("a", 3+5./60, 2)
+	pings := len(up.Requests())
+	b.pass(3 * time.Hour)
+	if because := b.target("a").SkippedBecause; because != "the hours of its account are used up until 2026-03-02T00:00:00Z" {
+		t.Errorf("skipped because %q", because)
 	}
-	if used > 1 {
-		t.Errorf("in the new day: %v hours", used)
+	if n := len(up.Requests()); n != pings {
+		t.Errorf("%d pings after the hours were used up", n-pings)
 	}
 	if n := b.Logs.Count("the hours of an account come to an end"); n != 1 {
 		t.Errorf("told %d times that hours are low", n)
 	}
 	if got := seenEvents(); got != "keepalive.hours_low a <nil> <nil> <nil>" {
 		t.Errorf("events: %s", got)
+	}
+	if awake.Wake(up.Addr()) {
+		t.Error("it was woken up without hours")
+	}
+	b.tick("a")
+	if at := b.since(b.clock.Now()); at != 24*time.Hour {
+		t.Errorf("the next tick comes after %v", at)
 	}
 }
 
