@@ -343,9 +343,9 @@ func TestLearning(t *testing.T) {
 	if slot += 6; stored.Demand.Observed[slot] != 1 || stored.Demand.Starts[slot] != 0 {
 		t.Error("pings are taken for traffic")
 	}
-	// A week in which nobody looked is no week without traffic.
+	// A day on which nobody looked is no day without traffic.
 	before := stored.Demand
-	stored = m.Sync(stored, hour(14*24))
+	stored = m.Sync(stored, hour(8*24))
 	if stored.Demand != before {
 		t.Error("learned from hours that nobody has seen")
 	}

@@ -10,6 +10,10 @@ const (
 	// late is how long after its end an hour is learned from, so that other
 	// processes have told what they have seen.
 	late = 10 * time.Minute
+
+	// unseen is after how long without a look nothing is learned from what has
+	// not been seen.
+	unseen = 3 * time.Hour
 )
 
 // Memory is what is known of a target's awake time. It is kept in storage and
@@ -64,8 +68,8 @@ func (m *Memory) uncounted(seen *Memory, began, now time.Time) time.Duration {
 // learn learns from the hours that are over.
 func (m *Memory) learn(zone *time.Location, now time.Time) {
 	from, until := hourOf(time.Unix(m.Learned, 0).In(zone))
-	if m.Learned < now.Add(-remembered/2).Unix() {
-		// Nobody has looked for a while. The present hour is not whole.
+	if m.Learned < now.Add(-unseen).Unix() {
+		// The present hour is not whole.
 		_, until = hourOf(now.In(zone))
 		m.Learned = until.Unix()
 		return

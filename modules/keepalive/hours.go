@@ -214,6 +214,9 @@ func (t *Target) sync(m *memo) {
 	t.state.shared = now
 	t.state.mu.Unlock()
 
+	if t.account.targets[0] != t {
+		return // one tells it for the account
+	}
 	if fit := t.account.Rest(now); fit.Low && !m.Low.Equal(fit.From) && t.state.running() {
 		m.Low, m.news = fit.From, &fit
 	}

@@ -204,6 +204,24 @@ func TestHoursEnd(t *testing.T) {
 	}
 }
 
+// Of an account that gives hours to several it is told once.
+func TestSharedHoursEnd(t *testing.T) {
+	a, c := counting(t), counting(t)
+	forgetEvents()
+	options := " {\n\t\t\tsleeps_after 15m\n\t\t\tquota 2h/day workspace\n\t\t}\n"
+	b := startAt(t, "\t\tjitter 0%\n\t\ttarget a "+a.URL+options+"\t\ttarget c "+c.URL+options+"\t}\n\tevents {\n\t\ton keepalive.hours_low keepalive_test")
+	for range 9 {
+		awake.TouchAt(a.Addr(), b.clock.Now())
+		awake.TouchAt(c.Addr(), b.clock.Now())
+		b.pass(10 * time.Minute)
+	}
+	b.wantHours("c", 2*(1+35./60), 2)
+	if got := seenEvents(); got != "keepalive.hours_low a <nil> <nil> <nil>" {
+		t.Errorf("events: %s", got)
+	}
+	b.Logs.Wait(t, "the hours of an account come to an end", `"account":"workspace"`)
+}
+
 // A day's hours go to where traffic was seen the days before.
 func TestHoursGoToTraffic(t *testing.T) {
 	up := counting(t)
