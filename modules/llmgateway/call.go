@@ -1,16 +1,9 @@
 package llmgateway
 
 import (
-	"encoding/json"
-	"errors"
-	"io"
-	"mime"
 	"net/http"
-	"net/url"
 	"strings"
-	"sync"
 	"time"
-	"unicode"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -28,12 +21,9 @@ type call struct {
 	client  *Client
 	start   time.Time
 
-	model   string            // that the client asked for, "" for none
-	field   *modelfield.Value // where it stands in the body
-	inQuery bool              // it stands in the query
-	body    *modelfield.Body  // nil: none
-	opaque  bool              // the body is passed on unread
-	header  http.Header       // the client's, nil for a protocol upgrade
+	wants                   // what the request says
+	body   *modelfield.Body // nil: none
+	header http.Header      // the client's, nil for a protocol upgrade
 
 	candidates []candidate
 	current    *candidate // of this try
@@ -49,133 +39,6 @@ type candidate struct {
 	model   string // the channel's own name
 	tried   bool
 	last    bool // the channel has failed: only when nothing else is left
-}
-
-// scanners are reused: their state is larger than a small request.
-var scanners = sync.Pool{New: func() any { return modelfield.NewScanner("model") }}
-
-// read finds the model and keeps the body for the tries.
-func (c *call) read(r *http.Request) *apiError {
-	asked, queryErr := queryModel(r)
-	if queryErr != nil {
-		return queryErr
-	}
-	if err := c.readBody(r); err != nil {
-		return err
-	}
-	switch {
-	case asked == "" || asked == c.model:
-	case c.model == "":
-		c.model, c.inQuery = asked, true
-	default:
-		return invalidModel("The query and the body name two models.")
-	}
-	if strings.ContainsFunc(c.model, unicode.IsControl) {
-		return invalidModel("The model's name has a control character.")
-	}
-	return nil
-}
-
-// queryModel returns the model in the query, which is where WebSockets have it.
-func queryModel(r *http.Request) (string, *apiError) {
-	if !strings.Contains(r.URL.RawQuery, "model") && !strings.Contains(r.URL.RawQuery, "%") {
-		return "", nil
-	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return "", invalidRequest("The query cannot be read.")
-	}
-	if len(query["model"]) > 1 {
-		return "", invalidModel("The query names the model more than once.")
-	}
-	return query.Get("model"), nil
-}
-
-func (c *call) readBody(r *http.Request) *apiError {
-	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
-		return nil
-	}
-	limit := c.gateway.MaxBody
-	if r.ContentLength > limit {
-		return bodyTooLarge(limit)
-	}
-	opaque, err := isOpaque(r.Header.Get("Content-Type"))
-	if err != nil {
-		return invalidRequest("The Content-Type cannot be read.")
-	}
-	if c.opaque = opaque; opaque {
-		c.body, err = modelfield.ReadBody(r.Body, r.ContentLength, limit, nil)
-		return c.bodyError(err)
-	}
-	return c.readJSON(r, limit)
-}
-
-func (c *call) readJSON(r *http.Request, limit int64) *apiError {
-	scanner := scanners.Get().(*modelfield.Scanner)
-	scanner.Reset()
-	defer scanners.Put(scanner)
-	var err error
-	if c.body, err = modelfield.ReadBody(r.Body, r.ContentLength, limit, scanner); err != nil {
-		return c.bodyError(err)
-	}
-	value, err := scanner.Finish()
-	if errors.Is(err, modelfield.ErrMissing) {
-		return nil
-	}
-	if err != nil {
-		return c.bodyError(err)
-	}
-	if value.Text == "" {
-		return invalidModel("The model is an empty string.")
-	}
-	c.model, c.field = value.Text, &value
-	return nil
-}
-
-// bodyError turns a failure to read the body into an answer.
-func (c *call) bodyError(err error) *apiError {
-	var (
-		invalid   *modelfield.InvalidError
-		ambiguous *modelfield.AmbiguousError
-		tooLarge  *http.MaxBytesError
-	)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, modelfield.ErrTooLarge):
-		return bodyTooLarge(c.gateway.MaxBody)
-	case errors.As(err, &tooLarge):
-		return bodyTooLarge(tooLarge.Limit)
-	case errors.As(err, &invalid), errors.As(err, &ambiguous):
-		return invalidModel(sentence(err))
-	default:
-		return invalidRequest("The request body could not be read to its end.")
-	}
-}
-
-// sentence makes an error's text one for people.
-func sentence(err error) string {
-	text := err.Error()
-	return strings.ToUpper(text[:1]) + text[1:] + "."
-}
-
-// isOpaque tells whether a body of this type is passed on unread. Everything
-// that a provider might take for JSON is read as JSON, so that no model hides
-// behind a content type.
-func isOpaque(contentType string) (bool, error) {
-	if contentType == "" {
-		return false, nil
-	}
-	mediaType, _, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		return false, err
-	}
-	kind, _, _ := strings.Cut(mediaType, "/")
-	switch kind {
-	case "multipart", "audio", "image", "video":
-		return true, nil
-	}
-	return mediaType == "application/octet-stream", nil
 }
 
 // attach returns the request that the proxy works on. It has no body, since
@@ -296,21 +159,6 @@ func (c *call) channelFailed() {
 			c.candidates[i].last = true
 		}
 	}
-}
-
-// open returns the body with the model's name put in its place.
-func (c *call) open() (io.ReadCloser, int64) {
-	if c.body == nil {
-		return http.NoBody, 0
-	}
-	if c.field == nil || c.current.model == c.model {
-		return c.body.Open(0, 0, nil)
-	}
-	name, err := json.Marshal(c.current.model)
-	if err != nil {
-		return http.NoBody, 0 // cannot happen: a string
-	}
-	return c.body.Open(c.field.Start, c.field.End, name)
 }
 
 // placeholder implements caddy.ReplacerFunc.

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -70,31 +69,6 @@ func (c *call) begin() *apiError {
 		}
 	}
 	return allRest(soonest.Sub(now))
-}
-
-// checkElsewhere refuses what could name a model where the gateway does not
-// read it, if the client may use some models only: a form, and a path such as
-// Gemini's or Azure's.
-func (c *call) checkElsewhere(path string) *apiError {
-	if !c.client.limited() {
-		return nil
-	}
-	if c.opaque {
-		return invalidModel("Your key is for some models only, and the gateway cannot see which one this body names.")
-	}
-	if strings.Contains(path+"/", "/../") || strings.Contains(path+"/", "/./") {
-		return invalidRequest("The path has dot segments.")
-	}
-	for _, prefix := range []string{"/models/", "/deployments/"} {
-		_, name, found := strings.Cut(path, prefix)
-		if i := strings.IndexAny(name, "/:"); i >= 0 {
-			name = name[:i]
-		}
-		if found && !c.client.mayUse(name) {
-			return modelNotFound(name)
-		}
-	}
-	return nil
 }
 
 // standIn returns the model that stands in for another, "" for none.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/textproto"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -187,12 +186,9 @@ func (c *call) request(req *http.Request) *http.Request {
 	channel := c.current.channel
 	out := &http.Request{
 		Method: req.Method,
-		URL:    channel.target(req.URL),
+		URL:    channel.target(c.url(req.URL)),
 		Host:   channel.base.Host,
 		Header: c.outgoing(req.Header),
-	}
-	if c.inQuery {
-		out.URL.RawQuery = replaceQuery(out.URL.RawQuery, "model", c.current.model)
 	}
 	if c.current.key != nil {
 		channel.Auth.apply(out, c.current.key.secret)
@@ -318,19 +314,6 @@ func (e *apiError) response(req *http.Request) *http.Response {
 		ContentLength: int64(len(body)),
 		Request:       req,
 	}
-}
-
-// replaceQuery replaces a parameter where it stands; the rest of the query
-// stays as it was written.
-func replaceQuery(query, name, value string) string {
-	parts := strings.Split(query, "&")
-	for i, part := range parts {
-		rawName, _, _ := strings.Cut(part, "=")
-		if decoded, err := url.QueryUnescape(rawName); err == nil && decoded == name {
-			parts[i] = rawName + "=" + url.QueryEscape(value)
-		}
-	}
-	return strings.Join(parts, "&")
 }
 
 // Interface guards
