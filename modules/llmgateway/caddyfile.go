@@ -19,7 +19,7 @@ import (
 
 // options are the subdirectives of llm_gateway, as the errors list them.
 const (
-	options        = "client, anonymous, channel, fallback, default_channel, lb_policy, retries, try_duration, retry_on, cooldown, max_body, cors"
+	options        = "client, anonymous, channel, fallback, default_channel, lb_policy, retries, try_duration, retry_on, cooldown, first_byte_timeout, max_body, cors"
 	clientOptions  = "models and limit"
 	channelOptions = "api_key, models, quota, weight, tier, auth, header_up, transport"
 )
@@ -65,6 +65,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		try_duration    <duration>
 //		retry_on        <status>...
 //		cooldown        <duration>
+//		first_byte_timeout <duration>
 //		max_body        <size>
 //		cors            <origin>...|*|off
 //	}
@@ -124,6 +125,8 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 		h.RetryOn, err = unmarshalStatuses(d)
 	case "cooldown":
 		h.Cooldown, err = unmarshalDuration(d)
+	case "first_byte_timeout":
+		h.FirstByteTimeout, err = unmarshalDuration(d)
 	case "max_body":
 		h.MaxBody, err = directive.Size(d)
 	case "cors":

@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"github.com/jonboulle/clockwork"
 
 	"github.com/caddy-freetier/caddy-freetier/modules/modelfield"
 )
@@ -30,6 +31,8 @@ type call struct {
 	next       *candidate // of the next try, claimed already
 	tries      int
 	refused    *http.Response // the last refused answer, still open
+	reply      *reply         // of this try, nil: none that can be read
+	timer      clockwork.Timer
 }
 
 // candidate is a key of a channel, and the model to ask it for.
@@ -88,13 +91,19 @@ func (c *call) keep(refused *http.Response) {
 
 // mayTryAgain claims the next candidate and tells whether there is one.
 func (c *call) mayTryAgain() bool {
-	if limit := c.gateway.Retries; limit > 0 && c.tries > limit {
+	if !c.mayHaveNext() {
 		return false
 	}
 	if c.gateway.clock.Since(c.start) >= time.Duration(c.gateway.TryDuration) {
 		return false
 	}
 	return c.advance()
+}
+
+// mayHaveNext tells whether another try may follow, without claiming it.
+func (c *call) mayHaveNext() bool {
+	limit := c.gateway.Retries
+	return (limit == 0 || c.tries <= limit) && c.peek() != nil
 }
 
 // advance claims the next candidate: the first one not tried, those of

@@ -91,6 +91,10 @@ type Handler struct {
 	// twice as long, up to half an hour. Default: `60s`.
 	Cooldown caddy.Duration `json:"cooldown,omitempty"`
 
+	// How long a streamed answer may take to its first event before the next
+	// candidate is tried. Default: no limit.
+	FirstByteTimeout caddy.Duration `json:"first_byte_timeout,omitempty"`
+
 	// The largest request body, in bytes. Bodies are kept in memory until the
 	// answer has come, so that each try can send them. Default: 64000000
 	// (64 MB).

@@ -1,6 +1,7 @@
 package llmgateway
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"mime"
@@ -122,6 +123,14 @@ func (c *call) found(value modelfield.Value, err error) *apiError {
 	}
 	c.model, c.field = value.Text, &value
 	return nil
+}
+
+// streamed tells whether the answer is to be a stream.
+func (c *call) streamed() bool {
+	if c.stream.End > 0 {
+		return string(bytes.TrimSpace(c.body.Slice(c.stream.Start, c.stream.End))) == "true"
+	}
+	return strings.HasPrefix(c.inPath.after, ":stream")
 }
 
 // bodyError turns a failure to read the body into an answer.
