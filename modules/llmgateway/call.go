@@ -8,6 +8,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/jonboulle/clockwork"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-freetier/caddy-freetier/modules/modelfield"
 )
@@ -22,9 +24,10 @@ type call struct {
 	client  *Client
 	start   time.Time
 
-	wants                   // what the request says
-	body   *modelfield.Body // nil: none
-	header http.Header      // the client's, nil for a protocol upgrade
+	wants                      // what the request says
+	usageEdit *modelfield.Edit // makes the stream tell its usage, nil: nothing to add
+	body      *modelfield.Body // nil: none
+	header    http.Header      // the client's, nil for a protocol upgrade
 
 	candidates []candidate
 	current    *candidate // of this try
@@ -60,9 +63,10 @@ func (c *call) attach(r *http.Request) *http.Request {
 	return inner
 }
 
-// release ends the call: the body's memory, the refused answer's connection,
+// release ends the call: what the answer has cost is charged, and the body's memory, the refused answer's connection,
 // and a trial that was claimed and not made are given back.
 func (c *call) release() {
+	c.settle()
 	if c.body != nil {
 		c.body.Release()
 	}
@@ -154,7 +158,7 @@ func (c *call) Next() *reverseproxy.Upstream {
 // claim reports whether the candidate may be tried now. A channel's own pause
 // only puts it last: what keeps failing is still better than nothing.
 func (c *candidate) claim(now time.Time) bool {
-	if c.key != nil && (c.key.quota != nil && !c.key.quota.May(1) || !c.key.pauses.claim(c.model, now)) {
+	if c.key != nil && (c.key.spent() != nil || !c.key.pauses.claim(c.model, now)) {
 		return false
 	}
 	c.channel.pauses.claim(wholeKey, now)
@@ -183,6 +187,10 @@ func (c *call) placeholder(key string) (any, bool) {
 		return c.model, true
 	case "tries":
 		return c.tries, true
+	case "input_tokens":
+		return c.usage().input(), true
+	case "output_tokens":
+		return c.usage().output(), true
 	case "sent_model":
 		if c.current != nil {
 			return c.current.model, true
@@ -197,5 +205,41 @@ func (c *call) placeholder(key string) (any, bool) {
 	return nil, false
 }
 
+// usage is what the answer has cost, as far as it has been read.
+func (c *call) usage() *usage {
+	if c.reply == nil {
+		return new(usage)
+	}
+	return &c.reply.tokens.usage
+}
+
+// MarshalLogObject is the field `llm_gateway` of the access log.
+func (c *call) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	enc.AddString("client", c.client.Name)
+	enc.AddString("model", c.model)
+	enc.AddInt("tries", c.tries)
+	if c.current != nil {
+		enc.AddString("channel", c.current.channel.Name)
+		enc.AddString("sent_model", c.current.model)
+		enc.AddInt64("input_tokens", c.usage().input())
+		enc.AddInt64("output_tokens", c.usage().output())
+	}
+	return nil
+}
+
+// addToLog adds the call to the access log, if there is one.
+func (c *call) addToLog(r *http.Request) {
+	server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok || server.Logs == nil {
+		return
+	}
+	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		extra.Add(zap.Object("llm_gateway", c))
+	}
+}
+
 // Interface guards
-var _ modelfield.Candidates = (*call)(nil)
+var (
+	_ modelfield.Candidates   = (*call)(nil)
+	_ zapcore.ObjectMarshaler = (*call)(nil)
+)

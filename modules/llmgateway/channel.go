@@ -34,10 +34,10 @@ type Channel struct {
 	// error. Required, unless auth is `none`.
 	APIKeys []string `json:"api_keys,omitempty"`
 
-	// How many requests each key may make in a period; keys that name an
-	// account share one count. A key whose quota is spent rests until the next
-	// period. Default: none.
-	Quota *quota.Quota `json:"quota,omitempty"`
+	// How many requests each key may make in a period, or how many tokens it
+	// may use; keys that name an account share one count. A key of which any
+	// quota is spent rests until the next period. Default: none.
+	Quotas []*quota.Quota `json:"quotas,omitempty"`
 
 	// The models that the channel has. At least one.
 	Models []*ModelRoute `json:"models,omitempty"`
@@ -55,6 +55,10 @@ type Channel struct {
 	// Headers to set on each request to the channel. Placeholders are
 	// replaced at load.
 	Headers http.Header `json:"headers,omitempty"`
+
+	// Do not add `stream_options.include_usage` to streamed requests of clients
+	// with a token limit, for a channel that refuses it. Default: false.
+	NoIncludeUsage bool `json:"no_include_usage,omitempty"`
 
 	// Options of reverse_proxy's http transport. TLS is on by itself for an
 	// https URL.
@@ -75,15 +79,15 @@ type Channel struct {
 type key struct {
 	secret string
 	pauses *pauses
-	quota  *quota.Meter // nil: none
+	allowance
 }
 
 // rests returns until when the key rests for a model, and the zero time if it
 // may be tried.
 func (k *key) rests(model string, now time.Time) time.Time {
 	until := k.pauses.rests(model, now)
-	if k.quota != nil && !k.quota.May(1) && k.quota.Renews().After(until) {
-		until = k.quota.Renews()
+	if spent := k.spent(); spent != nil && spent.Renews().After(until) {
+		until = spent.Renews()
 	}
 	return until
 }
@@ -144,10 +148,8 @@ func (c *Channel) provision(repl *caddy.Replacer, transports *transports, hold f
 			return err
 		}
 		k := &key{secret: secret, pauses: hold(c.base.String(), secret)}
-		if c.Quota != nil {
-			if k.quota, err = openMeter(c.Quota, book, "llm_gateway key "+c.base.String()+" "+secret); err != nil {
-				return err
-			}
+		if err := k.open(c.Quotas, book, "llm_gateway key "+c.base.String()+" "+secret); err != nil {
+			return err
 		}
 		c.keys = append(c.keys, k)
 	}
@@ -205,8 +207,11 @@ func (c *Channel) state(now time.Time) channelState {
 	}
 	for _, k := range c.keys {
 		s := keyState{Key: k.name(), Resting: k.pauses.list(now)}
-		if k.quota != nil {
-			s.Quota = &quotaState{Limit: k.quota.Limit(), Used: k.quota.Used(), Left: k.quota.Left(), Renews: k.quota.Renews()}
+		for _, m := range k.requests {
+			s.Quotas = append(s.Quotas, newQuotaState(ledger.Requests, m))
+		}
+		for _, m := range k.tokens {
+			s.Quotas = append(s.Quotas, newQuotaState(ledger.Tokens, m))
 		}
 		state.Keys = append(state.Keys, s)
 	}

@@ -37,24 +37,21 @@ type Client struct {
 	// standing for any characters. Default: all.
 	Models []string `json:"models,omitempty"`
 
-	// How many requests the client may make in a period; several limits hold
-	// together. Answers carry OpenAI's `x-ratelimit-*-requests` headers. What
-	// is refused before it gets to a channel does not count. Default: none.
+	// How many requests the client may make in a period, or how many tokens it
+	// may use; several limits hold together. Answers carry OpenAI's
+	// `x-ratelimit-*` headers. What is refused before it gets to a channel does
+	// not count. Default: none.
 	Limits []*quota.Quota `json:"limits,omitempty"`
 
-	meters quota.Meters
+	allowance
 }
 
 // everybody is the client of a gateway without keys.
 var everybody = &Client{Name: "anonymous"}
 
 func (c *Client) provision(repl *caddy.Replacer, add func(key string, c *Client) error, book func() (*ledger.Ledger, error)) error {
-	for _, limit := range c.Limits {
-		meter, err := openMeter(limit, book, "llm_gateway client "+c.Name)
-		if err != nil {
-			return err
-		}
-		c.meters = append(c.meters, meter)
+	if err := c.open(c.Limits, book, "llm_gateway client "+c.Name); err != nil {
+		return err
 	}
 	if len(c.Keys) == 0 {
 		return errEmptyKey

@@ -51,6 +51,10 @@ func init() {
 // `{http.llm_gateway.sent_model}` | The model that the channel was asked for
 // `{http.llm_gateway.channel}` | The channel of the last try
 // `{http.llm_gateway.tries}` | How many tries were made
+// `{http.llm_gateway.input_tokens}` | The tokens of the request, as the answer tells them
+// `{http.llm_gateway.output_tokens}` | The tokens of the answer, as it tells them
+//
+// The access log has the same in its field `llm_gateway`.
 type Handler struct {
 	// Who may use the gateway. Required, unless anonymous is set.
 	Clients []*Client `json:"clients,omitempty"`
@@ -301,6 +305,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	c := &call{gateway: h, client: client, start: h.clock.Now()}
 	r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Map(c.placeholder)
+	c.addToLog(r)
 	if id, ok := isModelList(r); ok {
 		return h.serveModels(w, r, client, id)
 	}
@@ -314,6 +319,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if err := c.admit(w); err != nil {
 		return err.write(w, r)
 	}
+	c.askUsage(r.URL.Path)
 	return h.proxy.ServeHTTP(w, c.attach(r), next)
 }
 

@@ -161,7 +161,7 @@ func (c *call) sign(res *http.Response) {
 			}
 		}
 	}
-	if len(c.client.meters) > 0 {
+	if c.client.any() {
 		// The client's limits are ours.
 		for name := range res.Header {
 			if strings.HasPrefix(name, "X-Ratelimit-") {

@@ -10,15 +10,24 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/modules/modelfield"
 )
 
-// open returns the body with the name of this try's model put in its place.
+// open returns the body with the name of this try's model put in its place,
+// and the wish for the usage added where it is ours.
 func (c *call) open() (io.ReadCloser, int64) {
 	if c.body == nil {
 		return http.NoBody, 0
 	}
-	if c.field == nil || c.current.model == c.model {
-		return c.body.Open()
+	var room [2]modelfield.Edit
+	edits := room[:0]
+	if c.field != nil && c.current.model != c.model {
+		edits = append(edits, modelfield.Edit{Start: c.field.Start, End: c.field.End, With: c.written(c.current.model)})
 	}
-	return c.body.Open(modelfield.Edit{Start: c.field.Start, End: c.field.End, With: c.written(c.current.model)})
+	if c.asksUsage() {
+		edits = append(edits, *c.usageEdit)
+		if edits[0].Start > c.usageEdit.Start {
+			edits[0], edits[1] = edits[1], edits[0]
+		}
+	}
+	return c.body.Open(edits...)
 }
 
 // written returns a model's name as it stands in the body.

@@ -64,7 +64,7 @@ func (t *ChannelTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	if !ok || c.current == nil {
 		return nil, errOutsideGateway
 	}
-	if key := c.current.key; key != nil && key.quota != nil && !key.quota.Take(1) {
+	if key := c.current.key; key != nil && key.take() != nil {
 		return t.failed(c, req, errSpent) // another request took the last one
 	}
 	awake.Touch(c.current.channel.dial)
@@ -98,6 +98,11 @@ func (t *ChannelTransport) receive(c *call, res *http.Response) (int, error) {
 		return res.StatusCode, nil
 	}
 	res.Body = a
+	if a.stream && c.asksUsage() {
+		a.body = &usageFilter{body: a.body, seen: a.tokens.find}
+		res.ContentLength = -1
+		res.Header.Del("Content-Length")
+	}
 	if a.stream && c.timer == nil && !c.mayHaveNext() {
 		// Nothing to wait for: the stream begins at once.
 		a.watch = func(status int) {
