@@ -40,11 +40,12 @@ type call struct {
 
 // candidate is a key of a channel, and the model to ask it for.
 type candidate struct {
-	channel *Channel
-	key     *key   // nil for auth none
-	model   string // the channel's own name
-	tried   bool
-	last    bool // the channel has failed: only when nothing else is left
+	channel  *Channel
+	key      *key      // nil for auth none
+	model    string    // the channel's own name
+	measures *measures // nil without a model
+	tried    bool
+	last     bool // the channel has failed: only when nothing else is left
 }
 
 // attach returns the request that the proxy works on. It has no body, since

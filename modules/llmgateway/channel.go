@@ -1,6 +1,7 @@
 package llmgateway
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
+	"github.com/caddy-freetier/caddy-freetier/modules/modelfield"
 )
 
 // Channel is one account, or several alike, at one provider.
@@ -71,6 +73,7 @@ type Channel struct {
 	headers   http.Header
 	pauses    *pauses
 	signature []string // the value of X-Gateway-Channel
+	tries     triesOf
 	turn      atomic.Uint32
 	http      *reverseproxy.HTTPTransport
 }
@@ -108,6 +111,8 @@ type ModelRoute struct {
 	// The channel's own name for all of them. Default: the name that the
 	// client asked for.
 	As string `json:"as,omitempty"`
+
+	measures []*measures // of each name
 }
 
 // Auth is how a channel wants its key.
@@ -140,7 +145,12 @@ func (c *Channel) provision(repl *caddy.Replacer, transports *transports, hold f
 		return errors.New("the channel has no api_key (use auth none for an API that wants no key)")
 	}
 	c.Tier, c.Weight = max(1, c.Tier), max(1, c.Weight)
-	c.signature = []string{c.Name}
+	c.signature, c.tries = []string{c.Name}, collectors.triesOf(c.Name)
+	for _, route := range c.Models {
+		for _, name := range route.Names {
+			route.measures = append(route.measures, &measures{channel: c.Name, model: cmp.Or(route.As, name)})
+		}
+	}
 	c.pauses = hold(c.base.String())
 	for _, apiKey := range c.APIKeys {
 		secret, err := resolveKey(repl, apiKey)
@@ -183,19 +193,17 @@ func (c *Channel) parseURL() error {
 	return nil
 }
 
-// sentModel returns the channel's own name for a model, and whether the
-// channel has it.
-func (c *Channel) sentModel(model string) (string, bool) {
+// sentModel returns the channel's own name for a model, "" if it has none, and
+// what is measured of it.
+func (c *Channel) sentModel(model string) (string, *measures) {
 	for _, route := range c.Models {
-		if !matchesAny(route.Names, model) {
-			continue
+		for i, pattern := range route.Names {
+			if modelfield.Match(pattern, model) {
+				return cmp.Or(route.As, model), route.measures[i]
+			}
 		}
-		if route.As != "" {
-			return route.As, true
-		}
-		return model, true
 	}
-	return "", false
+	return "", nil
 }
 
 // state describes the channel for the admin API.

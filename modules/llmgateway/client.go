@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
@@ -44,12 +45,16 @@ type Client struct {
 	Limits []*quota.Quota `json:"limits,omitempty"`
 
 	allowance
+	total prometheus.Counter
 }
 
-// everybody is the client of a gateway without keys.
-var everybody = &Client{Name: "anonymous"}
+// newEverybody returns the client of a gateway without keys.
+func newEverybody() *Client {
+	return &Client{Name: "anonymous", total: collectors.requests.WithLabelValues("anonymous")}
+}
 
 func (c *Client) provision(repl *caddy.Replacer, add func(key string, c *Client) error, book func() (*ledger.Ledger, error)) error {
+	c.total = collectors.requests.WithLabelValues(c.Name)
 	if err := c.open(c.Limits, book, "llm_gateway client "+c.Name); err != nil {
 		return err
 	}
@@ -143,7 +148,7 @@ var keyHeaders = [...]string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Ap
 // authenticate finds the client by any key that the request shows and removes
 // all of them from the request.
 func (h *Handler) authenticate(r *http.Request) (*Client, bool) {
-	client, ok := everybody, h.Anonymous
+	client, ok := h.everybody, h.Anonymous
 	try := func(key string) {
 		if !ok && key != "" {
 			client, ok = h.keys.client(key)

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -108,16 +109,17 @@ type Handler struct {
 	// such as `https://chat.example.com`, or `off`. Default: `*`.
 	CORS []string `json:"cors,omitempty"`
 
-	clock    clockwork.Clock
-	held     []any // keys of pool, to be given back
-	proxy    *reverseproxy.Handler
-	lbPolicy reverseproxy.Selector
-	keys     keyring
-	cors     cors
-	tiers    [][]*Channel // by tier, the first asked first
-	fallback *Channel     // for requests without a model
-	started  time.Time
-	logger   *zap.Logger
+	clock     clockwork.Clock
+	held      []any // keys of pool, to be given back
+	proxy     *reverseproxy.Handler
+	lbPolicy  reverseproxy.Selector
+	keys      keyring
+	everybody *Client // of an anonymous gateway
+	cors      cors
+	tiers     [][]*Channel // by tier, the first asked first
+	fallback  *Channel     // for requests without a model
+	started   time.Time
+	logger    *zap.Logger
 }
 
 // Fallback names the model that stands in for others. Whoever may not use the
@@ -147,6 +149,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.clock = app.Clock()
 	h.started = h.clock.Now()
+	if err := collectors.register(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
 	h.setDefaults()
 	if err := h.check(); err != nil {
 		return err
@@ -213,7 +218,7 @@ func (h *Handler) setDefaults() {
 		h.MaxBody = defaultMaxBody
 	}
 	h.cors = newCORS(h.CORS)
-	h.keys = newKeyring()
+	h.keys, h.everybody = newKeyring(), newEverybody()
 }
 
 // check refuses what cannot work. The Caddyfile's mistakes are found earlier,
@@ -303,6 +308,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !ok {
 		return invalidKey.write(w, r)
 	}
+	client.total.Inc()
 	c := &call{gateway: h, client: client, start: h.clock.Now()}
 	r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Map(c.placeholder)
 	c.addToLog(r)
@@ -310,17 +316,26 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.serveModels(w, r, client, id)
 	}
 	defer c.release()
-	if err := c.read(r); err != nil {
+	if err := c.prepare(w, r); err != nil {
+		collectors.refused.WithLabelValues(client.Name, strconv.Itoa(err.status)).Inc()
 		return err.write(w, r)
+	}
+	return h.proxy.ServeHTTP(w, c.attach(r), next)
+}
+
+// prepare does all that comes before the first try.
+func (c *call) prepare(w http.ResponseWriter, r *http.Request) *apiError {
+	if err := c.read(r); err != nil {
+		return err
 	}
 	if err := c.plan(r, w); err != nil {
-		return err.write(w, r)
+		return err
 	}
 	if err := c.admit(w); err != nil {
-		return err.write(w, r)
+		return err
 	}
 	c.askUsage(r.URL.Path)
-	return h.proxy.ServeHTTP(w, c.attach(r), next)
+	return nil
 }
 
 // MarshalLogObject keeps keys out of Caddy's trace log, which prints the whole

@@ -33,7 +33,7 @@ func (c *call) plan(r *http.Request, w http.ResponseWriter) *apiError {
 		if c.gateway.fallback == nil {
 			return noModel
 		}
-		c.addChannel(c.gateway.fallback, "")
+		c.addChannel(c.gateway.fallback, "", nil)
 		return c.begin()
 	}
 	if !c.client.mayUse(c.model) {
@@ -87,30 +87,30 @@ func (c *call) addModel(model string, r *http.Request, w http.ResponseWriter) {
 	for _, tier := range c.gateway.tiers {
 		equals = equals[:0]
 		for _, channel := range tier {
-			if _, ok := channel.sentModel(model); ok {
+			if sent, _ := channel.sentModel(model); sent != "" {
 				equals = append(equals, channel)
 			}
 		}
 		for len(equals) > 0 {
 			i := c.gateway.choose(equals, r, w)
-			sent, _ := equals[i].sentModel(model)
-			c.addChannel(equals[i], sent)
+			sent, measures := equals[i].sentModel(model)
+			c.addChannel(equals[i], sent, measures)
 			equals = slices.Delete(equals, i, i+1)
 		}
 	}
 }
 
 // addChannel adds the channel's keys, each time beginning with another one.
-func (c *call) addChannel(channel *Channel, model string) {
+func (c *call) addChannel(channel *Channel, model string, m *measures) {
 	n := uint32(len(channel.keys))
 	if n == 0 {
-		c.candidates = append(c.candidates, candidate{channel: channel, model: model})
+		c.candidates = append(c.candidates, candidate{channel: channel, model: model, measures: m})
 		return
 	}
 	first := channel.turn.Add(1) - 1
 	for i := range n {
 		key := channel.keys[(first+i)%n]
-		c.candidates = append(c.candidates, candidate{channel: channel, key: key, model: model})
+		c.candidates = append(c.candidates, candidate{channel: channel, key: key, model: model, measures: m})
 	}
 }
 

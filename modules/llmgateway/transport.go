@@ -119,14 +119,19 @@ func (t *ChannelTransport) receive(c *call, res *http.Response) (int, error) {
 
 // judge notes what an answer says about the key and the channel.
 func (t *ChannelTransport) judge(c *call, res *http.Response, status int) {
+	tries := &c.current.channel.tries
 	switch {
 	case status >= 500 || status == http.StatusRequestTimeout:
+		tries.failed.Inc()
 		t.channelFailed(c)
 	case status == http.StatusUnauthorized || status == http.StatusPaymentRequired || status == http.StatusForbidden:
+		tries.refused.Inc()
 		t.keyRefused(c, status, wholeKey, time.Time{})
 	case status == http.StatusTooManyRequests:
+		tries.limited.Inc()
 		t.keyRefused(c, status, c.current.model, retryAfter(res.Header, c.gateway.clock.Now()))
 	default:
+		tries.answered.Inc()
 		t.answered(c)
 		return
 	}
@@ -153,6 +158,7 @@ func (t *ChannelTransport) failed(c *call, req *http.Request, err error) (*http.
 	if errors.Is(err, errSpent) {
 		c.current.abandon()
 	} else {
+		c.current.channel.tries.failed.Inc()
 		t.channelFailed(c)
 	}
 	t.log(c, "no answer", zap.Error(err))
