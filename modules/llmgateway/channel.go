@@ -74,6 +74,7 @@ type Channel struct {
 	pauses    *pauses
 	signature []string // the value of X-Gateway-Channel
 	tries     triesOf
+	catalog   *catalog
 	turn      atomic.Uint32
 	http      *reverseproxy.HTTPTransport
 }

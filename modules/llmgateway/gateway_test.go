@@ -164,7 +164,7 @@ func TestKeyPlaces(t *testing.T) {
 		client alice alice-key second-key
 		channel free `+up.URL+` {
 			api_key sk-upstream
-			models  *
+			models  m
 		}`)
 	for _, place := range []struct {
 		name, path string
@@ -208,7 +208,7 @@ func TestAnonymous(t *testing.T) {
 		anonymous
 		channel free `+up.URL+` {
 			auth   none
-			models *
+			models m
 		}`)
 	g.chat(t, "m").wantStatus(t, 200)
 	if got := up.Next(t).Header.Get("Authorization"); got != "" {
@@ -407,12 +407,12 @@ func TestModels(t *testing.T) {
 		client bob bob-key {
 			models gpt-3.5*
 		}
-		channel paid https://paid.example {
+		channel paid http://127.0.0.1:1 {
 			api_key k
 			tier    2
 			models  gpt-4 shared meta/llama
 		}
-		channel free https://free.example {
+		channel free http://127.0.0.1:2 {
 			api_key k
 			models  gpt-3.5-turbo gpt-3.5-turbo-16k as gpt-3.5-turbo-0125
 			models  shared o1*

@@ -8,10 +8,12 @@
 package llmgateway
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -110,7 +112,7 @@ type Handler struct {
 	CORS []string `json:"cors,omitempty"`
 
 	clock     clockwork.Clock
-	held      []any // keys of pool, to be given back
+	taken     []taken // from pools, to be given back
 	proxy     *reverseproxy.Handler
 	lbPolicy  reverseproxy.Selector
 	keys      keyring
@@ -171,6 +173,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		if c.Name == h.DefaultChannel {
 			h.fallback = c
 		}
+		c.catalog = take(h, catalogs, new(catalog), c.base.String())
+		if c.hasWildcard() {
+			if err := app.Go("models of "+c.Name, h.keepCatalog(c)); err != nil {
+				return err
+			}
+		}
 	}
 	h.tiers = newTiers(h.Channels)
 	if h.LBPolicyRaw != nil {
@@ -187,19 +195,29 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// hold takes pauses from the pool until Cleanup.
-func (h *Handler) hold(parts ...string) *pauses {
-	p, id := pausesOf(parts...)
-	h.held = append(h.held, id)
-	return p
+// taken is an entry of a pool.
+type taken struct {
+	pool *caddy.UsagePool
+	key  any
 }
+
+// take gets an entry of a pool, which belongs to the process, until Cleanup.
+func take[T any](h *Handler, pool *caddy.UsagePool, fresh T, parts ...string) T {
+	key := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	entry, _ := pool.LoadOrStore(key, fresh)
+	h.taken = append(h.taken, taken{pool, key})
+	return entry.(T)
+}
+
+// hold takes the pauses of a channel's URL, or of a key there.
+func (h *Handler) hold(parts ...string) *pauses { return take(h, pool, newPauses(), parts...) }
 
 // Cleanup gives back what Provision took, however far it came.
 func (h *Handler) Cleanup() error {
-	for _, id := range h.held {
-		_, _ = pool.Delete(id)
+	for _, t := range h.taken {
+		_, _ = t.pool.Delete(t.key)
 	}
-	h.held = nil
+	h.taken = nil
 	_, err := gateways.Delete(h)
 	return err
 }

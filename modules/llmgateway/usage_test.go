@@ -3,6 +3,7 @@ package llmgateway
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -35,7 +36,7 @@ var usages = []struct{ name, contentType, text string }{
 func TestUsage(t *testing.T) {
 	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
 	addr := caddytest.Addr(t)
-	c := caddytest.Start(t, "http://"+addr+" {\n\tlog\n\tlog_append in {http.llm_gateway.input_tokens}\n\tllm_gateway {\nclient alice alice-key\nchannel a "+up.URL+" {\napi_key k\nmodels *\n}\n}\n}")
+	c := caddytest.Start(t, "http://"+addr+" {\n\tlog\n\tlog_append in {http.llm_gateway.input_tokens}\n\tllm_gateway {\nclient alice alice-key\nchannel a "+up.URL+" {\napi_key k\nmodels m m0 m1 m2 m3 m4 m5 m6 m7 m8\n}\n}\n}")
 	g := &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
 	for i, tc := range usages {
 		t.Run(tc.name, func(t *testing.T) {
@@ -230,10 +231,22 @@ func TestUsageFilter(t *testing.T) {
 			t.Fatalf("after %.100q: got %.100q (%v)", step[0], got, err)
 		}
 	}
-	events <- "data: cut"
-	up.CloseClientConnections()
-	got := make([]byte, 100)
-	if n, err := readFull(resp, got); err == nil || err.Error() == "EOF" || string(got[:n]) != "data: cut" {
-		t.Errorf("the stream ended with %v after %q", err, got[:n])
+	close(events)
+	if n, err := resp.Body.Read(make([]byte, 1)); n > 0 || err != io.EOF {
+		t.Errorf("after the last event: %d bytes, %v", n, err)
+	}
+
+	up.Handle(func(w http.ResponseWriter, r *http.Request) {
+		caddytest.Events(chunk, usageEvent, "data: cut")(w, r)
+		panic(http.ErrAbortHandler)
+	})
+	req, _ = http.NewRequest(http.MethodPost, g.URL+"/v1/chat/completions", strings.NewReader(`{"model":"m","stream":true}`))
+	req.Header.Set("Authorization", "Bearer bob-key")
+	if resp, err = g.client.Do(req); err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if got, err := io.ReadAll(resp.Body); err == nil || string(got) != chunk+"data: cut" {
+		t.Errorf("the stream ended with %v after %q", err, got)
 	}
 }
