@@ -14,14 +14,15 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/directive"
+	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
 // options are the subdirectives of llm_gateway, as the errors list them.
 const (
-	options        = "client, anonymous, channel, fallback, default_channel, lb_policy, retries, try_duration, retry_on, cooldown, max_body, cors"
+	options        = "client, anonymous, channel, fallback, default_channel, lb_policy, retries, try_duration, retry_on, cooldown, first_byte_timeout, max_body, cors"
 	clientOptions  = "models and limit"
-	channelOptions = "api_key, models, quota, weight, tier, auth, header_up, transport"
+	channelOptions = "api_key, models, quota, weight, tier, auth, header_up, include_usage, transport"
 )
 
 func init() {
@@ -42,18 +43,19 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //	llm_gateway [<matcher>] {
 //		client <name> <key>... {
 //			models <pattern>...
-//			limit  <n>/<period>
+//			limit  <n> [tokens]/<period>
 //		}
 //		anonymous
 //		channel <name> <url> {
 //			api_key   <key>...
 //			models    <name or pattern>... [as <model>]
-//			quota     <n>/<period> [<account>] [<zone>]
+//			quota     <n> [tokens]/<period> [<account>] [<zone>]
 //			weight    <n>
 //			tier      <n>
 //			auth      bearer|x-api-key|x-goog-api-key|api-key|none
 //			auth      query <parameter>
 //			header_up <name> <value>
+//			include_usage on|off
 //			transport {
 //				<options of reverse_proxy's http transport>
 //			}
@@ -65,6 +67,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		try_duration    <duration>
 //		retry_on        <status>...
 //		cooldown        <duration>
+//		first_byte_timeout <duration>
 //		max_body        <size>
 //		cors            <origin>...|*|off
 //	}
@@ -124,6 +127,8 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 		h.RetryOn, err = unmarshalStatuses(d)
 	case "cooldown":
 		h.Cooldown, err = unmarshalDuration(d)
+	case "first_byte_timeout":
+		h.FirstByteTimeout, err = unmarshalDuration(d)
 	case "max_body":
 		h.MaxBody, err = directive.Size(d)
 	case "cors":
@@ -175,9 +180,6 @@ func (c *Client) unmarshalOption(d *caddyfile.Dispenser) error {
 		c.Models = append(c.Models, models...)
 	case "limit":
 		limit, err := quota.ParseLimit(d.RemainingArgs())
-		if err == nil && limit.Unit != "" {
-			err = errOnlyRequests
-		}
 		if err != nil {
 			return d.WrapErr(err)
 		}
@@ -237,12 +239,14 @@ func (c *Channel) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 	case "models":
 		return c.unmarshalModels(d)
 	case "quota":
-		if c.Quota, err = quota.Parse(d.RemainingArgs()); err == nil && c.Quota.Unit != "" {
-			err = errOnlyRequests
+		q, err := quota.Parse(d.RemainingArgs())
+		if err == nil && q.Unit == ledger.Seconds {
+			err = errHours
 		}
 		if err != nil {
 			return d.WrapErr(err)
 		}
+		c.Quotas = append(c.Quotas, q)
 	case "weight":
 		c.Weight, err = unmarshalNumber(d)
 	case "tier":
@@ -270,6 +274,12 @@ func (c *Channel) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 			c.Headers = make(http.Header)
 		}
 		c.Headers.Add(args[0], args[1])
+	case "include_usage":
+		var value string
+		if !d.AllArgs(&value) || value != "on" && value != "off" {
+			return d.Err("include_usage is on or off: whether streams may be asked for their usage (stream_options)")
+		}
+		c.NoIncludeUsage = value == "off"
 	case "transport":
 		c.Transport = new(reverseproxy.HTTPTransport)
 		if err := c.Transport.UnmarshalCaddyfile(d.NewFromNextSegment()); err != nil {

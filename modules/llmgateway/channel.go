@@ -1,6 +1,7 @@
 package llmgateway
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
+	"github.com/caddy-freetier/caddy-freetier/modules/modelfield"
 )
 
 // Channel is one account, or several alike, at one provider.
@@ -34,10 +36,10 @@ type Channel struct {
 	// error. Required, unless auth is `none`.
 	APIKeys []string `json:"api_keys,omitempty"`
 
-	// How many requests each key may make in a period; keys that name an
-	// account share one count. A key whose quota is spent rests until the next
-	// period. Default: none.
-	Quota *quota.Quota `json:"quota,omitempty"`
+	// How many requests each key may make in a period, or how many tokens it
+	// may use; keys that name an account share one count. A key of which any
+	// quota is spent rests until the next period. Default: none.
+	Quotas []*quota.Quota `json:"quotas,omitempty"`
 
 	// The models that the channel has. At least one.
 	Models []*ModelRoute `json:"models,omitempty"`
@@ -56,6 +58,10 @@ type Channel struct {
 	// replaced at load.
 	Headers http.Header `json:"headers,omitempty"`
 
+	// Do not add `stream_options.include_usage` to streamed requests of clients
+	// with a token limit, for a channel that refuses it. Default: false.
+	NoIncludeUsage bool `json:"no_include_usage,omitempty"`
+
 	// Options of reverse_proxy's http transport. TLS is on by itself for an
 	// https URL.
 	Transport *reverseproxy.HTTPTransport `json:"transport,omitempty"`
@@ -67,6 +73,8 @@ type Channel struct {
 	headers   http.Header
 	pauses    *pauses
 	signature []string // the value of X-Gateway-Channel
+	tries     triesOf
+	catalog   *catalog
 	turn      atomic.Uint32
 	http      *reverseproxy.HTTPTransport
 }
@@ -75,15 +83,15 @@ type Channel struct {
 type key struct {
 	secret string
 	pauses *pauses
-	quota  *quota.Meter // nil: none
+	allowance
 }
 
 // rests returns until when the key rests for a model, and the zero time if it
 // may be tried.
 func (k *key) rests(model string, now time.Time) time.Time {
 	until := k.pauses.rests(model, now)
-	if k.quota != nil && !k.quota.May(1) && k.quota.Renews().After(until) {
-		until = k.quota.Renews()
+	if spent := k.spent(); spent != nil && spent.Renews().After(until) {
+		until = spent.Renews()
 	}
 	return until
 }
@@ -104,6 +112,8 @@ type ModelRoute struct {
 	// The channel's own name for all of them. Default: the name that the
 	// client asked for.
 	As string `json:"as,omitempty"`
+
+	measures []*measures // of each name
 }
 
 // Auth is how a channel wants its key.
@@ -136,7 +146,12 @@ func (c *Channel) provision(repl *caddy.Replacer, transports *transports, hold f
 		return errors.New("the channel has no api_key (use auth none for an API that wants no key)")
 	}
 	c.Tier, c.Weight = max(1, c.Tier), max(1, c.Weight)
-	c.signature = []string{c.Name}
+	c.signature, c.tries = []string{c.Name}, collectors.triesOf(c.Name)
+	for _, route := range c.Models {
+		for _, name := range route.Names {
+			route.measures = append(route.measures, &measures{channel: c.Name, model: cmp.Or(route.As, name)})
+		}
+	}
 	c.pauses = hold(c.base.String())
 	for _, apiKey := range c.APIKeys {
 		secret, err := resolveKey(repl, apiKey)
@@ -144,10 +159,8 @@ func (c *Channel) provision(repl *caddy.Replacer, transports *transports, hold f
 			return err
 		}
 		k := &key{secret: secret, pauses: hold(c.base.String(), secret)}
-		if c.Quota != nil {
-			if k.quota, err = openMeter(c.Quota, book, "llm_gateway key "+c.base.String()+" "+secret); err != nil {
-				return err
-			}
+		if err := k.open(c.Quotas, book, "llm_gateway key "+c.base.String()+" "+secret); err != nil {
+			return err
 		}
 		c.keys = append(c.keys, k)
 	}
@@ -181,19 +194,17 @@ func (c *Channel) parseURL() error {
 	return nil
 }
 
-// sentModel returns the channel's own name for a model, and whether the
-// channel has it.
-func (c *Channel) sentModel(model string) (string, bool) {
+// sentModel returns the channel's own name for a model, "" if it has none, and
+// what is measured of it.
+func (c *Channel) sentModel(model string) (string, *measures) {
 	for _, route := range c.Models {
-		if !matchesAny(route.Names, model) {
-			continue
+		for i, pattern := range route.Names {
+			if modelfield.Match(pattern, model) {
+				return cmp.Or(route.As, model), route.measures[i]
+			}
 		}
-		if route.As != "" {
-			return route.As, true
-		}
-		return model, true
 	}
-	return "", false
+	return "", nil
 }
 
 // state describes the channel for the admin API.
@@ -205,21 +216,33 @@ func (c *Channel) state(now time.Time) channelState {
 	}
 	for _, k := range c.keys {
 		s := keyState{Key: k.name(), Resting: k.pauses.list(now)}
-		if k.quota != nil {
-			s.Quota = &quotaState{Limit: k.quota.Limit(), Used: k.quota.Used(), Left: k.quota.Left(), Renews: k.quota.Renews()}
+		for _, m := range k.requests {
+			s.Quotas = append(s.Quotas, newQuotaState(ledger.Requests, m))
+		}
+		for _, m := range k.tokens {
+			s.Quotas = append(s.Quotas, newQuotaState(ledger.Tokens, m))
 		}
 		state.Keys = append(state.Keys, s)
 	}
 	return state
 }
 
-// target returns the URL for a request to the path and query of u.
+// target returns the URL for a request to the path and query of u. The path of
+// the base URL takes the place of a leading /v1. One that has the version of
+// Gemini's own paths in it, as in /v1beta/openai, ends before it for these.
 func (c *Channel) target(u *url.URL) *url.URL {
 	target := &url.URL{Scheme: c.base.Scheme, Host: c.base.Host, Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}
 	if c.base.Path == "" {
 		return target
 	}
-	target.Path = c.base.Path + withoutVersion(u.Path)
+	base, rest := c.base.Path, withoutVersion(u.Path)
+	if native, _ := parseNativePath(u.Path); native.found() {
+		version := native.before[:strings.LastIndex(native.before, "/models/")]
+		if before, _, ok := strings.Cut(base+"/", version+"/"); ok {
+			base, rest = before, u.Path
+		}
+	}
+	target.Path = base + rest
 	if c.base.RawPath != "" || u.RawPath != "" {
 		target.RawPath = c.base.EscapedPath() + withoutVersion(u.EscapedPath())
 	}

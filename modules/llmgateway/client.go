@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
@@ -37,24 +38,25 @@ type Client struct {
 	// standing for any characters. Default: all.
 	Models []string `json:"models,omitempty"`
 
-	// How many requests the client may make in a period; several limits hold
-	// together. Answers carry OpenAI's `x-ratelimit-*-requests` headers. What
-	// is refused before it gets to a channel does not count. Default: none.
+	// How many requests the client may make in a period, or how many tokens it
+	// may use; several limits hold together. Answers carry OpenAI's
+	// `x-ratelimit-*` headers. What is refused before it gets to a channel does
+	// not count. Default: none.
 	Limits []*quota.Quota `json:"limits,omitempty"`
 
-	meters quota.Meters
+	allowance
+	total prometheus.Counter
 }
 
-// everybody is the client of a gateway without keys.
-var everybody = &Client{Name: "anonymous"}
+// newEverybody returns the client of a gateway without keys.
+func newEverybody() *Client {
+	return &Client{Name: "anonymous", total: collectors.requests.WithLabelValues("anonymous")}
+}
 
 func (c *Client) provision(repl *caddy.Replacer, add func(key string, c *Client) error, book func() (*ledger.Ledger, error)) error {
-	for _, limit := range c.Limits {
-		meter, err := openMeter(limit, book, "llm_gateway client "+c.Name)
-		if err != nil {
-			return err
-		}
-		c.meters = append(c.meters, meter)
+	c.total = collectors.requests.WithLabelValues(c.Name)
+	if err := c.open(c.Limits, book, "llm_gateway client "+c.Name); err != nil {
+		return err
 	}
 	if len(c.Keys) == 0 {
 		return errEmptyKey
@@ -146,7 +148,7 @@ var keyHeaders = [...]string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Ap
 // authenticate finds the client by any key that the request shows and removes
 // all of them from the request.
 func (h *Handler) authenticate(r *http.Request) (*Client, bool) {
-	client, ok := everybody, h.Anonymous
+	client, ok := h.everybody, h.Anonymous
 	try := func(key string) {
 		if !ok && key != "" {
 			client, ok = h.keys.client(key)

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
 // apiError is an error in the words of the API that the client speaks, so that
@@ -65,13 +67,13 @@ func bodyTooLarge(limit int64) *apiError {
 	}
 }
 
-func limitReached(limit int64, wait time.Duration) *apiError {
+func limitReached(spent *quota.Meter, unit string, wait time.Duration) *apiError {
 	return &apiError{
 		status:  http.StatusTooManyRequests,
-		kind:    "requests",
+		kind:    unit,
 		code:    "rate_limit_exceeded",
 		wait:    max(wait, time.Second),
-		message: fmt.Sprintf("Rate limit reached: your key may make %d requests in this period.", limit),
+		message: fmt.Sprintf("Rate limit reached: your key may use %d %s in this period.", spent.Limit(), unit),
 	}
 }
 

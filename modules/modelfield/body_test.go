@@ -48,7 +48,7 @@ func TestBody(t *testing.T) {
 							iotest.HalfReader,
 							func(r io.Reader) io.Reader { return struct{ io.Reader }{r} }, // no WriteTo
 						} {
-							r, n := b.Open(int64(cut[0]), int64(cut[1]), []byte(with))
+							r, n := b.Open(Edit{int64(cut[0]), int64(cut[1]), []byte(with)})
 							var got strings.Builder
 							if _, err := io.Copy(&got, wrap(r)); err != nil || got.String() != want || n != int64(len(want)) {
 								t.Fatalf("replacing %v: %v, %d of %d bytes, announced %d", cut, err, got.Len(), len(want), n)
@@ -100,9 +100,9 @@ func TestBodyIsUsedAgainLate(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				r, _ := b.Open(0, 0, nil)
-				late, _ := b.Open(0, 0, nil)
-				closing, _ := b.Open(0, 0, nil)
+				r, _ := b.Open()
+				late, _ := b.Open()
+				closing, _ := b.Open()
 				var inner sync.WaitGroup
 				inner.Go(func() {
 					if got, err := io.ReadAll(late); err != nil || !bytes.Equal(got, text) {
