@@ -14,6 +14,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -115,8 +117,9 @@ type Handler struct {
 	taken     []taken // from pools, to be given back
 	proxy     *reverseproxy.Handler
 	lbPolicy  reverseproxy.Selector
-	keys      keyring
-	everybody *Client // of an anonymous gateway
+	keys      atomic.Pointer[keyring]
+	book      func() (*ledger.Ledger, error) // opened when something is counted
+	everybody *Client                        // of an anonymous gateway
 	cors      cors
 	tiers     [][]*Channel // by tier, the first asked first
 	fallback  *Channel     // for requests without a model
@@ -159,15 +162,21 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	repl := caddy.NewReplacer()
-	book := func() (*ledger.Ledger, error) { return ledger.FromContext(ctx) }
+	h.book = sync.OnceValues(func() (*ledger.Ledger, error) { return ledger.FromContext(ctx) })
 	for _, c := range h.Clients {
-		if err := c.provision(repl, h.keys.add, book); err != nil {
+		if err := c.provision(h); err != nil {
 			return fmt.Errorf("client %s: %w", c.Name, err)
 		}
 	}
+	files := h.keyFiles() // as they are before they are read
+	keys, err := h.readKeyring(repl)
+	if err != nil {
+		return err
+	}
+	h.keys.Store(keys)
 	transports := newTransports(ctx)
 	for _, c := range h.Channels {
-		if err := c.provision(repl, transports, h.hold, book); err != nil {
+		if err := c.provision(repl, transports, h); err != nil {
 			return fmt.Errorf("channel %s: %w", c.Name, err)
 		}
 		if c.Name == h.DefaultChannel {
@@ -178,6 +187,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 			if err := app.Go("models of "+c.Name, h.keepCatalog(c)); err != nil {
 				return err
 			}
+		}
+	}
+	if len(files) > 0 {
+		if err := app.Go("key files of llm_gateway", h.watchKeyFiles(files)); err != nil {
+			return err
 		}
 	}
 	h.tiers = newTiers(h.Channels)
@@ -236,7 +250,7 @@ func (h *Handler) setDefaults() {
 		h.MaxBody = defaultMaxBody
 	}
 	h.cors = newCORS(h.CORS)
-	h.keys, h.everybody = newKeyring(), newEverybody()
+	h.everybody = newEverybody()
 }
 
 // check refuses what cannot work. The Caddyfile's mistakes are found earlier,
@@ -287,7 +301,7 @@ func (h *Handler) provisionProxy(ctx caddy.Context) error {
 	candidates := 0
 	var upstreams reverseproxy.UpstreamPool
 	for _, c := range h.Channels {
-		candidates += max(1, len(c.keys))
+		candidates += max(1, len(c.keys()))
 		upstreams = append(upstreams, &reverseproxy.Upstream{Dial: c.dial})
 	}
 	candidates *= 1 + len(h.Fallbacks)

@@ -102,14 +102,15 @@ func (c *call) addModel(model string, r *http.Request, w http.ResponseWriter) {
 
 // addChannel adds the channel's keys, each time beginning with another one.
 func (c *call) addChannel(channel *Channel, model string, m *measures) {
-	n := uint32(len(channel.keys))
+	keys := channel.keys()
+	n := uint32(len(keys))
 	if n == 0 {
 		c.candidates = append(c.candidates, candidate{channel: channel, model: model, measures: m})
 		return
 	}
 	first := channel.turn.Add(1) - 1
 	for i := range n {
-		key := channel.keys[(first+i)%n]
+		key := keys[(first+i)%n]
 		c.candidates = append(c.candidates, candidate{channel: channel, key: key, model: model, measures: m})
 	}
 }
