@@ -67,9 +67,10 @@ type Channel struct {
 	// https URL.
 	Transport *reverseproxy.HTTPTransport `json:"transport,omitempty"`
 
-	upstream  *reverseproxy.Upstream
-	base      *url.URL // without a slash at the end
-	dial      string   // host and port, also the name for awake
+	upstream  *reverseproxy.Upstream // of the proxy
+	choice    *reverseproxy.Upstream // of the policy, nil: by weight
+	base      *url.URL               // without a slash at the end
+	dial      string                 // host and port, also the name for awake
 	secrets   atomic.Pointer[[]*key]
 	headers   http.Header
 	pauses    *pauses

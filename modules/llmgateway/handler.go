@@ -195,14 +195,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 	}
 	h.tiers = newTiers(h.Channels)
-	if h.LBPolicyRaw != nil {
-		mod, err := ctx.LoadModule(h, "LBPolicyRaw")
-		if err != nil {
-			return fmt.Errorf("loading the policy: %w", err)
-		}
-		h.lbPolicy = mod.(reverseproxy.Selector)
-	}
 	if err := h.provisionProxy(ctx); err != nil {
+		return err
+	}
+	if err := h.provisionPolicy(ctx); err != nil {
 		return err
 	}
 	gateways.LoadOrStore(h, h)
@@ -290,42 +286,6 @@ func (h *Handler) channel(name string) *Channel {
 		if c.Name == name {
 			return c
 		}
-	}
-	return nil
-}
-
-// provisionProxy builds the reverse_proxy that makes the tries. When to go on
-// is the transport's decision, which answers with an error only as long as
-// there is a candidate left; so the proxy itself may always try again.
-func (h *Handler) provisionProxy(ctx caddy.Context) error {
-	candidates := 0
-	var upstreams reverseproxy.UpstreamPool
-	for _, c := range h.Channels {
-		candidates += max(1, len(c.keys()))
-		upstreams = append(upstreams, &reverseproxy.Upstream{Dial: c.dial})
-	}
-	candidates *= 1 + len(h.Fallbacks)
-	raw, err := json.Marshal(&reverseproxy.Handler{
-		TransportRaw: json.RawMessage(`{"protocol":"llm_channel"}`),
-		LoadBalancing: &reverseproxy.LoadBalancing{
-			SelectionPolicyRaw: json.RawMessage(`{"policy":"model-field"}`),
-			Retries:            candidates + 1,
-			// Without a matcher a POST is not tried again. This one matches
-			// every request, and is asked only after a failed try.
-			RetryMatchRaw: caddyhttp.RawMatcherSets{{"path": json.RawMessage(`["*"]`)}},
-		},
-		Upstreams: upstreams,
-	})
-	if err != nil {
-		return err
-	}
-	mod, err := ctx.LoadModuleByID("http.handlers.reverse_proxy", raw)
-	if err != nil {
-		return fmt.Errorf("building the proxy: %w", err)
-	}
-	h.proxy = mod.(*reverseproxy.Handler)
-	for i, c := range h.Channels {
-		c.upstream = h.proxy.Upstreams[i]
 	}
 	return nil
 }

@@ -96,6 +96,7 @@ func (c *call) addModel(model string, r *http.Request, w http.ResponseWriter) {
 			sent, measures := equals[i].sentModel(model)
 			c.addChannel(equals[i], sent, measures)
 			equals = slices.Delete(equals, i, i+1)
+			w = unheard{} // a cookie is for the first choice
 		}
 	}
 }
@@ -125,7 +126,7 @@ func (h *Handler) choose(equals []*Channel, r *http.Request, w http.ResponseWrit
 	}
 	pool := make(reverseproxy.UpstreamPool, len(equals))
 	for i, channel := range equals {
-		pool[i] = channel.upstream
+		pool[i] = channel.choice
 	}
 	// A policy that finds none available leaves the order to us.
 	return max(0, slices.Index(pool, h.lbPolicy.Select(pool, r, w)))
