@@ -97,8 +97,8 @@ func (c *Channel) list(ctx context.Context) ([]string, error) {
 	for name, values := range c.headers {
 		out.Header[name] = values
 	}
-	if len(c.keys) > 0 {
-		c.Auth.apply(out, c.keys[0].secret)
+	if keys := c.keys(); len(keys) > 0 {
+		c.Auth.apply(out, keys[0].secret)
 	}
 	awake.Touch(c.dial)
 	res, err := c.http.RoundTrip(out.WithContext(ctx))

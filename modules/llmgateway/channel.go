@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -66,10 +67,11 @@ type Channel struct {
 	// https URL.
 	Transport *reverseproxy.HTTPTransport `json:"transport,omitempty"`
 
-	upstream  *reverseproxy.Upstream
-	base      *url.URL // without a slash at the end
-	dial      string   // host and port, also the name for awake
-	keys      []*key
+	upstream  *reverseproxy.Upstream // of the proxy
+	choice    *reverseproxy.Upstream // of the policy, nil: by weight
+	base      *url.URL               // without a slash at the end
+	dial      string                 // host and port, also the name for awake
+	secrets   atomic.Pointer[[]*key]
 	headers   http.Header
 	pauses    *pauses
 	signature []string // the value of X-Gateway-Channel
@@ -132,7 +134,7 @@ const authSchemes = "bearer, x-api-key, x-goog-api-key, api-key, query <name>, n
 
 var errNoModels = errors.New("the channel has no models: add models <name>... (or models * for any)")
 
-func (c *Channel) provision(repl *caddy.Replacer, transports *transports, hold func(parts ...string) *pauses, book func() (*ledger.Ledger, error)) error {
+func (c *Channel) provision(repl *caddy.Replacer, transports *transports, h *Handler) error {
 	if err := c.parseURL(); err != nil {
 		return err
 	}
@@ -152,17 +154,9 @@ func (c *Channel) provision(repl *caddy.Replacer, transports *transports, hold f
 			route.measures = append(route.measures, &measures{channel: c.Name, model: cmp.Or(route.As, name)})
 		}
 	}
-	c.pauses = hold(c.base.String())
-	for _, apiKey := range c.APIKeys {
-		secret, err := resolveKey(repl, apiKey)
-		if err != nil {
-			return err
-		}
-		k := &key{secret: secret, pauses: hold(c.base.String(), secret)}
-		if err := k.open(c.Quotas, book, "llm_gateway key "+c.base.String()+" "+secret); err != nil {
-			return err
-		}
-		c.keys = append(c.keys, k)
+	c.pauses = h.hold(c.base.String())
+	if err := c.readKeys(repl, h); err != nil {
+		return err
 	}
 	c.headers = make(http.Header, len(c.Headers))
 	for name, values := range c.Headers {
@@ -177,6 +171,40 @@ func (c *Channel) provision(repl *caddy.Replacer, transports *transports, hold f
 	var err error
 	c.http, err = transports.get(c.Transport, c.base.Scheme == "https")
 	return err
+}
+
+// keys are the account's keys as they are now.
+func (c *Channel) keys() []*key {
+	if keys := c.secrets.Load(); keys != nil {
+		return *keys
+	}
+	return nil
+}
+
+// readKeys resolves the keys. One that is known stays as it is.
+func (c *Channel) readKeys(repl *caddy.Replacer, h *Handler) error {
+	keys := make([]*key, 0, len(c.APIKeys))
+	for _, apiKey := range c.APIKeys {
+		secret, err := resolveKey(repl, apiKey)
+		if err != nil {
+			return err
+		}
+		same := func(k *key) bool { return k.secret == secret }
+		if slices.ContainsFunc(keys, same) {
+			return errors.New("two of its keys are the same")
+		}
+		if i := slices.IndexFunc(c.keys(), same); i >= 0 {
+			keys = append(keys, c.keys()[i])
+			continue
+		}
+		k := &key{secret: secret, pauses: h.hold(c.base.String(), secret)}
+		if err := k.open(c.Quotas, h.book, "llm_gateway key "+c.base.String()+" "+secret); err != nil {
+			return err
+		}
+		keys = append(keys, k)
+	}
+	c.secrets.Store(&keys)
+	return nil
 }
 
 // parseURL checks the base URL and takes it apart.
@@ -214,7 +242,7 @@ func (c *Channel) state(now time.Time) channelState {
 		Resting: c.pauses.list(now),
 		Keys:    []keyState{},
 	}
-	for _, k := range c.keys {
+	for _, k := range c.keys() {
 		s := keyState{Key: k.name(), Resting: k.pauses.list(now)}
 		for _, m := range k.requests {
 			s.Quotas = append(s.Quotas, newQuotaState(ledger.Requests, m))

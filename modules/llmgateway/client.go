@@ -12,7 +12,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 	"github.com/caddy-freetier/caddy-freetier/modules/modelfield"
 )
@@ -53,24 +52,9 @@ func newEverybody() *Client {
 	return &Client{Name: "anonymous", total: collectors.requests.WithLabelValues("anonymous")}
 }
 
-func (c *Client) provision(repl *caddy.Replacer, add func(key string, c *Client) error, book func() (*ledger.Ledger, error)) error {
+func (c *Client) provision(h *Handler) error {
 	c.total = collectors.requests.WithLabelValues(c.Name)
-	if err := c.open(c.Limits, book, "llm_gateway client "+c.Name); err != nil {
-		return err
-	}
-	if len(c.Keys) == 0 {
-		return errEmptyKey
-	}
-	for _, key := range c.Keys {
-		secret, err := resolveKey(repl, key)
-		if err != nil {
-			return err
-		}
-		if err := add(secret, c); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.open(c.Limits, h.book, "llm_gateway client "+c.Name)
 }
 
 // limited tells whether the client may use some models only.
@@ -115,8 +99,28 @@ type keyring struct {
 // saltSize leaves room for a key of 39 bytes in one block of SHA-256.
 const saltSize = 16
 
-func newKeyring() keyring {
-	k := keyring{clients: make(map[[sha256.Size]byte]*Client)}
+// readKeyring resolves the keys of all clients.
+func (h *Handler) readKeyring(repl *caddy.Replacer) (*keyring, error) {
+	k := newKeyring()
+	for _, c := range h.Clients {
+		if len(c.Keys) == 0 {
+			return nil, fmt.Errorf("client %s: %w", c.Name, errEmptyKey)
+		}
+		for _, key := range c.Keys {
+			secret, err := resolveKey(repl, key)
+			if err == nil {
+				err = k.add(secret, c)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("client %s: %w", c.Name, err)
+			}
+		}
+	}
+	return k, nil
+}
+
+func newKeyring() *keyring {
+	k := &keyring{clients: make(map[[sha256.Size]byte]*Client)}
 	_, _ = rand.Read(k.salt[:]) // never fails
 	return k
 }
@@ -151,7 +155,7 @@ func (h *Handler) authenticate(r *http.Request) (*Client, bool) {
 	client, ok := h.everybody, h.Anonymous
 	try := func(key string) {
 		if !ok && key != "" {
-			client, ok = h.keys.client(key)
+			client, ok = h.keys.Load().client(key)
 		}
 	}
 	for _, name := range keyHeaders {

@@ -32,6 +32,11 @@ var (
 		code:    "invalid_api_key",
 		message: "Incorrect or missing API key. Send the key that the owner of this gateway gave you as Authorization: Bearer KEY.",
 	}
+	bodyNotKept = &apiError{
+		status:  http.StatusInsufficientStorage,
+		kind:    "server_error",
+		message: "The gateway has no room for a request body of this size.",
+	}
 	noModel = &apiError{
 		status:  http.StatusBadRequest,
 		kind:    "invalid_request_error",
@@ -129,7 +134,7 @@ func (e *apiError) anthropicType() string {
 		return "request_too_large"
 	case http.StatusTooManyRequests:
 		return "rate_limit_error"
-	case http.StatusBadGateway:
+	case http.StatusBadGateway, http.StatusInsufficientStorage:
 		return "api_error"
 	default:
 		return "invalid_request_error"
@@ -159,6 +164,11 @@ func (e *apiError) header() http.Header {
 func (e *apiError) write(w http.ResponseWriter, r *http.Request) error {
 	for name, values := range e.header() {
 		w.Header()[name] = values
+	}
+	if r.ProtoMajor == 1 && r.Header["Expect"] != nil {
+		// Else the server would wait for the body before it answers, and the
+		// client for the answer before it sends the body.
+		w.Header().Set("Connection", "close")
 	}
 	w.WriteHeader(e.status)
 	_, err := w.Write(e.body(r))

@@ -14,6 +14,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -115,8 +117,9 @@ type Handler struct {
 	taken     []taken // from pools, to be given back
 	proxy     *reverseproxy.Handler
 	lbPolicy  reverseproxy.Selector
-	keys      keyring
-	everybody *Client // of an anonymous gateway
+	keys      atomic.Pointer[keyring]
+	book      func() (*ledger.Ledger, error) // opened when something is counted
+	everybody *Client                        // of an anonymous gateway
 	cors      cors
 	tiers     [][]*Channel // by tier, the first asked first
 	fallback  *Channel     // for requests without a model
@@ -159,15 +162,21 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	repl := caddy.NewReplacer()
-	book := func() (*ledger.Ledger, error) { return ledger.FromContext(ctx) }
+	h.book = sync.OnceValues(func() (*ledger.Ledger, error) { return ledger.FromContext(ctx) })
 	for _, c := range h.Clients {
-		if err := c.provision(repl, h.keys.add, book); err != nil {
+		if err := c.provision(h); err != nil {
 			return fmt.Errorf("client %s: %w", c.Name, err)
 		}
 	}
+	files := h.keyFiles() // as they are before they are read
+	keys, err := h.readKeyring(repl)
+	if err != nil {
+		return err
+	}
+	h.keys.Store(keys)
 	transports := newTransports(ctx)
 	for _, c := range h.Channels {
-		if err := c.provision(repl, transports, h.hold, book); err != nil {
+		if err := c.provision(repl, transports, h); err != nil {
 			return fmt.Errorf("channel %s: %w", c.Name, err)
 		}
 		if c.Name == h.DefaultChannel {
@@ -180,15 +189,16 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 			}
 		}
 	}
-	h.tiers = newTiers(h.Channels)
-	if h.LBPolicyRaw != nil {
-		mod, err := ctx.LoadModule(h, "LBPolicyRaw")
-		if err != nil {
-			return fmt.Errorf("loading the policy: %w", err)
+	if len(files) > 0 {
+		if err := app.Go("key files of llm_gateway", h.watchKeyFiles(files)); err != nil {
+			return err
 		}
-		h.lbPolicy = mod.(reverseproxy.Selector)
 	}
+	h.tiers = newTiers(h.Channels)
 	if err := h.provisionProxy(ctx); err != nil {
+		return err
+	}
+	if err := h.provisionPolicy(ctx); err != nil {
 		return err
 	}
 	gateways.LoadOrStore(h, h)
@@ -236,7 +246,7 @@ func (h *Handler) setDefaults() {
 		h.MaxBody = defaultMaxBody
 	}
 	h.cors = newCORS(h.CORS)
-	h.keys, h.everybody = newKeyring(), newEverybody()
+	h.everybody = newEverybody()
 }
 
 // check refuses what cannot work. The Caddyfile's mistakes are found earlier,
@@ -276,42 +286,6 @@ func (h *Handler) channel(name string) *Channel {
 		if c.Name == name {
 			return c
 		}
-	}
-	return nil
-}
-
-// provisionProxy builds the reverse_proxy that makes the tries. When to go on
-// is the transport's decision, which answers with an error only as long as
-// there is a candidate left; so the proxy itself may always try again.
-func (h *Handler) provisionProxy(ctx caddy.Context) error {
-	candidates := 0
-	var upstreams reverseproxy.UpstreamPool
-	for _, c := range h.Channels {
-		candidates += max(1, len(c.keys))
-		upstreams = append(upstreams, &reverseproxy.Upstream{Dial: c.dial})
-	}
-	candidates *= 1 + len(h.Fallbacks)
-	raw, err := json.Marshal(&reverseproxy.Handler{
-		TransportRaw: json.RawMessage(`{"protocol":"llm_channel"}`),
-		LoadBalancing: &reverseproxy.LoadBalancing{
-			SelectionPolicyRaw: json.RawMessage(`{"policy":"model-field"}`),
-			Retries:            candidates + 1,
-			// Without a matcher a POST is not tried again. This one matches
-			// every request, and is asked only after a failed try.
-			RetryMatchRaw: caddyhttp.RawMatcherSets{{"path": json.RawMessage(`["*"]`)}},
-		},
-		Upstreams: upstreams,
-	})
-	if err != nil {
-		return err
-	}
-	mod, err := ctx.LoadModuleByID("http.handlers.reverse_proxy", raw)
-	if err != nil {
-		return fmt.Errorf("building the proxy: %w", err)
-	}
-	h.proxy = mod.(*reverseproxy.Handler)
-	for i, c := range h.Channels {
-		c.upstream = h.proxy.Upstreams[i]
 	}
 	return nil
 }

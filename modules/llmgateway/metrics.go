@@ -132,7 +132,7 @@ func (r restingKeys) Collect(ch chan<- prometheus.Metric) {
 		now := h.clock.Now()
 		for _, c := range h.Channels {
 			resting[c.Name] += 0
-			for _, k := range c.keys {
+			for _, k := range c.keys() {
 				if len(k.pauses.list(now)) > 0 {
 					resting[c.Name]++
 				}

@@ -96,20 +96,22 @@ func (c *call) addModel(model string, r *http.Request, w http.ResponseWriter) {
 			sent, measures := equals[i].sentModel(model)
 			c.addChannel(equals[i], sent, measures)
 			equals = slices.Delete(equals, i, i+1)
+			w = unheard{} // a cookie is for the first choice
 		}
 	}
 }
 
 // addChannel adds the channel's keys, each time beginning with another one.
 func (c *call) addChannel(channel *Channel, model string, m *measures) {
-	n := uint32(len(channel.keys))
+	keys := channel.keys()
+	n := uint32(len(keys))
 	if n == 0 {
 		c.candidates = append(c.candidates, candidate{channel: channel, model: model, measures: m})
 		return
 	}
 	first := channel.turn.Add(1) - 1
 	for i := range n {
-		key := channel.keys[(first+i)%n]
+		key := keys[(first+i)%n]
 		c.candidates = append(c.candidates, candidate{channel: channel, key: key, model: model, measures: m})
 	}
 }
@@ -124,7 +126,7 @@ func (h *Handler) choose(equals []*Channel, r *http.Request, w http.ResponseWrit
 	}
 	pool := make(reverseproxy.UpstreamPool, len(equals))
 	for i, channel := range equals {
-		pool[i] = channel.upstream
+		pool[i] = channel.choice
 	}
 	// A policy that finds none available leaves the order to us.
 	return max(0, slices.Index(pool, h.lbPolicy.Select(pool, r, w)))

@@ -143,6 +143,8 @@ func (c *call) bodyError(err error) *apiError {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, modelfield.ErrNotKept):
+		return bodyNotKept
 	case errors.Is(err, modelfield.ErrTooLarge):
 		return bodyTooLarge(c.gateway.MaxBody)
 	case errors.As(err, &tooLarge):

@@ -27,7 +27,8 @@ func init() {
 // nothing of one try can reach another channel. It has no options and works
 // inside llm_gateway only.
 type ChannelTransport struct {
-	logger *zap.Logger
+	gateway *Handler // nil: none
+	logger  *zap.Logger
 }
 
 // CaddyModule returns the Caddy module information.
@@ -41,6 +42,11 @@ func (*ChannelTransport) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the transport.
 func (t *ChannelTransport) Provision(ctx caddy.Context) error {
 	t.logger = ctx.Logger()
+	for _, module := range ctx.Modules() {
+		if gateway, ok := module.(*Handler); ok {
+			t.gateway = gateway
+		}
+	}
 	return nil
 }
 
@@ -62,7 +68,7 @@ func (e *tryError) Error() string { return fmt.Sprintf("channel %s: %s", e.chann
 func (t *ChannelTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	c, ok := caddyhttp.GetVar(req.Context(), callVar).(*call)
 	if !ok || c.current == nil {
-		return nil, errOutsideGateway
+		return t.probe(req)
 	}
 	if key := c.current.key; key != nil && key.take() != nil {
 		return t.failed(c, req, errSpent) // another request took the last one

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -26,12 +27,15 @@ type chunk [chunkSize]byte
 
 var chunks = sync.Pool{New: func() any { return new(chunk) }}
 
-// Body is a request body kept in memory, so that each try can send it anew.
-// A small one is one piece, which net/http recognises and sends together with
-// the header; a large one lies in chunks that are used again.
+// Body is a request body that is kept, so that each try can send it anew. A
+// small one is one piece, which net/http recognises and sends together with
+// the header; a large one lies in chunks that are used again, and a very large
+// one in a file.
 type Body struct {
 	small  []byte
 	chunks []*chunk
+	file   *os.File
+	inFile int64 // how much is in the file while the body is being read
 	size   int64
 	refs   atomic.Int32 // the owner and all open readers
 	once   sync.Once
@@ -71,7 +75,10 @@ func (b *Body) read(r io.Reader, size, limit int64, sink io.Writer) error {
 	}
 	for {
 		if len(rest) == 0 {
-			rest = b.grow()
+			var err error
+			if rest, err = b.grow(); err != nil {
+				return err
+			}
 		}
 		n, err := r.Read(rest)
 		if sink != nil && n > 0 {
@@ -91,21 +98,31 @@ func (b *Body) read(r io.Reader, size, limit int64, sink io.Writer) error {
 			return err
 		}
 	}
-	if b.chunks == nil {
+	switch {
+	case b.file != nil:
+		return b.spillRest()
+	case b.chunks == nil:
 		b.small = b.small[:b.size]
 	}
 	return nil
 }
 
 // grow makes room when all is full: a larger piece, or, when the body is not
-// small any more, another chunk.
-func (b *Body) grow() []byte {
+// small any more, another chunk, or the chunks that a file has taken over.
+func (b *Body) grow() ([]byte, error) {
+	if b.file != nil || len(b.chunks) == memoryChunks {
+		return b.spill()
+	}
 	if b.chunks == nil && b.small != nil && len(b.small) < smallBody {
 		grown := make([]byte, min(4*len(b.small), smallBody))
 		rest := grown[copy(grown, b.small):]
 		b.small = grown
-		return rest
+		return rest, nil
 	}
+	return b.addChunk(), nil
+}
+
+func (b *Body) addChunk() []byte {
 	c := chunks.Get().(*chunk)
 	b.chunks = append(b.chunks, c)
 	n := copy(c[:], b.small)
@@ -133,14 +150,19 @@ func (b *Body) drop() {
 	if b.refs.Add(-1) > 0 {
 		return
 	}
-	for _, c := range b.chunks {
-		chunks.Put(c)
+	b.recycle(0)
+	if b.file != nil {
+		b.forget()
 	}
-	b.chunks = nil
 }
 
 // Slice returns a copy of the bytes from start to end.
 func (b *Body) Slice(start, end int64) []byte {
+	if b.file != nil {
+		p := make([]byte, end-start)
+		n, _ := b.file.ReadAt(p, start)
+		return p[:n]
+	}
 	if b.chunks == nil {
 		return bytes.Clone(b.small[start:end])
 	}
@@ -155,6 +177,9 @@ func (b *Body) Open(edits ...Edit) (io.ReadCloser, int64) {
 	length := b.size
 	for _, e := range edits {
 		length += int64(len(e.With)) - (e.End - e.Start)
+	}
+	if b.file != nil {
+		return b.openFile(edits, length), length
 	}
 	if b.chunks == nil {
 		text := b.small
