@@ -26,6 +26,9 @@ type DNSExchange struct {
 // Right returns the answer that the server was made with.
 func (e *DNSExchange) Right() *dns.Msg { return e.server.answer(e.Query.Copy()) }
 
+// Client is the host and port from which the query came.
+func (e *DNSExchange) Client() string { return e.writer.RemoteAddr().String() }
+
 // Answer sends the right answer.
 func (e *DNSExchange) Answer() { e.Send(e.Right()) }
 
