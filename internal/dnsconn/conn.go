@@ -44,18 +44,18 @@ type conn struct {
 	err     error                  // why it ended
 }
 
-func newConn(c net.Conn, l limits) *conn {
-	conn := &conn{
-		Conn:    c,
+func newConn(open net.Conn, l limits) *conn {
+	c := &conn{
+		Conn:    open,
 		limits:  l,
 		wake:    make(chan struct{}, 1),
 		over:    make(chan struct{}),
 		pending: make(map[uint16]chan []byte),
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(l.idle))
-	go conn.read()
-	go conn.write()
-	return conn
+	_ = c.SetReadDeadline(time.Now().Add(l.idle))
+	go c.read()
+	go c.write()
+	return c
 }
 
 // send queues a message with an ID that no other has, and returns where its

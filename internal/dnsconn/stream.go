@@ -151,12 +151,12 @@ func (s *Stream) open() *dialing {
 		defer close(d.done)
 		ctx, cancel := context.WithTimeout(context.Background(), s.limits.silence)
 		defer cancel()
-		plain, err := s.connect(ctx)
+		open, err := s.connect(ctx)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.dialing, d.err = nil, err
 		if err == nil {
-			d.conn = newConn(plain, s.limits)
+			d.conn = newConn(open, s.limits)
 			s.conn = d.conn
 		}
 	}()
