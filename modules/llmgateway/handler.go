@@ -201,6 +201,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.provisionPolicy(ctx); err != nil {
 		return err
 	}
+	h.warnOfAccessLogs(ctx)
 	gateways.LoadOrStore(h, h)
 	return nil
 }
