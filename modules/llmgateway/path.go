@@ -15,6 +15,9 @@ type nativePath struct {
 
 func (p nativePath) found() bool { return p.after != "" }
 
+// streams tells whether the answer comes bit by bit.
+func (p nativePath) streams() bool { return strings.HasPrefix(p.after, ":stream") }
+
 // parseNativePath takes a path of Gemini's dialect apart.
 func parseNativePath(path string) (p nativePath, model string) {
 	i := strings.Index(path, "/models/")

@@ -130,7 +130,7 @@ func (c *call) streamed() bool {
 	if c.stream.End > 0 {
 		return string(bytes.TrimSpace(c.body.Slice(c.stream.Start, c.stream.End))) == "true"
 	}
-	return strings.HasPrefix(c.inPath.after, ":stream")
+	return c.inPath.streams()
 }
 
 // bodyError turns a failure to read the body into an answer.

@@ -27,7 +27,8 @@ var (
 // has cost are read as it passes.
 type reply struct {
 	body   io.ReadCloser
-	stream bool
+	stream bool // events
+	live   bool // JSON that comes bit by bit
 	tokens meter
 
 	room  *[holdStep]byte // from steps, given back at the end
@@ -78,12 +79,17 @@ func (a *reply) hold() (status int, err error) {
 			return 0, err
 		}
 		if !a.stream {
-			if text := bytes.TrimLeft(a.held, space); len(text) == 0 || mayBeError(text) {
-				continue // to its end
-			} else if text[0] == '<' {
+			text := bytes.TrimLeft(a.held, space)
+			if len(text) > 0 && text[0] == '<' {
 				return 0, errNotAPI
 			}
-			break
+			// An answer of a few kilobytes is read to its end: where that does
+			// not come there is still another try.
+			whole := len(a.held) >= holdStep || a.live
+			if len(text) > 0 && whole && !mayBeError(text) {
+				break
+			}
+			continue
 		}
 		event, at := firstEvent(a.held[seen:], a.err != nil)
 		if seen += at; event.found {

@@ -103,7 +103,7 @@ func (t *ChannelTransport) receive(c *call, res *http.Response) (int, error) {
 		}
 		return res.StatusCode, nil
 	}
-	res.Body = a
+	res.Body, a.live = a, c.inPath.streams()
 	if a.stream && c.asksUsage() {
 		a.body = &usageFilter{body: a.body, seen: a.tokens.find}
 		res.ContentLength = -1
