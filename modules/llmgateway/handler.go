@@ -182,7 +182,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		if c.Name == h.DefaultChannel {
 			h.fallback = c
 		}
-		c.catalog = take(h, catalogs, new(catalog), c.base.String())
+		c.catalog = take(h, catalogs, newCatalog(), c.base.String())
 		if c.hasWildcard() {
 			if err := app.Go("models of "+c.Name, h.keepCatalog(c)); err != nil {
 				return err

@@ -66,7 +66,7 @@ func hasDotSegments(path string) bool {
 
 // queryModel returns the model in the query, which is where WebSockets have it.
 func queryModel(r *http.Request) (string, *apiError) {
-	if !strings.Contains(r.URL.RawQuery, "model") && !strings.Contains(r.URL.RawQuery, "%") {
+	if r.URL.RawQuery == "" {
 		return "", nil
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
