@@ -73,7 +73,7 @@ func (h *Handler) keepCatalog(c *Channel) func(context.Context) {
 	return func(ctx context.Context) {
 		wait, retry, wanted := catalogDelay, catalogRetry, c.catalog.wanted
 		if l := c.catalog.listed.Load(); l != nil {
-			wait = max(0, catalogInterval-h.clock.Since(l.at))
+			wait, wanted = max(0, catalogInterval-h.clock.Since(l.at)), nil
 		}
 		for h.pause(ctx, wait, wanted) {
 			wanted = nil
