@@ -104,9 +104,9 @@ type Handler struct {
 	// candidate is tried. Default: no limit.
 	FirstByteTimeout caddy.Duration `json:"first_byte_timeout,omitempty"`
 
-	// The largest request body, in bytes. Bodies are kept in memory until the
-	// answer has come, so that each try can send them. Default: 64000000
-	// (64 MB).
+	// The largest request body, in bytes. Bodies are kept until the answer has
+	// come, so that each try can send them: up to 8 MB in memory, larger ones
+	// in a temporary file. Default: 64000000 (64 MB).
 	MaxBody int64 `json:"max_body,omitempty"`
 
 	// Which web pages may call the gateway from a browser: `*`, or origins
