@@ -32,23 +32,31 @@ func (a Auth) check() error {
 	return fmt.Errorf("auth is one of %s", authSchemes)
 }
 
-// apply puts the key into an outgoing request.
-func (a Auth) apply(out *http.Request, key string) {
+// header returns the header that shows the key, and its value.
+func (a Auth) header(secret string) (name, value string) {
 	switch a.Scheme {
-	case "none":
+	case "none", "query":
+		return "", ""
 	case "x-api-key":
-		out.Header["X-Api-Key"] = []string{key}
+		return "X-Api-Key", secret
 	case "x-goog-api-key":
-		out.Header["X-Goog-Api-Key"] = []string{key}
+		return "X-Goog-Api-Key", secret
 	case "api-key":
-		out.Header["Api-Key"] = []string{key}
-	case "query":
-		pair := url.QueryEscape(a.Parameter) + "=" + url.QueryEscape(key)
+		return "Api-Key", secret
+	}
+	return "Authorization", "Bearer " + secret
+}
+
+// apply puts the key into an outgoing request.
+func (a Auth) apply(out *http.Request, k *key) {
+	if k.header != "" {
+		out.Header[k.header] = k.value
+	}
+	if a.Scheme == "query" {
+		pair := url.QueryEscape(a.Parameter) + "=" + url.QueryEscape(k.secret)
 		if out.URL.RawQuery != "" {
 			pair = "&" + pair
 		}
 		out.URL.RawQuery += pair
-	default:
-		out.Header["Authorization"] = []string{"Bearer " + key}
 	}
 }

@@ -115,7 +115,7 @@ func (c *Channel) list(ctx context.Context) ([]string, error) {
 		out.Header[name] = values
 	}
 	if keys := c.keys(); len(keys) > 0 {
-		c.Auth.apply(out, keys[0].secret)
+		c.Auth.apply(out, keys[0])
 	}
 	awake.Touch(c.dial)
 	res, err := c.http.RoundTrip(out.WithContext(ctx))

@@ -83,6 +83,8 @@ type Channel struct {
 // key is an account's key, and what rests of it.
 type key struct {
 	secret string
+	header string   // that shows it, "" for none
+	value  []string // of the header; a header map takes it as it is
 	pauses *pauses
 	allowance
 }
@@ -183,6 +185,8 @@ func (c *Channel) readKeys(repl *caddy.Replacer, h *Handler) error {
 			continue
 		}
 		k := &key{secret: secret, pauses: h.hold(c.base.String(), secret)}
+		name, value := c.Auth.header(secret)
+		k.header, k.value = name, []string{value}
 		if err := k.open(c.Quotas, h.book, "llm_gateway key "+c.base.String()+" "+secret); err != nil {
 			return err
 		}

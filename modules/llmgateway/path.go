@@ -48,7 +48,7 @@ func (c *call) readPath(path string) *apiError {
 	if strings.Contains(model, `\`) || hasDotSegments(path) {
 		return invalidRequest("The path cannot be read.")
 	}
-	if c.field != nil {
+	if c.inBody {
 		if name, ok := strings.CutPrefix(c.model, "models/"); ok {
 			c.model, c.prefix = name, "models/"
 		}
