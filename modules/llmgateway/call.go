@@ -30,8 +30,9 @@ type call struct {
 	header    http.Header      // the client's, nil for a protocol upgrade
 
 	candidates []candidate
-	current    *candidate // of this try
-	next       *candidate // of the next try, claimed already
+	room       [2]candidate // for the usual number of them
+	current    *candidate   // of this try
+	next       *candidate   // of the next try, claimed already
 	tries      int
 	refused    *http.Response // the last refused answer, still open
 	reply      *reply         // of this try, nil: none that can be read

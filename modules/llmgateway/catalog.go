@@ -20,6 +20,7 @@ import (
 )
 
 const (
+	catalogDelay    = 3 * time.Second // after the start, unless somebody asks earlier
 	catalogInterval = time.Hour
 	catalogRetry    = time.Minute // after a failure, twice as long each time
 	catalogTimeout  = 30 * time.Second
@@ -32,7 +33,10 @@ const (
 // reload begins with what is known.
 type catalog struct {
 	listed atomic.Pointer[listing]
+	wanted chan struct{} // holds a token when somebody waits for the first list
 }
+
+func newCatalog() *catalog { return &catalog{wanted: make(chan struct{}, 1)} }
 
 type listing struct {
 	names []string
@@ -43,6 +47,10 @@ type listing struct {
 func (c *catalog) names() []string {
 	if l := c.listed.Load(); l != nil {
 		return l.names
+	}
+	select {
+	case c.wanted <- struct{}{}:
+	default:
 	}
 	return nil
 }
@@ -63,27 +71,36 @@ func isPattern(name string) bool { return strings.Contains(name, "*") }
 // keepCatalog asks the channel for its models now and then.
 func (h *Handler) keepCatalog(c *Channel) func(context.Context) {
 	return func(ctx context.Context) {
-		retry := catalogRetry
-		for {
-			wait := catalogInterval
-			if l := c.catalog.listed.Load(); l != nil && h.clock.Since(l.at) < catalogInterval {
-				wait -= h.clock.Since(l.at)
-			} else if names, err := c.list(ctx); err == nil {
-				c.catalog.listed.Store(&listing{names, h.clock.Now()})
-				retry = catalogRetry
-			} else {
+		wait, retry, wanted := catalogDelay, catalogRetry, c.catalog.wanted
+		if l := c.catalog.listed.Load(); l != nil {
+			wait, wanted = max(0, catalogInterval-h.clock.Since(l.at)), nil
+		}
+		for h.pause(ctx, wait, wanted) {
+			wanted = nil
+			names, err := c.list(ctx)
+			if err != nil {
 				h.logger.Debug("channel does not list its models", zap.String("channel", c.Name), zap.Error(err))
 				wait, retry = retry, min(2*retry, catalogInterval)
+				continue
 			}
-			timer := h.clock.NewTimer(wait)
-			select {
-			case <-ctx.Done():
-				timer.Stop()
-				return
-			case <-timer.Chan():
-			}
+			c.catalog.listed.Store(&listing{names, h.clock.Now()})
+			wait, retry = catalogInterval, catalogRetry
 		}
 	}
+}
+
+// pause waits until the time is over or somebody wants what comes next, and
+// reports false when the context ends.
+func (h *Handler) pause(ctx context.Context, wait time.Duration, wanted <-chan struct{}) bool {
+	timer := h.clock.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.Chan():
+	case <-wanted:
+	}
+	return true
 }
 
 // list asks the channel for its models, with its own key.
@@ -98,7 +115,7 @@ func (c *Channel) list(ctx context.Context) ([]string, error) {
 		out.Header[name] = values
 	}
 	if keys := c.keys(); len(keys) > 0 {
-		c.Auth.apply(out, keys[0].secret)
+		c.Auth.apply(out, keys[0])
 	}
 	awake.Touch(c.dial)
 	res, err := c.http.RoundTrip(out.WithContext(ctx))

@@ -74,6 +74,9 @@ func TestWildcardModels(t *testing.T) {
 	addr := caddytest.Addr(t)
 	c := caddytest.Start(t, site(addr, options), caddytest.WithFakeClock(clock))
 	g := &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
+	if got := g.modelsOf(t, "alice-key"); got != "openai/first" {
+		t.Errorf("before any channel was asked: %s", got)
+	}
 	hanging.Next(t)
 	list := "openai/first openai/gpt-4o openai/gpt-3.5-turbo openai/o1-mini gemini/gemini-2.5-pro"
 	g.waitForModels(t, list)

@@ -2,7 +2,6 @@ package llmgateway
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -84,6 +83,8 @@ type Channel struct {
 // key is an account's key, and what rests of it.
 type key struct {
 	secret string
+	header string   // that shows it, "" for none
+	value  []string // of the header; a header map takes it as it is
 	pauses *pauses
 	allowance
 }
@@ -117,20 +118,6 @@ type ModelRoute struct {
 
 	measures []*measures // of each name
 }
-
-// Auth is how a channel wants its key.
-type Auth struct {
-	// One of `bearer` (Authorization: Bearer KEY), `x-api-key` (Anthropic),
-	// `x-goog-api-key` (Gemini), `api-key` (Azure), `query` and `none`.
-	// Default: `bearer`.
-	Scheme string `json:"scheme,omitempty"`
-
-	// The parameter's name for `query`.
-	Parameter string `json:"parameter,omitempty"`
-}
-
-// authSchemes are the values of Auth.Scheme, as the errors list them.
-const authSchemes = "bearer, x-api-key, x-goog-api-key, api-key, query <name>, none"
 
 var errNoModels = errors.New("the channel has no models: add models <name>... (or models * for any)")
 
@@ -198,6 +185,8 @@ func (c *Channel) readKeys(repl *caddy.Replacer, h *Handler) error {
 			continue
 		}
 		k := &key{secret: secret, pauses: h.hold(c.base.String(), secret)}
+		name, value := c.Auth.header(secret)
+		k.header, k.value = name, []string{value}
 		if err := k.open(c.Quotas, h.book, "llm_gateway key "+c.base.String()+" "+secret); err != nil {
 			return err
 		}
@@ -253,116 +242,4 @@ func (c *Channel) state(now time.Time) channelState {
 		state.Keys = append(state.Keys, s)
 	}
 	return state
-}
-
-// target returns the URL for a request to the path and query of u. The path of
-// the base URL takes the place of a leading /v1. One that has the version of
-// Gemini's own paths in it, as in /v1beta/openai, ends before it for these.
-func (c *Channel) target(u *url.URL) *url.URL {
-	target := &url.URL{Scheme: c.base.Scheme, Host: c.base.Host, Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}
-	if c.base.Path == "" {
-		return target
-	}
-	base, rest := c.base.Path, withoutVersion(u.Path)
-	if native, _ := parseNativePath(u.Path); native.found() {
-		version := native.before[:strings.LastIndex(native.before, "/models/")]
-		if before, _, ok := strings.Cut(base+"/", version+"/"); ok {
-			base, rest = before, u.Path
-		}
-	}
-	target.Path = base + rest
-	if c.base.RawPath != "" || u.RawPath != "" {
-		target.RawPath = c.base.EscapedPath() + withoutVersion(u.EscapedPath())
-	}
-	return target
-}
-
-// withoutVersion cuts a leading /v1 off a path.
-func withoutVersion(path string) string {
-	rest, ok := strings.CutPrefix(path, "/v1")
-	if !ok || (rest != "" && rest[0] != '/') {
-		return path
-	}
-	return rest
-}
-
-func (a Auth) check() error {
-	switch a.Scheme {
-	case "", "bearer", "x-api-key", "x-goog-api-key", "api-key", "none":
-		return nil
-	case "query":
-		if a.Parameter != "" {
-			return nil
-		}
-	}
-	return fmt.Errorf("auth is one of %s", authSchemes)
-}
-
-// apply puts the key into an outgoing request.
-func (a Auth) apply(out *http.Request, key string) {
-	switch a.Scheme {
-	case "none":
-	case "x-api-key":
-		out.Header["X-Api-Key"] = []string{key}
-	case "x-goog-api-key":
-		out.Header["X-Goog-Api-Key"] = []string{key}
-	case "api-key":
-		out.Header["Api-Key"] = []string{key}
-	case "query":
-		pair := url.QueryEscape(a.Parameter) + "=" + url.QueryEscape(key)
-		if out.URL.RawQuery != "" {
-			pair = "&" + pair
-		}
-		out.URL.RawQuery += pair
-	default:
-		out.Header["Authorization"] = []string{"Bearer " + key}
-	}
-}
-
-// transports holds one http transport for each distinct set of options, so
-// that channels on one host share connections.
-type transports struct {
-	ctx  caddy.Context
-	made map[string]*reverseproxy.HTTPTransport
-}
-
-func newTransports(ctx caddy.Context) *transports {
-	return &transports{ctx: ctx, made: make(map[string]*reverseproxy.HTTPTransport)}
-}
-
-// get returns the transport with the given options (nil: the defaults). Caddy
-// cleans it up with the configuration.
-func (t *transports) get(options *reverseproxy.HTTPTransport, https bool) (*reverseproxy.HTTPTransport, error) {
-	if options == nil {
-		options = new(reverseproxy.HTTPTransport)
-	}
-	raw, err := json.Marshal(options)
-	if err != nil {
-		return nil, err
-	}
-	if https && options.TLS == nil {
-		// Marshaled apart: options is what the configuration shows.
-		withTLS := make(map[string]any)
-		if err := json.Unmarshal(raw, &withTLS); err != nil {
-			return nil, err
-		}
-		withTLS["tls"] = struct{}{}
-		if raw, err = json.Marshal(withTLS); err != nil {
-			return nil, err
-		}
-	}
-	if !https && options.TLS != nil {
-		return nil, errors.New("the transport has TLS options, but the URL is http://")
-	}
-	if made, ok := t.made[string(raw)]; ok {
-		return made, nil
-	}
-	mod, err := t.ctx.LoadModuleByID("http.reverse_proxy.transport.http", raw)
-	if err != nil {
-		return nil, fmt.Errorf("transport: %w", err)
-	}
-	made := mod.(*reverseproxy.HTTPTransport)
-	sendDirectly(made.Transport)
-	t.made[string(raw)] = made
-	return made, nil
 }

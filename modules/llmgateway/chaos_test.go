@@ -107,7 +107,7 @@ func chaosProvider(keys map[string]*chaosKey, early *atomic.Int64) http.HandlerF
 // was cut off in the middle never looks complete; and nothing stays behind.
 // CHAOS_REQUESTS in the environment makes it longer.
 func TestChaos(t *testing.T) {
-	total, workers := 3000, 24
+	total, workers := 2000, 24
 	if n, err := strconv.Atoi(os.Getenv("CHAOS_REQUESTS")); err == nil {
 		total = n
 	}

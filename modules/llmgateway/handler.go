@@ -104,9 +104,9 @@ type Handler struct {
 	// candidate is tried. Default: no limit.
 	FirstByteTimeout caddy.Duration `json:"first_byte_timeout,omitempty"`
 
-	// The largest request body, in bytes. Bodies are kept in memory until the
-	// answer has come, so that each try can send them. Default: 64000000
-	// (64 MB).
+	// The largest request body, in bytes. Bodies are kept until the answer has
+	// come, so that each try can send them: up to 8 MB in memory, larger ones
+	// in a temporary file. Default: 64000000 (64 MB).
 	MaxBody int64 `json:"max_body,omitempty"`
 
 	// Which web pages may call the gateway from a browser: `*`, or origins
@@ -182,7 +182,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		if c.Name == h.DefaultChannel {
 			h.fallback = c
 		}
-		c.catalog = take(h, catalogs, new(catalog), c.base.String())
+		c.catalog = take(h, catalogs, newCatalog(), c.base.String())
 		if c.hasWildcard() {
 			if err := app.Go("models of "+c.Name, h.keepCatalog(c)); err != nil {
 				return err

@@ -48,7 +48,7 @@ func (c *call) readPath(path string) *apiError {
 	if strings.Contains(model, `\`) || hasDotSegments(path) {
 		return invalidRequest("The path cannot be read.")
 	}
-	if c.field != nil {
+	if c.inBody {
 		if name, ok := strings.CutPrefix(c.model, "models/"); ok {
 			c.model, c.prefix = name, "models/"
 		}
@@ -66,7 +66,7 @@ func hasDotSegments(path string) bool {
 
 // queryModel returns the model in the query, which is where WebSockets have it.
 func queryModel(r *http.Request) (string, *apiError) {
-	if !strings.Contains(r.URL.RawQuery, "model") && !strings.Contains(r.URL.RawQuery, "%") {
+	if r.URL.RawQuery == "" {
 		return "", nil
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)

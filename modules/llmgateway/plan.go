@@ -26,6 +26,7 @@ func newTiers(channels []*Channel) (tiers [][]*Channel) {
 
 // plan puts everything that could answer the call in order, once.
 func (c *call) plan(r *http.Request, w http.ResponseWriter) *apiError {
+	c.candidates = c.room[:0]
 	if err := c.checkElsewhere(r.URL.Path); err != nil {
 		return err
 	}

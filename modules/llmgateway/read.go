@@ -17,13 +17,14 @@ import (
 type wants struct {
 	model  string // "" for none
 	inPath nativePath
-	query  bool              // the query names it
-	field  *modelfield.Value // the body names it
-	form   *modelfield.Form  // the body is a form
-	prefix string            // of the name in the body, as Gemini writes it there
-	opaque bool              // the body is passed on unread
-	stream modelfield.Span   // the JSON body's `stream`
-	extras modelfield.Span   // the JSON body's `stream_options`
+	query  bool             // the query names it
+	inBody bool             // the body names it
+	field  modelfield.Value // where
+	form   *modelfield.Form // the body is a form
+	prefix string           // of the name in the body, as Gemini writes it there
+	opaque bool             // the body is passed on unread
+	stream modelfield.Span  // the JSON body's `stream`
+	extras modelfield.Span  // the JSON body's `stream_options`
 }
 
 // scanners are reused: their state is larger than a small request.
@@ -121,7 +122,7 @@ func (c *call) found(value modelfield.Value, err error) *apiError {
 	if value.Text == "" {
 		return invalidModel("The model is an empty string.")
 	}
-	c.model, c.field = value.Text, &value
+	c.model, c.inBody, c.field = value.Text, true, value
 	return nil
 }
 

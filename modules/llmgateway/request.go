@@ -72,16 +72,17 @@ func (b *timedBody) cause(err error) error {
 // request makes the try's own request.
 func (c *call) request(req *http.Request) *http.Request {
 	channel := c.current.channel
-	out := &http.Request{
-		Method: req.Method,
-		URL:    channel.target(c.url(req.URL)),
-		Host:   channel.base.Host,
-		Header: c.outgoing(req.Header),
-	}
-	if c.current.key != nil {
-		channel.Auth.apply(out, c.current.key.secret)
+	out := *req // with its context
+	out.URL, out.Host, out.Header = channel.target(c.url(req.URL)), channel.base.Host, c.outgoing(req.Header)
+	out.Proto, out.ProtoMajor, out.ProtoMinor = "", 0, 0
+	out.RequestURI, out.RemoteAddr, out.Pattern, out.TLS = "", "", "", nil
+	out.TransferEncoding, out.Trailer, out.Close = nil, nil, false
+	out.Form, out.PostForm, out.MultipartForm = nil, nil, nil
+	if key := c.current.key; key != nil {
+		channel.Auth.apply(&out, key)
 	}
 	out.Body, out.ContentLength = c.open()
+	out.GetBody = nil
 	if c.body != nil {
 		// For a connection that the channel has closed meanwhile.
 		out.GetBody = func() (io.ReadCloser, error) {
@@ -89,7 +90,7 @@ func (c *call) request(req *http.Request) *http.Request {
 			return body, nil
 		}
 	}
-	return out.WithContext(req.Context())
+	return &out
 }
 
 // outgoing returns what of the client's headers the channel gets, and the

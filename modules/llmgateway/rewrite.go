@@ -18,7 +18,7 @@ func (c *call) open() (io.ReadCloser, int64) {
 	}
 	var room [2]modelfield.Edit
 	edits := room[:0]
-	if c.field != nil && c.current.model != c.model {
+	if c.inBody && c.current.model != c.model {
 		edits = append(edits, modelfield.Edit{Start: c.field.Start, End: c.field.End, With: c.written(c.current.model)})
 	}
 	if c.asksUsage() {
@@ -35,9 +35,17 @@ func (c *call) written(model string) []byte {
 	if c.form != nil {
 		return c.form.Replacement(model)
 	}
-	text, _ := json.Marshal(c.prefix + model) // a string cannot fail
+	name := c.prefix + model
+	if !strings.ContainsFunc(name, needsEscape) {
+		return append(append(append(make([]byte, 0, len(name)+2), '"'), name...), '"')
+	}
+	text, _ := json.Marshal(name) // a string cannot fail
 	return text
 }
+
+// needsEscape tells whether a character may stand in JSON only escaped, or
+// does so from encoding/json.
+func needsEscape(c rune) bool { return c < ' ' || c > '~' || c == '"' || c == '\\' }
 
 // url returns the request's URL with the name of this try's model in it.
 func (c *call) url(u *url.URL) *url.URL {
