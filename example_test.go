@@ -84,6 +84,22 @@ func (e *example) start(t *testing.T, names ...string) {
 	}
 }
 
+// shake waits until the server has the certificate of a name at hand, which is
+// a moment after it was obtained.
+func (e *example) shake(t *testing.T, name string) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		conn, err := tls.Dial("tcp", "127.0.0.1:"+e.ports["443"], &tls.Config{ServerName: name, InsecureSkipVerify: true})
+		if err == nil {
+			conn.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no certificate for %s: %v", name, err)
+		}
+	}
+}
+
 // url replaces the example's ports in a URL, and the one of https.
 func (e *example) url(url string) string {
 	scheme, rest, _ := strings.Cut(url, "://")
@@ -244,6 +260,9 @@ func TestExampleOnDomains(t *testing.T) {
 		names = append(names, name)
 	}
 	e.start(t, names...)
+	for _, name := range names {
+		e.shake(t, name)
+	}
 
 	if status, _ := e.do(t, "https://ai.localhost/v1/models", "demo-key", ""); status != http.StatusOK {
 		t.Errorf("AI_DOMAIN: status %d", status)

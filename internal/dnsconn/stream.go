@@ -8,10 +8,7 @@ package dnsconn
 import (
 	"context"
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
-	"io"
-	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
@@ -27,9 +24,6 @@ const (
 	// silence is how long a server may owe answers before its connection counts
 	// as dead.
 	silence = 5 * time.Second
-	// maxPending is how many queries a connection carries at once; each needs
-	// an ID of its own.
-	maxPending = 1 << 14
 )
 
 var (
@@ -49,53 +43,53 @@ type Stream struct {
 	addr   string
 	dial   Dial
 	config *tls.Config // nil: plain TCP
+	limits limits
 
 	mu      sync.Mutex
-	conn    *stream
+	conn    *conn
 	dialing *dialing
 }
 
+// dialing is a connection that is being opened. Its outcome is read after done.
 type dialing struct {
 	done chan struct{}
-	err  error // read after done
+	conn *conn
+	err  error
 }
 
 // NewStream returns a Stream to an address, over TLS if config is not nil.
 func NewStream(addr string, dial Dial, config *tls.Config) *Stream {
-	return &Stream{addr: addr, dial: dial, config: config}
+	return &Stream{addr: addr, dial: dial, config: config, limits: limits{idleTime, silence}}
 }
 
 // Exchange sends a message and returns the answer, with the message's ID. When
 // ctx ends the query is abandoned, and the connection stays.
+//
+// Without a connection the error is a *net.OpError of the operation "dial",
+// also when TLS fails: it wraps a *tls.CertificateVerificationError where trust
+// is missing. A connection that ends before the answer gives ErrClosed.
 func (s *Stream) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 	switch {
 	case len(msg) < headerLen:
 		return nil, errShort
 	case len(msg) > maxMessage:
 		return nil, errLong
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
 	}
-	for {
-		conn, err := s.get(ctx)
-		if err != nil {
-			return nil, err
+	c, pending, err := s.send(ctx, msg)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case answer, ok := <-pending:
+		if !ok {
+			return nil, c.err
 		}
-		id, pending := conn.expect()
-		if pending == nil {
-			continue // it has just ended
-		}
-		if err := conn.send(msg, id); err != nil {
-			return nil, err
-		}
-		select {
-		case answer, ok := <-pending:
-			if !ok {
-				return nil, conn.err
-			}
-			copy(answer, msg[:2])
-			return answer, nil
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+		copy(answer, msg[:2])
+		return answer, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 
@@ -103,20 +97,26 @@ func (s *Stream) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 // comes later there is another one, which ends when it is idle.
 func (s *Stream) Close() error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.conn != nil {
-		s.conn.retire()
+	c := s.conn
+	s.conn = nil
+	s.mu.Unlock()
+	if c != nil {
+		c.retire()
 	}
 	return nil
 }
 
-// get returns a connection that takes queries.
-func (s *Stream) get(ctx context.Context) (*stream, error) {
+// send hands the message to a connection that takes it, and opens one if there
+// is none. The answer comes through the channel.
+func (s *Stream) send(ctx context.Context, msg []byte) (*conn, <-chan []byte, error) {
 	for {
 		s.mu.Lock()
-		if s.conn != nil && s.conn.usable() {
-			defer s.mu.Unlock()
-			return s.conn, nil
+		c := s.conn
+		if c != nil {
+			if pending := c.send(msg); pending != nil {
+				s.mu.Unlock()
+				return c, pending, nil
+			}
 		}
 		d := s.dialing
 		if d == nil {
@@ -125,11 +125,19 @@ func (s *Stream) get(ctx context.Context) (*stream, error) {
 		s.mu.Unlock()
 		select {
 		case <-d.done:
-			if d.err != nil {
-				return nil, d.err
-			}
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, nil, ctx.Err()
+		}
+		if d.err != nil {
+			return nil, nil, d.err
+		}
+		if pending := d.conn.send(msg); pending != nil {
+			return d.conn, pending, nil
+		}
+		if d.conn.ended() {
+			// It takes connections only to close them: opening more would go on
+			// until ctx ends.
+			return nil, nil, d.conn.err
 		}
 	}
 }
@@ -141,162 +149,30 @@ func (s *Stream) open() *dialing {
 	s.dialing = d
 	go func() {
 		defer close(d.done)
-		ctx, cancel := context.WithTimeout(context.Background(), silence)
+		ctx, cancel := context.WithTimeout(context.Background(), s.limits.silence)
 		defer cancel()
-		conn, err := s.connect(ctx)
+		open, err := s.connect(ctx)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.dialing, d.err = nil, err
-		if err != nil {
-			return
+		if err == nil {
+			d.conn = newConn(open, s.limits)
+			s.conn = d.conn
 		}
-		s.conn = newStream(conn)
 	}()
 	return d
 }
 
 func (s *Stream) connect(ctx context.Context) (net.Conn, error) {
-	conn, err := s.dial(ctx, "tcp", s.addr)
+	plain, err := s.dial(ctx, "tcp", s.addr)
 	if err != nil || s.config == nil {
-		return conn, err
+		return plain, err
 	}
-	secure := tls.Client(conn, s.config)
+	secure := tls.Client(plain, s.config)
 	if err := secure.HandshakeContext(ctx); err != nil {
-		_ = conn.Close()
-		return nil, err
+		_ = plain.Close()
+		// Nothing was asked yet, whatever the handshake failed of.
+		return nil, &net.OpError{Op: "dial", Net: "tls", Addr: plain.RemoteAddr(), Err: err}
 	}
 	return secure, nil
-}
-
-// stream is one connection. Its reader runs until it ends.
-type stream struct {
-	net.Conn
-	write sync.Mutex
-
-	mu      sync.Mutex
-	pending map[uint16]chan []byte // by the ID on the wire; closed without an answer when it ends
-	retired bool                   // takes no queries and ends after the last answer
-	err     error                  // why it ended
-}
-
-func newStream(conn net.Conn) *stream {
-	c := &stream{Conn: conn, pending: make(map[uint16]chan []byte)}
-	_ = conn.SetReadDeadline(time.Now().Add(idleTime))
-	go c.read()
-	return c
-}
-
-func (c *stream) usable() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err == nil && !c.retired && len(c.pending) < maxPending
-}
-
-// expect reserves an ID. It stays reserved when the query is abandoned, so
-// that a late answer is not taken for that to another query.
-func (c *stream) expect() (uint16, chan []byte) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err != nil {
-		return 0, nil
-	}
-	id := uint16(rand.Uint32())
-	for c.pending[id] != nil {
-		id++
-	}
-	answer := make(chan []byte, 1)
-	c.pending[id] = answer
-	if len(c.pending) == 1 {
-		_ = c.SetReadDeadline(time.Now().Add(silence))
-	}
-	return id, answer
-}
-
-func (c *stream) send(msg []byte, id uint16) error {
-	framed := binary.BigEndian.AppendUint16(make([]byte, 0, len(msg)+2), uint16(len(msg)))
-	framed = append(framed, msg...)
-	binary.BigEndian.PutUint16(framed[2:], id)
-	c.write.Lock()
-	defer c.write.Unlock()
-	_ = c.SetWriteDeadline(time.Now().Add(silence))
-	if _, err := c.Write(framed); err != nil {
-		c.end()
-		return ErrClosed
-	}
-	return nil
-}
-
-// read hands out answers until the connection ends.
-func (c *stream) read() {
-	for {
-		answer, err := readFrame(c.Conn)
-		if err != nil {
-			c.end()
-			return
-		}
-		if !c.deliver(answer) {
-			c.end()
-			return
-		}
-	}
-}
-
-// deliver gives an answer to the one who waits for it, and tells whether the
-// connection goes on.
-func (c *stream) deliver(answer []byte) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	id := binary.BigEndian.Uint16(answer)
-	if pending := c.pending[id]; pending != nil {
-		delete(c.pending, id)
-		pending <- answer
-	}
-	wait := silence
-	if len(c.pending) == 0 {
-		wait = idleTime
-	}
-	_ = c.SetReadDeadline(time.Now().Add(wait))
-	return !c.retired || len(c.pending) > 0
-}
-
-// retire ends the connection after the last answer.
-func (c *stream) retire() {
-	c.mu.Lock()
-	c.retired = true
-	idle := len(c.pending) == 0
-	c.mu.Unlock()
-	if idle {
-		c.end()
-	}
-}
-
-// end ends the connection and all that wait for answers.
-func (c *stream) end() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err != nil {
-		return
-	}
-	c.err = ErrClosed
-	_ = c.Close()
-	for _, pending := range c.pending {
-		close(pending)
-	}
-	c.pending = nil
-}
-
-// readFrame reads a message with its length before it (RFC 1035, section
-// 4.2.2).
-func readFrame(r io.Reader) ([]byte, error) {
-	var length [2]byte
-	if _, err := io.ReadFull(r, length[:]); err != nil {
-		return nil, err
-	}
-	n := binary.BigEndian.Uint16(length[:])
-	if n < headerLen {
-		return nil, errShort
-	}
-	msg := make([]byte, n)
-	_, err := io.ReadFull(r, msg)
-	return msg, err
 }

@@ -48,14 +48,14 @@ func (s *System) read() {
 	if err == nil && info.ModTime().Equal(s.changed) {
 		return
 	}
-	s.servers, s.err = nil, err
+	s.servers, s.err, s.changed = nil, err, time.Time{}
 	if err != nil {
 		return
 	}
 	s.changed = info.ModTime()
 	config, err := dns.ClientConfigFromFile(s.file)
 	if err != nil {
-		s.err = fmt.Errorf("%s: %w", s.file, err)
+		s.err, s.changed = fmt.Errorf("%s: %w", s.file, err), time.Time{}
 		return
 	}
 	for _, server := range config.Servers {

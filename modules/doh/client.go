@@ -49,9 +49,6 @@ func (c *Client) open(book func() (*ledger.Ledger, error)) error {
 
 // take counts a query, or returns why it must not be answered.
 func (c *Client) take(now time.Time) *refusal {
-	if c == nil || len(c.meters) == 0 {
-		return nil
-	}
 	if spent := c.meters.Take(1); spent != nil {
 		return tooMany("the limit of this client is reached", spent.Renews().Sub(now))
 	}

@@ -120,8 +120,11 @@ func TestFaultsAmongEquals(t *testing.T) {
 						}
 					}
 				}
-				if len(bad.Requests()) == 0 {
-					t.Error("the faulty upstream was never asked")
+				// On a busy machine the hedge can be over before the first
+				// connection stands; but it was begun.
+				p := &pooled{Caddy: c, t: t}
+				if states := p.upstreams(); len(states) != 2 || states[0].Queries == 0 {
+					t.Errorf("the faulty upstream was never asked: %+v", states)
 				}
 			})
 		}

@@ -185,10 +185,15 @@ func (h *Handler) read(r *http.Request, q *query, client *Client) (bad *refusal)
 	if bad != nil {
 		return bad
 	}
-	if bad := h.perIP.take(clientIP(r)); bad != nil {
-		return bad
+	if h.perIP != nil {
+		if bad := h.perIP.take(clientIP(r)); bad != nil {
+			return bad
+		}
 	}
-	return client.take(h.clock.Now())
+	if client != nil {
+		return client.take(h.clock.Now())
+	}
+	return nil
 }
 
 // answer answers a query, here or from the pool. The answer was kept for

@@ -204,8 +204,9 @@ func (a *answer) write(w http.ResponseWriter, q *query, elapsed uint32) {
 
 func (a *answer) setHeader(h http.Header, length int, elapsed uint32) {
 	h["Content-Type"] = typeHeader
-	h["Content-Length"] = []string{strconv.Itoa(length)}
-	h["Cache-Control"] = []string{"max-age=" + strconv.FormatUint(uint64(a.ttl-min(elapsed, a.ttl)), 10)}
+	values := make([]string, 2)
+	values[0], values[1] = strconv.Itoa(length), "max-age="+strconv.FormatUint(uint64(a.ttl-min(elapsed, a.ttl)), 10)
+	h["Content-Length"], h["Cache-Control"] = values[:1:1], values[1:]
 }
 
 // skipLog keeps a request out of the access log.

@@ -52,9 +52,6 @@ func newPerIP(q *quota.Quota, clock clockwork.Clock) (*perIP, error) {
 
 // take counts a query, or returns why it must not be answered.
 func (p *perIP) take(ip netip.Addr) *refusal {
-	if p == nil {
-		return nil
-	}
 	bits := 32
 	if ip.Is6() {
 		bits = 64

@@ -42,6 +42,8 @@ type page struct {
 	// The score is a mean of load times in which each counts less with age.
 	sum, weight float64
 	sampledAt   time.Time
+
+	savedAt, savedSample time.Time // when the score was stored, and what was its last load
 }
 
 // record is what loads have found.

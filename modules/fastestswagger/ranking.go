@@ -129,28 +129,36 @@ func (s *Selection) standing() standing {
 	return stand(s.members, s.winner, *s.Margin)
 }
 
-// refresh ranks the pool anew.
+// refresh ranks the pool anew, and says so when another upstream wins.
 func (s *Selection) refresh() {
+	st, before := s.rankAnew()
+	if st.winner == before || st.winner == nil || !s.running.Load() {
+		return
+	}
+	upstream, loser, score := st.nameOf(st.winner), st.nameOf(before), st.scoreOf(st.winner)*1e3
+	s.logger.Info("another upstream is the fastest now",
+		zap.String("upstream", upstream), zap.String("before", loser), zap.Float64("score_ms", score))
+	s.events.Emit(s.ctx, "fastest-swagger.winner", map[string]any{"upstream": upstream, "before": loser, "score_ms": score})
+}
+
+// rankAnew replaces the picture for Select. It returns the pool and who won
+// before.
+func (s *Selection) rankAnew() (st standing, before *page) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.winner == nil {
 		s.winner = lastWinner(s.members)
 	}
-	before := s.winner
-	st := stand(s.members, before, *s.Margin)
+	before = s.winner
+	st = stand(s.members, before, *s.Margin)
 	s.ranking.Store(st.rank(*s.Margin, s.dynamic))
 	if st.winner == nil {
 		// Nobody passes. Whoever won last is asked to win again.
-		return
+		return st, before
 	}
 	s.winner = st.winner
 	st.winner.won(s.clock.Now())
-	if st.winner != before && s.running.Load() {
-		s.logger.Info("another upstream is the fastest now",
-			zap.String("upstream", st.nameOf(st.winner)),
-			zap.String("before", st.nameOf(before)),
-			zap.Float64("score_ms", st.scoreOf(st.winner)*1e3))
-	}
+	return st, before
 }
 
 // lastWinner returns who won before a reload.

@@ -21,7 +21,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"github.com/caddyserver/certmagic"
 	"github.com/jonboulle/clockwork"
 	"go.uber.org/zap"
 
@@ -51,6 +53,10 @@ var policies = caddy.NewUsagePool()
 // under way count too, so that the fastest upstream is not flooded. An
 // upstream that fails to deliver the page ranks behind all others, and an
 // upstream is not tried twice in one request while another one is left.
+//
+// Scores outlive a reload, and are kept in Caddy's storage over a restart. When
+// another upstream becomes the winner, the event `fastest-swagger.winner` is
+// emitted, with the data `upstream`, `before` and `score_ms`.
 //
 // Loads carry neither the headers of clients nor those set by `header_up`,
 // except for its `Host`. Redirects are not followed.
@@ -96,6 +102,9 @@ type Selection struct {
 	transportKey string
 	dynamic      bool
 	clock        clockwork.Clock
+	storage      certmagic.Storage
+	ctx          caddy.Context
+	events       *caddyevents.App
 	logger       *zap.Logger
 	triedVar     string
 	unseen       chan stranger
@@ -137,7 +146,12 @@ func (s *Selection) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	s.clock = app.Clock()
+	events, err := ctx.App("events")
+	if err != nil {
+		return fmt.Errorf("loading the app events: %w", err)
+	}
+	s.ctx, s.events = ctx, events.(*caddyevents.App)
+	s.clock, s.storage = app.Clock(), ctx.Storage()
 	s.unseen = make(chan stranger, maxLearned)
 	for _, u := range s.parent.Upstreams {
 		s.members = append(s.members, s.newMember(u.Dial, u, nil))

@@ -120,6 +120,8 @@ func (s *Selection) forget() {
 
 // watch loads a member's page whenever it is due.
 func (s *Selection) watch(ctx context.Context, m *member) {
+	s.restore(ctx, m)
+	defer s.save(ctx, m, true)
 	for ctx.Err() == nil {
 		if wait := m.page.claim(s.clock.Now()); wait > 0 {
 			timer := s.clock.NewTimer(wait)
@@ -132,6 +134,7 @@ func (s *Selection) watch(ctx context.Context, m *member) {
 			continue
 		}
 		s.measure(ctx, m)
+		s.save(ctx, m, false)
 	}
 }
 

@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
+	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
 func init() {
@@ -44,17 +47,21 @@ type channelState struct {
 }
 
 type keyState struct {
-	Key     string    `json:"key"`
-	Resting []resting `json:"resting"`
-
-	Quota *quotaState `json:"quota,omitempty"`
+	Key     string       `json:"key"`
+	Resting []resting    `json:"resting"`
+	Quotas  []quotaState `json:"quotas,omitempty"`
 }
 
 type quotaState struct {
-	Limit  int64     `json:"limit"`
-	Used   int64     `json:"used"`
-	Left   int64     `json:"left"`
-	Renews time.Time `json:"renews"`
+	Unit   ledger.Unit `json:"unit"`
+	Limit  int64       `json:"limit"`
+	Used   int64       `json:"used"`
+	Left   int64       `json:"left"`
+	Renews time.Time   `json:"renews"`
+}
+
+func newQuotaState(unit ledger.Unit, m *quota.Meter) quotaState {
+	return quotaState{Unit: unit, Limit: m.Limit(), Used: m.Used(), Left: m.Left(), Renews: m.Renews()}
 }
 
 func (a *Admin) serve(w http.ResponseWriter, r *http.Request) error {

@@ -1,7 +1,6 @@
 package llmgateway
 
 import (
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -11,7 +10,6 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/directive"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
@@ -19,9 +17,9 @@ import (
 
 // options are the subdirectives of llm_gateway, as the errors list them.
 const (
-	options        = "client, anonymous, channel, fallback, default_channel, lb_policy, retries, try_duration, retry_on, cooldown, max_body, cors"
+	options        = "client, anonymous, channel, fallback, default_channel, lb_policy, retries, try_duration, retry_on, cooldown, first_byte_timeout, max_body, cors"
 	clientOptions  = "models and limit"
-	channelOptions = "api_key, models, quota, weight, tier, auth, header_up, transport"
+	channelOptions = "api_key, models, quota, weight, tier, auth, header_up, include_usage, transport"
 )
 
 func init() {
@@ -42,18 +40,19 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //	llm_gateway [<matcher>] {
 //		client <name> <key>... {
 //			models <pattern>...
-//			limit  <n>/<period>
+//			limit  <n> [tokens]/<period>
 //		}
 //		anonymous
 //		channel <name> <url> {
 //			api_key   <key>...
 //			models    <name or pattern>... [as <model>]
-//			quota     <n>/<period> [<account>] [<zone>]
+//			quota     <n> [tokens]/<period> [<account>] [<zone>]
 //			weight    <n>
 //			tier      <n>
 //			auth      bearer|x-api-key|x-goog-api-key|api-key|none
 //			auth      query <parameter>
 //			header_up <name> <value>
+//			include_usage on|off
 //			transport {
 //				<options of reverse_proxy's http transport>
 //			}
@@ -65,6 +64,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		try_duration    <duration>
 //		retry_on        <status>...
 //		cooldown        <duration>
+//		first_byte_timeout <duration>
 //		max_body        <size>
 //		cors            <origin>...|*|off
 //	}
@@ -124,6 +124,8 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 		h.RetryOn, err = unmarshalStatuses(d)
 	case "cooldown":
 		h.Cooldown, err = unmarshalDuration(d)
+	case "first_byte_timeout":
+		h.FirstByteTimeout, err = unmarshalDuration(d)
 	case "max_body":
 		h.MaxBody, err = directive.Size(d)
 	case "cors":
@@ -175,9 +177,6 @@ func (c *Client) unmarshalOption(d *caddyfile.Dispenser) error {
 		c.Models = append(c.Models, models...)
 	case "limit":
 		limit, err := quota.ParseLimit(d.RemainingArgs())
-		if err == nil && limit.Unit != "" {
-			err = errOnlyRequests
-		}
 		if err != nil {
 			return d.WrapErr(err)
 		}
@@ -198,121 +197,6 @@ func (h *Handler) unmarshalFallback(d *caddyfile.Dispenser) error {
 		return d.Errf("fallback to %s: the model that stands in must have no wildcard", args[n-1])
 	}
 	h.Fallbacks = append(h.Fallbacks, &Fallback{Models: args[:n-2], To: args[n-1]})
-	return nil
-}
-
-func (h *Handler) unmarshalChannel(d *caddyfile.Dispenser) error {
-	args := d.RemainingArgs()
-	if len(args) != 2 {
-		return d.Err("a channel wants a name and the address of its API: channel <name> https://api.example.com/v1")
-	}
-	c := &Channel{Name: args[0], URL: args[1]}
-	if h.channel(c.Name) != nil {
-		return d.Errf("there are two channels named %s; give each a name of its own", c.Name)
-	}
-	if err := c.parseURL(); err != nil {
-		return d.Errf("channel %s: %v", c.Name, err)
-	}
-	noModels := d.Errf("channel %s: %v", c.Name, errNoModels)
-	noKey := d.Errf("channel %s has no api_key; add one, or auth none for an API that wants no key", c.Name)
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		if err := c.unmarshalOption(d); err != nil {
-			return err
-		}
-	}
-	if len(c.Models) == 0 {
-		return noModels
-	}
-	if len(c.APIKeys) == 0 && c.Auth.Scheme != "none" {
-		return noKey
-	}
-	h.Channels = append(h.Channels, c)
-	return nil
-}
-
-func (c *Channel) unmarshalOption(d *caddyfile.Dispenser) (err error) {
-	switch d.Val() {
-	case "api_key":
-		return c.unmarshalKeys(d)
-	case "models":
-		return c.unmarshalModels(d)
-	case "quota":
-		if c.Quota, err = quota.Parse(d.RemainingArgs()); err == nil && c.Quota.Unit != "" {
-			err = errOnlyRequests
-		}
-		if err != nil {
-			return d.WrapErr(err)
-		}
-	case "weight":
-		c.Weight, err = unmarshalNumber(d)
-	case "tier":
-		c.Tier, err = unmarshalNumber(d)
-	case "auth":
-		args := d.RemainingArgs()
-		if len(args) == 0 || len(args) > 2 {
-			return d.Errf("auth is one of %s", authSchemes)
-		}
-		c.Auth.Scheme = args[0]
-		if len(args) == 2 && args[0] == "query" {
-			c.Auth.Parameter = args[1]
-		} else if len(args) == 2 {
-			return d.Errf("auth %s takes no further word; auth is one of %s", args[0], authSchemes)
-		}
-		if err := c.Auth.check(); err != nil {
-			return d.WrapErr(err)
-		}
-	case "header_up":
-		args := d.RemainingArgs()
-		if len(args) != 2 {
-			return d.Err("header_up wants a name and a value: header_up X-Title \"my gateway\"")
-		}
-		if c.Headers == nil {
-			c.Headers = make(http.Header)
-		}
-		c.Headers.Add(args[0], args[1])
-	case "transport":
-		c.Transport = new(reverseproxy.HTTPTransport)
-		if err := c.Transport.UnmarshalCaddyfile(d.NewFromNextSegment()); err != nil {
-			return err
-		}
-		if c.Transport.TLS != nil && c.base.Scheme != "https" {
-			return d.Errf("channel %s: the transport has TLS options, but the URL is http://", c.Name)
-		}
-	default:
-		return d.Errf("unknown option %s of a channel; there are %s", d.Val(), channelOptions)
-	}
-	return err
-}
-
-func (c *Channel) unmarshalKeys(d *caddyfile.Dispenser) error {
-	keys := d.RemainingArgs()
-	if len(keys) == 0 {
-		return d.Err("api_key wants one or several keys (is an environment variable unset?)")
-	}
-	for _, key := range keys {
-		if key == "" {
-			return d.Errf("channel %s: an api_key is empty", c.Name)
-		}
-		if slices.Contains(c.APIKeys, key) {
-			return d.Errf("channel %s has the same api_key twice", c.Name)
-		}
-		c.APIKeys = append(c.APIKeys, key)
-	}
-	return nil
-}
-
-func (c *Channel) unmarshalModels(d *caddyfile.Dispenser) error {
-	route := &ModelRoute{Names: d.RemainingArgs()}
-	if n := len(route.Names); n >= 2 && route.Names[n-2] == "as" {
-		route.Names, route.As = route.Names[:n-2], route.Names[n-1]
-	}
-	if len(route.Names) == 0 || slices.Contains(route.Names, "as") {
-		return d.Err("models wants names, and perhaps the channel's own one: models gpt-4 gpt-4-turbo as gpt-4-0125-preview")
-	}
-	if strings.Contains(route.As, "*") {
-		return d.Errf("models ... as %s: the channel's own name must have no wildcard", route.As)
-	}
-	c.Models = append(c.Models, route)
 	return nil
 }
 

@@ -1,19 +1,15 @@
 package llmgateway
 
 import (
-	"encoding/json"
-	"errors"
-	"io"
-	"mime"
 	"net/http"
-	"net/url"
 	"strings"
-	"sync"
 	"time"
-	"unicode"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"github.com/jonboulle/clockwork"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-freetier/caddy-freetier/modules/modelfield"
 )
@@ -28,154 +24,29 @@ type call struct {
 	client  *Client
 	start   time.Time
 
-	model   string            // that the client asked for, "" for none
-	field   *modelfield.Value // where it stands in the body
-	inQuery bool              // it stands in the query
-	body    *modelfield.Body  // nil: none
-	opaque  bool              // the body is passed on unread
-	header  http.Header       // the client's, nil for a protocol upgrade
+	wants                      // what the request says
+	usageEdit *modelfield.Edit // makes the stream tell its usage, nil: nothing to add
+	body      *modelfield.Body // nil: none
+	header    http.Header      // the client's, nil for a protocol upgrade
 
 	candidates []candidate
-	current    *candidate // of this try
-	next       *candidate // of the next try, claimed already
+	room       [2]candidate // for the usual number of them
+	current    *candidate   // of this try
+	next       *candidate   // of the next try, claimed already
 	tries      int
 	refused    *http.Response // the last refused answer, still open
+	reply      *reply         // of this try, nil: none that can be read
+	timer      clockwork.Timer
 }
 
 // candidate is a key of a channel, and the model to ask it for.
 type candidate struct {
-	channel *Channel
-	key     *key   // nil for auth none
-	model   string // the channel's own name
-	tried   bool
-	last    bool // the channel has failed: only when nothing else is left
-}
-
-// scanners are reused: their state is larger than a small request.
-var scanners = sync.Pool{New: func() any { return modelfield.NewScanner("model") }}
-
-// read finds the model and keeps the body for the tries.
-func (c *call) read(r *http.Request) *apiError {
-	asked, queryErr := queryModel(r)
-	if queryErr != nil {
-		return queryErr
-	}
-	if err := c.readBody(r); err != nil {
-		return err
-	}
-	switch {
-	case asked == "" || asked == c.model:
-	case c.model == "":
-		c.model, c.inQuery = asked, true
-	default:
-		return invalidModel("The query and the body name two models.")
-	}
-	if strings.ContainsFunc(c.model, unicode.IsControl) {
-		return invalidModel("The model's name has a control character.")
-	}
-	return nil
-}
-
-// queryModel returns the model in the query, which is where WebSockets have it.
-func queryModel(r *http.Request) (string, *apiError) {
-	if !strings.Contains(r.URL.RawQuery, "model") && !strings.Contains(r.URL.RawQuery, "%") {
-		return "", nil
-	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return "", invalidRequest("The query cannot be read.")
-	}
-	if len(query["model"]) > 1 {
-		return "", invalidModel("The query names the model more than once.")
-	}
-	return query.Get("model"), nil
-}
-
-func (c *call) readBody(r *http.Request) *apiError {
-	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
-		return nil
-	}
-	limit := c.gateway.MaxBody
-	if r.ContentLength > limit {
-		return bodyTooLarge(limit)
-	}
-	opaque, err := isOpaque(r.Header.Get("Content-Type"))
-	if err != nil {
-		return invalidRequest("The Content-Type cannot be read.")
-	}
-	if c.opaque = opaque; opaque {
-		c.body, err = modelfield.ReadBody(r.Body, r.ContentLength, limit, nil)
-		return c.bodyError(err)
-	}
-	return c.readJSON(r, limit)
-}
-
-func (c *call) readJSON(r *http.Request, limit int64) *apiError {
-	scanner := scanners.Get().(*modelfield.Scanner)
-	scanner.Reset()
-	defer scanners.Put(scanner)
-	var err error
-	if c.body, err = modelfield.ReadBody(r.Body, r.ContentLength, limit, scanner); err != nil {
-		return c.bodyError(err)
-	}
-	value, err := scanner.Finish()
-	if errors.Is(err, modelfield.ErrMissing) {
-		return nil
-	}
-	if err != nil {
-		return c.bodyError(err)
-	}
-	if value.Text == "" {
-		return invalidModel("The model is an empty string.")
-	}
-	c.model, c.field = value.Text, &value
-	return nil
-}
-
-// bodyError turns a failure to read the body into an answer.
-func (c *call) bodyError(err error) *apiError {
-	var (
-		invalid   *modelfield.InvalidError
-		ambiguous *modelfield.AmbiguousError
-		tooLarge  *http.MaxBytesError
-	)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, modelfield.ErrTooLarge):
-		return bodyTooLarge(c.gateway.MaxBody)
-	case errors.As(err, &tooLarge):
-		return bodyTooLarge(tooLarge.Limit)
-	case errors.As(err, &invalid), errors.As(err, &ambiguous):
-		return invalidModel(sentence(err))
-	default:
-		return invalidRequest("The request body could not be read to its end.")
-	}
-}
-
-// sentence makes an error's text one for people.
-func sentence(err error) string {
-	text := err.Error()
-	return strings.ToUpper(text[:1]) + text[1:] + "."
-}
-
-// isOpaque tells whether a body of this type is passed on unread. Everything
-// that a provider might take for JSON is read as JSON, so that no model hides
-// behind a content type.
-func isOpaque(contentType string) (bool, error) {
-	if contentType == "" {
-		return false, nil
-	}
-	mediaType, _, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		return false, err
-	}
-	kind, _, _ := strings.Cut(mediaType, "/")
-	switch kind {
-	case "multipart", "audio", "image", "video":
-		return true, nil
-	}
-	return mediaType == "application/octet-stream", nil
+	channel  *Channel
+	key      *key      // nil for auth none
+	model    string    // the channel's own name
+	measures *measures // nil without a model
+	tried    bool
+	last     bool // the channel has failed: only when nothing else is left
 }
 
 // attach returns the request that the proxy works on. It has no body, since
@@ -194,9 +65,10 @@ func (c *call) attach(r *http.Request) *http.Request {
 	return inner
 }
 
-// release ends the call: the body's memory, the refused answer's connection,
+// release ends the call: what the answer has cost is charged, and the body's memory, the refused answer's connection,
 // and a trial that was claimed and not made are given back.
 func (c *call) release() {
+	c.settle()
 	if c.body != nil {
 		c.body.Release()
 	}
@@ -225,13 +97,19 @@ func (c *call) keep(refused *http.Response) {
 
 // mayTryAgain claims the next candidate and tells whether there is one.
 func (c *call) mayTryAgain() bool {
-	if limit := c.gateway.Retries; limit > 0 && c.tries > limit {
+	if !c.mayHaveNext() {
 		return false
 	}
 	if c.gateway.clock.Since(c.start) >= time.Duration(c.gateway.TryDuration) {
 		return false
 	}
 	return c.advance()
+}
+
+// mayHaveNext tells whether another try may follow, without claiming it.
+func (c *call) mayHaveNext() bool {
+	limit := c.gateway.Retries
+	return (limit == 0 || c.tries <= limit) && c.peek() != nil
 }
 
 // advance claims the next candidate: the first one not tried, those of
@@ -282,7 +160,7 @@ func (c *call) Next() *reverseproxy.Upstream {
 // claim reports whether the candidate may be tried now. A channel's own pause
 // only puts it last: what keeps failing is still better than nothing.
 func (c *candidate) claim(now time.Time) bool {
-	if c.key != nil && (c.key.quota != nil && !c.key.quota.May(1) || !c.key.pauses.claim(c.model, now)) {
+	if c.key != nil && (c.key.spent() != nil || !c.key.pauses.claim(c.model, now)) {
 		return false
 	}
 	c.channel.pauses.claim(wholeKey, now)
@@ -298,21 +176,6 @@ func (c *call) channelFailed() {
 	}
 }
 
-// open returns the body with the model's name put in its place.
-func (c *call) open() (io.ReadCloser, int64) {
-	if c.body == nil {
-		return http.NoBody, 0
-	}
-	if c.field == nil || c.current.model == c.model {
-		return c.body.Open(0, 0, nil)
-	}
-	name, err := json.Marshal(c.current.model)
-	if err != nil {
-		return http.NoBody, 0 // cannot happen: a string
-	}
-	return c.body.Open(c.field.Start, c.field.End, name)
-}
-
 // placeholder implements caddy.ReplacerFunc.
 func (c *call) placeholder(key string) (any, bool) {
 	key, ok := strings.CutPrefix(key, "http.llm_gateway.")
@@ -326,6 +189,10 @@ func (c *call) placeholder(key string) (any, bool) {
 		return c.model, true
 	case "tries":
 		return c.tries, true
+	case "input_tokens":
+		return c.usage().input(), true
+	case "output_tokens":
+		return c.usage().output(), true
 	case "sent_model":
 		if c.current != nil {
 			return c.current.model, true
@@ -340,5 +207,41 @@ func (c *call) placeholder(key string) (any, bool) {
 	return nil, false
 }
 
+// usage is what the answer has cost, as far as it has been read.
+func (c *call) usage() *usage {
+	if c.reply == nil {
+		return new(usage)
+	}
+	return &c.reply.tokens.usage
+}
+
+// MarshalLogObject is the field `llm_gateway` of the access log.
+func (c *call) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	enc.AddString("client", c.client.Name)
+	enc.AddString("model", c.model)
+	enc.AddInt("tries", c.tries)
+	if c.current != nil {
+		enc.AddString("channel", c.current.channel.Name)
+		enc.AddString("sent_model", c.current.model)
+		enc.AddInt64("input_tokens", c.usage().input())
+		enc.AddInt64("output_tokens", c.usage().output())
+	}
+	return nil
+}
+
+// addToLog adds the call to the access log, if there is one.
+func (c *call) addToLog(r *http.Request) {
+	server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok || server.Logs == nil {
+		return
+	}
+	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		extra.Add(zap.Object("llm_gateway", c))
+	}
+}
+
 // Interface guards
-var _ modelfield.Candidates = (*call)(nil)
+var (
+	_ modelfield.Candidates   = (*call)(nil)
+	_ zapcore.ObjectMarshaler = (*call)(nil)
+)

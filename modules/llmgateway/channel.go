@@ -1,11 +1,12 @@
 package llmgateway
 
 import (
-	"encoding/json"
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
+	"github.com/caddy-freetier/caddy-freetier/modules/modelfield"
 )
 
 // Channel is one account, or several alike, at one provider.
@@ -34,10 +36,10 @@ type Channel struct {
 	// error. Required, unless auth is `none`.
 	APIKeys []string `json:"api_keys,omitempty"`
 
-	// How many requests each key may make in a period; keys that name an
-	// account share one count. A key whose quota is spent rests until the next
-	// period. Default: none.
-	Quota *quota.Quota `json:"quota,omitempty"`
+	// How many requests each key may make in a period, or how many tokens it
+	// may use; keys that name an account share one count. A key of which any
+	// quota is spent rests until the next period. Default: none.
+	Quotas []*quota.Quota `json:"quotas,omitempty"`
 
 	// The models that the channel has. At least one.
 	Models []*ModelRoute `json:"models,omitempty"`
@@ -56,17 +58,24 @@ type Channel struct {
 	// replaced at load.
 	Headers http.Header `json:"headers,omitempty"`
 
+	// Do not add `stream_options.include_usage` to streamed requests of clients
+	// with a token limit, for a channel that refuses it. Default: false.
+	NoIncludeUsage bool `json:"no_include_usage,omitempty"`
+
 	// Options of reverse_proxy's http transport. TLS is on by itself for an
 	// https URL.
 	Transport *reverseproxy.HTTPTransport `json:"transport,omitempty"`
 
-	upstream  *reverseproxy.Upstream
-	base      *url.URL // without a slash at the end
-	dial      string   // host and port, also the name for awake
-	keys      []*key
+	upstream  *reverseproxy.Upstream // of the proxy
+	choice    *reverseproxy.Upstream // of the policy, nil: by weight
+	base      *url.URL               // without a slash at the end
+	dial      string                 // host and port, also the name for awake
+	secrets   atomic.Pointer[[]*key]
 	headers   http.Header
 	pauses    *pauses
 	signature []string // the value of X-Gateway-Channel
+	tries     triesOf
+	catalog   *catalog
 	turn      atomic.Uint32
 	http      *reverseproxy.HTTPTransport
 }
@@ -74,16 +83,18 @@ type Channel struct {
 // key is an account's key, and what rests of it.
 type key struct {
 	secret string
+	header string   // that shows it, "" for none
+	value  []string // of the header; a header map takes it as it is
 	pauses *pauses
-	quota  *quota.Meter // nil: none
+	allowance
 }
 
 // rests returns until when the key rests for a model, and the zero time if it
 // may be tried.
 func (k *key) rests(model string, now time.Time) time.Time {
 	until := k.pauses.rests(model, now)
-	if k.quota != nil && !k.quota.May(1) && k.quota.Renews().After(until) {
-		until = k.quota.Renews()
+	if spent := k.spent(); spent != nil && spent.Renews().After(until) {
+		until = spent.Renews()
 	}
 	return until
 }
@@ -104,25 +115,13 @@ type ModelRoute struct {
 	// The channel's own name for all of them. Default: the name that the
 	// client asked for.
 	As string `json:"as,omitempty"`
+
+	measures []*measures // of each name
 }
-
-// Auth is how a channel wants its key.
-type Auth struct {
-	// One of `bearer` (Authorization: Bearer KEY), `x-api-key` (Anthropic),
-	// `x-goog-api-key` (Gemini), `api-key` (Azure), `query` and `none`.
-	// Default: `bearer`.
-	Scheme string `json:"scheme,omitempty"`
-
-	// The parameter's name for `query`.
-	Parameter string `json:"parameter,omitempty"`
-}
-
-// authSchemes are the values of Auth.Scheme, as the errors list them.
-const authSchemes = "bearer, x-api-key, x-goog-api-key, api-key, query <name>, none"
 
 var errNoModels = errors.New("the channel has no models: add models <name>... (or models * for any)")
 
-func (c *Channel) provision(repl *caddy.Replacer, transports *transports, hold func(parts ...string) *pauses, book func() (*ledger.Ledger, error)) error {
+func (c *Channel) provision(repl *caddy.Replacer, transports *transports, h *Handler) error {
 	if err := c.parseURL(); err != nil {
 		return err
 	}
@@ -136,20 +135,15 @@ func (c *Channel) provision(repl *caddy.Replacer, transports *transports, hold f
 		return errors.New("the channel has no api_key (use auth none for an API that wants no key)")
 	}
 	c.Tier, c.Weight = max(1, c.Tier), max(1, c.Weight)
-	c.signature = []string{c.Name}
-	c.pauses = hold(c.base.String())
-	for _, apiKey := range c.APIKeys {
-		secret, err := resolveKey(repl, apiKey)
-		if err != nil {
-			return err
+	c.signature, c.tries = []string{c.Name}, collectors.triesOf(c.Name)
+	for _, route := range c.Models {
+		for _, name := range route.Names {
+			route.measures = append(route.measures, &measures{channel: c.Name, model: cmp.Or(route.As, name)})
 		}
-		k := &key{secret: secret, pauses: hold(c.base.String(), secret)}
-		if c.Quota != nil {
-			if k.quota, err = openMeter(c.Quota, book, "llm_gateway key "+c.base.String()+" "+secret); err != nil {
-				return err
-			}
-		}
-		c.keys = append(c.keys, k)
+	}
+	c.pauses = h.hold(c.base.String())
+	if err := c.readKeys(repl, h); err != nil {
+		return err
 	}
 	c.headers = make(http.Header, len(c.Headers))
 	for name, values := range c.Headers {
@@ -164,6 +158,42 @@ func (c *Channel) provision(repl *caddy.Replacer, transports *transports, hold f
 	var err error
 	c.http, err = transports.get(c.Transport, c.base.Scheme == "https")
 	return err
+}
+
+// keys are the account's keys as they are now.
+func (c *Channel) keys() []*key {
+	if keys := c.secrets.Load(); keys != nil {
+		return *keys
+	}
+	return nil
+}
+
+// readKeys resolves the keys. One that is known stays as it is.
+func (c *Channel) readKeys(repl *caddy.Replacer, h *Handler) error {
+	keys := make([]*key, 0, len(c.APIKeys))
+	for _, apiKey := range c.APIKeys {
+		secret, err := resolveKey(repl, apiKey)
+		if err != nil {
+			return err
+		}
+		same := func(k *key) bool { return k.secret == secret }
+		if slices.ContainsFunc(keys, same) {
+			return errors.New("two of its keys are the same")
+		}
+		if i := slices.IndexFunc(c.keys(), same); i >= 0 {
+			keys = append(keys, c.keys()[i])
+			continue
+		}
+		k := &key{secret: secret, pauses: h.hold(c.base.String(), secret)}
+		name, value := c.Auth.header(secret)
+		k.header, k.value = name, []string{value}
+		if err := k.open(c.Quotas, h.book, "llm_gateway key "+c.base.String()+" "+secret); err != nil {
+			return err
+		}
+		keys = append(keys, k)
+	}
+	c.secrets.Store(&keys)
+	return nil
 }
 
 // parseURL checks the base URL and takes it apart.
@@ -181,19 +211,17 @@ func (c *Channel) parseURL() error {
 	return nil
 }
 
-// sentModel returns the channel's own name for a model, and whether the
-// channel has it.
-func (c *Channel) sentModel(model string) (string, bool) {
+// sentModel returns the channel's own name for a model, "" if it has none, and
+// what is measured of it.
+func (c *Channel) sentModel(model string) (string, *measures) {
 	for _, route := range c.Models {
-		if !matchesAny(route.Names, model) {
-			continue
+		for i, pattern := range route.Names {
+			if modelfield.Match(pattern, model) {
+				return cmp.Or(route.As, model), route.measures[i]
+			}
 		}
-		if route.As != "" {
-			return route.As, true
-		}
-		return model, true
 	}
-	return "", false
+	return "", nil
 }
 
 // state describes the channel for the admin API.
@@ -203,115 +231,15 @@ func (c *Channel) state(now time.Time) channelState {
 		Resting: c.pauses.list(now),
 		Keys:    []keyState{},
 	}
-	for _, k := range c.keys {
+	for _, k := range c.keys() {
 		s := keyState{Key: k.name(), Resting: k.pauses.list(now)}
-		if k.quota != nil {
-			s.Quota = &quotaState{Limit: k.quota.Limit(), Used: k.quota.Used(), Left: k.quota.Left(), Renews: k.quota.Renews()}
+		for _, m := range k.requests {
+			s.Quotas = append(s.Quotas, newQuotaState(ledger.Requests, m))
+		}
+		for _, m := range k.tokens {
+			s.Quotas = append(s.Quotas, newQuotaState(ledger.Tokens, m))
 		}
 		state.Keys = append(state.Keys, s)
 	}
 	return state
-}
-
-// target returns the URL for a request to the path and query of u.
-func (c *Channel) target(u *url.URL) *url.URL {
-	target := &url.URL{Scheme: c.base.Scheme, Host: c.base.Host, Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}
-	if c.base.Path == "" {
-		return target
-	}
-	target.Path = c.base.Path + withoutVersion(u.Path)
-	if c.base.RawPath != "" || u.RawPath != "" {
-		target.RawPath = c.base.EscapedPath() + withoutVersion(u.EscapedPath())
-	}
-	return target
-}
-
-// withoutVersion cuts a leading /v1 off a path.
-func withoutVersion(path string) string {
-	rest, ok := strings.CutPrefix(path, "/v1")
-	if !ok || (rest != "" && rest[0] != '/') {
-		return path
-	}
-	return rest
-}
-
-func (a Auth) check() error {
-	switch a.Scheme {
-	case "", "bearer", "x-api-key", "x-goog-api-key", "api-key", "none":
-		return nil
-	case "query":
-		if a.Parameter != "" {
-			return nil
-		}
-	}
-	return fmt.Errorf("auth is one of %s", authSchemes)
-}
-
-// apply puts the key into an outgoing request.
-func (a Auth) apply(out *http.Request, key string) {
-	switch a.Scheme {
-	case "none":
-	case "x-api-key":
-		out.Header["X-Api-Key"] = []string{key}
-	case "x-goog-api-key":
-		out.Header["X-Goog-Api-Key"] = []string{key}
-	case "api-key":
-		out.Header["Api-Key"] = []string{key}
-	case "query":
-		pair := url.QueryEscape(a.Parameter) + "=" + url.QueryEscape(key)
-		if out.URL.RawQuery != "" {
-			pair = "&" + pair
-		}
-		out.URL.RawQuery += pair
-	default:
-		out.Header["Authorization"] = []string{"Bearer " + key}
-	}
-}
-
-// transports holds one http transport for each distinct set of options, so
-// that channels on one host share connections.
-type transports struct {
-	ctx  caddy.Context
-	made map[string]*reverseproxy.HTTPTransport
-}
-
-func newTransports(ctx caddy.Context) *transports {
-	return &transports{ctx: ctx, made: make(map[string]*reverseproxy.HTTPTransport)}
-}
-
-// get returns the transport with the given options (nil: the defaults). Caddy
-// cleans it up with the configuration.
-func (t *transports) get(options *reverseproxy.HTTPTransport, https bool) (*reverseproxy.HTTPTransport, error) {
-	if options == nil {
-		options = new(reverseproxy.HTTPTransport)
-	}
-	raw, err := json.Marshal(options)
-	if err != nil {
-		return nil, err
-	}
-	if https && options.TLS == nil {
-		// Marshaled apart: options is what the configuration shows.
-		withTLS := make(map[string]any)
-		if err := json.Unmarshal(raw, &withTLS); err != nil {
-			return nil, err
-		}
-		withTLS["tls"] = struct{}{}
-		if raw, err = json.Marshal(withTLS); err != nil {
-			return nil, err
-		}
-	}
-	if !https && options.TLS != nil {
-		return nil, errors.New("the transport has TLS options, but the URL is http://")
-	}
-	if made, ok := t.made[string(raw)]; ok {
-		return made, nil
-	}
-	mod, err := t.ctx.LoadModuleByID("http.reverse_proxy.transport.http", raw)
-	if err != nil {
-		return nil, fmt.Errorf("transport: %w", err)
-	}
-	made := mod.(*reverseproxy.HTTPTransport)
-	sendDirectly(made.Transport)
-	t.made[string(raw)] = made
-	return made, nil
 }

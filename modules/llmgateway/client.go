@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 	"github.com/caddy-freetier/caddy-freetier/modules/modelfield"
 )
@@ -37,38 +37,24 @@ type Client struct {
 	// standing for any characters. Default: all.
 	Models []string `json:"models,omitempty"`
 
-	// How many requests the client may make in a period; several limits hold
-	// together. Answers carry OpenAI's `x-ratelimit-*-requests` headers. What
-	// is refused before it gets to a channel does not count. Default: none.
+	// How many requests the client may make in a period, or how many tokens it
+	// may use; several limits hold together. Answers carry OpenAI's
+	// `x-ratelimit-*` headers. What is refused before it gets to a channel does
+	// not count. Default: none.
 	Limits []*quota.Quota `json:"limits,omitempty"`
 
-	meters quota.Meters
+	allowance
+	total prometheus.Counter
 }
 
-// everybody is the client of a gateway without keys.
-var everybody = &Client{Name: "anonymous"}
+// newEverybody returns the client of a gateway without keys.
+func newEverybody() *Client {
+	return &Client{Name: "anonymous", total: collectors.requests.WithLabelValues("anonymous")}
+}
 
-func (c *Client) provision(repl *caddy.Replacer, add func(key string, c *Client) error, book func() (*ledger.Ledger, error)) error {
-	for _, limit := range c.Limits {
-		meter, err := openMeter(limit, book, "llm_gateway client "+c.Name)
-		if err != nil {
-			return err
-		}
-		c.meters = append(c.meters, meter)
-	}
-	if len(c.Keys) == 0 {
-		return errEmptyKey
-	}
-	for _, key := range c.Keys {
-		secret, err := resolveKey(repl, key)
-		if err != nil {
-			return err
-		}
-		if err := add(secret, c); err != nil {
-			return err
-		}
-	}
-	return nil
+func (c *Client) provision(h *Handler) error {
+	c.total = collectors.requests.WithLabelValues(c.Name)
+	return c.open(c.Limits, h.book, "llm_gateway client "+c.Name)
 }
 
 // limited tells whether the client may use some models only.
@@ -113,8 +99,28 @@ type keyring struct {
 // saltSize leaves room for a key of 39 bytes in one block of SHA-256.
 const saltSize = 16
 
-func newKeyring() keyring {
-	k := keyring{clients: make(map[[sha256.Size]byte]*Client)}
+// readKeyring resolves the keys of all clients.
+func (h *Handler) readKeyring(repl *caddy.Replacer) (*keyring, error) {
+	k := newKeyring()
+	for _, c := range h.Clients {
+		if len(c.Keys) == 0 {
+			return nil, fmt.Errorf("client %s: %w", c.Name, errEmptyKey)
+		}
+		for _, key := range c.Keys {
+			secret, err := resolveKey(repl, key)
+			if err == nil {
+				err = k.add(secret, c)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("client %s: %w", c.Name, err)
+			}
+		}
+	}
+	return k, nil
+}
+
+func newKeyring() *keyring {
+	k := &keyring{clients: make(map[[sha256.Size]byte]*Client)}
 	_, _ = rand.Read(k.salt[:]) // never fails
 	return k
 }
@@ -146,10 +152,10 @@ var keyHeaders = [...]string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Ap
 // authenticate finds the client by any key that the request shows and removes
 // all of them from the request.
 func (h *Handler) authenticate(r *http.Request) (*Client, bool) {
-	client, ok := everybody, h.Anonymous
+	client, ok := h.everybody, h.Anonymous
 	try := func(key string) {
 		if !ok && key != "" {
-			client, ok = h.keys.client(key)
+			client, ok = h.keys.Load().client(key)
 		}
 	}
 	for _, name := range keyHeaders {

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
 // apiError is an error in the words of the API that the client speaks, so that
@@ -29,6 +31,11 @@ var (
 		kind:    "invalid_request_error",
 		code:    "invalid_api_key",
 		message: "Incorrect or missing API key. Send the key that the owner of this gateway gave you as Authorization: Bearer KEY.",
+	}
+	bodyNotKept = &apiError{
+		status:  http.StatusInsufficientStorage,
+		kind:    "server_error",
+		message: "The gateway has no room for a request body of this size.",
 	}
 	noModel = &apiError{
 		status:  http.StatusBadRequest,
@@ -65,13 +72,13 @@ func bodyTooLarge(limit int64) *apiError {
 	}
 }
 
-func limitReached(limit int64, wait time.Duration) *apiError {
+func limitReached(spent *quota.Meter, unit string, wait time.Duration) *apiError {
 	return &apiError{
 		status:  http.StatusTooManyRequests,
-		kind:    "requests",
+		kind:    unit,
 		code:    "rate_limit_exceeded",
 		wait:    max(wait, time.Second),
-		message: fmt.Sprintf("Rate limit reached: your key may make %d requests in this period.", limit),
+		message: fmt.Sprintf("Rate limit reached: your key may use %d %s in this period.", spent.Limit(), unit),
 	}
 }
 
@@ -127,7 +134,7 @@ func (e *apiError) anthropicType() string {
 		return "request_too_large"
 	case http.StatusTooManyRequests:
 		return "rate_limit_error"
-	case http.StatusBadGateway:
+	case http.StatusBadGateway, http.StatusInsufficientStorage:
 		return "api_error"
 	default:
 		return "invalid_request_error"
@@ -157,6 +164,11 @@ func (e *apiError) header() http.Header {
 func (e *apiError) write(w http.ResponseWriter, r *http.Request) error {
 	for name, values := range e.header() {
 		w.Header()[name] = values
+	}
+	if r.ProtoMajor == 1 && r.Header["Expect"] != nil {
+		// Else the server would wait for the body before it answers, and the
+		// client for the answer before it sends the body.
+		w.Header().Set("Connection", "close")
 	}
 	w.WriteHeader(e.status)
 	_, err := w.Write(e.body(r))

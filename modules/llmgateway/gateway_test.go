@@ -164,7 +164,7 @@ func TestKeyPlaces(t *testing.T) {
 		client alice alice-key second-key
 		channel free `+up.URL+` {
 			api_key sk-upstream
-			models  *
+			models  m
 		}`)
 	for _, place := range []struct {
 		name, path string
@@ -208,7 +208,7 @@ func TestAnonymous(t *testing.T) {
 		anonymous
 		channel free `+up.URL+` {
 			auth   none
-			models *
+			models m
 		}`)
 	g.chat(t, "m").wantStatus(t, 200)
 	if got := up.Next(t).Header.Get("Authorization"); got != "" {
@@ -323,7 +323,10 @@ func TestRefusedRequests(t *testing.T) {
 	})
 	t.Run("model elsewhere", func(t *testing.T) {
 		allowed := chatBody("gpt-3.5-turbo")
-		g.do(t, http.MethodPost, "/v1beta/models/gpt-4:generateContent", allowed, bob...).wantError(t, 404, "model_not_found")
+		g.do(t, http.MethodPost, "/v1beta/models/gpt-4:generateContent", "{}", bob...).wantError(t, 404, "model_not_found")
+		g.do(t, http.MethodPost, "/v1beta/models/gpt-4:generateContent", allowed, bob...).wantError(t, 400, "")
+		g.do(t, http.MethodPost, "/v1//Models//gpt-4:x", allowed, bob...).wantError(t, 404, "model_not_found")
+		g.do(t, http.MethodPost, "/v1/chat/completions?model=gpt-3.5-turbo", "{}", bob...).wantError(t, 400, "")
 		g.do(t, http.MethodPost, "/v1beta/models/gpt-3.5-turbo/%2e%2e/gpt-4:generateContent", allowed, bob...).wantError(t, 400, "")
 		g.do(t, http.MethodPost, "/openai/deployments/gpt-4/chat/completions", allowed, bob...).wantError(t, 404, "model_not_found")
 		g.do(t, http.MethodPost, "/v1/audio/transcriptions?model=gpt-3.5-turbo", "--b", append(bob, "Content-Type", "multipart/form-data; boundary=b")...).wantError(t, 400, "")
@@ -393,8 +396,9 @@ func TestDefaultChannel(t *testing.T) {
 		t.Errorf("the form was changed: %q", a.text)
 	}
 	// A client with few models could hide another in what nobody reads.
-	g.do(t, http.MethodPost, "/v1/files", form, "Content-Type", "multipart/form-data; boundary=b",
-		"Authorization", "Bearer bob-key").wantStatus(t, 400)
+	bob := []string{"Authorization", "Bearer bob-key", "Content-Type"}
+	g.do(t, http.MethodPost, "/v1/files", form, append(bob, "multipart/form-data; boundary=b")...).wantStatus(t, 200)
+	g.do(t, http.MethodPost, "/v1/files", form, append(bob, "multipart/related; boundary=b")...).wantStatus(t, 400)
 }
 
 func TestModels(t *testing.T) {
@@ -403,12 +407,12 @@ func TestModels(t *testing.T) {
 		client bob bob-key {
 			models gpt-3.5*
 		}
-		channel paid https://paid.example {
+		channel paid http://127.0.0.1:1 {
 			api_key k
 			tier    2
 			models  gpt-4 shared meta/llama
 		}
-		channel free https://free.example {
+		channel free http://127.0.0.1:2 {
 			api_key k
 			models  gpt-3.5-turbo gpt-3.5-turbo-16k as gpt-3.5-turbo-0125
 			models  shared o1*

@@ -8,9 +8,14 @@
 package llmgateway
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -51,6 +56,10 @@ func init() {
 // `{http.llm_gateway.sent_model}` | The model that the channel was asked for
 // `{http.llm_gateway.channel}` | The channel of the last try
 // `{http.llm_gateway.tries}` | How many tries were made
+// `{http.llm_gateway.input_tokens}` | The tokens of the request, as the answer tells them
+// `{http.llm_gateway.output_tokens}` | The tokens of the answer, as it tells them
+//
+// The access log has the same in its field `llm_gateway`.
 type Handler struct {
 	// Who may use the gateway. Required, unless anonymous is set.
 	Clients []*Client `json:"clients,omitempty"`
@@ -91,25 +100,31 @@ type Handler struct {
 	// twice as long, up to half an hour. Default: `60s`.
 	Cooldown caddy.Duration `json:"cooldown,omitempty"`
 
-	// The largest request body, in bytes. Bodies are kept in memory until the
-	// answer has come, so that each try can send them. Default: 64000000
-	// (64 MB).
+	// How long a streamed answer may take to its first event before the next
+	// candidate is tried. Default: no limit.
+	FirstByteTimeout caddy.Duration `json:"first_byte_timeout,omitempty"`
+
+	// The largest request body, in bytes. Bodies are kept until the answer has
+	// come, so that each try can send them: up to 8 MB in memory, larger ones
+	// in a temporary file. Default: 64000000 (64 MB).
 	MaxBody int64 `json:"max_body,omitempty"`
 
 	// Which web pages may call the gateway from a browser: `*`, or origins
 	// such as `https://chat.example.com`, or `off`. Default: `*`.
 	CORS []string `json:"cors,omitempty"`
 
-	clock    clockwork.Clock
-	held     []any // keys of pool, to be given back
-	proxy    *reverseproxy.Handler
-	lbPolicy reverseproxy.Selector
-	keys     keyring
-	cors     cors
-	tiers    [][]*Channel // by tier, the first asked first
-	fallback *Channel     // for requests without a model
-	started  time.Time
-	logger   *zap.Logger
+	clock     clockwork.Clock
+	taken     []taken // from pools, to be given back
+	proxy     *reverseproxy.Handler
+	lbPolicy  reverseproxy.Selector
+	keys      atomic.Pointer[keyring]
+	book      func() (*ledger.Ledger, error) // opened when something is counted
+	everybody *Client                        // of an anonymous gateway
+	cors      cors
+	tiers     [][]*Channel // by tier, the first asked first
+	fallback  *Channel     // for requests without a model
+	started   time.Time
+	logger    *zap.Logger
 }
 
 // Fallback names the model that stands in for others. Whoever may not use the
@@ -139,54 +154,81 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.clock = app.Clock()
 	h.started = h.clock.Now()
+	if err := collectors.register(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
 	h.setDefaults()
 	if err := h.check(); err != nil {
 		return err
 	}
 	repl := caddy.NewReplacer()
-	book := func() (*ledger.Ledger, error) { return ledger.FromContext(ctx) }
+	h.book = sync.OnceValues(func() (*ledger.Ledger, error) { return ledger.FromContext(ctx) })
 	for _, c := range h.Clients {
-		if err := c.provision(repl, h.keys.add, book); err != nil {
+		if err := c.provision(h); err != nil {
 			return fmt.Errorf("client %s: %w", c.Name, err)
 		}
 	}
+	files := h.keyFiles() // as they are before they are read
+	keys, err := h.readKeyring(repl)
+	if err != nil {
+		return err
+	}
+	h.keys.Store(keys)
 	transports := newTransports(ctx)
 	for _, c := range h.Channels {
-		if err := c.provision(repl, transports, h.hold, book); err != nil {
+		if err := c.provision(repl, transports, h); err != nil {
 			return fmt.Errorf("channel %s: %w", c.Name, err)
 		}
 		if c.Name == h.DefaultChannel {
 			h.fallback = c
 		}
+		c.catalog = take(h, catalogs, newCatalog(), c.base.String())
+		if c.hasWildcard() {
+			if err := app.Go("models of "+c.Name, h.keepCatalog(c)); err != nil {
+				return err
+			}
+		}
+	}
+	if len(files) > 0 {
+		if err := app.Go("key files of llm_gateway", h.watchKeyFiles(files)); err != nil {
+			return err
+		}
 	}
 	h.tiers = newTiers(h.Channels)
-	if h.LBPolicyRaw != nil {
-		mod, err := ctx.LoadModule(h, "LBPolicyRaw")
-		if err != nil {
-			return fmt.Errorf("loading the policy: %w", err)
-		}
-		h.lbPolicy = mod.(reverseproxy.Selector)
-	}
 	if err := h.provisionProxy(ctx); err != nil {
 		return err
 	}
+	if err := h.provisionPolicy(ctx); err != nil {
+		return err
+	}
+	h.warnOfAccessLogs(ctx)
 	gateways.LoadOrStore(h, h)
 	return nil
 }
 
-// hold takes pauses from the pool until Cleanup.
-func (h *Handler) hold(parts ...string) *pauses {
-	p, id := pausesOf(parts...)
-	h.held = append(h.held, id)
-	return p
+// taken is an entry of a pool.
+type taken struct {
+	pool *caddy.UsagePool
+	key  any
 }
+
+// take gets an entry of a pool, which belongs to the process, until Cleanup.
+func take[T any](h *Handler, pool *caddy.UsagePool, fresh T, parts ...string) T {
+	key := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	entry, _ := pool.LoadOrStore(key, fresh)
+	h.taken = append(h.taken, taken{pool, key})
+	return entry.(T)
+}
+
+// hold takes the pauses of a channel's URL, or of a key there.
+func (h *Handler) hold(parts ...string) *pauses { return take(h, pool, newPauses(), parts...) }
 
 // Cleanup gives back what Provision took, however far it came.
 func (h *Handler) Cleanup() error {
-	for _, id := range h.held {
-		_, _ = pool.Delete(id)
+	for _, t := range h.taken {
+		_, _ = t.pool.Delete(t.key)
 	}
-	h.held = nil
+	h.taken = nil
 	_, err := gateways.Delete(h)
 	return err
 }
@@ -205,7 +247,7 @@ func (h *Handler) setDefaults() {
 		h.MaxBody = defaultMaxBody
 	}
 	h.cors = newCORS(h.CORS)
-	h.keys = newKeyring()
+	h.everybody = newEverybody()
 }
 
 // check refuses what cannot work. The Caddyfile's mistakes are found earlier,
@@ -249,42 +291,6 @@ func (h *Handler) channel(name string) *Channel {
 	return nil
 }
 
-// provisionProxy builds the reverse_proxy that makes the tries. When to go on
-// is the transport's decision, which answers with an error only as long as
-// there is a candidate left; so the proxy itself may always try again.
-func (h *Handler) provisionProxy(ctx caddy.Context) error {
-	candidates := 0
-	var upstreams reverseproxy.UpstreamPool
-	for _, c := range h.Channels {
-		candidates += max(1, len(c.keys))
-		upstreams = append(upstreams, &reverseproxy.Upstream{Dial: c.dial})
-	}
-	candidates *= 1 + len(h.Fallbacks)
-	raw, err := json.Marshal(&reverseproxy.Handler{
-		TransportRaw: json.RawMessage(`{"protocol":"llm_channel"}`),
-		LoadBalancing: &reverseproxy.LoadBalancing{
-			SelectionPolicyRaw: json.RawMessage(`{"policy":"model-field"}`),
-			Retries:            candidates + 1,
-			// Without a matcher a POST is not tried again. This one matches
-			// every request, and is asked only after a failed try.
-			RetryMatchRaw: caddyhttp.RawMatcherSets{{"path": json.RawMessage(`["*"]`)}},
-		},
-		Upstreams: upstreams,
-	})
-	if err != nil {
-		return err
-	}
-	mod, err := ctx.LoadModuleByID("http.handlers.reverse_proxy", raw)
-	if err != nil {
-		return fmt.Errorf("building the proxy: %w", err)
-	}
-	h.proxy = mod.(*reverseproxy.Handler)
-	for i, c := range h.Channels {
-		c.upstream = h.proxy.Upstreams[i]
-	}
-	return nil
-}
-
 // ServeHTTP checks the client, finds the model, puts the candidates in order
 // and lets the proxy try them.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
@@ -295,22 +301,34 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !ok {
 		return invalidKey.write(w, r)
 	}
+	client.total.Inc()
 	c := &call{gateway: h, client: client, start: h.clock.Now()}
 	r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Map(c.placeholder)
+	c.addToLog(r)
 	if id, ok := isModelList(r); ok {
 		return h.serveModels(w, r, client, id)
 	}
 	defer c.release()
-	if err := c.read(r); err != nil {
-		return err.write(w, r)
-	}
-	if err := c.plan(r, w); err != nil {
-		return err.write(w, r)
-	}
-	if err := c.admit(w); err != nil {
+	if err := c.prepare(w, r); err != nil {
+		collectors.refused.WithLabelValues(client.Name, strconv.Itoa(err.status)).Inc()
 		return err.write(w, r)
 	}
 	return h.proxy.ServeHTTP(w, c.attach(r), next)
+}
+
+// prepare does all that comes before the first try.
+func (c *call) prepare(w http.ResponseWriter, r *http.Request) *apiError {
+	if err := c.read(r); err != nil {
+		return err
+	}
+	if err := c.plan(r, w); err != nil {
+		return err
+	}
+	if err := c.admit(w); err != nil {
+		return err
+	}
+	c.askUsage(r.URL.Path)
+	return nil
 }
 
 // MarshalLogObject keeps keys out of Caddy's trace log, which prints the whole

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+
+	"github.com/caddy-freetier/caddy-freetier/modules/modelfield"
 )
 
 // listedModel is an entry of the list of models.
@@ -42,13 +44,13 @@ func (h *Handler) serveModels(w http.ResponseWriter, r *http.Request, client *Cl
 }
 
 // models returns what the client may use, in the order of tiers and of the
-// Caddyfile, each name once. A name with a wildcard is no model's name and is
-// left out.
+// Caddyfile, each name once. In the place of a wildcard stand the names that
+// the channel itself lists, as far as they are known.
 func (h *Handler) models(client *Client) []listedModel {
 	list := []listedModel{}
 	seen := make(map[string]bool)
 	add := func(name, owner string) {
-		if strings.Contains(name, "*") || seen[name] || !client.mayUse(name) {
+		if seen[name] || !client.mayUse(name) {
 			return
 		}
 		seen[name] = true
@@ -56,14 +58,31 @@ func (h *Handler) models(client *Client) []listedModel {
 	}
 	for _, tier := range h.tiers {
 		for _, c := range tier {
-			for _, route := range c.Models {
-				for _, name := range route.Names {
-					add(name, c.Name)
-				}
+			for name := range c.offered {
+				add(name, c.Name)
 			}
 		}
 	}
 	return list
+}
+
+// offered yields the names under which clients get the channel's models.
+func (c *Channel) offered(yield func(string) bool) {
+	for _, route := range c.Models {
+		for _, pattern := range route.Names {
+			if !isPattern(pattern) {
+				if !yield(pattern) {
+					return
+				}
+				continue
+			}
+			for _, name := range c.catalog.names() {
+				if route.As == "" && modelfield.Match(pattern, name) && !yield(name) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func writeJSON(w http.ResponseWriter, v any) error {

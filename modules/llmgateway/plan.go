@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -27,6 +26,7 @@ func newTiers(channels []*Channel) (tiers [][]*Channel) {
 
 // plan puts everything that could answer the call in order, once.
 func (c *call) plan(r *http.Request, w http.ResponseWriter) *apiError {
+	c.candidates = c.room[:0]
 	if err := c.checkElsewhere(r.URL.Path); err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func (c *call) plan(r *http.Request, w http.ResponseWriter) *apiError {
 		if c.gateway.fallback == nil {
 			return noModel
 		}
-		c.addChannel(c.gateway.fallback, "")
+		c.addChannel(c.gateway.fallback, "", nil)
 		return c.begin()
 	}
 	if !c.client.mayUse(c.model) {
@@ -72,31 +72,6 @@ func (c *call) begin() *apiError {
 	return allRest(soonest.Sub(now))
 }
 
-// checkElsewhere refuses what could name a model where the gateway does not
-// read it, if the client may use some models only: a form, and a path such as
-// Gemini's or Azure's.
-func (c *call) checkElsewhere(path string) *apiError {
-	if !c.client.limited() {
-		return nil
-	}
-	if c.opaque {
-		return invalidModel("Your key is for some models only, and the gateway cannot see which one this body names.")
-	}
-	if strings.Contains(path+"/", "/../") || strings.Contains(path+"/", "/./") {
-		return invalidRequest("The path has dot segments.")
-	}
-	for _, prefix := range []string{"/models/", "/deployments/"} {
-		_, name, found := strings.Cut(path, prefix)
-		if i := strings.IndexAny(name, "/:"); i >= 0 {
-			name = name[:i]
-		}
-		if found && !c.client.mayUse(name) {
-			return modelNotFound(name)
-		}
-	}
-	return nil
-}
-
 // standIn returns the model that stands in for another, "" for none.
 func (h *Handler) standIn(model string, client *Client) string {
 	for _, f := range h.Fallbacks {
@@ -113,30 +88,32 @@ func (c *call) addModel(model string, r *http.Request, w http.ResponseWriter) {
 	for _, tier := range c.gateway.tiers {
 		equals = equals[:0]
 		for _, channel := range tier {
-			if _, ok := channel.sentModel(model); ok {
+			if sent, _ := channel.sentModel(model); sent != "" {
 				equals = append(equals, channel)
 			}
 		}
 		for len(equals) > 0 {
 			i := c.gateway.choose(equals, r, w)
-			sent, _ := equals[i].sentModel(model)
-			c.addChannel(equals[i], sent)
+			sent, measures := equals[i].sentModel(model)
+			c.addChannel(equals[i], sent, measures)
 			equals = slices.Delete(equals, i, i+1)
+			w = unheard{} // a cookie is for the first choice
 		}
 	}
 }
 
 // addChannel adds the channel's keys, each time beginning with another one.
-func (c *call) addChannel(channel *Channel, model string) {
-	n := uint32(len(channel.keys))
+func (c *call) addChannel(channel *Channel, model string, m *measures) {
+	keys := channel.keys()
+	n := uint32(len(keys))
 	if n == 0 {
-		c.candidates = append(c.candidates, candidate{channel: channel, model: model})
+		c.candidates = append(c.candidates, candidate{channel: channel, model: model, measures: m})
 		return
 	}
 	first := channel.turn.Add(1) - 1
 	for i := range n {
-		key := channel.keys[(first+i)%n]
-		c.candidates = append(c.candidates, candidate{channel: channel, key: key, model: model})
+		key := keys[(first+i)%n]
+		c.candidates = append(c.candidates, candidate{channel: channel, key: key, model: model, measures: m})
 	}
 }
 
@@ -150,7 +127,7 @@ func (h *Handler) choose(equals []*Channel, r *http.Request, w http.ResponseWrit
 	}
 	pool := make(reverseproxy.UpstreamPool, len(equals))
 	for i, channel := range equals {
-		pool[i] = channel.upstream
+		pool[i] = channel.choice
 	}
 	// A policy that finds none available leaves the order to us.
 	return max(0, slices.Index(pool, h.lbPolicy.Select(pool, r, w)))

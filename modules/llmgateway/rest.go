@@ -1,8 +1,6 @@
 package llmgateway
 
 import (
-	"crypto/sha256"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,13 +47,7 @@ type pause struct {
 // Pauses of keys and channels, shared by all configurations.
 var pool = caddy.NewUsagePool()
 
-// pausesOf returns the pauses of a channel's URL, or of a key there, and the
-// pool's key, which is to be deleted once.
-func pausesOf(parts ...string) (*pauses, any) {
-	id := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-	p, _ := pool.LoadOrStore(id, &pauses{byModel: make(map[string]*pause)})
-	return p.(*pauses), id
-}
+func newPauses() *pauses { return &pauses{byModel: make(map[string]*pause)} }
 
 // rests returns until when the model rests, and the zero time if it may be
 // tried.

@@ -111,3 +111,16 @@ func TestStreamCutOff(t *testing.T) {
 		t.Errorf("got %q", text)
 	}
 }
+
+// readFull fills p from an answer, and returns the answer's own error.
+func readFull(resp *http.Response, p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var m int
+		m, err = resp.Body.Read(p[n:])
+		n += m
+	}
+	if n == len(p) {
+		err = nil
+	}
+	return n, err
+}

@@ -7,10 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/textproto"
-	"net/url"
-	"slices"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -30,7 +27,8 @@ func init() {
 // nothing of one try can reach another channel. It has no options and works
 // inside llm_gateway only.
 type ChannelTransport struct {
-	logger *zap.Logger
+	gateway *Handler // nil: none
+	logger  *zap.Logger
 }
 
 // CaddyModule returns the Caddy module information.
@@ -44,6 +42,11 @@ func (*ChannelTransport) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the transport.
 func (t *ChannelTransport) Provision(ctx caddy.Context) error {
 	t.logger = ctx.Logger()
+	for _, module := range ctx.Modules() {
+		if gateway, ok := module.(*Handler); ok {
+			t.gateway = gateway
+		}
+	}
 	return nil
 }
 
@@ -65,39 +68,80 @@ func (e *tryError) Error() string { return fmt.Sprintf("channel %s: %s", e.chann
 func (t *ChannelTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	c, ok := caddyhttp.GetVar(req.Context(), callVar).(*call)
 	if !ok || c.current == nil {
-		return nil, errOutsideGateway
+		return t.probe(req)
 	}
-	if key := c.current.key; key != nil && key.quota != nil && !key.quota.Take(1) {
+	if key := c.current.key; key != nil && key.take() != nil {
 		return t.failed(c, req, errSpent) // another request took the last one
 	}
 	awake.Touch(c.current.channel.dial)
-	res, err := c.current.channel.http.RoundTrip(c.request(req))
+	res, err := c.send(req)
 	if err != nil {
 		return t.failed(c, req, err)
 	}
-	t.judge(c, res)
+	status, err := t.receive(c, res)
+	if err != nil {
+		res.Body.Close()
+		return t.failed(c, req, err)
+	}
+	t.judge(c, res, status)
 	c.sign(res)
-	if !c.gateway.retries(res.StatusCode) || !c.mayTryAgain() {
+	if !c.gateway.retries(status) || !c.mayTryAgain() {
 		return res, nil
 	}
 	c.keep(res)
-	return nil, &tryError{c.current.channel.Name, res.Status}
+	return nil, &tryError{c.current.channel.Name, http.StatusText(status)}
+}
+
+// receive looks into an answer before it goes on, as far as that decides
+// whether there is another try, and returns the status that it stands for.
+func (t *ChannelTransport) receive(c *call, res *http.Response) (int, error) {
+	a := newReply(res, c.gateway.clock.Now)
+	if c.reply = a; a == nil || c.model == "" {
+		c.inTime()
+		if c.model != "" && isPage(res) {
+			return 0, errNotAPI
+		}
+		return res.StatusCode, nil
+	}
+	res.Body, a.live = a, c.inPath.streams()
+	if a.stream && c.asksUsage() {
+		a.body = &usageFilter{body: a.body, seen: a.tokens.find}
+		res.ContentLength = -1
+		res.Header.Del("Content-Length")
+	}
+	if a.stream && c.timer == nil && !c.mayHaveNext() {
+		// Nothing to wait for: the stream begins at once.
+		a.watch = func(status int) {
+			if status != http.StatusOK {
+				t.judge(c, res, status)
+			}
+		}
+		return res.StatusCode, nil
+	}
+	status, err := a.hold()
+	c.inTime()
+	return status, err
 }
 
 // judge notes what an answer says about the key and the channel.
-func (t *ChannelTransport) judge(c *call, res *http.Response) {
-	switch status := res.StatusCode; {
+func (t *ChannelTransport) judge(c *call, res *http.Response, status int) {
+	tries := &c.current.channel.tries
+	switch {
 	case status >= 500 || status == http.StatusRequestTimeout:
+		tries.failed.Inc()
 		t.channelFailed(c)
 	case status == http.StatusUnauthorized || status == http.StatusPaymentRequired || status == http.StatusForbidden:
-		t.keyRefused(c, res, wholeKey, time.Time{})
+		tries.refused.Inc()
+		t.keyRefused(c, status, wholeKey, time.Time{})
 	case status == http.StatusTooManyRequests:
-		t.keyRefused(c, res, c.current.model, retryAfter(res.Header, c.gateway.clock.Now()))
+		tries.limited.Inc()
+		t.keyRefused(c, status, c.current.model, retryAfter(res.Header, c.gateway.clock.Now()))
 	default:
+		tries.answered.Inc()
 		t.answered(c)
 		return
 	}
-	t.log(c, "refused", zap.Int("status", res.StatusCode))
+	t.log(c, "refused", zap.Int("status", status))
 }
 
 // answered ends what rested of the key and the channel.
@@ -120,6 +164,7 @@ func (t *ChannelTransport) failed(c *call, req *http.Request, err error) (*http.
 	if errors.Is(err, errSpent) {
 		c.current.abandon()
 	} else {
+		c.current.channel.tries.failed.Inc()
 		t.channelFailed(c)
 	}
 	t.log(c, "no answer", zap.Error(err))
@@ -128,6 +173,7 @@ func (t *ChannelTransport) failed(c *call, req *http.Request, err error) (*http.
 	}
 	if kept := c.refused; kept != nil {
 		c.refused = nil
+		c.reply, _ = kept.Body.(*reply)
 		return kept, nil
 	}
 	return notReached(c.tries).response(req), nil
@@ -147,18 +193,19 @@ func (t *ChannelTransport) channelFailed(c *call) {
 
 // keyRefused makes a key rest that its provider refuses: for one model, or for
 // all of them.
-func (t *ChannelTransport) keyRefused(c *call, res *http.Response, model string, until time.Time) {
+func (t *ChannelTransport) keyRefused(c *call, status int, model string, until time.Time) {
 	c.current.channel.pauses.answered(wholeKey)
 	key := c.current.key
 	if key == nil {
 		return
 	}
-	if key.pauses.rest(model, res.Status, until, c.gateway.clock.Now(), time.Duration(c.gateway.Cooldown)) {
+	reason := strconv.Itoa(status) + " " + http.StatusText(status)
+	if key.pauses.rest(model, reason, until, c.gateway.clock.Now(), time.Duration(c.gateway.Cooldown)) {
 		t.logger.Info("key is refused and rests",
 			zap.String("channel", c.current.channel.Name),
 			zap.String("key", key.name()),
 			zap.String("model", model),
-			zap.Int("status", res.StatusCode))
+			zap.Int("status", status))
 	}
 }
 
@@ -180,115 +227,6 @@ func noCancel(err error) error {
 		return errors.New(err.Error())
 	}
 	return err
-}
-
-// request makes the try's own request.
-func (c *call) request(req *http.Request) *http.Request {
-	channel := c.current.channel
-	out := &http.Request{
-		Method: req.Method,
-		URL:    channel.target(req.URL),
-		Host:   channel.base.Host,
-		Header: c.outgoing(req.Header),
-	}
-	if c.inQuery {
-		out.URL.RawQuery = replaceQuery(out.URL.RawQuery, "model", c.current.model)
-	}
-	if c.current.key != nil {
-		channel.Auth.apply(out, c.current.key.secret)
-	}
-	out.Body, out.ContentLength = c.open()
-	if c.body != nil {
-		// For a connection that the channel has closed meanwhile.
-		out.GetBody = func() (io.ReadCloser, error) {
-			body, _ := c.open()
-			return body, nil
-		}
-	}
-	return out.WithContext(req.Context())
-}
-
-// outgoing returns what of the client's headers the channel gets, and the
-// channel's own. proxied are those that the proxy hands on.
-func (c *call) outgoing(proxied http.Header) http.Header {
-	from, hops := proxied, []string(nil)
-	if c.header != nil {
-		from, hops = c.header, hopByHop(c.header)
-	}
-	header := make(http.Header, len(from)+4)
-	for name, values := range from {
-		if !isAboutClient(name) && !slices.Contains(hops, name) {
-			header[name] = values
-		}
-	}
-	if header["User-Agent"] == nil {
-		header["User-Agent"] = noUserAgent
-	}
-	// The answer is passed on as it comes, and read on its way.
-	header["Accept-Encoding"] = identity
-	for name, values := range c.current.channel.headers {
-		header[name] = values
-	}
-	return header
-}
-
-// Values that many requests carry; a header map takes them as they are.
-var (
-	identity    = []string{"identity"} // no compression
-	noUserAgent = []string{""}         // net/http would name itself
-)
-
-// standardHops are the headers that belong to the client's own connection.
-var standardHops = []string{
-	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
-	"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length", "Expect",
-}
-
-// hopByHop returns the headers that end here, those included that the client
-// names as such (RFC 9110, section 7.6.1).
-func hopByHop(header http.Header) []string {
-	hops := standardHops
-	for _, value := range header["Connection"] {
-		for name := range strings.SplitSeq(value, ",") {
-			hops = append(slices.Clip(hops), textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)))
-		}
-	}
-	return hops
-}
-
-// isAboutClient tells whether a header could say who the client is or what
-// stands between it and the channel. Names are in canonical form.
-func isAboutClient(name string) bool {
-	switch name {
-	case "Via", "Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip",
-		"Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Fastly-Client-Ip":
-		return true
-	}
-	return strings.HasPrefix(name, "X-Forwarded-")
-}
-
-// sign says on the answer who gave it, and drops the channel's own CORS
-// headers, which would contradict ours.
-func (c *call) sign(res *http.Response) {
-	if !c.gateway.cors.off {
-		for name := range res.Header {
-			if strings.HasPrefix(name, "Access-Control-") {
-				delete(res.Header, name)
-			}
-		}
-	}
-	if len(c.client.meters) > 0 {
-		// The client's limits are ours.
-		for name := range res.Header {
-			if strings.HasPrefix(name, "X-Ratelimit-") {
-				delete(res.Header, name)
-			}
-		}
-	}
-	res.Header["X-Gateway-Channel"] = c.current.channel.signature
-	if c.current.model != "" {
-		res.Header["X-Gateway-Model"] = []string{c.current.model}
-	}
 }
 
 // retries tells whether an answer with this status is worth another try.
@@ -318,19 +256,6 @@ func (e *apiError) response(req *http.Request) *http.Response {
 		ContentLength: int64(len(body)),
 		Request:       req,
 	}
-}
-
-// replaceQuery replaces a parameter where it stands; the rest of the query
-// stays as it was written.
-func replaceQuery(query, name, value string) string {
-	parts := strings.Split(query, "&")
-	for i, part := range parts {
-		rawName, _, _ := strings.Cut(part, "=")
-		if decoded, err := url.QueryUnescape(rawName); err == nil && decoded == name {
-			parts[i] = rawName + "=" + url.QueryEscape(value)
-		}
-	}
-	return strings.Join(parts, "&")
 }
 
 // Interface guards

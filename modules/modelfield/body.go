@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -25,21 +27,27 @@ type chunk [chunkSize]byte
 
 var chunks = sync.Pool{New: func() any { return new(chunk) }}
 
-// Body is a request body kept in memory, so that each try can send it anew.
-// A small one is one piece, which net/http recognises and sends together with
-// the header; a large one lies in chunks that are used again.
+// Body is a request body that is kept, so that each try can send it anew. A
+// small one is one piece, which net/http recognises and sends together with
+// the header; a large one lies in chunks that are used again, and a very large
+// one in a file.
 type Body struct {
 	small  []byte
 	chunks []*chunk
+	file   *os.File
+	inFile int64 // how much is in the file while the body is being read
 	size   int64
 	refs   atomic.Int32 // the owner and all open readers
 	once   sync.Once
 
-	spliced   []byte // small with the last replacement
-	start     int64
-	end       int64
-	with      string
-	isSpliced bool
+	spliced []byte // small with the last edits
+	edits   []Edit
+}
+
+// Edit is a replacement in a body.
+type Edit struct {
+	Start, End int64 // offsets of what is replaced
+	With       []byte
 }
 
 // ReadBody reads r to its end. size is the length if it is known (the
@@ -67,7 +75,10 @@ func (b *Body) read(r io.Reader, size, limit int64, sink io.Writer) error {
 	}
 	for {
 		if len(rest) == 0 {
-			rest = b.grow()
+			var err error
+			if rest, err = b.grow(); err != nil {
+				return err
+			}
 		}
 		n, err := r.Read(rest)
 		if sink != nil && n > 0 {
@@ -87,21 +98,31 @@ func (b *Body) read(r io.Reader, size, limit int64, sink io.Writer) error {
 			return err
 		}
 	}
-	if b.chunks == nil {
+	switch {
+	case b.file != nil:
+		return b.spillRest()
+	case b.chunks == nil:
 		b.small = b.small[:b.size]
 	}
 	return nil
 }
 
 // grow makes room when all is full: a larger piece, or, when the body is not
-// small any more, another chunk.
-func (b *Body) grow() []byte {
+// small any more, another chunk, or the chunks that a file has taken over.
+func (b *Body) grow() ([]byte, error) {
+	if b.file != nil || len(b.chunks) == memoryChunks {
+		return b.spill()
+	}
 	if b.chunks == nil && b.small != nil && len(b.small) < smallBody {
 		grown := make([]byte, min(4*len(b.small), smallBody))
 		rest := grown[copy(grown, b.small):]
 		b.small = grown
-		return rest
+		return rest, nil
 	}
+	return b.addChunk(), nil
+}
+
+func (b *Body) addChunk() []byte {
 	c := chunks.Get().(*chunk)
 	b.chunks = append(b.chunks, c)
 	n := copy(c[:], b.small)
@@ -129,41 +150,74 @@ func (b *Body) drop() {
 	if b.refs.Add(-1) > 0 {
 		return
 	}
-	for _, c := range b.chunks {
-		chunks.Put(c)
+	b.recycle(0)
+	if b.file != nil {
+		b.forget()
 	}
-	b.chunks = nil
 }
 
-// Open returns a reader of the body in which with stands in the place of the
-// bytes from start to end, and how long it is.
-func (b *Body) Open(start, end int64, with []byte) (io.ReadCloser, int64) {
-	length := b.size - (end - start) + int64(len(with))
+// Slice returns a copy of the bytes from start to end.
+func (b *Body) Slice(start, end int64) []byte {
+	if b.file != nil {
+		p := make([]byte, end-start)
+		n, _ := b.file.ReadAt(p, start)
+		return p[:n]
+	}
+	if b.chunks == nil {
+		return bytes.Clone(b.small[start:end])
+	}
+	r := &reader{body: b}
+	r.add(start, end)
+	return bytes.Join(r.pieces, nil)
+}
+
+// Open returns a reader of the body with the edits made, which are in order
+// and do not overlap, and how long it is.
+func (b *Body) Open(edits ...Edit) (io.ReadCloser, int64) {
+	length := b.size
+	for _, e := range edits {
+		length += int64(len(e.With)) - (e.End - e.Start)
+	}
+	if b.file != nil {
+		return b.openFile(edits, length), length
+	}
 	if b.chunks == nil {
 		text := b.small
-		if start != end || len(with) > 0 {
-			text = b.splice(start, end, with)
+		if len(edits) > 0 {
+			text = b.splice(edits, length)
 		}
 		return io.NopCloser(bytes.NewReader(text)), length
 	}
 	b.refs.Add(1)
 	r := &reader{body: b}
-	r.add(0, start)
-	if len(with) > 0 {
-		r.pieces = append(r.pieces, with)
+	at := int64(0)
+	for _, e := range edits {
+		r.add(at, e.Start)
+		if len(e.With) > 0 {
+			r.pieces = append(r.pieces, e.With)
+		}
+		at = e.End
 	}
-	r.add(end, b.size)
+	r.add(at, b.size)
 	return r, length
 }
 
-func (b *Body) splice(start, end int64, with []byte) []byte {
-	if b.isSpliced && b.start == start && b.end == end && b.with == string(with) {
+func (b *Body) splice(edits []Edit, length int64) []byte {
+	if b.spliced != nil && slices.EqualFunc(b.edits, edits, Edit.equal) {
 		return b.spliced
 	}
-	text := make([]byte, 0, len(b.small)-int(end-start)+len(with))
-	text = append(append(append(text, b.small[:start]...), with...), b.small[end:]...)
-	b.spliced, b.start, b.end, b.with, b.isSpliced = text, start, end, string(with), true
-	return text
+	text, at := make([]byte, 0, length), int64(0)
+	for _, e := range edits {
+		text = append(append(text, b.small[at:e.Start]...), e.With...)
+		at = e.End
+	}
+	b.spliced = append(text, b.small[at:]...)
+	b.edits = append(b.edits[:0], edits...)
+	return b.spliced
+}
+
+func (e Edit) equal(other Edit) bool {
+	return e.Start == other.Start && e.End == other.End && bytes.Equal(e.With, other.With)
 }
 
 // reader reads a body's pieces one after the other.

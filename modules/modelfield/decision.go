@@ -73,7 +73,7 @@ func (p *Policy) read(r *http.Request, d *decision) (string, error) {
 	}
 	d.body = body
 	if body.Len() == limit {
-		begin, _ := body.Open(0, 0, nil)
+		begin, _ := body.Open()
 		d.once = struct {
 			io.Reader
 			io.Closer
@@ -127,7 +127,7 @@ func (d *decision) giveBody(r *http.Request) bool {
 	case d.once != nil:
 		r.Body = d.once
 	case d.body != nil:
-		r.Body, _ = d.body.Open(0, 0, nil)
+		r.Body, _ = d.body.Open()
 	}
 	d.sent = true
 	return true

@@ -80,19 +80,43 @@ type Scanner struct {
 	keeping bool
 	long    bool // too long to keep
 
+	others []Span // further fields whose places are noted
+	other  int    // of these the one being read, -1: none
+
 	isField bool // the last top-level key is the field
 	found   bool
 	null    bool
 	value   Value
 }
 
-// NewScanner returns a Scanner for a field of the top level.
-func NewScanner(field string) *Scanner { return &Scanner{field: field} }
+// Span is where the value of a further field stands. Nothing but the field
+// itself is checked: its value is for the channel to judge.
+type Span struct {
+	Name       string
+	Start, End int64 // End 0: there is none
+	Twice      bool  // Start and End are the last one's
+}
+
+// NewScanner returns a Scanner for a field of the top level, which notes on the
+// way where others stand.
+func NewScanner(field string, others ...string) *Scanner {
+	s := &Scanner{field: field, other: -1}
+	for _, name := range others {
+		s.others = append(s.others, Span{Name: name})
+	}
+	return s
+}
 
 // Reset makes the scanner ready for another text.
 func (s *Scanner) Reset() {
-	*s = Scanner{field: s.field, objects: s.objects[:0], capture: s.capture[:0]}
+	for i := range s.others {
+		s.others[i] = Span{Name: s.others[i].Name}
+	}
+	*s = Scanner{field: s.field, others: s.others, other: -1, objects: s.objects[:0], capture: s.capture[:0]}
 }
+
+// Other returns where the other field of this number stands.
+func (s *Scanner) Other(i int) Span { return s.others[i] }
 
 // Write reads on. The first error is returned, and again by all later calls.
 func (s *Scanner) Write(p []byte) (int, error) {
@@ -205,6 +229,10 @@ func (s *Scanner) pop(i int) int {
 
 func (s *Scanner) after(c byte, i int) int {
 	object := s.inObject()
+	if s.other >= 0 && s.depth == 1 {
+		s.others[s.other].End = s.offset + int64(i)
+		s.other = -1
+	}
 	switch {
 	case c == ',' && object:
 		s.state = beforeKey
@@ -237,6 +265,9 @@ func (s *Scanner) begin(c byte, i int) int {
 		return s.fail(i, "the body is not a JSON object")
 	}
 	field := s.isField && s.depth == 1
+	if s.other >= 0 && s.depth == 1 {
+		s.others[s.other].Start = s.offset + int64(i)
+	}
 	if field && c != '"' && c != 'n' {
 		return s.fail(i, "the "+s.field+" is not a string")
 	}

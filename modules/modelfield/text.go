@@ -1,6 +1,7 @@
 package modelfield
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"math/bits"
@@ -112,23 +113,28 @@ func (s *Scanner) kept(i int) {
 }
 
 func (s *Scanner) keptKey() {
-	s.isField = false
+	s.isField, s.other = false, -1
 	if s.long {
 		return
 	}
-	if len(s.capture) == len(s.field) && string(s.capture) == s.field {
+	key := s.capture
+	if bytes.IndexByte(key, '\\') >= 0 {
+		text, _ := decode(key)
+		key = []byte(text)
+	}
+	if string(key) == s.field {
 		s.keptField()
 		return
 	}
-	key, ok := decode(s.capture)
-	if !strings.EqualFold(key, s.field) {
-		return
+	for i := range s.others {
+		if span := &s.others[i]; string(key) == span.Name {
+			span.Twice, s.other = span.End > 0, i
+			return
+		}
 	}
-	if !ok || key != s.field {
+	if strings.EqualFold(string(key), s.field) {
 		s.err = &AmbiguousError{"a key differs from " + s.field + " by letter case only"}
-		return
 	}
-	s.keptField()
 }
 
 func (s *Scanner) keptField() {

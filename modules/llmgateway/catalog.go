@@ -1,0 +1,166 @@
+package llmgateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+)
+
+const (
+	catalogDelay    = 3 * time.Second // after the start, unless somebody asks earlier
+	catalogInterval = time.Hour
+	catalogRetry    = time.Minute // after a failure, twice as long each time
+	catalogTimeout  = 30 * time.Second
+	catalogSize     = 8 << 20 // bytes
+	catalogMost     = 20_000  // models
+	longestModel    = 256     // bytes
+)
+
+// catalog is what a channel lists as its models. It belongs to the process: a
+// reload begins with what is known.
+type catalog struct {
+	listed atomic.Pointer[listing]
+	wanted chan struct{} // holds a token when somebody waits for the first list
+}
+
+func newCatalog() *catalog { return &catalog{wanted: make(chan struct{}, 1)} }
+
+type listing struct {
+	names []string
+	at    time.Time
+}
+
+// names returns what was listed last. It never waits.
+func (c *catalog) names() []string {
+	if l := c.listed.Load(); l != nil {
+		return l.names
+	}
+	select {
+	case c.wanted <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// catalogs are the catalogs by channel's URL.
+var catalogs = caddy.NewUsagePool()
+
+// hasWildcard tells whether clients see names that only the channel knows.
+// Names with `as` are not the channel's.
+func (c *Channel) hasWildcard() bool {
+	return slices.ContainsFunc(c.Models, func(route *ModelRoute) bool {
+		return route.As == "" && slices.ContainsFunc(route.Names, isPattern)
+	})
+}
+
+func isPattern(name string) bool { return strings.Contains(name, "*") }
+
+// keepCatalog asks the channel for its models now and then.
+func (h *Handler) keepCatalog(c *Channel) func(context.Context) {
+	return func(ctx context.Context) {
+		wait, retry, wanted := catalogDelay, catalogRetry, c.catalog.wanted
+		if l := c.catalog.listed.Load(); l != nil {
+			wait, wanted = max(0, catalogInterval-h.clock.Since(l.at)), nil
+		}
+		for h.pause(ctx, wait, wanted) {
+			wanted = nil
+			names, err := c.list(ctx)
+			if err != nil {
+				h.logger.Debug("channel does not list its models", zap.String("channel", c.Name), zap.Error(err))
+				wait, retry = retry, min(2*retry, catalogInterval)
+				continue
+			}
+			c.catalog.listed.Store(&listing{names, h.clock.Now()})
+			wait, retry = catalogInterval, catalogRetry
+		}
+	}
+}
+
+// pause waits until the time is over or somebody wants what comes next, and
+// reports false when the context ends.
+func (h *Handler) pause(ctx context.Context, wait time.Duration, wanted <-chan struct{}) bool {
+	timer := h.clock.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.Chan():
+	case <-wanted:
+	}
+	return true
+}
+
+// list asks the channel for its models, with its own key.
+func (c *Channel) list(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, catalogTimeout)
+	defer cancel()
+	out := &http.Request{Method: http.MethodGet, URL: c.target(&url.URL{Path: "/v1/models"}), Host: c.base.Host, Header: make(http.Header)}
+	if c.Auth.Scheme == "x-api-key" {
+		out.Header.Set("Anthropic-Version", "2023-06-01")
+	}
+	for name, values := range c.headers {
+		out.Header[name] = values
+	}
+	if keys := c.keys(); len(keys) > 0 {
+		c.Auth.apply(out, keys[0])
+	}
+	awake.Touch(c.dial)
+	res, err := c.http.RoundTrip(out.WithContext(ctx))
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("status %d", res.StatusCode)
+	}
+	text, err := io.ReadAll(io.LimitReader(res.Body, catalogSize))
+	if err != nil {
+		return nil, err
+	}
+	return parseCatalog(text)
+}
+
+// parseCatalog reads the list of models in the forms of OpenAI and Anthropic
+// (data), Gemini (models) and Together (the list alone).
+func parseCatalog(text []byte) (names []string, err error) {
+	type model struct {
+		ID   string `json:"id"`
+		Name string `json:"name"`
+	}
+	var list struct {
+		Data   []model `json:"data"`
+		Models []model `json:"models"`
+	}
+	if strings.HasPrefix(strings.TrimSpace(string(text)), "[") {
+		err = json.Unmarshal(text, &list.Data)
+	} else {
+		err = json.Unmarshal(text, &list)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range slices.Concat(list.Data, list.Models) {
+		name := strings.TrimPrefix(m.ID, "models/")
+		if name == "" {
+			name = strings.TrimPrefix(m.Name, "models/")
+		}
+		unfit := name == "" || len(name) > longestModel || isPattern(name) || strings.ContainsFunc(name, unicode.IsControl)
+		if !unfit && len(names) < catalogMost {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}

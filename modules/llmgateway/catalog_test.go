@@ -1,0 +1,122 @@
+package llmgateway
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+)
+
+// modelsOf lists what a key may use, as owner/name.
+func (g *gateway) modelsOf(t testing.TB, key string) string {
+	t.Helper()
+	a := g.do(t, http.MethodGet, "/v1/models", "", "Authorization", "Bearer "+key)
+	a.wantStatus(t, 200)
+	var list struct{ Data []listedModel }
+	if err := json.Unmarshal([]byte(a.text), &list); err != nil {
+		t.Fatalf("%v: %s", err, a.text)
+	}
+	var names []string
+	for _, m := range list.Data {
+		names = append(names, m.OwnedBy+"/"+m.ID)
+	}
+	return strings.Join(names, " ")
+}
+
+// waitForModels waits until alice's list is as wanted.
+func (g *gateway) waitForModels(t testing.TB, want string) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); g.modelsOf(t, "alice-key") != want; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("got %s, want %s", g.modelsOf(t, "alice-key"), want)
+		}
+	}
+}
+
+// Wildcards are filled from what the channels list, in the background; a
+// channel that hangs keeps no request and no other channel.
+func TestWildcardModels(t *testing.T) {
+	openai := caddytest.NewUpstream(t, caddytest.JSON(200, `{"object":"list","data":[{"id":"gpt-4o"},{"id":"o1-mini"},{"id":"gpt-3.5-turbo"},{"id":"gpt-*"},{"id":"x\ny"}]}`))
+	gemini := caddytest.NewUpstream(t, caddytest.JSON(200, `{"models":[{"name":"models/gemini-2.5-pro"},{"name":"models/gpt-4o"}]}`))
+	broken := caddytest.NewUpstream(t, caddytest.Sequence(caddytest.JSON(500, "{}"), caddytest.JSON(200, `[{"id":"meta/llama"}]`)))
+	hanging := caddytest.NewUpstream(t, caddytest.Hang)
+	options := `
+		client alice alice-key
+		client bob bob-key {
+			models gpt-4* gemini*
+		}
+		channel hanging ` + hanging.URL + ` {
+			api_key k
+			models  *
+		}
+		channel openai ` + openai.URL + `/openai/v1 {
+			api_key k-openai
+			header_up X-Title t
+			models  first gpt-* claude-* as x
+			models  gpt-* o1*
+		}
+		channel gemini ` + gemini.URL + `/v1beta {
+			api_key k-gemini
+			auth    query key
+			models  *
+		}
+		channel broken ` + broken.URL + ` {
+			api_key k
+			auth    x-api-key
+			models  *
+		}`
+	clock := clockwork.NewFakeClockAt(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	addr := caddytest.Addr(t)
+	c := caddytest.Start(t, site(addr, options), caddytest.WithFakeClock(clock))
+	g := &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
+	if got := g.modelsOf(t, "alice-key"); got != "openai/first" {
+		t.Errorf("before any channel was asked: %s", got)
+	}
+	hanging.Next(t)
+	list := "openai/first openai/gpt-4o openai/gpt-3.5-turbo openai/o1-mini gemini/gemini-2.5-pro"
+	g.waitForModels(t, list)
+	if got, want := g.modelsOf(t, "bob-key"), "openai/gpt-4o gemini/gemini-2.5-pro"; got != want {
+		t.Errorf("bob's models: %s, want %s", got, want)
+	}
+	g.do(t, http.MethodGet, "/v1/models/o1-mini", "").wantStatus(t, 200)
+	g.do(t, http.MethodGet, "/v1/models/o1-mini", "", "Authorization", "Bearer bob-key").wantError(t, 404, "model_not_found")
+	if got := openai.Next(t); got.URI != "/openai/v1/models" || bearer(got) != "k-openai" || got.Header.Get("X-Title") != "t" {
+		t.Errorf("openai was asked %s with %v", got.URI, got.Header)
+	}
+	if got := gemini.Next(t); got.URI != "/v1beta/models?key=k-gemini" {
+		t.Errorf("gemini was asked %s", got.URI)
+	}
+	if got := broken.Next(t); got.Header.Get("X-Api-Key") != "k" || got.Header.Get("Anthropic-Version") == "" {
+		t.Errorf("broken was asked with %v", got.Header)
+	}
+
+	// A failure is tried again before the hour is over, and the rest after it.
+	advance := func(d time.Duration) {
+		if err := clock.BlockUntilContext(t.Context(), 3); err != nil {
+			t.Fatal(err)
+		}
+		clock.Advance(d)
+	}
+	advance(catalogRetry)
+	list += " broken/meta/llama"
+	g.waitForModels(t, list)
+	openai.Handle(caddytest.JSON(200, `{"data":[{"id":"gpt-5"}]}`))
+	advance(catalogInterval)
+	g.waitForModels(t, "openai/first openai/gpt-5 gemini/gemini-2.5-pro gemini/gpt-4o broken/meta/llama")
+
+	// A reload goes on with what is known.
+	before := len(openai.Requests())
+	g.Reload(site(addr, "cooldown 61s\n"+options))
+	g.client.CloseIdleConnections()
+	if got := g.modelsOf(t, "alice-key"); !strings.Contains(got, "openai/gpt-5") {
+		t.Errorf("after a reload: %s", got)
+	}
+	if n := len(openai.Requests()); n != before {
+		t.Errorf("the channel was asked again after a reload")
+	}
+}

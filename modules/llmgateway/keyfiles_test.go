@@ -1,0 +1,94 @@
+package llmgateway
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+)
+
+// Keys from files are read again when the file changes, in place or by another
+// file, without a reload. What cannot be used leaves the old ones.
+func TestKeyFiles(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		t.Helper()
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	client, channel := write("client", "client-one\n"), write("channel", "sk-channel-one\n")
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
+	clock := clockwork.NewFakeClockAt(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	addr := caddytest.Addr(t)
+	c := caddytest.Start(t, site(addr, `
+		client alice {file.`+client+`}
+		client fixed alice-key
+		channel a `+up.URL+` {
+			api_key {file.`+channel+`} sk-fixed
+			models  m
+			quota   100/day
+		}`), caddytest.WithFakeClock(clock))
+	g := &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
+	used := func(key string) string {
+		g.chat(t, "m", "Authorization", "Bearer "+key).wantStatus(t, 200)
+		g.chat(t, "m", "Authorization", "Bearer "+key).wantStatus(t, 200)
+		since := len(up.Requests()) - 2
+		return asked(up, &since)
+	}
+	look := func(line string) {
+		t.Helper()
+		n := g.Logs.Count(line)
+		if err := clock.BlockUntilContext(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		clock.Advance(keyFileInterval)
+		for deadline := time.Now().Add(10 * time.Second); g.Logs.Count(line) == n; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("no line says %q", line)
+			}
+		}
+	}
+	if got := used("client-one"); got != "sk-channel-one sk-fixed" {
+		t.Errorf("asked with %s", got)
+	}
+
+	write("client", "client-two\n")
+	if err := os.Rename(write("new", "sk-channel-two"), channel); err != nil {
+		t.Fatal(err)
+	}
+	look("keys were read again")
+	if got := used("client-two"); got != "sk-channel-two sk-fixed" {
+		t.Errorf("asked with %s", got)
+	}
+	g.chat(t, "m", "Authorization", "Bearer client-one").wantError(t, 401, "invalid_api_key")
+
+	write("client", "\n")
+	look("the clients' keys stay as they were")
+	write("channel", "sk-fixed")
+	look("the channel's keys stay as they were")
+	write("client", "alice-key") // another client's
+	look("the clients' keys stay as they were")
+	if err := os.Remove(client); err != nil {
+		t.Fatal(err)
+	}
+	write("channel", "sk-channel-three\n")
+	look("the clients' keys stay as they were")
+	if got := used("client-two"); got != "sk-channel-three sk-fixed" {
+		t.Errorf("asked with %s", got)
+	}
+	if got := used("alice-key"); got != "sk-channel-three sk-fixed" {
+		t.Errorf("asked with %s", got)
+	}
+	for _, key := range []string{"client-one", "client-two", "sk-channel"} {
+		if n := g.Logs.Count(key); n > 0 {
+			t.Errorf("%s is in the log", key)
+		}
+	}
+}

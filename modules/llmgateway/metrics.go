@@ -1,0 +1,149 @@
+package llmgateway
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are the package's collectors. Caddy has a new registry after each
+// reload, in which the same collectors are registered again. All labels are
+// names of the configuration.
+type metrics struct {
+	requests *prometheus.CounterVec
+	refused  *prometheus.CounterVec
+	tries    *prometheus.CounterVec
+	resting  restingKeys
+
+	tokens     *prometheus.HistogramVec
+	duration   *prometheus.HistogramVec
+	firstToken *prometheus.HistogramVec
+	perToken   *prometheus.HistogramVec
+}
+
+var collectors = newMetrics()
+
+// The names and buckets are OpenTelemetry's.
+// Source: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/
+func newMetrics() *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "caddy", Subsystem: "llm_gateway", Name: name, Help: help,
+		}, labels)
+	}
+	genAI := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "gen_ai", Name: name, Help: help, Buckets: buckets,
+		}, append([]string{"gen_ai_provider_name", "gen_ai_request_model"}, labels...))
+	}
+	return &metrics{
+		requests: counter("requests_total", "Requests with a valid key, by client.", "client"),
+		refused:  counter("refused_total", "Requests of clients that the gateway refused by itself, by HTTP status.", "client", "status"),
+		tries:    counter("tries_total", "Tries, by channel and what became of them: answered, refused, limited or failed.", "channel", "result"),
+		resting: restingKeys{prometheus.NewDesc("caddy_llm_gateway_resting_keys",
+			"Keys of a channel that rest, for one model or for all.", []string{"channel"}, nil)},
+
+		tokens: genAI("client_token_usage", "Tokens of requests (input) and answers (output).",
+			prometheus.ExponentialBuckets(1, 4, 14), "gen_ai_token_type"),
+		duration: genAI("server_request_duration_seconds", "Time from a request to the end of its answer.",
+			prometheus.ExponentialBuckets(.01, 2, 14)),
+		firstToken: genAI("server_time_to_first_token_seconds", "Time from a request to the first event of a streamed answer.",
+			[]float64{.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10}),
+		perToken: genAI("server_time_per_output_token_seconds", "Time for each token of a streamed answer after the first event.",
+			[]float64{.01, .025, .05, .075, .1, .15, .2, .3, .4, .5, .75, 1, 2.5}),
+	}
+}
+
+// register adds the collectors to the registry of a configuration.
+func (m *metrics) register(registry *prometheus.Registry) error {
+	for _, c := range []prometheus.Collector{
+		m.requests, m.refused, m.tries, m.resting, m.tokens, m.duration, m.firstToken, m.perToken,
+	} {
+		var already prometheus.AlreadyRegisteredError
+		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
+			return err
+		}
+	}
+	return nil
+}
+
+// triesOf are the counters of a channel's tries.
+type triesOf struct {
+	answered, refused, limited, failed prometheus.Counter
+}
+
+func (m *metrics) triesOf(channel string) triesOf {
+	of := func(result string) prometheus.Counter { return m.tries.WithLabelValues(channel, result) }
+	return triesOf{of("answered"), of("refused"), of("limited"), of("failed")}
+}
+
+// measures are what is measured of a channel's model, under the name that the
+// configuration has for it. A series begins with its first request.
+type measures struct {
+	channel, model string
+
+	once                            sync.Once
+	input, output                   prometheus.Observer
+	duration, firstToken, perOutput prometheus.Observer
+}
+
+func (m *measures) begin() {
+	m.input = collectors.tokens.WithLabelValues(m.channel, m.model, "input")
+	m.output = collectors.tokens.WithLabelValues(m.channel, m.model, "output")
+	m.duration = collectors.duration.WithLabelValues(m.channel, m.model)
+	m.firstToken = collectors.firstToken.WithLabelValues(m.channel, m.model)
+	m.perOutput = collectors.perToken.WithLabelValues(m.channel, m.model)
+}
+
+// observe measures an answer that has ended.
+func (m *measures) observe(start, end time.Time, r *reply) {
+	m.once.Do(m.begin)
+	m.duration.Observe(end.Sub(start).Seconds())
+	used := &r.tokens.usage
+	if n := used.input(); n > 0 {
+		m.input.Observe(float64(n))
+	}
+	if n := used.output(); n > 0 {
+		m.output.Observe(float64(n))
+	}
+	if !r.stream || r.first.IsZero() {
+		return
+	}
+	m.firstToken.Observe(r.first.Sub(start).Seconds())
+	if n := used.output(); n > 1 && !r.last.IsZero() {
+		m.perOutput.Observe(r.last.Sub(r.first).Seconds() / float64(n-1))
+	}
+}
+
+// restingKeys counts at each scrape what rests in the running gateways, so that
+// no channel of an old configuration stays on.
+type restingKeys struct{ desc *prometheus.Desc }
+
+// Describe implements prometheus.Collector.
+func (r restingKeys) Describe(ch chan<- *prometheus.Desc) { ch <- r.desc }
+
+// Collect implements prometheus.Collector.
+func (r restingKeys) Collect(ch chan<- prometheus.Metric) {
+	resting := make(map[string]int)
+	gateways.Range(func(_, value any) bool {
+		h := value.(*Handler)
+		now := h.clock.Now()
+		for _, c := range h.Channels {
+			resting[c.Name] += 0
+			for _, k := range c.keys() {
+				if len(k.pauses.list(now)) > 0 {
+					resting[c.Name]++
+				}
+			}
+		}
+		return true
+	})
+	for channel, n := range resting {
+		ch <- prometheus.MustNewConstMetric(r.desc, prometheus.GaugeValue, float64(n), channel)
+	}
+}
+
+// Interface guards
+var _ prometheus.Collector = restingKeys{}

@@ -1,0 +1,196 @@
+package llmgateway
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"sync"
+	"unicode"
+
+	"github.com/caddy-freetier/caddy-freetier/modules/modelfield"
+)
+
+// wants is what a request says about the model, and where it says it.
+type wants struct {
+	model  string // "" for none
+	inPath nativePath
+	query  bool             // the query names it
+	inBody bool             // the body names it
+	field  modelfield.Value // where
+	form   *modelfield.Form // the body is a form
+	prefix string           // of the name in the body, as Gemini writes it there
+	opaque bool             // the body is passed on unread
+	stream modelfield.Span  // the JSON body's `stream`
+	extras modelfield.Span  // the JSON body's `stream_options`
+}
+
+// scanners are reused: their state is larger than a small request.
+var scanners = sync.Pool{New: func() any { return modelfield.NewScanner("model", "stream", "stream_options") }}
+
+// read finds the model and keeps the body for the tries. What stands in the
+// body counts, else the path (Gemini) or the query (WebSockets); where two of
+// them name different models the request is refused.
+func (c *call) read(r *http.Request) *apiError {
+	asked, err := queryModel(r)
+	if err != nil {
+		return err
+	}
+	if err := c.readBody(r); err != nil {
+		return err
+	}
+	if err := c.readPath(r.URL.Path); err != nil {
+		return err
+	}
+	switch {
+	case asked == "" || asked == c.model:
+	case c.model != "":
+		return invalidModel("The request names two models.")
+	case c.body != nil && !c.opaque:
+		return invalidModel("The model must be named in the body.")
+	default:
+		c.model, c.query = asked, true
+	}
+	if strings.ContainsFunc(c.model, unicode.IsControl) {
+		return invalidModel("The model's name has a control character.")
+	}
+	return nil
+}
+
+func (c *call) readBody(r *http.Request) *apiError {
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		return nil
+	}
+	if limit := c.gateway.MaxBody; r.ContentLength > limit {
+		return bodyTooLarge(limit)
+	}
+	kind, ok := bodyKind(r.Header["Content-Type"])
+	if !ok {
+		return invalidRequest("The Content-Type cannot be read.")
+	}
+	switch kind {
+	case opaqueBody:
+		c.opaque = true
+		return c.bodyError(c.keepBody(r, nil))
+	case formBody:
+		return c.readForm(r)
+	default:
+		return c.readJSON(r)
+	}
+}
+
+func (c *call) keepBody(r *http.Request, sink io.Writer) (err error) {
+	c.body, err = modelfield.ReadBody(r.Body, r.ContentLength, c.gateway.MaxBody, sink)
+	return err
+}
+
+func (c *call) readJSON(r *http.Request) *apiError {
+	scanner := scanners.Get().(*modelfield.Scanner)
+	scanner.Reset()
+	defer scanners.Put(scanner)
+	if err := c.keepBody(r, scanner); err != nil {
+		return c.bodyError(err)
+	}
+	value, err := scanner.Finish()
+	c.stream, c.extras = scanner.Other(0), scanner.Other(1)
+	return c.found(value, err)
+}
+
+func (c *call) readForm(r *http.Request) *apiError {
+	form, err := modelfield.NewForm("model", r.Header.Get("Content-Type"))
+	if err != nil {
+		return c.bodyError(err)
+	}
+	if err := c.keepBody(r, form); err != nil {
+		return c.bodyError(err)
+	}
+	value, err := form.Finish()
+	c.form = form
+	return c.found(value, err)
+}
+
+// found notes the model that stands in the body.
+func (c *call) found(value modelfield.Value, err error) *apiError {
+	if errors.Is(err, modelfield.ErrMissing) {
+		return nil
+	}
+	if err != nil {
+		return c.bodyError(err)
+	}
+	if value.Text == "" {
+		return invalidModel("The model is an empty string.")
+	}
+	c.model, c.inBody, c.field = value.Text, true, value
+	return nil
+}
+
+// streamed tells whether the answer is to be a stream.
+func (c *call) streamed() bool {
+	if c.stream.End > 0 {
+		return string(bytes.TrimSpace(c.body.Slice(c.stream.Start, c.stream.End))) == "true"
+	}
+	return c.inPath.streams()
+}
+
+// bodyError turns a failure to read the body into an answer.
+func (c *call) bodyError(err error) *apiError {
+	var (
+		invalid   *modelfield.InvalidError
+		ambiguous *modelfield.AmbiguousError
+		tooLarge  *http.MaxBytesError
+	)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, modelfield.ErrNotKept):
+		return bodyNotKept
+	case errors.Is(err, modelfield.ErrTooLarge):
+		return bodyTooLarge(c.gateway.MaxBody)
+	case errors.As(err, &tooLarge):
+		return bodyTooLarge(tooLarge.Limit)
+	case errors.As(err, &invalid), errors.As(err, &ambiguous):
+		return invalidModel(sentence(err))
+	default:
+		return invalidRequest("The request body could not be read to its end.")
+	}
+}
+
+// sentence makes an error's text one for people.
+func sentence(err error) string {
+	text := err.Error()
+	return strings.ToUpper(text[:1]) + text[1:] + "."
+}
+
+// The kinds of bodies, by how the model is found in them.
+const (
+	jsonBody = iota
+	formBody
+	opaqueBody // not at all
+)
+
+// bodyKind tells how a body is read. Everything that a provider might take for
+// JSON is read as JSON, so that no model hides behind a content type.
+func bodyKind(contentType []string) (kind int, ok bool) {
+	if len(contentType) == 0 || len(contentType) == 1 && contentType[0] == "application/json" {
+		return jsonBody, true
+	}
+	mediaType, params, err := mime.ParseMediaType(contentType[0])
+	if err != nil || len(contentType) > 1 {
+		return 0, false
+	}
+	switch charset := params["charset"]; strings.ToLower(charset) {
+	case "", "utf-8", "utf8", "us-ascii", "iso-8859-1":
+	default:
+		return 0, false // the channel would read another text than we do
+	}
+	main, _, _ := strings.Cut(mediaType, "/")
+	switch {
+	case mediaType == "multipart/form-data":
+		return formBody, true
+	case main == "multipart", main == "audio", main == "image", main == "video", mediaType == "application/octet-stream":
+		return opaqueBody, true
+	}
+	return jsonBody, true
+}

@@ -1,0 +1,177 @@
+package llmgateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strings"
+	"time"
+)
+
+var errSlow = errors.New("no answer within first_byte_timeout")
+
+// send makes the try's request. Where the answer is to be streamed, its first
+// event must come within first_byte_timeout.
+func (c *call) send(req *http.Request) (*http.Response, error) {
+	out, transport := c.request(req), c.current.channel.http
+	timeout := time.Duration(c.gateway.FirstByteTimeout)
+	if timeout == 0 || !c.streamed() {
+		return transport.RoundTrip(out)
+	}
+	ctx, cancel := context.WithCancelCause(req.Context())
+	c.timer = c.gateway.clock.AfterFunc(timeout, func() { cancel(errSlow) })
+	res, err := transport.RoundTrip(out.WithContext(ctx))
+	body := &timedBody{ctx: ctx, cancel: cancel}
+	if err != nil {
+		err = body.cause(err)
+		c.inTime()
+		cancel(nil)
+		return nil, err
+	}
+	body.ReadCloser, res.Body = res.Body, body
+	return res, nil
+}
+
+// inTime says that the first event has come.
+func (c *call) inTime() {
+	if c.timer != nil {
+		c.timer.Stop()
+		c.timer = nil
+	}
+}
+
+// timedBody is a body that must begin within a time.
+type timedBody struct {
+	io.ReadCloser
+	ctx    context.Context //nolint:containedctx // it says why the body broke off
+	cancel context.CancelCauseFunc
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	return n, b.cause(err)
+}
+
+func (b *timedBody) Close() error {
+	b.cancel(nil)
+	return b.ReadCloser.Close()
+}
+
+// cause makes of an error of ours what it is: a cancelled context would look
+// like a client that left.
+func (b *timedBody) cause(err error) error {
+	if err != nil && err != io.EOF && context.Cause(b.ctx) == errSlow { //nolint:errorlint // bodies return it bare
+		return errSlow
+	}
+	return err
+}
+
+// request makes the try's own request.
+func (c *call) request(req *http.Request) *http.Request {
+	channel := c.current.channel
+	out := *req // with its context
+	out.URL, out.Host, out.Header = channel.target(c.url(req.URL)), channel.base.Host, c.outgoing(req.Header)
+	out.Proto, out.ProtoMajor, out.ProtoMinor = "", 0, 0
+	out.RequestURI, out.RemoteAddr, out.Pattern, out.TLS = "", "", "", nil
+	out.TransferEncoding, out.Trailer, out.Close = nil, nil, false
+	out.Form, out.PostForm, out.MultipartForm = nil, nil, nil
+	if key := c.current.key; key != nil {
+		channel.Auth.apply(&out, key)
+	}
+	out.Body, out.ContentLength = c.open()
+	out.GetBody = nil
+	if c.body != nil {
+		// For a connection that the channel has closed meanwhile.
+		out.GetBody = func() (io.ReadCloser, error) {
+			body, _ := c.open()
+			return body, nil
+		}
+	}
+	return &out
+}
+
+// outgoing returns what of the client's headers the channel gets, and the
+// channel's own. proxied are those that the proxy hands on.
+func (c *call) outgoing(proxied http.Header) http.Header {
+	from, hops := proxied, []string(nil)
+	if c.header != nil {
+		from, hops = c.header, hopByHop(c.header)
+	}
+	header := make(http.Header, len(from)+4)
+	for name, values := range from {
+		if !isAboutClient(name) && !slices.Contains(hops, name) {
+			header[name] = values
+		}
+	}
+	if header["User-Agent"] == nil {
+		header["User-Agent"] = noUserAgent
+	}
+	// The answer is passed on as it comes, and read on its way.
+	header["Accept-Encoding"] = identity
+	for name, values := range c.current.channel.headers {
+		header[name] = values
+	}
+	return header
+}
+
+// Values that many requests carry; a header map takes them as they are.
+var (
+	identity    = []string{"identity"} // no compression
+	noUserAgent = []string{""}         // net/http would name itself
+)
+
+// standardHops are the headers that belong to the client's own connection.
+var standardHops = []string{
+	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+	"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length", "Expect",
+}
+
+// hopByHop returns the headers that end here, those included that the client
+// names as such (RFC 9110, section 7.6.1).
+func hopByHop(header http.Header) []string {
+	hops := standardHops
+	for _, value := range header["Connection"] {
+		for name := range strings.SplitSeq(value, ",") {
+			hops = append(slices.Clip(hops), textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)))
+		}
+	}
+	return hops
+}
+
+// isAboutClient tells whether a header could say who the client is or what
+// stands between it and the channel. Names are in canonical form.
+func isAboutClient(name string) bool {
+	switch name {
+	case "Via", "Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip",
+		"Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Fastly-Client-Ip":
+		return true
+	}
+	return strings.HasPrefix(name, "X-Forwarded-")
+}
+
+// sign says on the answer who gave it, and drops the channel's own CORS
+// headers, which would contradict ours.
+func (c *call) sign(res *http.Response) {
+	if !c.gateway.cors.off {
+		for name := range res.Header {
+			if strings.HasPrefix(name, "Access-Control-") {
+				delete(res.Header, name)
+			}
+		}
+	}
+	if c.client.any() {
+		// The client's limits are ours.
+		for name := range res.Header {
+			if strings.HasPrefix(name, "X-Ratelimit-") {
+				delete(res.Header, name)
+			}
+		}
+	}
+	res.Header["X-Gateway-Channel"] = c.current.channel.signature
+	if c.current.model != "" {
+		res.Header["X-Gateway-Model"] = []string{c.current.model}
+	}
+}

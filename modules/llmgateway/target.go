@@ -1,0 +1,37 @@
+package llmgateway
+
+import (
+	"net/url"
+	"strings"
+)
+
+// target returns the URL for a request to the path and query of u. The path of
+// the base URL takes the place of a leading /v1. One that has the version of
+// Gemini's own paths in it, as in /v1beta/openai, ends before it for these.
+func (c *Channel) target(u *url.URL) *url.URL {
+	target := &url.URL{Scheme: c.base.Scheme, Host: c.base.Host, Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}
+	if c.base.Path == "" {
+		return target
+	}
+	base, rest := c.base.Path, withoutVersion(u.Path)
+	if native, _ := parseNativePath(u.Path); native.found() {
+		version := native.before[:strings.LastIndex(native.before, "/models/")]
+		if before, _, ok := strings.Cut(base+"/", version+"/"); ok {
+			base, rest = before, u.Path
+		}
+	}
+	target.Path = base + rest
+	if c.base.RawPath != "" || u.RawPath != "" {
+		target.RawPath = c.base.EscapedPath() + withoutVersion(u.EscapedPath())
+	}
+	return target
+}
+
+// withoutVersion cuts a leading /v1 off a path.
+func withoutVersion(path string) string {
+	rest, ok := strings.CutPrefix(path, "/v1")
+	if !ok || (rest != "" && rest[0] != '/') {
+		return path
+	}
+	return rest
+}

@@ -1,0 +1,110 @@
+// Runs the JavaScript SDKs against a gateway, whose address is the argument,
+// and prints a line of JSON for each check: its name and what went wrong.
+import Anthropic from "@anthropic-ai/sdk";
+import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
+import { generateText, streamText } from "ai";
+import assert from "node:assert/strict";
+import OpenAI, { toFile } from "openai";
+
+const base = process.argv[2];
+const apiKey = "alice-key";
+const openai = new OpenAI({ apiKey, baseURL: `${base}/v1` });
+const anthropic = new Anthropic({ apiKey, baseURL: base });
+const compatible = createOpenAICompatible({ name: "gateway", apiKey, baseURL: `${base}/v1` });
+const messages = [{ role: "user", content: "Grüß dich 👋" }];
+
+const tools = [{
+	type: "function",
+	function: { name: "weather", parameters: { type: "object", properties: { city: { type: "string" } } } },
+}];
+
+const checks = {
+	async "openai: chat"() {
+		const chat = await openai.chat.completions.create({ model: "gpt-4o", messages });
+		assert.equal(chat.choices[0].message.content, "Hello");
+		assert.equal(chat.usage.total_tokens, 21);
+	},
+	async "openai: streamed chat"() {
+		const stream = await openai.chat.completions.create({ model: "gpt-4o", messages, stream: true });
+		let text = "";
+		for await (const chunk of stream) text += chunk.choices[0]?.delta?.content ?? "";
+		assert.equal(text, "Hello");
+	},
+	async "openai: tools"() {
+		const chat = await openai.chat.completions.create({ model: "gpt-4o", messages, tools });
+		assert.equal(chat.choices[0].message.tool_calls[0].function.name, "weather");
+	},
+	async "openai: embeddings"() {
+		const answer = await openai.embeddings.create({ model: "text-embedding-3-small", input: ["a", "b"], encoding_format: "float" });
+		assert.deepEqual(answer.data[1].embedding, [0.5, 0.25]);
+	},
+	async "openai: audio upload"() {
+		const file = await toFile(Buffer.alloc(200_000, 7), "speech.mp3", { type: "audio/mpeg" });
+		const answer = await openai.audio.transcriptions.create({ model: "whisper-1", file });
+		assert.equal(answer.text, "200000 bytes for whisper-large");
+	},
+	async "openai: image edit"() {
+		const image = await toFile(Buffer.alloc(100_000, 8), "cat.png", { type: "image/png" });
+		const answer = await openai.images.edit({ model: "gpt-image-1", image, prompt: "a hat" });
+		assert.equal(answer.data[0].b64_json, "100000");
+	},
+	async "openai: model list"() {
+		const ids = [];
+		for await (const model of openai.models.list()) ids.push(model.id);
+		assert.ok(ids.includes("gpt-4o") && ids.includes("whisper-1"), `${ids}`);
+		assert.equal((await openai.models.retrieve("gpt-4o")).owned_by, "a");
+	},
+	async "openai: a 429 that recovers"() {
+		const chat = await openai.chat.completions.create({ model: "busy", messages });
+		assert.equal(chat.choices[0].message.content, "Hello");
+	},
+	async "openai: a wrong model"() {
+		await assert.rejects(openai.chat.completions.create({ model: "gpt-9", messages }),
+			(err) => err instanceof OpenAI.NotFoundError && err.code === "model_not_found");
+	},
+	async "openai: a wrong key"() {
+		const stranger = new OpenAI({ apiKey: "wrong", baseURL: `${base}/v1` });
+		await assert.rejects(stranger.models.list(), (err) => err instanceof OpenAI.AuthenticationError && err.code === "invalid_api_key");
+	},
+	async "anthropic: message"() {
+		const message = await anthropic.messages.create({ model: "claude-sonnet", max_tokens: 10, messages });
+		assert.equal(message.content[0].text, "Hello");
+	},
+	async "anthropic: streamed message"() {
+		const message = await anthropic.messages.stream({ model: "claude-sonnet", max_tokens: 10, messages }).finalMessage();
+		assert.equal(message.content[0].text, "Hello");
+		assert.equal(message.usage.output_tokens, 12);
+	},
+	async "anthropic: a wrong model"() {
+		await assert.rejects(anthropic.messages.create({ model: "claude-9", max_tokens: 10, messages }),
+			(err) => err instanceof Anthropic.NotFoundError && err.error.error.type === "not_found_error");
+	},
+	async "anthropic: a wrong key"() {
+		const stranger = new Anthropic({ apiKey: "wrong", baseURL: base });
+		await assert.rejects(stranger.messages.create({ model: "claude-sonnet", max_tokens: 10, messages }),
+			(err) => err instanceof Anthropic.AuthenticationError);
+	},
+	async "ai: text"() {
+		const { text } = await generateText({ model: compatible("gpt-4o"), prompt: "Hi" });
+		assert.equal(text, "Hello");
+	},
+	async "ai: streamed text"() {
+		const { textStream } = streamText({ model: compatible("gpt-4o"), prompt: "Hi" });
+		let text = "";
+		for await (const part of textStream) text += part;
+		assert.equal(text, "Hello");
+	},
+	async "ai: a wrong model"() {
+		await assert.rejects(generateText({ model: compatible("gpt-9"), prompt: "Hi", maxRetries: 0 }), (err) => err.statusCode === 404);
+	},
+};
+
+for (const [name, check] of Object.entries(checks)) {
+	let error = "";
+	try {
+		await check();
+	} catch (err) {
+		error = `${err?.stack ?? err}`;
+	}
+	console.log(JSON.stringify({ name, error }));
+}

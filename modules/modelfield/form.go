@@ -1,0 +1,220 @@
+package modelfield
+
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	// maxPartHeader bounds what is kept of a part's header, in bytes.
+	maxPartHeader = 8 << 10
+	// formStep is how much of a form is looked at in one go.
+	formStep = 16 << 10
+	// maxBoundary is the longest boundary (RFC 2046, section 5.1.1).
+	maxBoundary = 70
+)
+
+type formState uint8
+
+const (
+	beforeForm   formState = iota
+	afterDelim             // CRLF or -- follows
+	inPartHeader           // up to an empty line
+	inPart                 // up to the next delimiter
+	afterForm              // nothing more than a line break may follow
+)
+
+// Form reads a multipart form that arrives in pieces and finds the text of one
+// field on the way, before or after a file. It takes only what all parsers
+// read alike: no text before the first part or behind the last, no boundary
+// but at the beginning of a line of its own, no name that needs decoding.
+type Form struct {
+	field string
+	delim []byte // -- and the boundary
+
+	state  formState
+	buf    []byte // what is not looked at yet
+	offset int64  // of buf in the form
+	err    error
+
+	isField bool // the part being read is the field
+	found   bool
+	text    []byte
+	value   Value
+	prefix  []byte // stands before a new value, in the place of a header with its length
+}
+
+// NewForm returns a Form for a field of a form with the given Content-Type.
+func NewForm(field, contentType string) (*Form, error) {
+	boundary, err := formBoundary(contentType)
+	if err != nil {
+		return nil, err
+	}
+	return &Form{field: field, delim: []byte("--" + boundary)}, nil
+}
+
+// Write reads on. The first error is returned, and again by all later calls.
+func (f *Form) Write(p []byte) (n int, err error) {
+	for n < len(p) && f.err == nil {
+		step := min(formStep, len(p)-n)
+		f.buf = append(f.buf, p[n:n+step]...)
+		n += step
+		for f.step() && f.err == nil {
+		}
+	}
+	return n, f.err
+}
+
+// Finish returns the field's text after the last piece. Start and End of the
+// value are where Replacement is to be put.
+func (f *Form) Finish() (Value, error) {
+	switch {
+	case f.err != nil:
+		return Value{}, f.err
+	case f.state != afterForm:
+		f.fail("the form ends too early")
+		return Value{}, f.err
+	case !f.found:
+		return Value{}, ErrMissing
+	}
+	return f.value, nil
+}
+
+// Replacement returns what stands between the value's Start and End once the
+// field's text is another.
+func (f *Form) Replacement(text string) []byte { return append(bytes.Clone(f.prefix), text...) }
+
+func (f *Form) fail(reason string) { f.err = &InvalidError{f.offset, reason} }
+
+// take drops n bytes that have been read.
+func (f *Form) take(n int) {
+	f.buf = f.buf[:copy(f.buf, f.buf[n:])]
+	f.offset += int64(n)
+}
+
+// step reads on as far as buf allows and tells whether it came on.
+func (f *Form) step() bool {
+	switch f.state {
+	case beforeForm:
+		return f.begin()
+	case afterDelim:
+		return f.delimEnd()
+	case inPartHeader:
+		return f.partHeader()
+	case inPart:
+		return f.part()
+	}
+	if len(f.buf) > 2 || !strings.HasPrefix("\r\n", string(f.buf)) {
+		f.fail("something stands behind the form")
+	}
+	return false
+}
+
+// begin reads the first delimiter, before which some clients send a line break.
+func (f *Form) begin() bool {
+	if len(f.buf) < len(f.delim)+2 {
+		return false
+	}
+	skip := 0
+	if bytes.HasPrefix(f.buf, []byte("\r\n")) {
+		skip = 2
+	}
+	if !bytes.HasPrefix(f.buf[skip:], f.delim) {
+		f.fail("the form does not begin with its boundary")
+		return false
+	}
+	f.take(skip + len(f.delim))
+	f.state = afterDelim
+	return true
+}
+
+func (f *Form) delimEnd() bool {
+	if len(f.buf) < 2 {
+		return false
+	}
+	switch string(f.buf[:2]) {
+	case "\r\n":
+		f.state = inPartHeader
+	case "--":
+		f.state = afterForm
+	default:
+		f.fail("something stands behind a boundary")
+		return false
+	}
+	f.take(2)
+	return true
+}
+
+func (f *Form) partHeader() bool {
+	end := bytes.Index(f.buf, []byte("\r\n\r\n"))
+	if end > maxPartHeader || end < 0 && len(f.buf) > maxPartHeader+3 {
+		f.fail("the header of a part is too long")
+	}
+	if end < 0 || f.err != nil {
+		return false
+	}
+	header := f.buf[:end+2]
+	if bytes.Contains(header, f.delim) {
+		f.fail("the boundary stands where no part ends")
+		return false
+	}
+	h, reason := parsePartHeader(header, f.field)
+	if reason != "" {
+		f.fail(reason)
+		return false
+	}
+	if f.isField = h.isField; h.isField {
+		if f.found {
+			f.err = &AmbiguousError{"the form names the " + f.field + " more than once"}
+			return false
+		}
+		f.found = true
+		f.value.Start = f.offset + int64(end) + 4
+		if h.lengthAt >= 0 {
+			f.value.Start = f.offset + int64(h.lengthAt)
+			f.prefix = append(bytes.Clone(header[h.lengthEnd:]), "\r\n"...)
+		}
+	}
+	f.take(end + 4)
+	f.state = inPart
+	return true
+}
+
+// part reads a part's content up to the next delimiter. What could be the
+// beginning of one stays in buf.
+func (f *Form) part() bool {
+	i := bytes.Index(f.buf, f.delim)
+	if i < 0 {
+		f.content(max(0, len(f.buf)-len(f.delim)-1))
+		return false
+	}
+	if i < 2 || f.buf[i-2] != '\r' || f.buf[i-1] != '\n' {
+		f.fail("the boundary stands where no part ends")
+		return false
+	}
+	f.content(i - 2)
+	if f.isField {
+		f.fieldEnd()
+	}
+	f.take(2 + len(f.delim))
+	f.state = afterDelim
+	return true
+}
+
+// content takes n bytes of a part's content.
+func (f *Form) content(n int) {
+	if f.isField {
+		if f.text = append(f.text, f.buf[:n]...); len(f.text) > maxValue {
+			f.fail("the " + f.field + " is too long")
+		}
+	}
+	f.take(n)
+}
+
+func (f *Form) fieldEnd() {
+	f.value.Text, f.value.End = string(f.text), f.offset
+	if !utf8.ValidString(f.value.Text) {
+		f.fail("the " + f.field + " is not valid Unicode")
+	}
+}

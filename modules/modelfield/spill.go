@@ -1,0 +1,150 @@
+package modelfield
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+)
+
+// memoryChunks is how many chunks a body may have in memory (8 MB). One that
+// grows beyond that lies in a file as a whole.
+const memoryChunks = 16
+
+// ErrNotKept says that a large body could not be written to a temporary file.
+var ErrNotKept = errors.New("the body could not be kept")
+
+// spill moves what is there to a file, which has no name from the beginning,
+// and returns room for more. Where there can be no file the body stays in
+// memory.
+func (b *Body) spill() ([]byte, error) {
+	if b.file == nil {
+		file, err := os.CreateTemp("", "caddy-body-*")
+		if err != nil {
+			return b.addChunk(), nil
+		}
+		b.file = file
+		_ = os.Remove(file.Name()) // where that fails it is done at the end
+	}
+	for _, c := range b.chunks {
+		if _, err := b.file.Write(c[:]); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrNotKept, err)
+		}
+		b.inFile += chunkSize
+	}
+	b.recycle(1)
+	return b.chunks[0][:], nil
+}
+
+// spillRest moves the last chunk, of which the body has only the beginning.
+func (b *Body) spillRest() error {
+	if _, err := b.file.Write(b.chunks[0][:b.size-b.inFile]); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotKept, err)
+	}
+	b.recycle(0)
+	return nil
+}
+
+// recycle keeps the first n chunks and gives the others back.
+func (b *Body) recycle(n int) {
+	for _, c := range b.chunks[n:] {
+		chunks.Put(c)
+	}
+	b.chunks = b.chunks[:n]
+}
+
+// forget closes the file.
+func (b *Body) forget() {
+	b.file.Close()
+	_ = os.Remove(b.file.Name()) // on systems that do not remove an open file
+}
+
+// openFile is Open for a body in a file.
+func (b *Body) openFile(edits []Edit, length int64) io.ReadCloser {
+	b.refs.Add(1)
+	r := &fileReader{body: b, left: length}
+	at := int64(0)
+	for _, e := range edits {
+		r.pieces = append(r.pieces, io.NewSectionReader(b.file, at, e.Start-at), bytes.NewReader(e.With))
+		at = e.End
+	}
+	r.pieces = append(r.pieces, io.NewSectionReader(b.file, at, b.size-at))
+	return r
+}
+
+// fileReader reads a body from its file.
+type fileReader struct {
+	body *Body
+
+	mu     sync.Mutex // net/http may close a body while it reads it
+	pieces []io.Reader
+	left   int64
+	closed bool
+}
+
+// Len returns how many bytes are left.
+func (r *fileReader) Len() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.left
+}
+
+// Read implements io.Reader.
+func (r *fileReader) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.read(p)
+}
+
+func (r *fileReader) read(p []byte) (int, error) {
+	if r.closed {
+		return 0, errClosed
+	}
+	for len(r.pieces) > 0 {
+		n, err := r.pieces[0].Read(p)
+		r.left -= int64(n)
+		if err == io.EOF {
+			r.pieces = r.pieces[1:]
+			err = nil
+		}
+		if n > 0 || err != nil {
+			return n, err
+		}
+	}
+	return 0, io.EOF
+}
+
+// WriteTo implements io.WriterTo, in large steps.
+func (r *fileReader) WriteTo(w io.Writer) (written int64, err error) {
+	room := chunks.Get().(*chunk)
+	defer chunks.Put(room)
+	for {
+		n, err := r.Read(room[:])
+		if n > 0 {
+			m, err := w.Write(room[:n])
+			written += int64(m)
+			if err != nil {
+				return written, err
+			}
+		}
+		if err == io.EOF {
+			return written, nil
+		}
+		if err != nil {
+			return written, err
+		}
+	}
+}
+
+// Close lets the file go.
+func (r *fileReader) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.closed, r.pieces = true, nil
+		r.body.drop()
+	}
+	return nil
+}
