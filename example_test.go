@@ -354,12 +354,13 @@ func TestExampleKeepsKeysSecret(t *testing.T) {
 	e.Admin(http.MethodPost, "/keepalive/targets/one/ping")
 	e.do(t, chats, "secret-of-my-client", `{"model":"gpt-3.5-turbo"}`)
 	e.do(t, chats+"?key=secret-of-my-client", "", `{"model":"gpt-3.5-turbo"}`)
+	// The target may be pinged by itself as well.
 	reached := make(map[string]int)
-	for range 3 {
+	for reached["/ping Bearer sk-secret-of-mine"] == 0 || reached["/v1/chat/completions Bearer sk-secret-of-mine"] < 2 {
 		request := channel.Next(t)
 		reached[request.URI+" "+request.Header.Get("Authorization")]++
 	}
-	if reached["/ping Bearer sk-secret-of-mine"] != 1 || reached["/v1/chat/completions Bearer sk-secret-of-mine"] != 2 {
+	if len(reached) != 2 {
 		t.Errorf("the channel got %v", reached)
 	}
 	e.do(t, "http://127.0.0.1:8080/last", "", "")
