@@ -189,6 +189,7 @@ func TestStale(t *testing.T) {
 			query := question("www.example.", dns.TypeA)
 			query.SetEdns0(1232, false)
 			p.send(query)
+			u.Next(t)
 			clock.Advance(time.Minute)
 			u.Handle(caddytest.DoHFaults()[fault])
 			ask := func(hangs bool) (*dns.Msg, string) {
@@ -205,6 +206,7 @@ func TestStale(t *testing.T) {
 					reply, maxAge := p.send(query)
 					done <- result{reply, maxAge}
 				}()
+				u.Next(t) // its timer runs
 				if err := clock.BlockUntilContext(t.Context(), 2); err != nil {
 					t.Fatal(err)
 				}

@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"crypto/tls"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -249,8 +248,7 @@ func (s *server) url(scheme string) string {
 func (s *server) check(t *testing.T) {
 	t.Helper()
 	for network, port := range map[string]int{"udp": s.plain, "tcp": s.plain, "tcp-tls": s.tls} {
-		client := dns.Client{Net: network, TLSConfig: &tls.Config{InsecureSkipVerify: true}}
-		reply, _, err := client.Exchange(question("big.real.test.", dns.TypeTXT).SetEdns0(4096, false), fmt.Sprintf("127.0.0.1:%d", port))
+		reply, err := s.exchange(network, port, question("big.real.test.", dns.TypeTXT).SetEdns0(4096, false))
 		if err != nil {
 			t.Errorf("%s: %v", network, err)
 		} else if reply.Truncated != (network == "udp") || !reply.Truncated && len(reply.Answer) != bigRecords {
@@ -259,7 +257,8 @@ func (s *server) check(t *testing.T) {
 	}
 }
 
-// start runs the server, and returns when it listens.
+// start runs the server, and returns when it answers at each of its ports. One
+// that listens may still reset connections.
 func (s *server) start(t *testing.T) {
 	t.Helper()
 	s.log.Reset()
@@ -269,20 +268,41 @@ func (s *server) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	deadline := time.Now().Add(10 * time.Second)
-	for _, port := range []int{s.plain, s.tls, s.https} {
+	for _, ready := range []func() error{
+		func() error { _, err := s.exchange("tcp", s.plain, question("www.real.test.", dns.TypeA)); return err },
+		func() error {
+			_, err := s.exchange("tcp-tls", s.tls, question("www.real.test.", dns.TypeA))
+			return err
+		},
+		func() error { return handshake(s.https) },
+	} {
 		for {
-			conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+			err := ready()
 			if err == nil {
-				conn.Close()
 				break
 			}
 			if time.Now().After(deadline) {
 				s.stop(t, syscall.SIGKILL)
-				t.Fatalf("%s does not listen: %v\n%s", s.program, err, &s.log)
+				t.Fatalf("%s does not answer: %v\n%s", s.program, err, &s.log)
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
 	}
+}
+
+// exchange asks one of the server's ports.
+func (s *server) exchange(network string, port int, query *dns.Msg) (*dns.Msg, error) {
+	client := dns.Client{Net: network, TLSConfig: &tls.Config{InsecureSkipVerify: true}}
+	reply, _, err := client.Exchange(query, fmt.Sprintf("127.0.0.1:%d", port))
+	return reply, err
+}
+
+func handshake(port int) error {
+	conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port), &tls.Config{InsecureSkipVerify: true})
+	if err == nil {
+		conn.Close()
+	}
+	return err
 }
 
 // stop ends the server, if it runs.
