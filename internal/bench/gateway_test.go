@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
@@ -39,8 +40,38 @@ var sdkHeader = http.Header{
 	"X-Stainless-Runtime-Version": {"go1.26"},
 }
 
+// events is the answer as a stream, a word an event.
+var events = func() (events []string) {
+	for word := range strings.SplitSeq(strings.Repeat("It is a truth universally acknowledged. ", 8), " ") {
+		events = append(events, `data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,`+
+			`"delta":{"content":" `+word+`"},"finish_reason":null}]}`+"\n\n")
+	}
+	return append(events, "data: [DONE]\n\n")
+}()
+
+// pause is the time between two events. It is shorter than that of a fast
+// model, and long enough for each event to travel alone.
+const pause = time.Millisecond
+
+// answerWhole and answerStreamed are handlers of an upstream.
+func answerWhole(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(w, answer)
+}
+
+func answerStreamed(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	w.Header().Set("Content-Type", "text/event-stream")
+	for _, event := range events {
+		_, _ = io.WriteString(w, event)
+		_ = http.NewResponseController(w).Flush()
+		time.Sleep(pause)
+	}
+}
+
 // send sends a chat and checks the answer.
-func send(b *testing.B, client *http.Client, url string, body []byte) {
+func send(b *testing.B, client *http.Client, url string, body []byte, answer int) {
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		b.Error(err)
@@ -53,21 +84,16 @@ func send(b *testing.B, client *http.Client, url string, body []byte) {
 		return
 	}
 	defer resp.Body.Close()
-	if got, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK || len(got) != len(answer) {
+	if got, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK || len(got) != answer {
 		b.Errorf("status %d, %d bytes, %v", resp.StatusCode, len(got), err)
 	}
 }
 
 // compareChat sends the same chats through plain reverse_proxy and through
 // llm_gateway.
-func compareChat(b *testing.B, size, workers, perRound int) {
-	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, answer)
-	}))
+func compareChat(b *testing.B, body []byte, upstreamAnswers http.HandlerFunc, length, workers, perRound int) {
+	upstream := httptest.NewServer(upstreamAnswers)
 	b.Cleanup(upstream.Close)
-	body := chat(size)
 	side := func(site string) *load {
 		addr := caddytest.Addr(b)
 		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: workers}}
@@ -76,7 +102,7 @@ func compareChat(b *testing.B, size, workers, perRound int) {
 			process: run(b, addr, fmt.Sprintf("http://%s {\n%s\n}\n", addr, site)),
 			workers: workers,
 			send: func(b *testing.B, _ int) {
-				send(b, client, "http://"+addr+"/v1/chat/completions", body)
+				send(b, client, "http://"+addr+"/v1/chat/completions", body, length)
 			},
 		}
 	}
@@ -86,6 +112,15 @@ func compareChat(b *testing.B, size, workers, perRound int) {
 	compare(b, plain, ours, perRound)
 }
 
-func BenchmarkChat1KB(b *testing.B) { compareChat(b, 1<<10, 16, 4000) }
+func BenchmarkChat1KB(b *testing.B) {
+	compareChat(b, chat(1<<10), answerWhole, len(answer), 16, 4000)
+}
 
-func BenchmarkChat5MB(b *testing.B) { compareChat(b, 5<<20, 8, 80) }
+func BenchmarkChatStreamed(b *testing.B) {
+	body := bytes.Replace(chat(1<<10), []byte(`{`), []byte(`{"stream":true,`), 1)
+	compareChat(b, body, answerStreamed, len(strings.Join(events, "")), 16, 500)
+}
+
+func BenchmarkChat5MB(b *testing.B) {
+	compareChat(b, chat(5<<20), answerWhole, len(answer), 8, 80)
+}
