@@ -43,7 +43,7 @@ func init() {
 }
 
 // Handler is a gateway to the APIs of language models. It speaks OpenAI's
-// dialect (and Anthropic's under /v1/messages) without translating: what the
+// dialect, Anthropic's (/v1/messages) and Gemini's without translating: what the
 // client sends is what the channel gets, but for the key and the model's name.
 //
 // These placeholders are available to handlers around it, for example in

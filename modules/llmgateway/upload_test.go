@@ -3,7 +3,6 @@ package llmgateway
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -12,8 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/quic-go/quic-go/http3"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
@@ -25,12 +22,7 @@ func TestVeryLargeBody(t *testing.T) {
 	t.Setenv("TMPDIR", dir)
 	busy := caddytest.NewUpstream(t, caddytest.JSON(404, "{}"))
 	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
-	addr := caddytest.Addr(t)
-	_, port, _ := net.SplitHostPort(addr)
-	url := "https://localhost:" + port
-	c := caddytest.Start(t, url+` {
-	tls internal
-	llm_gateway {
+	g, clients := startTLS(t, `
 		client alice alice-key
 		lb_policy first
 		retry_on 404
@@ -41,47 +33,32 @@ func TestVeryLargeBody(t *testing.T) {
 		channel up `+up.URL+` {
 			api_key k
 			models m as second-name
-		}
-	}
-}`)
-	h2 := c.Client()
-	h1 := &http.Client{Transport: &http.Transport{TLSClientConfig: h2.Transport.(*http.Transport).TLSClientConfig.Clone()}}
-	h3transport := &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: h2.Transport.(*http.Transport).TLSClientConfig.RootCAs}}
-	defer h3transport.Close()
-	defer h1.CloseIdleConnections()
+		}`)
 	body := func(model string) string {
-		return `{"a":"` + strings.Repeat("0123456789ä", 1_000_000) + `","model":"` + model + `","b":"` + strings.Repeat("x", 1000) + `"}`
+		return `{"a":"` + strings.Repeat("0123456789ä", 800_000) + `","model":"` + model + `","b":"` + strings.Repeat("x", 1000) + `"}`
 	}
 	sent := body("m")
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if resp, err := h2.Get(url); err == nil { // else there is no certificate yet
-			resp.Body.Close()
-			break
-		}
-	}
 	for _, tc := range []struct {
-		name, proto string
-		client      *http.Client
-		chunked     bool
-		expect      bool
+		name, proto     string
+		chunked, expect bool
 	}{
-		{"HTTP/1.1", "HTTP/1.1", h1, false, false},
-		{"HTTP/1.1, chunked", "HTTP/1.1", h1, true, false},
-		{"HTTP/1.1, 100-continue", "HTTP/1.1", h1, false, true},
-		{"HTTP/2", "HTTP/2.0", h2, false, false},
-		{"HTTP/3", "HTTP/3.0", &http.Client{Transport: h3transport}, true, false},
+		{"HTTP/1.1", "HTTP/1.1", false, false},
+		{"HTTP/1.1, chunked", "HTTP/1.1", true, false},
+		{"HTTP/1.1, 100-continue", "HTTP/1.1", false, true},
+		{"HTTP/2", "HTTP/2.0", false, false},
+		{"HTTP/3", "HTTP/3.0", true, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			content := io.Reader(strings.NewReader(sent))
 			if tc.chunked {
 				content = struct{ io.Reader }{content}
 			}
-			req, _ := http.NewRequest(http.MethodPost, url+"/v1/chat/completions", content)
+			req, _ := http.NewRequest(http.MethodPost, g.URL+"/v1/chat/completions", content)
 			req.Header.Set("Authorization", "Bearer alice-key")
 			if tc.expect {
 				req.Header.Set("Expect", "100-continue")
 			}
-			resp, err := tc.client.Do(req)
+			resp, err := clients[tc.proto].Do(req)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,8 +77,8 @@ func TestVeryLargeBody(t *testing.T) {
 			}
 		})
 	}
-	h2.CloseIdleConnections()
-	c.Stop()
+	g.client.CloseIdleConnections()
+	g.Stop()
 	if entries, _ := os.ReadDir(dir); len(entries) > 0 {
 		t.Errorf("%s is left", entries[0].Name())
 	}
