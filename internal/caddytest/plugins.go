@@ -80,6 +80,13 @@ func (l *Logs) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// Forget frees the lines collected so far.
+func (l *Logs) Forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = nil
+}
+
 // String returns everything logged so far.
 func (l *Logs) String() string {
 	l.mu.Lock()

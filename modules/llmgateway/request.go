@@ -100,7 +100,7 @@ func (c *call) outgoing(proxied http.Header) http.Header {
 	if c.header != nil {
 		from, hops = c.header, hopByHop(c.header)
 	}
-	header := make(http.Header, len(from)+4)
+	header := make(http.Header, len(from)+1) // more than the usual number costs twice the memory
 	for name, values := range from {
 		if !isAboutClient(name) && !slices.Contains(hops, name) {
 			header[name] = values

@@ -42,6 +42,7 @@ type Body struct {
 
 	spliced []byte // small with the last edits
 	edits   []Edit
+	undo    *Edit // makes small of spliced, where that took its place
 }
 
 // Edit is a replacement in a body.
@@ -70,7 +71,8 @@ func ReadBody(r io.Reader, size, limit int64, sink io.Writer) (*Body, error) {
 func (b *Body) read(r io.Reader, size, limit int64, sink io.Writer) error {
 	var rest []byte // room for what comes next
 	if size < smallBody {
-		b.small = make([]byte, firstSize(size))
+		n := firstSize(size)
+		b.small = make([]byte, n, n+spare)
 		rest = b.small
 	}
 	for {
@@ -130,6 +132,9 @@ func (b *Body) addChunk() []byte {
 	return c[n:]
 }
 
+// spare is the room behind a small body for a longer name of its model.
+const spare = 64
+
 // firstSize is the room for a small body of the given length, and one byte
 // more, so that its end is seen without growing.
 func firstSize(size int64) int64 {
@@ -164,7 +169,7 @@ func (b *Body) Slice(start, end int64) []byte {
 		return p[:n]
 	}
 	if b.chunks == nil {
-		return bytes.Clone(b.small[start:end])
+		return bytes.Clone(b.original()[start:end])
 	}
 	r := &reader{body: b}
 	r.add(start, end)
@@ -182,10 +187,7 @@ func (b *Body) Open(edits ...Edit) (io.ReadCloser, int64) {
 		return b.openFile(edits, length), length
 	}
 	if b.chunks == nil {
-		text := b.small
-		if len(edits) > 0 {
-			text = b.splice(edits, length)
-		}
+		text := b.splice(edits, length)
 		return io.NopCloser(bytes.NewReader(text)), length
 	}
 	b.refs.Add(1)
@@ -202,18 +204,46 @@ func (b *Body) Open(edits ...Edit) (io.ReadCloser, int64) {
 	return r, length
 }
 
+// splice returns the text of a small body with the edits made. Those of the
+// first try, which mostly is the only one, are made where the text lies.
 func (b *Body) splice(edits []Edit, length int64) []byte {
-	if b.spliced != nil && slices.EqualFunc(b.edits, edits, Edit.equal) {
+	first := b.spliced == nil
+	if !first && slices.EqualFunc(b.edits, edits, Edit.equal) {
 		return b.spliced
 	}
-	text, at := make([]byte, 0, length), int64(0)
+	b.edits = append(b.edits[:0], edits...)
+	if first && len(edits) == 1 && length <= int64(cap(b.small)) {
+		e := edits[0]
+		b.undo = &Edit{e.Start, e.Start + int64(len(e.With)), bytes.Clone(b.small[e.Start:e.End])}
+		b.spliced = slices.Replace(b.small, int(e.Start), int(e.End), e.With...)
+		b.small = nil
+		return b.spliced
+	}
+	b.spliced = edited(b.original(), edits, length)
+	return b.spliced
+}
+
+// original returns the text of a small body without edits. A reader of the
+// edited one may still be at work, which is left as it is.
+func (b *Body) original() []byte {
+	if b.undo != nil {
+		b.small = edited(b.spliced, []Edit{*b.undo}, b.size)
+		b.undo = nil
+	}
+	return b.small
+}
+
+// edited returns a copy of a text with edits made.
+func edited(text []byte, edits []Edit, length int64) []byte {
+	if len(edits) == 0 {
+		return text
+	}
+	result, at := make([]byte, 0, length), int64(0)
 	for _, e := range edits {
-		text = append(append(text, b.small[at:e.Start]...), e.With...)
+		result = append(append(result, text[at:e.Start]...), e.With...)
 		at = e.End
 	}
-	b.spliced = append(text, b.small[at:]...)
-	b.edits = append(b.edits[:0], edits...)
-	return b.spliced
+	return append(result, text[at:]...)
 }
 
 func (e Edit) equal(other Edit) bool {

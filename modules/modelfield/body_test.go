@@ -133,3 +133,42 @@ func TestBodyIsUsedAgainLate(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// Tries ask for different models, and what one try reads the next leaves as it
+// is, wherever the edits were made.
+func TestBodyEditedAgain(t *testing.T) {
+	const text = `{"model":"gpt-4o","messages":[]}`
+	for _, order := range [][]string{
+		{`"short"`, `"a much longer name of a model"`, `"short"`, ``},
+		{`"` + strings.Repeat("x", spare) + `"`, `"short"`},
+		{`"` + strings.Repeat("x", 2*spare) + `"`, `"short"`, ``},
+		{``, `"short"`, `"other"`},
+		{`"gpt-4o"`, `"gpt-5o"`, ``},
+	} {
+		b, err := ReadBody(strings.NewReader(text), int64(len(text)), 1<<20, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		readers, wants := []io.Reader{}, []string{}
+		for _, with := range order {
+			edits, want := []Edit{}, text
+			if with != "" {
+				edits = append(edits, Edit{9, 17, []byte(with)})
+				want = text[:9] + with + text[17:]
+			}
+			r, n := b.Open(edits...)
+			if n != int64(len(want)) {
+				t.Errorf("%q: %d bytes, want %d", with, n, len(want))
+			}
+			readers, wants = append(readers, r), append(wants, want)
+			if got := string(b.Slice(1, 20)); got != text[1:20] {
+				t.Errorf("after %q: the original is %s", with, got)
+			}
+		}
+		for i, r := range readers {
+			if got, _ := io.ReadAll(r); string(got) != wants[i] {
+				t.Errorf("order %q, reader %d: %s, want %s", order, i, got, wants[i])
+			}
+		}
+	}
+}
