@@ -36,6 +36,7 @@ type call struct {
 	tries      int
 	refused    *http.Response // the last refused answer, still open
 	reply      *reply         // of this try, nil: none that can be read
+	first      reply          // of the first try
 	timer      clockwork.Timer
 }
 
@@ -61,9 +62,14 @@ func (c *call) attach(r *http.Request) *http.Request {
 	if r.Header["Upgrade"] == nil && r.Method != http.MethodConnect {
 		c.header = r.Header
 		inner.Header = make(http.Header)
+		inner.RemoteAddr = unnamed
 	}
 	return inner
 }
+
+// unnamed is what net/http has for the peer of a Unix socket. The proxy makes no
+// headers of it that say who the client is; no channel would get them.
+const unnamed = "@"
 
 // release ends the call: what the answer has cost is charged, and the body's memory, the refused answer's connection,
 // and a trial that was claimed and not made are given back.

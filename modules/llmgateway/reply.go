@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/jonboulle/clockwork"
 )
 
 const (
@@ -36,7 +38,7 @@ type reply struct {
 	err   error           // of body, behind held
 	first time.Time       // when the first event came
 	last  time.Time       // when the stream ended
-	now   func() time.Time
+	clock clockwork.Clock
 	watch func(status int) // told once what the first event says, nil: told already
 }
 
@@ -44,21 +46,23 @@ type reply struct {
 var steps = sync.Pool{New: func() any { return new([holdStep]byte) }}
 
 // newReply wraps the body of an answer that can be read as it passes, else it
-// returns nil.
-func newReply(res *http.Response, now func() time.Time) *reply {
+// returns nil. The answer of the first try, mostly the only one, lies in the
+// call.
+func (c *call) newReply(res *http.Response) *reply {
 	if res.StatusCode < 200 || res.StatusCode > 299 || res.StatusCode == http.StatusNoContent ||
 		res.Body == nil || res.Header["Content-Encoding"] != nil || res.Request.Method == http.MethodHead {
 		return nil
 	}
 	contentType := strings.ToLower(res.Header.Get("Content-Type"))
-	a := &reply{body: res.Body, now: now}
-	switch {
-	case strings.HasPrefix(contentType, "text/event-stream"):
-		a.stream, a.tokens.lines = true, true
-	case strings.HasPrefix(contentType, "application/json"):
-	default:
+	stream := strings.HasPrefix(contentType, "text/event-stream")
+	if !stream && !strings.HasPrefix(contentType, "application/json") {
 		return nil
 	}
+	a := &c.first
+	if c.tries > 1 {
+		a = new(reply)
+	}
+	a.body, a.clock, a.stream, a.tokens.lines = res.Body, c.gateway.clock, stream, stream
 	return a
 }
 
@@ -140,7 +144,7 @@ func (a *reply) Read(p []byte) (n int, err error) {
 		a.pass(p[:n])
 	}
 	if err != nil && a.stream {
-		a.last = a.now()
+		a.last = a.clock.Now()
 	}
 	return n, err
 }
@@ -148,7 +152,7 @@ func (a *reply) Read(p []byte) (n int, err error) {
 // pass looks at what goes to the client.
 func (a *reply) pass(p []byte) {
 	if a.stream && a.first.IsZero() {
-		a.first = a.now()
+		a.first = a.clock.Now()
 	}
 	if a.watch != nil {
 		if event, _ := firstEvent(p, true); event.found {

@@ -96,13 +96,15 @@ func (c *call) request(req *http.Request) *http.Request {
 // outgoing returns what of the client's headers the channel gets, and the
 // channel's own. proxied are those that the proxy hands on.
 func (c *call) outgoing(proxied http.Header) http.Header {
-	from, hops := proxied, []string(nil)
+	from := proxied
+	var hops []string
 	if c.header != nil {
-		from, hops = c.header, hopByHop(c.header)
+		from, hops = c.header, namedHops(c.header)
 	}
-	header := make(http.Header, len(from)+1) // more than the usual number costs twice the memory
+	// One more than the usual number would cost twice the memory.
+	header := make(http.Header, len(from)+1)
 	for name, values := range from {
-		if !isAboutClient(name) && !slices.Contains(hops, name) {
+		if !isAboutClient(name) && (c.header == nil || !isHop(name)) && !slices.Contains(hops, name) {
 			header[name] = values
 		}
 	}
@@ -123,19 +125,23 @@ var (
 	noUserAgent = []string{""}         // net/http would name itself
 )
 
-// standardHops are the headers that belong to the client's own connection.
-var standardHops = []string{
-	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
-	"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length", "Expect",
+// isHop tells whether a header belongs to the client's own connection. Names
+// are in canonical form.
+func isHop(name string) bool {
+	switch name {
+	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+		"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length", "Expect":
+		return true
+	}
+	return false
 }
 
-// hopByHop returns the headers that end here, those included that the client
-// names as such (RFC 9110, section 7.6.1).
-func hopByHop(header http.Header) []string {
-	hops := standardHops
+// namedHops returns the headers that the client says end here (RFC 9110,
+// section 7.6.1).
+func namedHops(header http.Header) (hops []string) {
 	for _, value := range header["Connection"] {
 		for name := range strings.SplitSeq(value, ",") {
-			hops = append(slices.Clip(hops), textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)))
+			hops = append(hops, textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)))
 		}
 	}
 	return hops

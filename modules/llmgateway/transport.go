@@ -95,7 +95,7 @@ func (t *ChannelTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 // receive looks into an answer before it goes on, as far as that decides
 // whether there is another try, and returns the status that it stands for.
 func (t *ChannelTransport) receive(c *call, res *http.Response) (int, error) {
-	a := newReply(res, c.gateway.clock.Now)
+	a := c.newReply(res)
 	if c.reply = a; a == nil || c.model == "" {
 		c.inTime()
 		if c.model != "" && isPage(res) {
