@@ -106,9 +106,9 @@ func chaosProvider(keys map[string]*chaosKey, early *atomic.Int64) http.HandlerF
 // A third of twelve keys in six channels is in trouble at any time. Every
 // request is served, with its own answer; no key is used while it rests; what
 // was cut off in the middle never looks complete; and nothing stays behind.
-// CHAOS_REQUESTS in the environment makes it longer.
+// CHAOS_REQUESTS in the environment sets their number.
 func TestChaos(t *testing.T) {
-	total, workers := 2000, 24
+	total, workers := 20_000, 24
 	if n, err := strconv.Atoi(os.Getenv("CHAOS_REQUESTS")); err == nil {
 		total = n
 	}
