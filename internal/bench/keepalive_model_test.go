@@ -3,7 +3,11 @@ package bench
 import (
 	"cmp"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/hours"
@@ -113,6 +117,41 @@ func nightOwl(t time.Time) float64 {
 		return 3
 	}
 	return 0.02
+}
+
+// nasaRequests are the requests to a real web server in each hour of 61 days,
+// of which the first is a Sunday.
+var nasaRequests = sync.OnceValue(func() (hours []float64) {
+	text, err := os.ReadFile("testdata/nasa-http-1995.txt")
+	if err != nil {
+		panic(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if fields[0] == "#" {
+			continue
+		}
+		for _, field := range fields[1:] {
+			n, err := strconv.ParseFloat(field, 64)
+			if err != nil {
+				panic(err)
+			}
+			hours = append(hours, n)
+		}
+	}
+	return hours
+})
+
+// nasa is the real traffic from a Sunday on, of which a private service gets
+// one in two thousand requests: about 30 a day.
+func nasa(sunday time.Time) func(time.Time) float64 {
+	requests := nasaRequests()
+	return func(t time.Time) float64 {
+		if hour := int(t.Sub(sunday).Hours()); hour >= 0 && hour < len(requests) {
+			return requests[hour] / 2000
+		}
+		return 0
+	}
 }
 
 func bot(seed uint64, from, until time.Time) []time.Time {

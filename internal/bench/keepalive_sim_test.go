@@ -60,12 +60,14 @@ func TestKeepaliveSimulation(t *testing.T) {
 	var table strings.Builder
 	fmt.Fprintf(&table, "%-16s %-27s %-6s %-14s %5s %8s %6s %6s\n", "traffic", "plan", "month", "keepalive", "cold", "refused", "hours", "pings")
 	for _, shape := range []struct {
-		name string
-		draw func(seed uint64) []time.Time
+		name   string
+		spread bool // over all hours of the day
+		draw   func(seed uint64) []time.Time
 	}{
-		{"office hours", func(seed uint64) []time.Time { return arrivals(seed, from, end, office) }},
-		{"night owl", func(seed uint64) []time.Time { return arrivals(seed, from, end, nightOwl) }},
-		{"bot, 20 minutes", func(seed uint64) []time.Time { return bot(seed, from, end) }},
+		{"office hours", false, func(seed uint64) []time.Time { return arrivals(seed, from, end, office) }},
+		{"night owl", false, func(seed uint64) []time.Time { return arrivals(seed, from, end, nightOwl) }},
+		{"NASA, thinned", true, func(seed uint64) []time.Time { return arrivals(seed, from, end, nasa(from)) }},
+		{"bot, 20 minutes", true, func(seed uint64) []time.Time { return bot(seed, from, end) }},
 	} {
 		for _, plan := range []struct {
 			name               string
@@ -94,6 +96,13 @@ func TestKeepaliveSimulation(t *testing.T) {
 					// than to serve well until the hours are gone.
 					if o.bad() > cron.bad()*102/100 {
 						t.Errorf("%s: %d users were badly off, with the cron %d", where, o.bad(), cron.bad())
+					}
+				case shape.spread:
+					// Requests come in each hour of the day, so that no hours are left in
+					// which sleep is free. The cron serves half of the month and none of
+					// the rest; ours is never suspended, and spares what there are hours for.
+					if o.cold > none.cold*2/3 {
+						t.Errorf("%s: %d cold starts, want at most two thirds of %d", where, o.cold, none.cold)
 					}
 				case o.bad() > cron.bad()/3:
 					t.Errorf("%s: %d users were badly off, want at most a third of the cron's %d", where, o.bad(), cron.bad())
