@@ -135,7 +135,7 @@ func (t *ChannelTransport) judge(c *call, res *http.Response, status int) {
 		t.keyRefused(c, status, wholeKey, time.Time{})
 	case status == http.StatusTooManyRequests:
 		tries.limited.Inc()
-		t.keyRefused(c, status, c.current.model, retryAfter(res.Header, c.gateway.clock.Now()))
+		t.keyRefused(c, status, c.current.model, c.mayAgain(res))
 	default:
 		tries.answered.Inc()
 		t.answered(c)

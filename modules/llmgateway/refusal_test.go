@@ -1,0 +1,76 @@
+package llmgateway
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+)
+
+// What providers say in the bodies of refusals, in their own forms.
+const (
+	googleMinute = `{"error":{"code":429,"message":"You exceeded your current quota.","status":"RESOURCE_EXHAUSTED","details":[` +
+		`{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"quotaId":"GenerateRequestsPerMinutePerProjectPerModel-FreeTier"}]},` +
+		`{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"34.5s"}]}}`
+	googleDay = `{"error":{"code":429,"message":"You exceeded your current quota.","status":"RESOURCE_EXHAUSTED","details":[` +
+		`{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"quotaId":"GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]},` +
+		`{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"34s"}]}}`
+	openRouter = `{"error":{"message":"Rate limit exceeded: free-models-per-day.","code":429,"metadata":{"headers":` +
+		`{"X-RateLimit-Limit":"50","X-RateLimit-Remaining":"0","X-RateLimit-Reset":"%d"}}}}`
+)
+
+// A key rests as long as the body says, where no header does, and the client
+// gets the body whole.
+func TestRefusalsInBodies(t *testing.T) {
+	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)    // when startAt begins
+	midnight := time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC) // of California
+	inAnHour := fmt.Sprintf(openRouter, noon.Add(time.Hour).UnixMilli())
+	for name, test := range map[string]struct {
+		body string
+		wait time.Duration
+	}{
+		"Google, minute":           {googleMinute, 34500 * time.Millisecond},
+		"Google, day":              {googleDay, midnight.Sub(noon)},
+		"Google, compatible form":  {"[" + googleMinute + "\n]\n", 34500 * time.Millisecond},
+		"OpenRouter":               {inAnHour, time.Hour},
+		"longer than is looked at": {`{"pad":"` + strings.Repeat("x", mostRefusal) + `",` + googleMinute[1:], defaultCooldown},
+		"says nothing":             {`{"error":{"message":"slow down"}}`, defaultCooldown},
+		"nonsense":                 {`{"error":{"details":[{"retryDelay":"-5s"},{"retryDelay":"soon"}]}}`, defaultCooldown},
+		"not JSON":                 {`slow down`, defaultCooldown},
+		"empty":                    {``, defaultCooldown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			up := caddytest.NewUpstream(t, caddytest.JSON(429, test.body))
+			g, clock, _ := startAt(t, "channel a "+up.URL+" {\napi_key k\nmodels m\n}")
+			a := g.chat(t, "m")
+			a.wantStatus(t, 429)
+			if a.text != test.body {
+				t.Errorf("the client got %.100s", a.text)
+			}
+			up.Handle(caddytest.JSON(200, completion))
+			clock.Advance(test.wait - time.Millisecond)
+			g.chat(t, "m").wantStatus(t, 429)
+			clock.Advance(time.Millisecond)
+			g.chat(t, "m").wantStatus(t, 200)
+		})
+	}
+}
+
+// A refusal whose body does not come delays the next try by a second at most.
+func TestRefusalHangs(t *testing.T) {
+	up := caddytest.NewUpstream(t, byKey(map[string]http.HandlerFunc{
+		"k1": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(429)
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		},
+		"k2": caddytest.JSON(200, completion),
+	}))
+	g := start(t, "client alice alice-key\nchannel a "+up.URL+" {\napi_key k1\nmodels m\n}\nchannel b "+up.URL+" {\napi_key k2\nmodels m\ntier 2\n}")
+	g.chat(t, "m").wantStatus(t, 200)
+	up.WaitLeft(t)
+}
