@@ -1,8 +1,10 @@
 package awake
 
 import (
+	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // Condition is what is known of an instance.
@@ -27,35 +29,49 @@ type Keeper interface {
 	Condition() Condition
 
 	// Wake wakes the instance up in the background, unless that is needless or
-	// not allowed, and reports whether it is waking up.
-	Wake() bool
+	// not allowed. While it is waking up, the channel is closed at the end of
+	// that, however it ends; else it is nil.
+	Wake() (done <-chan struct{})
+
+	// Spare reports whether the instance is to sleep now, so that it is to be
+	// spared all requests but those of users.
+	Spare() bool
 }
 
-var keepers = struct {
-	sync.RWMutex
-	of map[string][]Keeper
-}{of: make(map[string][]Keeper)}
+// keepers holds who looks after which upstream. It is never changed, only
+// replaced, so that whoever asks waits for nobody.
+var (
+	keepers  atomic.Pointer[map[string][]Keeper]
+	changing sync.Mutex
+)
 
 // Keep makes k the one to ask about upstream until release is called. Of
 // several, as there are during a reload, the last one is asked.
 func Keep(upstream string, k Keeper) (release func()) {
-	keepers.Lock()
-	defer keepers.Unlock()
-	keepers.of[upstream] = append(keepers.of[upstream], k)
+	change(upstream, func(all []Keeper) []Keeper { return append(slices.Clip(all), k) })
 	return sync.OnceFunc(func() {
-		keepers.Lock()
-		defer keepers.Unlock()
-		left := slices.Clone(keepers.of[upstream])
-		if i := slices.Index(left, k); i >= 0 {
-			left = slices.Delete(left, i, i+1)
-		}
-		if keepers.of[upstream] = left; len(left) == 0 {
-			delete(keepers.of, upstream)
-		}
+		change(upstream, func(all []Keeper) []Keeper {
+			i := slices.Index(all, k)
+			return slices.Concat(all[:i], all[i+1:])
+		})
 	})
 }
 
-// State returns what is known of upstream. It allocates nothing.
+func change(upstream string, how func([]Keeper) []Keeper) {
+	changing.Lock()
+	defer changing.Unlock()
+	next := make(map[string][]Keeper)
+	if all := keepers.Load(); all != nil {
+		next = maps.Clone(*all)
+	}
+	if next[upstream] = how(next[upstream]); len(next[upstream]) == 0 {
+		delete(next, upstream)
+	}
+	keepers.Store(&next)
+}
+
+// State returns what is known of upstream. It takes no lock and allocates
+// nothing.
 func State(upstream string) Condition {
 	if k := keeperOf(upstream); k != nil {
 		return k.Condition()
@@ -63,20 +79,38 @@ func State(upstream string) Condition {
 	return Unknown
 }
 
+// Sleeps reports whether a request to upstream would have to wait until the
+// instance has woken up.
+func Sleeps(upstream string) bool {
+	c := State(upstream)
+	return c == Asleep || c == Waking
+}
+
 // Wake wakes upstream up in the background if it sleeps and somebody looks
 // after it. It is for the first sign of a user, and for a request that had to
-// be sent elsewhere; call it as often as you like. It reports whether the
-// instance is waking up.
-func Wake(upstream string) bool {
+// be sent elsewhere; call it as often as you like. While the instance is waking
+// up, it returns a channel that is closed at the end of that, else nil.
+func Wake(upstream string) (done <-chan struct{}) {
+	if k := keeperOf(upstream); k != nil {
+		return k.Wake()
+	}
+	return nil
+}
+
+// Spare reports whether upstream is to be spared all requests but those of
+// users: the hours of its account are saved for another time.
+func Spare(upstream string) bool {
 	k := keeperOf(upstream)
-	return k != nil && k.Wake()
+	return k != nil && k.Spare()
 }
 
 func keeperOf(upstream string) Keeper {
-	keepers.RLock()
-	defer keepers.RUnlock()
-	if all := keepers.of[upstream]; len(all) > 0 {
-		return all[len(all)-1]
+	all := keepers.Load()
+	if all == nil {
+		return nil
+	}
+	if of := (*all)[upstream]; len(of) > 0 {
+		return of[len(of)-1]
 	}
 	return nil
 }

@@ -12,21 +12,26 @@ type keeper struct {
 }
 
 func (k *keeper) Condition() Condition { return k.condition }
-func (k *keeper) Wake() bool           { k.woken++; return true }
+func (k *keeper) Spare() bool          { return k.condition == Asleep }
+
+func (k *keeper) Wake() <-chan struct{} {
+	k.woken++
+	return make(chan struct{})
+}
 
 func TestKeep(t *testing.T) {
 	const upstream = "kept.example:443"
-	if State(upstream) != Unknown || Wake(upstream) {
+	if State(upstream) != Unknown || Wake(upstream) != nil || Spare(upstream) {
 		t.Error("nobody looks after it")
 	}
 	old, next := &keeper{condition: Asleep}, &keeper{condition: Awake}
 	releaseOld := Keep(upstream, old)
-	if State(upstream) != Asleep || !Wake(upstream) || old.woken != 1 {
+	if State(upstream) != Asleep || !Sleeps(upstream) || !Spare(upstream) || Wake(upstream) == nil || old.woken != 1 {
 		t.Error("the keeper was not asked")
 	}
 	// A reload: the new one comes before the old one goes.
 	releaseNext := Keep(upstream, next)
-	if State(upstream) != Awake {
+	if State(upstream) != Awake || Sleeps(upstream) || Spare(upstream) {
 		t.Error("the new one was not asked")
 	}
 	releaseOld()

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 )
 
 func init() {
@@ -32,6 +34,7 @@ type status struct {
 	ConsecutiveFailures int        `json:"consecutive_failures"`
 	LastError           string     `json:"last_error"` // of the last load; empty: it passed
 	InFlight            int        `json:"in_flight"`
+	Condition           string     `json:"condition"` // awake, asleep, waking or unknown
 	Winner              bool       `json:"winner"`
 	Why                 string     `json:"why"`
 }
@@ -97,6 +100,7 @@ func (s *Selection) status() []status {
 			Samples:  r.samples, Failures: r.failures, ConsecutiveFailures: r.inARow,
 			LastError: r.lastErr,
 			InFlight:  m.inFlight(),
+			Condition: awake.State(m.name).String(),
 			Winner:    m.page != nil && m.page == st.winner,
 			Why:       st.why(i, *s.Margin),
 		}
@@ -127,8 +131,14 @@ func (st *standing) why(i int, margin float64) string {
 		return "It cannot be measured, since its address depends on the request; it counts as average."
 	case !m.available():
 		return "Caddy holds it unavailable, so no request goes to it while another one is available."
+	case st.sleeps[i] && !r.failing() && st.winner != nil && !st.sleeps[st.of(st.winner)]:
+		return "It is asleep" + spared(r) + ", so those that are awake are asked first."
+	case r.lastAt.IsZero() && r.spared:
+		return "It has not been loaded yet" + spared(r) + "; until then it counts as average."
 	case r.lastAt.IsZero():
 		return "It has not been loaded yet; until then it counts as average."
+	case r.failing() && st.sleeps[i]:
+		return "It is waking up; until its page loads it ranks behind all that passed."
 	case r.failing():
 		return "Its last load failed, so it ranks behind all that passed."
 	case !r.measured():
@@ -144,12 +154,20 @@ func (st *standing) why(i int, margin float64) string {
 	return fmt.Sprintf("It is slower than the winner %s: %s against %s.", st.nameOf(st.winner), ms(r.score), ms(winner))
 }
 
+// spared says why an upstream is not loaded, if that is so.
+func spared(r *record) string {
+	if r.spared {
+		return " and not loaded, since its hours are saved"
+	}
+	return ""
+}
+
 func (st *standing) whyWinner(i int, margin float64) string {
 	var next *record
 	rival := ""
 	for j := range st.records {
 		r := &st.records[j]
-		if st.members[j].page == st.winner || !r.measured() || r.failing() {
+		if st.members[j].page == st.winner || !r.measured() || r.failing() || st.sleeps[j] && !st.sleeps[i] {
 			continue
 		}
 		if next == nil || r.score < next.score {

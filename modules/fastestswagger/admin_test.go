@@ -44,7 +44,7 @@ func TestAdmin(t *testing.T) {
 	}
 	slices.Sort(keys)
 	want := []string{
-		"consecutive_failures", "failures", "in_flight", "last_error", "last_load_ms", "last_probe",
+		"condition", "consecutive_failures", "failures", "in_flight", "last_error", "last_load_ms", "last_probe",
 		"page", "samples", "score_ms", "upstream", "why", "winner",
 	}
 	if !slices.Equal(keys, want) {

@@ -186,6 +186,7 @@ type upstream struct {
 	ConsecutiveFailures int        `json:"consecutive_failures"`
 	LastError           string     `json:"last_error"`
 	InFlight            int        `json:"in_flight"`
+	Condition           string     `json:"condition"`
 	Winner              bool       `json:"winner"`
 	Why                 string     `json:"why"`
 }

@@ -36,6 +36,10 @@ type member struct {
 	// tells the package awake; those that follow within a lap need not.
 	used atomic.Bool
 
+	// wished is set by the first request that goes elsewhere because the member
+	// sleeps, for the rest of a lap.
+	wished atomic.Bool
+
 	// Of a dynamic member: whether Select has met it since last asked, when
 	// that was asked and answered yes, and how to end its watcher.
 	seen     atomic.Bool

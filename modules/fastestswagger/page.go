@@ -57,6 +57,7 @@ type record struct {
 	lastAt   time.Time
 	lastErr  string
 	wonAt    time.Time // when it last was the winner
+	spared   bool      // it was not loaded when that was due, to let it sleep
 }
 
 // measured tells whether there is a score.
@@ -64,6 +65,9 @@ func (r *record) measured() bool { return r.samples > 0 }
 
 // failing tells whether the last load failed.
 func (r *record) failing() bool { return r.inARow > 0 }
+
+// waking tells whether the last load found the platform waking it up.
+func (r *record) waking() bool { return r.lastErr == errWaking.Error() }
 
 // takePage returns the page of a key and notes that s wants to know of its loads.
 func takePage(key pageKey, s *Selection) *page {
@@ -114,10 +118,7 @@ func (p *page) release() {
 	p.loading = false
 	p.due = time.Time{}
 	p.mu.Unlock()
-	select {
-	case p.released <- struct{}{}:
-	default:
-	}
+	p.nudge()
 }
 
 // passed notes a load that passed. The first one after a failure may have
@@ -127,7 +128,7 @@ func (p *page) passed(at time.Time, took time.Duration) (before, after record) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before = p.record
-	p.loading = false
+	p.loading, p.record.spared = false, false
 	if !before.failing() {
 		p.sample(at, took.Seconds())
 	}
@@ -159,12 +160,35 @@ func (p *page) failed(at time.Time, err error) (before, after record) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before = p.record
-	p.loading = false
+	p.loading, p.record.spared = false, false
 	p.record.failures++
 	p.record.inARow++
 	p.record.lastErr = err.Error()
 	p.record.lastAt = at
 	return before, p.record
+}
+
+// spare gives back a claim whose load is left out, until the next is due.
+func (p *page) spare() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.loading, p.record.spared = false, true
+}
+
+// hasten makes a load due now: the upstream has just woken up.
+func (p *page) hasten() {
+	p.mu.Lock()
+	p.due = time.Time{}
+	p.mu.Unlock()
+	p.nudge()
+}
+
+// nudge makes whoever waits for the next load look again.
+func (p *page) nudge() {
+	select {
+	case p.released <- struct{}{}:
+	default:
+	}
 }
 
 // won notes that the page's upstream is the winner now.

@@ -53,7 +53,7 @@ func (s *Selection) load(ctx context.Context, m *member) (took time.Duration, er
 	defer timer.Stop()
 
 	start := s.clock.Now()
-	awake.TouchAt(m.name, start)
+	awake.Probe(m.name, start)
 	err = s.fetch(s.request(ctx, m))
 	took = s.clock.Since(start)
 	if context.Cause(ctx) == tooSlow {
@@ -86,24 +86,45 @@ func (s *Selection) request(ctx context.Context, m *member) *http.Request {
 	return req.WithContext(ctx)
 }
 
-// fetch sends the request and checks the whole answer.
+// fetch sends the request, follows redirects within the upstream, and checks
+// the whole answer.
 func (s *Selection) fetch(req *http.Request) error {
 	resp, err := s.transport.RoundTrip(req)
+	for hops := 0; err == nil && isRedirect(resp) && !s.expects(resp.StatusCode); hops++ {
+		_ = readPage(resp.Body, s.MaxSize, "") // so that its connection can be used again
+		resp.Body.Close()
+		if req, err = follow(req, resp, hops); err == nil {
+			resp, err = s.transport.RoundTrip(req)
+		}
+	}
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	expected := slices.ContainsFunc(s.Expect, func(status int) bool {
-		return caddyhttp.StatusCodeMatches(resp.StatusCode, status)
-	})
-	if !expected {
+	if err := impostorBy(resp.Header); err != nil {
+		return err
+	}
+	if !s.expects(resp.StatusCode) {
 		return fmt.Errorf("answered with status %d", resp.StatusCode)
 	}
-	err = readPage(resp.Body, s.MaxSize, s.Contains)
+	var beginning head
+	err = readPage(io.TeeReader(resp.Body, &beginning), s.MaxSize, s.Contains)
+	if err == nil || errors.Is(err, errNoText) {
+		if impostor := impostor(resp.Header, beginning, s.Contains != "" && err == nil); impostor != nil {
+			return impostor
+		}
+	}
 	if errors.Is(err, errTooLarge) {
 		return fmt.Errorf("%w: more than %s", err, humanize.Bytes(uint64(s.MaxSize)))
 	}
 	return err
+}
+
+// expects tells whether a load passes with a status.
+func (s *Selection) expects(status int) bool {
+	return slices.ContainsFunc(s.Expect, func(expected int) bool {
+		return caddyhttp.StatusCodeMatches(status, expected)
+	})
 }
 
 // readPage reads a page to its end and looks for a text in it, which may lie

@@ -7,6 +7,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 )
 
 // quickest is the shortest time that counts, in seconds, so that requests
@@ -30,9 +32,20 @@ type rank struct {
 	// median for an upstream without a score.
 	cost     float64
 	measured bool
-	failing  bool
+	class    class
+	sleeps   bool // or is waking up
 	dynamic  bool
 }
+
+// class comes before cost: an upstream of a later one is chosen only when there
+// is none of an earlier one.
+type class int
+
+const (
+	passing class = iota
+	asleep        // it passes, but has to wake up first
+	failing       // its last load failed
+)
 
 // notThere is a place at which there is no rank.
 const notThere = -1
@@ -55,20 +68,23 @@ func (rk *ranking) of(place int, u *reverseproxy.Upstream) *rank {
 type standing struct {
 	members []*member
 	records []record
+	sleeps  []bool // or is waking up
 	winner  *page
 	median  float64 // of the scores of those that passed; 0 without any
 }
 
-// stand works out who wins. The winner keeps its place until another one is
-// faster by the margin.
+// stand works out who wins: the fastest of those that are awake, or else of
+// those that pass. The winner keeps its place until another one is faster by
+// the margin.
 func stand(members []*member, incumbent *page, margin float64) standing {
-	st := standing{members: members, records: make([]record, len(members))}
+	st := standing{members: members, records: make([]record, len(members)), sleeps: make([]bool, len(members))}
 	var (
 		scores  []float64
 		fastest = -1
 		holder  = -1
 	)
 	for i, m := range members {
+		st.sleeps[i] = awake.Sleeps(m.name)
 		if m.page == nil {
 			continue
 		}
@@ -78,7 +94,7 @@ func stand(members []*member, incumbent *page, margin float64) standing {
 			continue
 		}
 		scores = append(scores, r.score)
-		if fastest < 0 || r.score < st.records[fastest].score {
+		if fastest < 0 || st.before(i, fastest) {
 			fastest = i
 		}
 		if holder < 0 && m.page == incumbent {
@@ -90,11 +106,30 @@ func stand(members []*member, incumbent *page, margin float64) standing {
 	}
 	slices.Sort(scores)
 	st.median = (scores[(len(scores)-1)/2] + scores[len(scores)/2]) / 2
-	if holder >= 0 && st.records[fastest].score >= st.records[holder].score*(1-margin) {
+	if holder >= 0 && st.sleeps[holder] == st.sleeps[fastest] && st.records[fastest].score >= st.records[holder].score*(1-margin) {
 		fastest = holder
 	}
 	st.winner = members[fastest].page
 	return st
+}
+
+// before tells whether a member goes before another, both being measured.
+func (st *standing) before(i, j int) bool {
+	if st.sleeps[i] != st.sleeps[j] {
+		return st.sleeps[j]
+	}
+	return st.records[i].score < st.records[j].score
+}
+
+// classOf returns the class of a member.
+func (st *standing) classOf(i int) class {
+	switch {
+	case st.records[i].failing():
+		return failing
+	case st.sleeps[i]:
+		return asleep
+	}
+	return passing
 }
 
 // rank makes the picture for Select.
@@ -107,8 +142,8 @@ func (st *standing) rank(margin float64, dynamic bool) *ranking {
 		unknown: rank{cost: neutral, dynamic: dynamic},
 	}
 	for i, m := range st.members {
-		r := rank{dial: m.dial, upstream: m.upstream, member: m, dynamic: m.upstream == nil, cost: neutral, failing: st.records[i].failing()}
-		if st.records[i].measured() && !r.failing {
+		r := rank{dial: m.dial, upstream: m.upstream, member: m, dynamic: m.upstream == nil, cost: neutral, class: st.classOf(i), sleeps: st.sleeps[i]}
+		if st.records[i].measured() && r.class != failing {
 			r.cost, r.measured = max(st.records[i].score, quickest), true
 			if m.page == st.winner {
 				r.cost *= 1 - margin

@@ -79,6 +79,8 @@ func (s *Selection) choose(pool reverseproxy.UpstreamPool, r *http.Request, w ht
 		best     *reverseproxy.Upstream
 		bestRank *rank
 		bestCost float64
+		passed   *rank // sleeps, and would be the best if it did not
+		passedAt float64
 	)
 	for i, u := range pool {
 		e := rk.of(i, u)
@@ -86,10 +88,15 @@ func (s *Selection) choose(pool reverseproxy.UpstreamPool, r *http.Request, w ht
 			s.meet(e, u)
 		}
 		cost := e.cost * float64(1+u.NumRequests())
-		if best != nil && (e.failing && !bestRank.failing || e.failing == bestRank.failing && cost >= bestCost) {
+		sleeper := e.class == asleep && (passed == nil || cost < passedAt)
+		better := best == nil || e.class < bestRank.class || e.class == bestRank.class && cost < bestCost
+		if !sleeper && !better || !u.Available() {
 			continue
 		}
-		if u.Available() {
+		if sleeper {
+			passed, passedAt = e, cost
+		}
+		if better {
 			best, bestRank, bestCost = u, e, cost
 		}
 	}
@@ -99,9 +106,17 @@ func (s *Selection) choose(pool reverseproxy.UpstreamPool, r *http.Request, w ht
 	if !bestRank.measured && !rk.anyMeasured(pool) {
 		best, bestRank = s.fallBack(rk, pool, r, w, best, bestRank)
 	}
-	if m := bestRank.member; m != nil && !m.used.Load() {
-		m.used.Store(true)
-		awake.TouchAt(m.name, s.clock.Now())
+	if passed != nil && bestRank.class == passing && passedAt < bestCost {
+		s.wish(passed.member)
+	}
+	if m := bestRank.member; m != nil {
+		if bestRank.sleeps {
+			s.rouse(r.Context(), m)
+		}
+		if !m.used.Load() {
+			m.used.Store(true)
+			awake.TouchAt(m.name, s.clock.Now())
+		}
 	}
 	return best
 }
@@ -123,9 +138,9 @@ func (s *Selection) fallBack(
 	rk *ranking, pool reverseproxy.UpstreamPool, r *http.Request, w http.ResponseWriter, best *reverseproxy.Upstream, bestRank *rank,
 ) (*reverseproxy.Upstream, *rank) {
 	equals := pool
-	if !bestRank.failing {
+	if bestRank.class != failing {
 		equals = slices.DeleteFunc(slices.Clone(pool), func(u *reverseproxy.Upstream) bool {
-			return rk.of(notThere, u).failing
+			return rk.of(notThere, u).class != bestRank.class
 		})
 	}
 	u := s.fallback.Select(equals, r, w)

@@ -108,6 +108,7 @@ type Selection struct {
 	logger       *zap.Logger
 	triedVar     string
 	unseen       chan stranger
+	wishes       chan *member // to be woken up
 	ranking      atomic.Pointer[ranking]
 	running      atomic.Bool
 
@@ -153,6 +154,7 @@ func (s *Selection) Provision(ctx caddy.Context) error {
 	s.ctx, s.events = ctx, events.(*caddyevents.App)
 	s.clock, s.storage = app.Clock(), ctx.Storage()
 	s.unseen = make(chan stranger, maxLearned)
+	s.wishes = make(chan *member, maxLearned)
 	for _, u := range s.parent.Upstreams {
 		s.members = append(s.members, s.newMember(u.Dial, u, nil))
 	}

@@ -8,6 +8,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 )
 
 const (
@@ -45,6 +47,8 @@ func (s *Selection) run(ctx context.Context) {
 				m.stop = stop
 				watchers.Go(func() { s.watch(own, m) })
 			}
+		case m := <-s.wishes:
+			watchers.Go(func() { s.rouse(ctx, m) })
 		case <-laps.Chan():
 			s.forget()
 		}
@@ -94,6 +98,7 @@ func (s *Selection) forget() {
 	s.mu.Lock()
 	s.members = slices.DeleteFunc(slices.Clone(s.members), func(m *member) bool {
 		m.used.Store(false)
+		m.wished.Store(false)
 		if m.upstream != nil {
 			return false
 		}
@@ -133,6 +138,12 @@ func (s *Selection) watch(ctx context.Context, m *member) {
 			timer.Stop()
 			continue
 		}
+		if awake.Spare(m.name) {
+			m.page.spare()
+			m.page.tell()
+			continue
+		}
+		wakeUp(ctx, m.name) // by one long ping, and not by loads that give up
 		s.measure(ctx, m)
 		s.save(ctx, m, false)
 	}
@@ -161,6 +172,8 @@ func (s *Selection) measure(ctx context.Context, m *member) {
 func (s *Selection) log(m *member, before, after *record) {
 	level, message := zapcore.DebugLevel, "upstream loaded"
 	switch {
+	case after.failing() && !before.failing() && after.waking():
+		level, message = zapcore.InfoLevel, "upstream is waking up"
 	case after.failing() && !before.failing():
 		level, message = zapcore.InfoLevel, "upstream is down: its page does not load"
 	case after.failing():

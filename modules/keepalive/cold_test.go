@@ -108,11 +108,11 @@ func TestWake(t *testing.T) {
 	if got := awake.State(up.Addr()); got != awake.Asleep {
 		t.Fatalf("at the start: %v", got)
 	}
-	if awake.State("127.0.0.1:1") != awake.Unknown || awake.Wake("127.0.0.1:1") {
+	if awake.State("127.0.0.1:1") != awake.Unknown || awake.Wake("127.0.0.1:1") != nil {
 		t.Error("when b sleeps is not known")
 	}
 	for range 5 {
-		if !awake.Wake(up.Addr()) {
+		if awake.Wake(up.Addr()) == nil {
 			t.Error("it is not waking up")
 		}
 	}
@@ -129,7 +129,7 @@ func TestWake(t *testing.T) {
 	}
 	close(gate)
 	b.settled("a", 1)
-	if got := awake.State(up.Addr()); got != awake.Awake || awake.Wake(up.Addr()) {
+	if got := awake.State(up.Addr()); got != awake.Awake || awake.Wake(up.Addr()) != nil {
 		t.Errorf("after the ping: %v", got)
 	}
 	if n := len(up.Requests()); n != 1 {
@@ -151,7 +151,7 @@ func TestWake(t *testing.T) {
 		awake.Wake(up.Addr())
 	}
 	b.Stop()
-	if awake.State(up.Addr()) != awake.Unknown || awake.Wake(up.Addr()) {
+	if awake.State(up.Addr()) != awake.Unknown || awake.Wake(up.Addr()) != nil {
 		t.Error("somebody still looks after it")
 	}
 }

@@ -41,30 +41,49 @@ func (t *Target) Condition() awake.Condition {
 
 // Wake implements awake.Keeper: it pings a target that sleeps, once, whatever
 // its schedule.
-func (t *Target) Wake() bool {
+func (t *Target) Wake() (done <-chan struct{}) {
 	switch t.Condition() {
 	case awake.Waking:
-		return true
+		return t.state.underWay()
 	case awake.Asleep:
 		return t.state.wake(t)
 	}
-	return false
+	return nil
+}
+
+// Spare implements awake.Keeper: what lets the target sleep now is its window,
+// or that its hours are saved.
+func (t *Target) Spare() bool {
+	if t.SleepsAfter == 0 {
+		return false
+	}
+	now := t.app.clock.Now()
+	return !t.Window.contains(now) || !t.verdict(now).Keep
+}
+
+// underWay returns the end of the ping under way, nil if there is none.
+func (s *state) underWay() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.flight == nil {
+		return nil
+	}
+	return s.flight.done
 }
 
 // wake pings unless it has been tried just now or the hours are used up.
-func (s *state) wake(t *Target) bool {
+func (s *state) wake(t *Target) <-chan struct{} {
 	now := t.app.clock.Now()
 	if t.member != nil && t.account.Used(now) >= t.account.Limit() {
-		return false
+		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.flight == nil && now.Sub(s.woken) < wakeAgain {
-		return false
+		return nil
 	}
 	s.woken = now
-	s.launch(t, time.Time{})
-	return true
+	return s.launch(t, time.Time{}).done
 }
 
 // Interface guards
