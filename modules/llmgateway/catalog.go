@@ -77,7 +77,11 @@ func (h *Handler) keepCatalog(c *Channel) func(context.Context) {
 		}
 		for h.pause(ctx, wait, wanted) {
 			wanted = nil
-			names, err := c.list(ctx)
+			if c.sleeps() || awake.Spare(c.dial) {
+				wait = catalogRetry // to ask for its models is no reason to wake it up
+				continue
+			}
+			names, err := c.list(ctx, h.clock.Now())
 			if err != nil {
 				h.logger.Debug("channel does not list its models", zap.String("channel", c.Name), zap.Error(err))
 				wait, retry = retry, min(2*retry, catalogInterval)
@@ -104,7 +108,7 @@ func (h *Handler) pause(ctx context.Context, wait time.Duration, wanted <-chan s
 }
 
 // list asks the channel for its models, with its own key.
-func (c *Channel) list(ctx context.Context) ([]string, error) {
+func (c *Channel) list(ctx context.Context, now time.Time) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, catalogTimeout)
 	defer cancel()
 	out := &http.Request{Method: http.MethodGet, URL: c.target(&url.URL{Path: "/v1/models"}), Host: c.base.Host, Header: make(http.Header)}
@@ -117,7 +121,7 @@ func (c *Channel) list(ctx context.Context) ([]string, error) {
 	if keys := c.keys(); len(keys) > 0 {
 		c.Auth.apply(out, keys[0])
 	}
-	awake.Touch(c.dial)
+	awake.Probe(c.dial, now)
 	res, err := c.http.RoundTrip(out.WithContext(ctx))
 	if err != nil {
 		return nil, err

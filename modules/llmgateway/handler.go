@@ -295,6 +295,9 @@ func (h *Handler) channel(name string) *Channel {
 // and lets the proxy try them.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if h.cors.serve(w, r) {
+		if h.cors.allowed(r) != nil {
+			h.wake()
+		}
 		return nil
 	}
 	client, ok := h.authenticate(r)
@@ -306,6 +309,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Map(c.placeholder)
 	c.addToLog(r)
 	if id, ok := isModelList(r); ok {
+		h.wake()
 		return h.serveModels(w, r, client, id)
 	}
 	defer c.release()

@@ -82,13 +82,19 @@ func (h *Handler) standIn(model string, client *Client) string {
 	return ""
 }
 
-// addModel adds the channels that have the model, tier by tier.
+// addModel adds the channels that have the model, tier by tier, and then those
+// that sleep.
 func (c *call) addModel(model string, r *http.Request, w http.ResponseWriter) {
-	var equals []*Channel
+	var equals, sleepers []*Channel
+	first := len(c.candidates)
 	for _, tier := range c.gateway.tiers {
 		equals = equals[:0]
 		for _, channel := range tier {
-			if sent, _ := channel.sentModel(model); sent != "" {
+			switch sent, _ := channel.sentModel(model); {
+			case sent == "":
+			case channel.sleeps():
+				sleepers = append(sleepers, channel)
+			default:
 				equals = append(equals, channel)
 			}
 		}
@@ -100,6 +106,7 @@ func (c *call) addModel(model string, r *http.Request, w http.ResponseWriter) {
 			w = unheard{} // a cookie is for the first choice
 		}
 	}
+	c.addSleepers(sleepers, model, first)
 }
 
 // addChannel adds the channel's keys, each time beginning with another one.

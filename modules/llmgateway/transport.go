@@ -73,7 +73,8 @@ func (t *ChannelTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	if key := c.current.key; key != nil && key.take() != nil {
 		return t.failed(c, req, errSpent) // another request took the last one
 	}
-	awake.Touch(c.current.channel.dial)
+	c.await(req.Context())
+	awake.TouchAt(c.current.channel.dial, c.gateway.clock.Now())
 	res, err := c.send(req)
 	if err != nil {
 		return t.failed(c, req, err)

@@ -1,0 +1,52 @@
+package llmgateway
+
+import (
+	"context"
+	"time"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+)
+
+// sleeps tells whether the channel's instance has to wake up first.
+func (c *Channel) sleeps() bool { return awake.Sleeps(c.dial) }
+
+// wake wakes the channels that are asked first, if they sleep: a user is about
+// to ask for something.
+func (h *Handler) wake() {
+	for _, channel := range h.tiers[0] {
+		awake.Wake(channel.dial)
+	}
+}
+
+// addSleepers adds the channels that sleep, behind those that are awake, of
+// which first is the number of the first. The one that would have been asked
+// before them is woken up in the background.
+func (c *call) addSleepers(sleepers []*Channel, model string, first int) {
+	if len(sleepers) == 0 {
+		return
+	}
+	if s := sleepers[0]; first < len(c.candidates) && s.Tier <= c.candidates[first].channel.Tier {
+		awake.Wake(s.dial)
+	}
+	for _, channel := range sleepers {
+		sent, measures := channel.sentModel(model)
+		c.addChannel(channel, sent, measures)
+	}
+}
+
+// await waits until the channel's instance is awake: what it would answer
+// before that is its platform's waking-up page.
+func (c *call) await(ctx context.Context) {
+	done := awake.Wake(c.current.channel.dial)
+	if done == nil {
+		return
+	}
+	clock := c.gateway.clock
+	timer := clock.NewTimer(time.Duration(c.gateway.TryDuration) - clock.Since(c.start))
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.Chan():
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,187 @@
+package llmgateway
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+	_ "github.com/caddy-freetier/caddy-freetier/modules/keepalive"
+)
+
+// sleeper is an upstream on a platform that puts it to sleep. The app
+// keepalive looks after it and never pings by itself.
+type sleeper struct {
+	*caddytest.Upstream
+	pings chan struct{}
+	wake  chan struct{} // ends a ping
+}
+
+func newSleeper(t *testing.T) *sleeper {
+	s := &sleeper{pings: make(chan struct{}, 10), wake: make(chan struct{}, 10)}
+	s.Upstream = caddytest.NewUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/ping" {
+			caddytest.JSON(200, completion)(w, r)
+			return
+		}
+		s.pings <- struct{}{}
+		select {
+		case <-s.wake:
+		case <-r.Context().Done():
+		}
+	})
+	return s
+}
+
+// chats counts the requests that were no pings.
+func (s *sleeper) chats() (n int) {
+	for _, r := range s.Requests() {
+		if r.URI != "/ping" {
+			n++
+		}
+	}
+	return n
+}
+
+func startSleepy(t *testing.T, s *sleeper, options string) (*gateway, *clockwork.FakeClock) {
+	t.Helper()
+	clock := clockwork.NewFakeClockAt(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	addr := caddytest.Addr(t)
+	keepalive := "{\n\tkeepalive {\n\t\ttarget a " + s.URL + "/ping {\n\t\t\tcron \"0 0 1 1 *\"\n\t\t\tsleeps_after 15m\n\t\t}\n\t}\n"
+	config := strings.Replace(site(addr, "client alice alice-key\n"+options), "{\n", keepalive, 1)
+	c := caddytest.Start(t, config, caddytest.WithFakeClock(clock))
+	return &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}, clock
+}
+
+func (s *sleeper) wantPings(t *testing.T, n int) {
+	t.Helper()
+	for range n {
+		select {
+		case <-s.pings:
+		case <-time.After(10 * time.Second):
+			t.Fatal("it is not woken up")
+		}
+	}
+	if len(s.pings) > 0 {
+		t.Error("it is woken up more than once")
+	}
+}
+
+// wantAwake lets the ping end, and waits until it is known to be awake.
+func (s *sleeper) wantAwake(t *testing.T) {
+	t.Helper()
+	done := awake.Wake(s.Addr())
+	s.wake <- struct{}{}
+	<-done
+	if got := awake.State(s.Addr()); got != awake.Awake {
+		t.Fatalf("it is %v", got)
+	}
+}
+
+// While a channel sleeps a request goes to one that is awake, even of another
+// tier, and wakes it up, once.
+func TestSleepingChannelIsWoken(t *testing.T) {
+	a := newSleeper(t)
+	b := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
+	g, _ := startSleepy(t, a, "channel a "+a.URL+" {\napi_key k\nmodels m\n}\nchannel b "+b.URL+" {\napi_key k\nmodels m\ntier 2\n}")
+	for range 3 {
+		g.chat(t, "m").wantStatus(t, 200)
+	}
+	a.wantPings(t, 1)
+	if a, b := a.chats(), len(b.Requests()); a != 0 || b != 3 {
+		t.Errorf("%d and %d requests, want 0 and 3", a, b)
+	}
+	a.wantAwake(t)
+	g.chat(t, "m").wantStatus(t, 200)
+	if a, b := a.chats(), len(b.Requests()); a != 1 || b != 3 {
+		t.Errorf("after that %d and %d requests, want 1 and 3", a, b)
+	}
+}
+
+// A channel of a later tier is not woken while an earlier one is awake.
+func TestSpareChannelSleepsOn(t *testing.T) {
+	a := newSleeper(t)
+	b := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
+	g, _ := startSleepy(t, a, "channel a "+a.URL+" {\napi_key k\nmodels m\ntier 2\n}\nchannel b "+b.URL+" {\napi_key k\nmodels m\n}")
+	g.chat(t, "m").wantStatus(t, 200)
+	if awake.State(a.Addr()) != awake.Asleep {
+		t.Error("it was woken")
+	}
+	// Until the first cannot answer.
+	b.Handle(caddytest.JSON(500, "{}"))
+	answered := make(chan answer)
+	go func() { answered <- g.chat(t, "m") }()
+	a.wantPings(t, 1)
+	a.wake <- struct{}{}
+	(<-answered).wantStatus(t, 200)
+}
+
+// A request that has nowhere else to go waits until the channel is awake, but
+// not longer than tries may take.
+func TestRequestWaitsForSleepingChannel(t *testing.T) {
+	for name, goOn := range map[string]func(*sleeper, *clockwork.FakeClock){
+		"awake": func(s *sleeper, _ *clockwork.FakeClock) { s.wake <- struct{}{} },
+		"still asleep": func(_ *sleeper, clock *clockwork.FakeClock) {
+			clock.Advance(30 * time.Second)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newSleeper(t)
+			g, clock := startSleepy(t, a, "channel a "+a.URL+" {\napi_key k\nmodels m\n}")
+			answered := make(chan answer)
+			go func() { answered <- g.chat(t, "m") }()
+			a.wantPings(t, 1)
+			if n := a.chats(); n != 0 {
+				t.Errorf("%d requests while it sleeps", n)
+			}
+			// The ping's time limit, the wait's, and what always waits.
+			if err := clock.BlockUntilContext(t.Context(), 3); err != nil {
+				t.Fatal(err)
+			}
+			goOn(a, clock)
+			(<-answered).wantStatus(t, 200)
+			if n := a.chats(); n != 1 {
+				t.Errorf("%d requests", n)
+			}
+		})
+	}
+}
+
+// The first sign of a user wakes a channel up: a preflight of an origin that
+// may call, or somebody with a key who asks for the models.
+func TestSignsOfUsers(t *testing.T) {
+	for name, test := range map[string]struct {
+		method, path, origin, key string
+		pings                     int
+	}{
+		"preflight":                   {http.MethodOptions, "/v1/chat/completions", "https://chat.example", "", 1},
+		"preflight of another origin": {http.MethodOptions, "/v1/chat/completions", "https://other.example", "", 0},
+		"models":                      {http.MethodGet, "/v1/models", "", "alice-key", 1},
+		"models, with another key":    {http.MethodGet, "/v1/models", "", "other-key", 0},
+		"a model that does not exist": {http.MethodPost, "/v1/chat/completions", "", "alice-key", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newSleeper(t)
+			g, _ := startSleepy(t, a, "cors https://chat.example\nchannel a "+a.URL+" {\napi_key k\nmodels m\n}")
+			req, err := http.NewRequestWithContext(t.Context(), test.method, g.URL+test.path, strings.NewReader(`{"model":"other"}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Origin", test.origin)
+			req.Header.Set("Authorization", "Bearer "+test.key)
+			resp, err := g.client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			a.wantPings(t, test.pings)
+			if got := awake.State(a.Addr()); (got == awake.Waking) != (test.pings > 0) {
+				t.Errorf("it is %v", got)
+			}
+		})
+	}
+}
