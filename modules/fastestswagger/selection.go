@@ -54,12 +54,18 @@ var policies = caddy.NewUsagePool()
 // upstream that fails to deliver the page ranks behind all others, and an
 // upstream is not tried twice in one request while another one is left.
 //
+// Upstreams of which the app keepalive knows that they sleep come after those
+// that are awake. The one that would have won is woken up in the background;
+// a request that has nowhere else to go waits for it. The page of one that is
+// to sleep now is not loaded.
+//
 // Scores outlive a reload, and are kept in Caddy's storage over a restart. When
 // another upstream becomes the winner, the event `fastest-swagger.winner` is
 // emitted, with the data `upstream`, `before` and `score_ms`.
 //
 // Loads carry neither the headers of clients nor those set by `header_up`,
-// except for its `Host`. Redirects are not followed.
+// except for its `Host`. Redirects are followed within the upstream. Pages that
+// platforms answer in its place (waking up, a login, an error) do not pass.
 type Selection struct {
 	// The path of the page, with its query if it needs one; global
 	// placeholders such as `{env.PAGE}` are replaced.
@@ -78,8 +84,8 @@ type Selection struct {
 	// for a whole class, its first digit. Default: `[2]`, that is 2xx.
 	Expect []int `json:"expect,omitempty"`
 
-	// A text that the page must contain, so that a login page or a
-	// platform's waking-up page does not pass. Default: no text.
+	// A text that the page must contain. With it a page that looks like a
+	// login or an error passes. Default: no text.
 	Contains string `json:"contains,omitempty"`
 
 	// The largest size of the page in bytes; a larger one has failed.

@@ -155,3 +155,20 @@ func TestWake(t *testing.T) {
 		t.Error("somebody still looks after it")
 	}
 }
+
+// Whoever probes an upstream leaves it alone while it is to sleep.
+func TestSpare(t *testing.T) {
+	up := counting(t)
+	b := startAt(t, "\t\tjitter 0%\n\t\ttarget a "+up.URL+" {\n\t\t\tsleeps_after 15m\n\t\t\twindow 00:00-01:00\n\t\t}\n\t\ttarget b http://127.0.0.1:1/ {\n\t\t\twindow 00:00-01:00\n\t\t}")
+	open := b.clock.Now().UTC().Hour() == 0
+	for range 24 {
+		if spare := awake.Spare(up.Addr()); spare == open {
+			t.Errorf("at %v: %v", b.clock.Now().UTC(), spare)
+		}
+		if awake.Spare("127.0.0.1:1") {
+			t.Error("when b sleeps is not known")
+		}
+		b.clock.Advance(time.Hour)
+		open = b.clock.Now().UTC().Hour() == 0
+	}
+}

@@ -195,7 +195,7 @@ func TestHoursEnd(t *testing.T) {
 	if got := seenEvents(); got != "keepalive.hours_low a <nil> <nil> <nil>" {
 		t.Errorf("events: %s", got)
 	}
-	if awake.Wake(up.Addr()) != nil {
+	if awake.Wake(up.Addr()) != nil || !awake.Spare(up.Addr()) {
 		t.Error("it was woken up without hours")
 	}
 	b.tick("a")
