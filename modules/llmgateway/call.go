@@ -29,15 +29,16 @@ type call struct {
 	body      *modelfield.Body // nil: none
 	header    http.Header      // the client's, nil for a protocol upgrade
 
-	candidates []candidate
-	room       [2]candidate // for the usual number of them
-	current    *candidate   // of this try
-	next       *candidate   // of the next try, claimed already
-	tries      int
-	refused    *http.Response // the last refused answer, still open
-	reply      *reply         // of this try, nil: none that can be read
-	first      reply          // of the first try
-	timer      clockwork.Timer
+	candidates   []candidate
+	room         [2]candidate // for the usual number of them
+	current      *candidate   // of this try
+	next         *candidate   // of the next try, claimed already
+	tries        int
+	refused      *http.Response // the last refused answer, still open
+	refusedReply *reply         // of it
+	reply        *reply         // of this try, nil: none that can be read
+	first        reply          // of the first try
+	timer        clockwork.Timer
 }
 
 // candidate is a key of a channel, and the model to ask it for.
@@ -78,7 +79,7 @@ func (c *call) release() {
 	if c.body != nil {
 		c.body.Release()
 	}
-	c.keep(nil)
+	c.keep(nil, nil)
 	if c.next != nil {
 		c.next.abandon()
 	}
@@ -94,11 +95,11 @@ func (c *candidate) abandon() {
 
 // keep remembers a refused answer instead of the one before. It stays open and
 // unread, so that it can reach the client unchanged if nothing better comes.
-func (c *call) keep(refused *http.Response) {
+func (c *call) keep(refused *http.Response, r *reply) {
 	if c.refused != nil {
 		c.refused.Body.Close()
 	}
-	c.refused = refused
+	c.refused, c.refusedReply = refused, r
 }
 
 // mayTryAgain claims the next candidate and tells whether there is one.

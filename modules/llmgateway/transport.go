@@ -85,11 +85,14 @@ func (t *ChannelTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 		return t.failed(c, req, err)
 	}
 	t.judge(c, res, status)
+	if c.mayRefuse(status) {
+		c.mask(res)
+	}
 	c.sign(res)
 	if !c.gateway.retries(status) || !c.mayTryAgain() {
 		return res, nil
 	}
-	c.keep(res)
+	c.keep(res, c.reply)
 	return nil, &tryError{c.current.channel.Name, http.StatusText(status)}
 }
 
@@ -173,8 +176,7 @@ func (t *ChannelTransport) failed(c *call, req *http.Request, err error) (*http.
 		return nil, &tryError{c.current.channel.Name, noCancel(err).Error()}
 	}
 	if kept := c.refused; kept != nil {
-		c.refused = nil
-		c.reply, _ = kept.Body.(*reply)
+		c.refused, c.reply = nil, c.refusedReply
 		return kept, nil
 	}
 	return notReached(c.tries).response(req), nil
