@@ -7,12 +7,16 @@ import (
 	"strings"
 )
 
+// shortestMasked is the length of the shortest key that is hidden. What is
+// shorter is no real key, and may stand in any text.
+const shortestMasked = 8
+
 // mask hides the key of this try in a refused answer, which may be the one that
 // the client gets: some providers repeat the key that they refuse. Each of its
 // characters becomes an asterisk, so that lengths stay.
 func (c *call) mask(res *http.Response) {
 	key := c.current.key
-	if key == nil || key.secret == "" {
+	if key == nil || len(key.secret) < shortestMasked {
 		return
 	}
 	stars := strings.Repeat("*", len(key.secret))
