@@ -1,188 +1,362 @@
 package llmgateway
 
 import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+	_ "github.com/caddy-freetier/caddy-freetier/modules/keepalive"
 )
 
-// No key appears in any log line (debug and trace too), error text, metric or
-// admin answer, whatever goes wrong. The access log is Caddy's own and copies
-// the request before any handler: it hides Authorization by itself, and the
-// others by this filter.
-func TestSecrets(t *testing.T) {
-	t.Setenv("CHANNEL_KEY", "sk-secret-env")
-	refusing := caddytest.NewUpstream(t, caddytest.JSON(401, `{"error":"no"}`))
-	broken := caddytest.NewUpstream(t, caddytest.Reset)
-	good := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
+// The keys of the run. Slash and plus are written in another way in a query.
+var (
+	clientKeys  = []string{"client-secret/1+aaaa", "client-secret/2+bbbb", "wrong-secret/3+cccc"}
+	channelKeys = map[string]string{
+		"refusing": "sk-secret/refusing+1", "broken": "sk-secret/broken+1", "hanging": "sk-secret/hanging+1",
+		"gemini": "sk-secret/gemini+1", "cut": "sk-secret/cut+1", "good": "sk-secret/good+1", "file": "sk-secret/file+1",
+	}
+	otherSecrets = []string{"header-secret/1+dddd", "notify-secret"}
+)
+
+// newFileKey takes the place of the key in the file during the run.
+const newFileKey = "sk-secret/file+2"
+
+// sightings is what a run has shown, by where that was.
+type sightings struct {
+	sync.Mutex
+	of map[string]string
+}
+
+func (s *sightings) add(where, text string) {
+	s.Lock()
+	defer s.Unlock()
+	if s.of == nil {
+		s.of = make(map[string]string)
+	}
+	s.of[where] += text + "\n"
+}
+
+// shown belongs to the one run at a time, since events come from Caddy.
+var shown sightings
+
+// secretEvents collects the events of a run.
+type secretEvents struct{}
+
+func init() { caddy.RegisterModule(new(secretEvents)) }
+
+func (*secretEvents) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "events.handlers.llm_gateway_test", New: func() caddy.Module { return new(secretEvents) }}
+}
+
+func (*secretEvents) UnmarshalCaddyfile(*caddyfile.Dispenser) error { return nil }
+
+func (*secretEvents) Handle(_ context.Context, e caddy.Event) error {
+	shown.add("events", fmt.Sprint(e.Name(), e.Data))
+	return nil
+}
+
+// secretRun is a gateway with everything switched on, and what it has shown.
+type secretRun struct {
+	*gateway
+	t        *testing.T
+	channels map[string]*caddytest.Upstream
+	folder   string // of logs, and of bodies that are too large for the memory
+}
+
+func startSecretRun(t *testing.T) *secretRun {
+	t.Helper()
+	run := &secretRun{t: t, folder: t.TempDir(), channels: make(map[string]*caddytest.Upstream)}
+	t.Setenv("TMPDIR", run.folder)
+	run.trace()
+	for i, key := range clientKeys {
+		t.Setenv(fmt.Sprintf("CLIENT_KEY_%d", i+1), key)
+	}
+	t.Setenv("HEADER_SECRET", otherSecrets[0])
+	t.Setenv("NOTIFY_SECRET", otherSecrets[1])
+	answers := map[string]http.HandlerFunc{
+		"refusing": func(w http.ResponseWriter, r *http.Request) {
+			caddytest.JSON(401, `{"error":{"message":"Incorrect API key: `+r.URL.Query().Get("key")+`"}}`)(w, r)
+		},
+		"broken":  caddytest.Reset,
+		"hanging": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"gemini":  caddytest.JSON(429, googleMinute),
+		"cut":     caddytest.CutOff("text/event-stream", chunk),
+		"good":    caddytest.JSON(200, completion),
+		"file":    caddytest.JSON(200, completion),
+	}
+	for name, answer := range answers {
+		t.Setenv("KEY_"+strings.ToUpper(name), channelKeys[name])
+		run.channels[name] = caddytest.NewUpstream(t, answer)
+	}
+	run.writeKey(channelKeys["file"])
 	addr := caddytest.Addr(t)
-	c := caddytest.Start(t, `{
-	servers {
-		trace
-		metrics
+	c := caddytest.Start(t, run.config(addr))
+	run.gateway = &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
+	return run
+}
+
+func (run *secretRun) keyFile() string { return filepath.Join(run.folder, "key") }
+
+func (run *secretRun) writeKey(key string) {
+	run.t.Helper()
+	if err := os.WriteFile(run.keyFile(), []byte(key), 0o600); err != nil {
+		run.t.Fatal(err)
 	}
 }
-http://`+addr+` {
-	log {
-		format filter {
-			wrap json
+
+// trace collects what Caddy's tracing sends.
+func (run *secretRun) trace() {
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		spans, _ := io.ReadAll(r.Body)
+		shown.add("traces", string(spans))
+	}))
+	run.t.Cleanup(collector.Close)
+	run.t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
+	run.t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+}
+
+func (run *secretRun) config(addr string) string {
+	const filter = `
 			request>headers>X-Api-Key delete
 			request>headers>Api-Key delete
 			request>headers>X-Goog-Api-Key delete
 			request>uri query {
 				delete key
 			}
+		}`
+	var channels strings.Builder
+	for name, options := range map[string]string{
+		"refusing": "auth query key",
+		"broken":   "auth x-api-key",
+		"hanging":  "auth api-key\ntransport {\nresponse_header_timeout 300ms\n}",
+		"gemini":   "auth x-goog-api-key",
+		"cut":      "",
+		"good":     "tier 2\nheader_up X-Other {env.HEADER_SECRET}",
+	} {
+		fmt.Fprintf(&channels, "channel %s %s {\napi_key {env.KEY_%s}\nmodels m only-%s\n%s\n}\n",
+			name, run.channels[name].URL, strings.ToUpper(name), name, options)
+	}
+	fmt.Fprintf(&channels, "channel file %s {\napi_key {file.%s}\nmodels only-file wild-*\n}\n", run.channels["file"].URL, run.keyFile())
+	return `{
+	debug
+	metrics {
+		per_host
+	}
+	servers {
+		trace
+	}
+	events {
+		on * llm_gateway_test
+	}
+	keepalive {
+		jitter 0%
+		notify ` + run.channels["good"].URL + `/notify/{env.NOTIFY_SECRET}/{event.message}
+		target broken ` + run.channels["broken"].URL + `/ping?key={env.KEY_BROKEN} {
+			header Authorization "Bearer {env.KEY_BROKEN}"
+			body {env.KEY_BROKEN}
 		}
+	}
+}
+http://` + addr + ` {
+	tracing
+	log {
+		format filter {
+			wrap json` + filter + `
+	}
+	log console {
+		output file ` + filepath.Join(run.folder, "console.log") + `
+		format filter {
+			wrap console` + filter + `
 	}
 	llm_gateway {
-		client alice client-secret-1 client-secret-2
-		lb_policy first
-		channel refusing `+refusing.URL+` {
-			api_key {env.CHANNEL_KEY}
-			auth query key
-			models m only-refusing
+		client alice {env.CLIENT_KEY_1} {env.CLIENT_KEY_2} {
+			limit 1M tokens/month
+			limit 10000/day
 		}
-		channel broken `+broken.URL+` {
-			api_key sk-secret-2
-			auth x-api-key
-			models m only-broken
+		lb_policy fastest-swagger
+		first_byte_timeout 300ms
+		` + channels.String() + `
+	}
+}`
+}
+
+// places are where clients put their keys.
+func places(key string) map[string][2]string {
+	return map[string][2]string{
+		"Authorization":  {"Bearer " + key, ""},
+		"X-Api-Key":      {key, ""},
+		"Api-Key":        {key, ""},
+		"X-Goog-Api-Key": {key, ""},
+		"":               {"", "?key=" + url.QueryEscape(key)},
+	}
+}
+
+// ask sends requests of all kinds with a key in all places.
+func (run *secretRun) ask(key string) {
+	stream := strings.Replace(chatBody("m"), "{", `{"stream":true,`, 1)
+	huge := strings.Replace(chatBody("only-good"), "Gr", strings.Repeat("x", 9<<20), 1)
+	for name, place := range places(key) {
+		header := []string{"Authorization", ""}
+		if name != "" {
+			header = append(header, name, place[0])
 		}
-		channel good `+good.URL+` {
-			api_key sk-secret-3
-			header_up X-Other sk-secret-4
-			models m
+		for _, request := range [][2]string{
+			{"/v1/chat/completions", chatBody("m")},
+			{"/v1/chat/completions", stream},
+			{"/v1/messages", chatBody("m")},
+			{"/v1/chat/completions", chatBody("unknown")},
+			{"/v1/chat/completions", `{"model":"m","model":"m"}`},
+			{"/v1beta/models/only-good:generateContent", "{}"},
+			{"/v1/models", ""},
+		} {
+			method := http.MethodPost
+			if request[1] == "" {
+				method = http.MethodGet
+			}
+			run.send(method, request[0]+place[1], request[1], header...)
 		}
 	}
-}`)
-	g := &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
-	var seen strings.Builder
-	for _, model := range []string{"m", "only-refusing", "only-broken", "unknown"} {
-		for _, header := range [][]string{
-			{"Authorization", "Bearer client-secret-1"},
-			{"Authorization", "", "x-api-key", "client-secret-2"},
-			{"Authorization", "", "api-key", "client-secret-2"},
-			{"Authorization", "Bearer wrong-secret"},
-		} {
-			a := g.chat(t, model, header...)
-			seen.WriteString(a.text)
-			for name, values := range a.Header {
-				seen.WriteString(name + strings.Join(values, ""))
+	for channel := range channelKeys {
+		run.send(http.MethodPost, "/v1/chat/completions", chatBody("only-"+channel), "Authorization", "Bearer "+key)
+	}
+	run.send(http.MethodPost, "/v1/chat/completions", huge, "Authorization", "Bearer "+key)
+	run.send(http.MethodOptions, "/v1/chat/completions", "", "Origin", "https://chat.example")
+	run.send(http.MethodPost, "/v1/audio/transcriptions", form(run.t, "b", "file@", "sound", "model", "only-good"),
+		"Content-Type", "multipart/form-data; boundary=b", "Authorization", "Bearer "+key)
+}
+
+// send sends a request and notes what the client gets.
+func (run *secretRun) send(method, path, body string, header ...string) {
+	a, _ := run.try(run.t, method, path, body, header...) // some are cut off
+	text := a.text + "\n"
+	for name, values := range a.Header {
+		text += name + ": " + strings.Join(values, ", ") + "\n"
+	}
+	shown.add("client", text)
+}
+
+var adminPaths = []string{
+	"/llm-gateway/channels", "/keepalive/targets", "/fastest-swagger/upstreams", "/reverse_proxy/upstreams", "/config/", "/metrics", "/debug/vars",
+}
+
+// look notes what all that is switched on shows.
+func (run *secretRun) look() {
+	for _, path := range adminPaths {
+		status, body := run.Admin(http.MethodGet, path)
+		if status != http.StatusOK || len(body) == 0 {
+			run.t.Errorf("%s: status %d", path, status)
+		}
+		shown.add(path, string(body))
+	}
+	run.Stop()
+	shown.add("log", run.Logs.String())
+	console, err := os.ReadFile(filepath.Join(run.folder, "console.log"))
+	if err != nil {
+		run.t.Error(err)
+	}
+	shown.add("console log", string(console))
+}
+
+// forms are the ways in which a key may be written.
+func forms(key string) []string {
+	return []string{
+		key, url.QueryEscape(key), url.PathEscape(key), hex.EncodeToString([]byte(key)),
+		base64.StdEncoding.EncodeToString([]byte(key)), base64.URLEncoding.EncodeToString([]byte(key)),
+		strings.ReplaceAll(key, "/", `\/`),
+	}
+}
+
+// wantNone checks that a text has none of the keys.
+func (run *secretRun) wantNone(what, text string, keys ...string) {
+	run.t.Helper()
+	for _, key := range keys {
+		for _, form := range forms(key) {
+			if at := strings.Index(text, form); at >= 0 {
+				run.t.Errorf("%s shows the key %s: %s", what, key, text[max(0, at-200):min(len(text), at+60)])
+				return
 			}
 		}
-		seen.WriteString(g.do(t, http.MethodPost, "/v1/chat/completions?key=client-secret-1", chatBody(model), "Authorization", "").text)
 	}
-	_, metrics := c.Admin(http.MethodGet, "/metrics")
-	_, upstreams := c.Admin(http.MethodGet, "/reverse_proxy/upstreams")
-	seen.Write(metrics)
-	seen.Write(upstreams)
-	seen.WriteString(c.Logs.String())
-	for _, logger := range []string{"http.handlers.reverse_proxy", "http.log.trace", "http.log.access", "http.reverse_proxy.transport.llm_channel"} {
-		if c.Logs.Count(logger) == 0 {
+}
+
+// With everything switched on, and everything going wrong that can, no key is
+// in a log, metric, event, trace or admin answer; no client gets a channel's
+// key, and no channel that of a client or of another channel. (Caddy's access
+// log copies the request before any handler: its keys want the filter.)
+func TestSecrets(t *testing.T) {
+	shown = sightings{}
+	run := startSecretRun(t)
+	for _, key := range clientKeys[:2] {
+		run.ask(key)
+	}
+	run.ask(clientKeys[2]) // which nobody has
+	run.writeKey(newFileKey)
+	run.Logs.Wait(t, "keys were read again from their files")
+	run.send(http.MethodPost, "/v1/chat/completions", chatBody("only-file"), "Authorization", "Bearer "+clientKeys[0])
+	run.Logs.Wait(t, "target is down")
+	run.look()
+
+	keys := append([]string{newFileKey}, clientKeys...)
+	var ours []string
+	for _, key := range channelKeys {
+		ours = append(ours, key)
+	}
+	keys = append(append(keys, ours...), otherSecrets...)
+	for _, where := range append([]string{"log", "console log", "traces", "events"}, adminPaths...) {
+		if shown.of[where] == "" {
+			t.Errorf("nothing was collected from %s", where)
+		}
+		run.wantNone(where, shown.of[where], keys...)
+	}
+	run.wantNone("an answer", shown.of["client"], append(ours, otherSecrets...)...)
+	for name, up := range run.channels {
+		others := append([]string{}, clientKeys...)
+		for other, key := range channelKeys {
+			if other != name {
+				others = append(others, key)
+			}
+		}
+		got := up.Requests()
+		if len(got) == 0 {
+			t.Errorf("channel %s was not asked", name)
+		}
+		for _, r := range got {
+			run.wantNone("channel "+name, fmt.Sprint(r.URI, r.Host, r.Header, string(r.Body)), others...)
+			for _, about := range []string{"X-Forwarded-For", "Forwarded", "Via", "X-Real-Ip"} {
+				if r.Header[about] != nil {
+					t.Errorf("channel %s got %s", name, about)
+				}
+			}
+		}
+	}
+	for _, logger := range []string{
+		"http.handlers.reverse_proxy", "http.handlers.llm_gateway", "http.log.trace", "http.log.access", "http.reverse_proxy.transport.llm_channel",
+		"keepalive", "events", "http.reverse_proxy.selection_policies.fastest-swagger",
+	} {
+		if run.Logs.Count(`"logger":"`+logger) == 0 {
 			t.Errorf("%s has logged nothing", logger)
 		}
 	}
-	for line := range strings.Lines(seen.String()) {
-		if strings.Contains(line, `"logger":"http.auto_https"`) {
-			continue // Caddy prints its configuration there, keys that are written in it included
-		}
-		if at := strings.Index(line, "secret"); at >= 0 {
-			t.Fatalf("a key shows: %s ... %s", line[:min(len(line), 150)], line[max(0, at-100):min(len(line), at+50)])
-		}
-	}
-	for _, up := range []*caddytest.Upstream{refusing, broken, good} {
-		for _, r := range up.Requests() {
-			if all := r.URI + strings.Join(r.Header["Authorization"], "") + strings.Join(r.Header["X-Api-Key"], ""); strings.Contains(all, "client-secret") {
-				t.Errorf("a client's key reached a channel: %s", all)
-			}
-		}
+	left, err := filepath.Glob(filepath.Join(run.folder, "*"))
+	if err != nil || len(left) != 2 { // the key and the console log
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 
-// Fifty reloads under load: no request fails, no goroutine stays.
-func TestFiftyReloads(t *testing.T) {
-	before := caddytest.Goroutines()
-	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
-	secure := caddytest.NewTLSUpstream(t, caddytest.JSON(200, completion))
-	addr := caddytest.Addr(t)
-	config := func(name string) string {
-		return site(addr, `
-		client alice alice-key
-		channel `+name+` `+up.URL+` {
-			api_key k1 k2
-			models  m
-		}
-		channel secure-`+name+` `+secure.URL+` {
-			api_key k
-			models  m
-			transport {
-				tls_trust_pool file `+secure.CAFile(t)+`
-			}
-		}`)
-	}
-	c := caddytest.Start(t, config("first"))
-	client := c.Client()
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				if err := chatPersistently(client, "http://"+addr); err != nil {
-					t.Error(err)
-					return
-				}
-			}
-		})
-	}
-	for i := range 50 {
-		c.Reload(config([]string{"even", "odd"}[i%2]))
-	}
-	close(stop)
-	wg.Wait()
-	if len(up.Requests()) == 0 || len(secure.Requests()) == 0 {
-		t.Error("there was no load")
-	}
-	client.CloseIdleConnections()
-	c.Stop()
-	up.CloseClientConnections()
-	secure.CloseClientConnections()
-	up.Close()
-	secure.Close()
-	caddytest.NoLeak(t, before)
-}
-
-// chatPersistently sends a chat as SDKs do: a connection that breaks before an
-// answer has begun is tried again. (When Caddy changes listeners, the kernel
-// resets connections that the old one has not accepted yet; that is no
-// handler's doing.) An answer that has begun must be right and whole.
-func chatPersistently(client *http.Client, url string) error {
-	var resp *http.Response
-	for try := 0; ; try++ {
-		req, err := http.NewRequest(http.MethodPost, url+"/v1/chat/completions", strings.NewReader(chatBody("m")))
-		if err != nil {
-			return err
-		}
-		req.Header.Set("Authorization", "Bearer alice-key")
-		if resp, err = client.Do(req); err == nil {
-			break
-		}
-		if try == 50 {
-			return err
-		}
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK || string(text) != completion {
-		return fmt.Errorf("status %d, %v: %s", resp.StatusCode, err, text)
-	}
-	return nil
-}
+// Interface guards
+var _ caddyevents.Handler = (*secretEvents)(nil)
