@@ -29,6 +29,7 @@ var (
 	channelKeys = map[string]string{
 		"refusing": "sk-secret/refusing+1", "broken": "sk-secret/broken+1", "hanging": "sk-secret/hanging+1",
 		"gemini": "sk-secret/gemini+1", "cut": "sk-secret/cut+1", "good": "sk-secret/good+1", "file": "sk-secret/file+1",
+		"telling": "sk-secret/telling+1",
 	}
 	otherSecrets = []string{"header-secret/1+dddd", "notify-secret"}
 )
@@ -92,6 +93,9 @@ func startSecretRun(t *testing.T) *secretRun {
 		"refusing": func(w http.ResponseWriter, r *http.Request) {
 			caddytest.JSON(401, `{"error":{"message":"Incorrect API key: `+r.URL.Query().Get("key")+`"}}`)(w, r)
 		},
+		"telling": func(w http.ResponseWriter, r *http.Request) {
+			caddytest.JSON(400, `{"error":{"message":"No such project: `+r.Header.Get("Authorization")+`"}}`)(w, r)
+		},
 		"broken":  caddytest.Reset,
 		"hanging": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"gemini":  caddytest.JSON(429, googleMinute),
@@ -146,10 +150,15 @@ func (run *secretRun) config(addr string) string {
 		"hanging":  "auth api-key\ntransport {\nresponse_header_timeout 300ms\n}",
 		"gemini":   "auth x-goog-api-key",
 		"cut":      "",
+		"telling":  "",
 		"good":     "tier 2\nheader_up X-Other {env.HEADER_SECRET}",
 	} {
-		fmt.Fprintf(&channels, "channel %s %s {\napi_key {env.KEY_%s}\nmodels m only-%s\n%s\n}\n",
-			name, run.channels[name].URL, strings.ToUpper(name), name, options)
+		models := "m only-" + name
+		if name == "telling" {
+			models = "only-telling" // its answer is no reason to ask another one
+		}
+		fmt.Fprintf(&channels, "channel %s %s {\napi_key {env.KEY_%s}\nmodels %s\n%s\n}\n",
+			name, run.channels[name].URL, strings.ToUpper(name), models, options)
 	}
 	fmt.Fprintf(&channels, "channel file %s {\napi_key {file.%s}\nmodels only-file wild-*\n}\n", run.channels["file"].URL, run.keyFile())
 	return `{
