@@ -17,7 +17,12 @@ func (g *gateway) modelsOf(t testing.TB, key string) string {
 	t.Helper()
 	a := g.do(t, http.MethodGet, "/v1/models", "", "Authorization", "Bearer "+key)
 	a.wantStatus(t, 200)
-	var list struct{ Data []listedModel }
+	var list struct {
+		Data []struct {
+			ID      string
+			OwnedBy string `json:"owned_by"`
+		}
+	}
 	if err := json.Unmarshal([]byte(a.text), &list); err != nil {
 		t.Fatalf("%v: %s", err, a.text)
 	}

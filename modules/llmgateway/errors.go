@@ -6,7 +6,6 @@ import (
 	"math"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
@@ -14,8 +13,8 @@ import (
 
 // apiError is an error in the words of the API that the client speaks, so that
 // its SDK raises the right exception.
-// Source: https://platform.openai.com/docs/guides/error-codes and
-// https://docs.anthropic.com/en/api/errors
+// Sources: https://platform.openai.com/docs/guides/error-codes,
+// https://docs.anthropic.com/en/api/errors and, for Gemini, https://google.aip.dev/193
 type apiError struct {
 	status  int
 	kind    string // OpenAI's `type`
@@ -104,12 +103,19 @@ func notReached(tries int) *apiError {
 // body is the error as r's client expects it.
 func (e *apiError) body(r *http.Request) []byte {
 	var envelope any
-	if strings.HasSuffix(r.URL.Path, "/v1/messages") {
+	switch dialectOf(r) {
+	case anthropic:
 		envelope = map[string]any{
 			"type":  "error",
 			"error": map[string]any{"type": e.anthropicType(), "message": e.message},
 		}
-	} else {
+	case gemini:
+		envelope = map[string]any{"error": map[string]any{
+			"code":    e.status,
+			"message": e.message,
+			"status":  e.googleStatus(),
+		}}
+	default:
 		envelope = map[string]any{"error": map[string]any{
 			"message": e.message,
 			"type":    e.kind,
@@ -138,6 +144,24 @@ func (e *apiError) anthropicType() string {
 		return "api_error"
 	default:
 		return "invalid_request_error"
+	}
+}
+
+// googleStatus is the name of google.rpc.Code that goes with the status.
+func (e *apiError) googleStatus() string {
+	switch e.status {
+	case http.StatusUnauthorized:
+		return "UNAUTHENTICATED"
+	case http.StatusNotFound:
+		return "NOT_FOUND"
+	case http.StatusTooManyRequests:
+		return "RESOURCE_EXHAUSTED"
+	case http.StatusBadGateway:
+		return "UNAVAILABLE"
+	case http.StatusInsufficientStorage:
+		return "INTERNAL"
+	default:
+		return "INVALID_ARGUMENT"
 	}
 }
 

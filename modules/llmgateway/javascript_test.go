@@ -40,7 +40,7 @@ func installSDKs(t *testing.T) {
 	}
 }
 
-// provider answers as OpenAI and Anthropic do, once the model `busy` has been refused.
+// provider answers as OpenAI, Anthropic and Google do, once the model `busy` has been refused.
 func provider(t *testing.T) http.HandlerFunc {
 	var refused atomic.Bool
 	chat := func(w http.ResponseWriter, r *http.Request, body string) {
@@ -71,6 +71,10 @@ func provider(t *testing.T) http.HandlerFunc {
 			chat(w, r, body)
 		case "/v1/messages":
 			message(w, r, body)
+		case "/v1beta/models/gemini-flash:generateContent":
+			caddytest.JSON(200, content("Hello", `,"usageMetadata":{"promptTokenCount":9,"candidatesTokenCount":12,"totalTokenCount":21}`))(w, r)
+		case "/v1beta/models/gemini-flash:streamGenerateContent":
+			caddytest.Events("data: "+content("Hel", "")+"\r\n\r\n", "data: "+content("lo", "")+"\r\n\r\n")(w, r)
 		case "/v1/embeddings":
 			caddytest.JSON(200, `{"object":"list","model":"e","data":[{"object":"embedding","index":0,"embedding":[1,0]},`+
 				`{"object":"embedding","index":1,"embedding":[0.5,0.25]}],"usage":{"prompt_tokens":2,"total_tokens":2}}`)(w, r)
@@ -94,6 +98,11 @@ func provider(t *testing.T) http.HandlerFunc {
 			http.NotFound(w, r)
 		}
 	}
+}
+
+// content is an answer of Gemini's.
+func content(text, more string) string {
+	return `{"candidates":[{"content":{"role":"model","parts":[{"text":"` + text + `"}]},"index":0}]` + more + `}`
 }
 
 func message(w http.ResponseWriter, r *http.Request, body string) {
@@ -131,10 +140,15 @@ func startForSDKs(t *testing.T) *gateway {
 			api_key k2
 			auth    x-api-key
 			models  claude-sonnet as claude-sonnet-2
+		}
+		channel c `+up.URL+`/v1beta {
+			api_key k3
+			auth    x-goog-api-key
+			models  flash as gemini-flash
 		}`)
 }
 
-// The JavaScript SDKs of OpenAI, Anthropic and Vercel pass a shared script.
+// The JavaScript SDKs of OpenAI, Anthropic, Google and Vercel pass a shared script.
 func TestJavaScriptSDKs(t *testing.T) {
 	node := caddytest.Program(t, "node")
 	installSDKs(t)
@@ -163,7 +177,7 @@ func TestJavaScriptSDKs(t *testing.T) {
 			}
 		})
 	}
-	if checks < 17 {
+	if checks < 23 {
 		t.Errorf("only %d checks ran", checks)
 	}
 }

@@ -4,17 +4,15 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/caddy-freetier/caddy-freetier/modules/modelfield"
 )
 
-// listedModel is an entry of the list of models.
-// Source: https://platform.openai.com/docs/api-reference/models/object
+// listedModel is a model that a client may use.
 type listedModel struct {
-	ID      string `json:"id"`
-	Object  string `json:"object"`
-	Created int64  `json:"created"`
-	OwnedBy string `json:"owned_by"`
+	name  string
+	owner string // the channel's name
 }
 
 // isModelList tells whether the request asks for the list of models or for one
@@ -23,38 +21,80 @@ func isModelList(r *http.Request) (id string, ok bool) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return "", false
 	}
-	if r.URL.Path == "/v1/models" || r.URL.Path == "/v1/models/" {
-		return "", true
+	path := r.URL.Path
+	for _, version := range []string{"/v1beta/openai", "/v1beta", "/v1"} {
+		if rest, found := strings.CutPrefix(path, version+"/models"); found && (rest == "" || rest[0] == '/') {
+			return strings.TrimPrefix(rest, "/"), true
+		}
 	}
-	return strings.CutPrefix(r.URL.Path, "/v1/models/")
+	return "", false
 }
 
-// serveModels lists the models that the client may use, or describes one.
+// serveModels lists the models that the client may use, or describes one, in
+// the client's dialect.
 func (h *Handler) serveModels(w http.ResponseWriter, r *http.Request, client *Client, id string) error {
-	models := h.models(client)
+	models, speaks := h.models(client), dialectOf(r)
 	if id == "" {
-		return writeJSON(w, map[string]any{"object": "list", "data": models})
+		return writeJSON(w, h.list(speaks, models))
 	}
 	for _, m := range models {
-		if m.ID == id {
-			return writeJSON(w, m)
+		if m.name == id {
+			return writeJSON(w, h.describe(speaks, m))
 		}
 	}
 	return modelNotFound(id).write(w, r)
+}
+
+// list is the answer to a client that asks for its models.
+// Sources: https://platform.openai.com/docs/api-reference/models/list,
+// https://docs.anthropic.com/en/api/models-list and
+// https://ai.google.dev/api/models#method:-models.list
+func (h *Handler) list(speaks dialect, models []listedModel) any {
+	entries := make([]any, len(models))
+	for i, m := range models {
+		entries[i] = h.describe(speaks, m)
+	}
+	switch speaks {
+	case gemini:
+		return map[string]any{"models": entries}
+	case anthropic:
+		list := map[string]any{"data": entries, "has_more": false, "first_id": nil, "last_id": nil}
+		if n := len(models); n > 0 {
+			list["first_id"], list["last_id"] = models[0].name, models[n-1].name
+		}
+		return list
+	}
+	return map[string]any{"object": "list", "data": entries}
+}
+
+// describe is an entry of the list.
+func (h *Handler) describe(speaks dialect, m listedModel) any {
+	switch speaks {
+	case gemini:
+		// What a channel's model can do is not known but by its name.
+		methods := []string{"generateContent", "countTokens"}
+		if strings.Contains(m.name, "embed") {
+			methods = []string{"embedContent"}
+		}
+		return map[string]any{"name": "models/" + m.name, "displayName": m.name, "supportedGenerationMethods": methods}
+	case anthropic:
+		return map[string]any{"type": "model", "id": m.name, "display_name": m.name, "created_at": h.started.UTC().Format(time.RFC3339)}
+	}
+	return map[string]any{"id": m.name, "object": "model", "created": h.started.Unix(), "owned_by": m.owner}
 }
 
 // models returns what the client may use, in the order of tiers and of the
 // Caddyfile, each name once. In the place of a wildcard stand the names that
 // the channel itself lists, as far as they are known.
 func (h *Handler) models(client *Client) []listedModel {
-	list := []listedModel{}
+	var list []listedModel
 	seen := make(map[string]bool)
 	add := func(name, owner string) {
 		if seen[name] || !client.mayUse(name) {
 			return
 		}
 		seen[name] = true
-		list = append(list, listedModel{ID: name, Object: "model", Created: h.started.Unix(), OwnedBy: owner})
+		list = append(list, listedModel{name, owner})
 	}
 	for _, tier := range h.tiers {
 		for _, c := range tier {

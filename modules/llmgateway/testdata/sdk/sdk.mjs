@@ -1,6 +1,7 @@
 // Runs the JavaScript SDKs against a gateway, whose address is the argument,
 // and prints a line of JSON for each check: its name and what went wrong.
 import Anthropic from "@anthropic-ai/sdk";
+import { GoogleGenAI } from "@google/genai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { generateText, streamText } from "ai";
 import assert from "node:assert/strict";
@@ -10,6 +11,7 @@ const base = process.argv[2];
 const apiKey = "alice-key";
 const openai = new OpenAI({ apiKey, baseURL: `${base}/v1` });
 const anthropic = new Anthropic({ apiKey, baseURL: base });
+const google = new GoogleGenAI({ apiKey, httpOptions: { baseUrl: base } });
 const compatible = createOpenAICompatible({ name: "gateway", apiKey, baseURL: `${base}/v1` });
 const messages = [{ role: "user", content: "Grüß dich 👋" }];
 
@@ -83,6 +85,37 @@ const checks = {
 		const stranger = new Anthropic({ apiKey: "wrong", baseURL: base });
 		await assert.rejects(stranger.messages.create({ model: "claude-sonnet", max_tokens: 10, messages }),
 			(err) => err instanceof Anthropic.AuthenticationError);
+	},
+	async "anthropic: model list"() {
+		const ids = [];
+		for await (const model of anthropic.models.list()) ids.push(`${model.type} ${model.id}`);
+		assert.ok(ids.includes("model claude-sonnet"), `${ids}`);
+		assert.equal((await anthropic.models.retrieve("claude-sonnet")).display_name, "claude-sonnet");
+	},
+	async "google: content"() {
+		const answer = await google.models.generateContent({ model: "flash", contents: "Grüß dich 👋" });
+		assert.equal(answer.text, "Hello");
+		assert.equal(answer.usageMetadata.totalTokenCount, 21);
+	},
+	async "google: streamed content"() {
+		let text = "";
+		for await (const part of await google.models.generateContentStream({ model: "flash", contents: "Hi" })) text += part.text ?? "";
+		assert.equal(text, "Hello");
+	},
+	async "google: model list"() {
+		const names = [];
+		for await (const model of await google.models.list()) names.push(model.name);
+		assert.ok(names.includes("models/flash"), `${names}`);
+		assert.equal((await google.models.get({ model: "flash" })).displayName, "flash");
+	},
+	async "google: a wrong model"() {
+		await assert.rejects(google.models.generateContent({ model: "flash-9", contents: "Hi" }),
+			(err) => err.status === 404 && JSON.parse(err.message).error.status === "NOT_FOUND");
+	},
+	async "google: a wrong key"() {
+		const stranger = new GoogleGenAI({ apiKey: "wrong", httpOptions: { baseUrl: base } });
+		await assert.rejects(stranger.models.generateContent({ model: "flash", contents: "Hi" }),
+			(err) => err.status === 401 && JSON.parse(err.message).error.status === "UNAUTHENTICATED");
 	},
 	async "ai: text"() {
 		const { text } = await generateText({ model: compatible("gpt-4o"), prompt: "Hi" });
