@@ -56,15 +56,15 @@ type place struct {
 	underWay int
 }
 
-// newPlaces returns five places whose periods share no multiple within hours,
-// so that all their troubles meet each other.
+// newPlaces returns five places. Their periods are odd, so that in the course
+// of hours all troubles meet each other, and begin at any time between probes.
 func newPlaces(p pace, began time.Time) []*place {
 	places := []*place{
-		{name: "shifting", base: 80 * time.Millisecond, trouble: slows, period: 6 * time.Minute, lasts: 3 * time.Minute},
-		{name: "brown-out", base: 60 * time.Millisecond, trouble: browns, period: 11 * time.Minute, lasts: 5 * time.Minute},
-		{name: "refusing", base: 70 * time.Millisecond, trouble: refuses, period: 13 * time.Minute, lasts: 4 * time.Minute},
-		{name: "waking", base: 100 * time.Millisecond, trouble: wakes, period: 17 * time.Minute, lasts: 5 * time.Minute},
-		{name: "steady", base: 150 * time.Millisecond, trouble: steady, period: time.Minute},
+		{name: "brown-out", base: 60 * time.Millisecond, trouble: browns, period: 11*time.Minute + 7*time.Second, lasts: 5 * time.Minute},
+		{name: "refusing", base: 80 * time.Millisecond, trouble: refuses, period: 13*time.Minute + 11*time.Second, lasts: 4 * time.Minute},
+		{name: "shifting", base: 100 * time.Millisecond, trouble: slows, period: 6*time.Minute + 13*time.Second, lasts: 3 * time.Minute},
+		{name: "waking", base: 130 * time.Millisecond, trouble: wakes, period: 17*time.Minute + 19*time.Second, lasts: 5 * time.Minute},
+		{name: "steady", base: 170 * time.Millisecond, trouble: steady, period: time.Minute},
 	}
 	for i, at := range places {
 		at.pace, at.began = p, began

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -20,38 +21,43 @@ import (
 )
 
 const (
-	ourPolicy   = "fastest-swagger"
-	lastProbe   = "last_probe"
+	ourPolicy = "fastest-swagger"
+	lastProbe = "last_probe"
+	// checkedProbe is lastProbe when it looks for a text in the page.
+	checkedProbe = "last_probe, text"
+
 	probeEvery  = 30 * time.Second
 	probeExpiry = 10 * time.Second
 )
 
 // choicePolicies are the policies that are compared, ours first.
-var choicePolicies = []string{ourPolicy, lastProbe, "least_conn", "round_robin", "random"}
+var choicePolicies = []string{ourPolicy, checkedProbe, lastProbe, "least_conn", "round_robin", "random"}
 
 // choiceProxy returns a reverse_proxy to some addresses with a policy. stock
-// are Caddy's own options that our documentation shows beside the policy.
+// stands for Caddy's own options that our documentation shows beside ours.
 func choiceProxy(policy string, p pace, stock bool, addrs []string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "reverse_proxy %s {\n\tlb_policy %s", strings.Join(addrs, " "), policy)
+	every, options := p.period(probeEvery), ""
 	switch policy {
 	case ourPolicy:
-		fmt.Fprintf(&b, " {\n\t\tinterval %v\n\t\ttimeout %v\n\t\tcontains swagger-ui\n\t}", p.period(probeEvery), p.took(probeExpiry))
+		policy = fmt.Sprintf("%s {\n\t\tinterval %v\n\t\ttimeout %v\n\t\tcontains swagger-ui\n\t}", ourPolicy, every, p.took(probeExpiry))
 	case lastProbe:
-		fmt.Fprintf(&b, " %v", p.period(probeEvery))
+		policy = fmt.Sprintf("%s %v", lastProbe, every)
+	case checkedProbe:
+		policy = fmt.Sprintf("%s %v swagger-ui", lastProbe, every)
 	}
 	if stock {
-		fmt.Fprintf(&b, "\n\tlb_retries 2\n\tfail_duration %v\n\tunhealthy_status 5xx", p.period(probeEvery))
+		options = fmt.Sprintf("\tlb_retries 2\n\tfail_duration %v\n\tunhealthy_status 5xx\n", every)
 	}
-	b.WriteString("\n}\n")
-	return b.String()
+	return fmt.Sprintf("reverse_proxy %s {\n\tlb_policy %s\n%s}\n", strings.Join(addrs, " "), policy, options)
 }
 
 // lastProbeSelection is what people make at home: a worker loads each
 // upstream's page at intervals, and whoever answered first gets all requests
-// until the next time. It knows a refused connection and a status of an error.
+// until the next time. It knows a refused connection and the status of an
+// error, and if it is given a text looks for it in the page.
 type lastProbeSelection struct {
 	Interval caddy.Duration `json:"interval,omitempty"`
+	Text     string         `json:"text,omitempty"`
 
 	parent *reverseproxy.Handler
 	best   atomic.Pointer[reverseproxy.Upstream]
@@ -67,13 +73,15 @@ func (*lastProbeSelection) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// UnmarshalCaddyfile reads `last_probe <interval>`.
+// UnmarshalCaddyfile reads `last_probe <interval> [<text>]`.
 func (s *lastProbeSelection) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
-	if !d.NextArg() {
+	var every string
+	if !d.Args(&every) {
 		return d.ArgErr()
 	}
-	interval, err := caddy.ParseDuration(d.Val())
+	d.Args(&s.Text)
+	interval, err := caddy.ParseDuration(every)
 	s.Interval = caddy.Duration(interval)
 	return err
 }
@@ -137,8 +145,8 @@ func (s *lastProbeSelection) passes(ctx context.Context, u *reverseproxy.Upstrea
 		return false
 	}
 	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, resp.Body)
-	return err == nil && resp.StatusCode == http.StatusOK
+	page, err := io.ReadAll(resp.Body)
+	return err == nil && resp.StatusCode == http.StatusOK && bytes.Contains(page, []byte(s.Text))
 }
 
 // Select returns the upstream whose last load was the fastest, or else any.

@@ -132,7 +132,7 @@ func TestChoiceSimulation(t *testing.T) {
 		verdicts := make(map[string]verdict)
 		for _, policy := range choicePolicies {
 			start := time.Now()
-			verdicts[policy] = simulateChoice(t, policy, stock, time.Hour)
+			verdicts[policy] = simulateChoice(t, policy, stock, 90*time.Minute)
 			t.Log(policy, time.Since(start))
 		}
 		t.Logf("stock options: %v\n%s", stock, choiceTable(verdicts))
