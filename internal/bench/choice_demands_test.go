@@ -2,44 +2,47 @@ package bench
 
 import "testing"
 
-// demands are what our policy must keep, as factors of what the others reach.
-type demands struct {
-	// Against the policies that do not look at the page's text.
-	best   float64 // at least
-	failed float64 // at most
-	p99    float64 // at most
-	// Against least_conn, the one of Caddy's own that does not herd.
-	brown float64 // p99 in brown-outs, at most
-	// Against the home-made policy that does look at the text: it finds the
-	// best place about as often, and floods it.
-	checkedBest  float64 // at least
-	checkedBrown float64 // p99 in brown-outs, at most
+// demand is what our policy must reach, as factors of what another one does.
+type demand struct {
+	best   float64 // share on the best place, at least
+	failed float64 // share of failures, at most; 0 for anything
+	p99    float64 // at most; 0 for anything
+	brown  float64 // p99 in brown-outs, at most
+}
+
+// demands returns what is demanded in comparison with each policy. A home-made
+// policy that looks at the text of the page finds the best place about as often
+// as ours, and floods it.
+func demands(failed, p99, brown float64) map[string]demand {
+	caddys := demand{best: 1.8, failed: failed, p99: p99, brown: brown}
+	return map[string]demand{
+		checkedProbe:  {best: 0.75, brown: brown / 2},
+		lastProbe:     {best: 1.05, failed: failed, p99: p99, brown: brown / 2},
+		"least_conn":  caddys,
+		"round_robin": caddys,
+		"random":      caddys,
+	}
 }
 
 // check fails the test where our policy falls short.
-func (d demands) check(t *testing.T, verdicts map[string]verdict) {
+func check(t *testing.T, verdicts map[string]verdict, demands map[string]demand) {
 	t.Helper()
 	ours := verdicts[ourPolicy]
-	atLeast := func(what, policy string, got, factor, other float64) {
-		if got < factor*other {
-			t.Errorf("%s: %.4g, want at least %.3g times the %.4g of %s", what, got, factor, other, policy)
-		}
-	}
-	atMost := func(what, policy string, got, factor, other float64) {
-		if got > factor*other {
-			t.Errorf("%s: %.4g, want at most %.3g times the %.4g of %s", what, got, factor, other, policy)
-		}
-	}
-	for _, policy := range []string{lastProbe, "least_conn", "round_robin", "random"} {
+	for policy, d := range demands {
 		theirs := verdicts[policy]
-		atLeast("share on the best place", policy, ours.best, d.best, theirs.best)
-		atMost("share of failures", policy, ours.failed, d.failed, theirs.failed)
-		atMost("p99 in seconds", policy, ours.p99.Seconds(), d.p99, theirs.p99.Seconds())
+		if ours.best < d.best*theirs.best {
+			t.Errorf("%.1f%% on the best place, want at least %v times the %.1f%% of %s", 100*ours.best, d.best, 100*theirs.best, policy)
+		}
+		if d.failed > 0 && ours.failed > d.failed*theirs.failed {
+			t.Errorf("%.2f%% failed, want at most %v times the %.2f%% of %s", 100*ours.failed, d.failed, 100*theirs.failed, policy)
+		}
+		if d.p99 > 0 && ours.p99.Seconds() > d.p99*theirs.p99.Seconds() {
+			t.Errorf("p99 is %v, want at most %v times the %v of %s", ours.p99, d.p99, theirs.p99, policy)
+		}
+		if ours.brown99.Seconds() > d.brown*theirs.brown99.Seconds() {
+			t.Errorf("p99 in brown-outs is %v, want at most %v times the %v of %s", ours.brown99, d.brown, theirs.brown99, policy)
+		}
 	}
-	atMost("p99 in brown-outs in seconds", "least_conn", ours.brown99.Seconds(), d.brown, verdicts["least_conn"].brown99.Seconds())
-	checked := verdicts[checkedProbe]
-	atLeast("share on the best place", checkedProbe, ours.best, d.checkedBest, checked.best)
-	atMost("p99 in brown-outs in seconds", checkedProbe, ours.brown99.Seconds(), d.checkedBrown, checked.brown99.Seconds())
 	if ours.changes > 1 {
 		t.Errorf("%.2f changes of the favourite a minute, want at most one", ours.changes)
 	}

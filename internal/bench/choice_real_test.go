@@ -131,5 +131,5 @@ func TestChoiceForReal(t *testing.T) {
 	}
 	wg.Wait()
 	t.Log("\n" + choiceTable(verdicts))
-	demands{best: 1.15, failed: 0.5, p99: 1, brown: 1.5, checkedBest: 0.8, checkedBrown: 1}.check(t, verdicts)
+	check(t, verdicts, demands(0.5, 1, 1.5))
 }

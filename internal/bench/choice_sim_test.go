@@ -134,16 +134,16 @@ func TestChoiceSimulation(t *testing.T) {
 	for _, with := range []struct {
 		name    string
 		stock   bool
-		demands demands
+		demands map[string]demand
 	}{
-		{"policy alone", false, demands{best: 1.15, failed: 0.5, p99: 1, brown: 1, checkedBest: 0.85, checkedBrown: 0.5}},
-		{"with retries and fail_duration", true, demands{best: 1.15, failed: 0.25, p99: 0.5, brown: 1, checkedBest: 0.85, checkedBrown: 0.5}},
+		{"policy alone", false, demands(0.5, 1, 1)},
+		{"with retries and fail_duration", true, demands(0.25, 0.5, 1)},
 	} {
 		verdicts := make(map[string]verdict)
 		for _, policy := range choicePolicies {
 			verdicts[policy] = simulateChoice(t, policy, with.stock, 90*time.Minute)
 		}
 		t.Logf("%s:\n%s", with.name, choiceTable(verdicts))
-		with.demands.check(t, verdicts)
+		check(t, verdicts, with.demands)
 	}
 }
