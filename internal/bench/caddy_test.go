@@ -19,6 +19,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 	_ "github.com/caddy-freetier/caddy-freetier/modules/doh"
 	_ "github.com/caddy-freetier/caddy-freetier/modules/llmgateway"
 )
@@ -31,6 +32,10 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	if caddytest.IsProcess() {
+		caddytest.Main(m)
+		return
+	}
 	if file := os.Getenv(caddyfileVar); file != "" {
 		if err := serve(file); err != nil {
 			fmt.Fprintln(os.Stderr, err)
