@@ -131,6 +131,10 @@ func simConfig(t *testing.T, proxy string) []byte {
 // seeds. The policies themselves draw from the runtime's source, which has
 // none, so that figures differ a little from run to run.
 func TestChoiceSimulation(t *testing.T) {
+	length := 90 * time.Minute
+	if raceDetector {
+		length /= 2
+	}
 	for _, with := range []struct {
 		name    string
 		stock   bool
@@ -141,7 +145,7 @@ func TestChoiceSimulation(t *testing.T) {
 	} {
 		verdicts := make(map[string]verdict)
 		for _, policy := range choicePolicies {
-			verdicts[policy] = simulateChoice(t, policy, with.stock, 90*time.Minute)
+			verdicts[policy] = simulateChoice(t, policy, with.stock, length)
 		}
 		t.Logf("%s:\n%s", with.name, choiceTable(verdicts))
 		check(t, verdicts, with.demands)
