@@ -67,6 +67,9 @@ func TestSleepingUpstreamIsSpared(t *testing.T) {
 	if n := len(a.arrived); n != 0 {
 		t.Errorf("its page was loaded %d times", n)
 	}
+	for len(pings) > 0 { // of the schedule, at the start
+		<-pings
+	}
 
 	for range 3 {
 		s.do(http.MethodPost, "x")

@@ -158,7 +158,9 @@ func (a *App) check() error {
 // Start begins to ping, or goes on where the configuration before is.
 func (a *App) Start() error {
 	for _, t := range a.Targets {
-		t.release = awake.Keep(t.upstream, t)
+		if t.SleepsAfter > 0 { // others know nothing that anybody would ask for
+			t.release = awake.Keep(t.upstream, t)
+		}
 		t.state.start(t)
 	}
 	return nil
@@ -168,7 +170,9 @@ func (a *App) Start() error {
 // the configuration that follows, if that knows the target.
 func (a *App) Stop() error {
 	for _, t := range a.Targets {
-		t.release()
+		if t.release != nil {
+			t.release()
+		}
 		t.state.stop(t)
 	}
 	a.client.CloseIdleConnections()

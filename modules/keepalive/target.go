@@ -102,7 +102,7 @@ type Target struct {
 	member  *hours.Member // of account
 	counts  bool          // whether this target counts the hours of member
 
-	release func() // from package awake
+	release func() // from package awake; nil: not kept there
 }
 
 var (
