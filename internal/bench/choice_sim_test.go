@@ -140,8 +140,8 @@ func TestChoiceSimulation(t *testing.T) {
 		stock   bool
 		demands map[string]demand
 	}{
-		{"policy alone", false, demands(1.8, 0.5, 1, 1)},
-		{"with retries and fail_duration", true, demands(1.8, 0.25, 0.5, 1)},
+		{"policy alone", false, demands(1.8, 0.5, 1, 1.2)},
+		{"with retries and fail_duration", true, demands(1.8, 0.25, 0.5, 1.2)},
 	} {
 		verdicts := make(map[string]verdict)
 		for _, policy := range choicePolicies {
