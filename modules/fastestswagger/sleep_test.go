@@ -14,14 +14,14 @@ import (
 	_ "github.com/caddy-freetier/caddy-freetier/modules/keepalive"
 )
 
-// startSleepy runs a proxy to some platforms, of which the app keepalive keeps
-// the first awake until one o'clock. It is ten to one.
+// startSleepy runs a proxy to some platforms, of which the app keepalive lets
+// the first sleep after one o'clock, and wakes it on demand only. It is ten to one.
 func startSleepy(t *testing.T, others string, platforms ...*platform) *site {
 	t.Helper()
 	clock := clockwork.NewFakeClockAt(time.Date(2026, 3, 1, 0, 50, 0, 0, time.UTC))
 	addr := caddytest.Addr(t)
 	global := "{\n\tkeepalive {\n\t\tjitter 0%\n\t\ttarget a " + platforms[0].URL + "/ping {\n" +
-		"\t\t\tsleeps_after 15m\n\t\t\twindow 00:00-01:00\n\t\t}\n\t}\n}\n"
+		"\t\t\tsleeps_after 15m\n\t\t\twindow 00:00-01:00\n\t\t\tcron \"0 0 1 1 *\"\n\t\t}\n\t}\n}\n"
 	c := caddytest.Start(t, global+proxy(addr, "", others, platforms...), caddytest.WithFakeClock(clock))
 	s := &site{Caddy: c, t: t, addr: addr}
 	s.begun(platforms...)
@@ -50,7 +50,6 @@ func TestSleepingUpstreamIsSpared(t *testing.T) {
 	close(open)
 	a, b := newPlatform(t, pinged(pings, open)), newPlatform(t, caddytest.Echo)
 	s := startSleepy(t, "", a, b)
-	<-pings
 	s.loaded(a, 100*time.Millisecond, swagger)
 	s.loaded(b, 900*time.Millisecond, swagger)
 	if w := s.winner(); w != a.Addr() {
@@ -67,7 +66,7 @@ func TestSleepingUpstreamIsSpared(t *testing.T) {
 	if n := len(a.arrived); n != 0 {
 		t.Errorf("its page was loaded %d times", n)
 	}
-	for len(pings) > 0 { // of the schedule, at the start
+	for len(pings) > 0 { // for the first load
 		<-pings
 	}
 
@@ -93,10 +92,10 @@ func TestRequestWaitsForSleepingUpstream(t *testing.T) {
 	a := newPlatform(t, caddytest.Echo)
 	s := startSleepy(t, "", a)
 	s.loaded(a, 100*time.Millisecond, swagger)
-	eventually(t, func() bool { return len(a.api()) == 1 })
+	before := len(a.api())
 	a.Handle(a.serve(pinged(pings, gate)))
 	s.Clock.Advance(30 * time.Minute)
-	eventually(t, func() bool { return s.upstreams()[0].Condition == "asleep" })
+	s.Logs.Wait(t, "not loaded, so that it can sleep")
 
 	answered := make(chan int)
 	go func() {
@@ -115,8 +114,8 @@ func TestRequestWaitsForSleepingUpstream(t *testing.T) {
 	if err := <-left; err == nil {
 		t.Error("the client that left was answered")
 	}
-	if n := len(a.api()); n != 2 { // pings
-		t.Errorf("%d requests before it was awake", n-2)
+	if n := len(a.api()) - before; n != 1 {
+		t.Errorf("%d requests before it was awake, want the ping", n)
 	}
 	close(gate)
 	if status := <-answered; status != http.StatusOK {

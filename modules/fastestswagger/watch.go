@@ -141,6 +141,7 @@ func (s *Selection) watch(ctx context.Context, m *member) {
 		if awake.Spare(m.name) {
 			m.page.spare()
 			m.page.tell()
+			s.logger.Debug("upstream is not loaded, so that it can sleep", zap.String("upstream", m.name))
 			continue
 		}
 		wakeUp(ctx, m.name) // by one long ping, and not by loads that give up
