@@ -37,7 +37,7 @@ func follow(req *http.Request, resp *http.Response, hops int) (*http.Request, er
 	case host != bareHost(req.URL.Host) && host != bareHost(req.Host):
 		// Only the host: a query can hold a secret.
 		return nil, fmt.Errorf("redirects with status %d to %s", resp.StatusCode, to.Host)
-	case to.Scheme != req.URL.Scheme:
+	case req.URL.Scheme != "" && to.Scheme != req.URL.Scheme:
 		return nil, fmt.Errorf("redirects with status %d to %s", resp.StatusCode, to.Scheme)
 	}
 	next := req.Clone(req.Context())

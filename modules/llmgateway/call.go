@@ -37,7 +37,7 @@ type call struct {
 	refused      *http.Response // the last refused answer, still open
 	refusedReply *reply         // of it
 	reply        *reply         // of this try, nil: none that can be read
-	first        reply          // of the first try
+	firstReply   reply          // room for that of the first try
 	timer        clockwork.Timer
 }
 

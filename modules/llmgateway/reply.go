@@ -58,7 +58,7 @@ func (c *call) newReply(res *http.Response) *reply {
 	if !stream && !strings.HasPrefix(contentType, "application/json") {
 		return nil
 	}
-	a := &c.first
+	a := &c.firstReply
 	if c.tries > 1 {
 		a = new(reply)
 	}
