@@ -1,12 +1,31 @@
 package llmgateway
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
+
+// wantGoogleError checks Google's error envelope.
+func (a answer) wantGoogleError(t testing.TB, status int, name string) {
+	t.Helper()
+	a.wantStatus(t, status)
+	var envelope struct {
+		Error struct {
+			Code            int
+			Message, Status string
+		}
+	}
+	if err := json.Unmarshal([]byte(a.text), &envelope); err != nil {
+		t.Fatalf("not an error of Google's form: %v: %s", err, a.text)
+	}
+	if e := envelope.Error; e.Code != status || e.Status != name || e.Message == "" {
+		t.Errorf("want %d %s: %s", status, name, a.text)
+	}
+}
 
 // What the gateway says itself is in the words of the API that the client speaks.
 func TestDialects(t *testing.T) {

@@ -23,11 +23,16 @@ import (
 
 const sdkDir = "testdata/sdk"
 
-// installSDKs installs the packages of testdata/sdk, unless they are there.
+// installSDKs installs the packages of testdata/sdk, unless they are there as
+// its lock file says.
 func installSDKs(t *testing.T) {
 	t.Helper()
 	npm := caddytest.Program(t, "npm")
-	if _, err := os.Stat(filepath.Join(sdkDir, "node_modules", ".package-lock.json")); err == nil {
+	wanted, err := os.Stat(filepath.Join(sdkDir, "package-lock.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if there, err := os.Stat(filepath.Join(sdkDir, "node_modules", ".package-lock.json")); err == nil && there.ModTime().After(wanted.ModTime()) {
 		return
 	}
 	cmd := exec.CommandContext(t.Context(), npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts")

@@ -54,8 +54,8 @@ func TestNativePaths(t *testing.T) {
 			t.Errorf("%s: asked for\n     %s with %s\nwant %s with %s", tc.path, got.URI, got.Body, tc.to, tc.wantBody)
 		}
 	}
-	g.do(t, http.MethodPost, "/v1beta/models/flash:embedContent", `{"model":"models/other"}`).wantStatus(t, 400)
-	g.do(t, http.MethodPost, "/v1beta/models/other:embedContent", `{}`).wantStatus(t, 404)
+	g.do(t, http.MethodPost, "/v1beta/models/flash:embedContent", `{"model":"models/other"}`).wantGoogleError(t, 400, "INVALID_ARGUMENT")
+	g.do(t, http.MethodPost, "/v1beta/models/other:embedContent", `{}`).wantGoogleError(t, 404, "NOT_FOUND")
 }
 
 func TestNativeBaseURL(t *testing.T) {
