@@ -14,7 +14,10 @@ import (
 
 // loggedKeys are the fields of the access log in which clients' keys stand.
 // Authorization is hidden by Caddy.
-var loggedKeys = []string{"request>headers>X-Api-Key", "request>headers>Api-Key", "request>headers>X-Goog-Api-Key", "request>uri"}
+var loggedKeys = []string{
+	"request>headers>X-Api-Key", "request>headers>Api-Key", "request>headers>X-Goog-Api-Key",
+	"request>headers>Sec-Websocket-Protocol", "request>uri",
+}
 
 // warnOfAccessLogs warns of access logs that would show clients' keys: Caddy
 // copies the request into them before any handler has it.

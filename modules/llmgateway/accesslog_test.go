@@ -12,6 +12,7 @@ func TestWarnsOfAccessLogs(t *testing.T) {
 			request>headers>X-Api-Key delete
 			request>headers>Api-Key delete
 			request>headers>X-Goog-Api-Key delete
+			request>headers>Sec-Websocket-Protocol delete
 			request>uri query {
 				delete key
 			}

@@ -170,7 +170,40 @@ func (h *Handler) authenticate(r *http.Request) (*Client, bool) {
 	for _, key := range takeQuery(r, "key") {
 		try(key)
 	}
+	for _, key := range takeProtocols(r.Header) {
+		try(key)
+	}
 	return client, ok
+}
+
+// protocolKey begins the subprotocol in which a page shows the key, since a
+// browser lets it set no header of a WebSocket.
+// Source: https://platform.openai.com/docs/guides/realtime-websocket
+const protocolKey = "openai-insecure-api-key."
+
+// takeProtocols removes the keys from a WebSocket's subprotocols and returns
+// them.
+func takeProtocols(header http.Header) (keys []string) {
+	const name = "Sec-Websocket-Protocol"
+	var kept []string
+	for _, value := range header[name] {
+		for protocol := range strings.SplitSeq(value, ",") {
+			protocol = strings.TrimSpace(protocol)
+			if key, ok := strings.CutPrefix(protocol, protocolKey); ok {
+				keys = append(keys, key)
+			} else if protocol != "" {
+				kept = append(kept, protocol)
+			}
+		}
+	}
+	switch {
+	case len(keys) == 0:
+	case len(kept) == 0:
+		delete(header, name)
+	default:
+		header[name] = []string{strings.Join(kept, ", ")}
+	}
+	return keys
 }
 
 // takeQuery removes a parameter from the request's query and returns its

@@ -185,7 +185,7 @@ func (e *apiError) header() http.Header {
 }
 
 // write answers with the error.
-func (e *apiError) write(w http.ResponseWriter, r *http.Request) error {
+func (e *apiError) write(w http.ResponseWriter, r *http.Request) {
 	for name, values := range e.header() {
 		w.Header()[name] = values
 	}
@@ -195,6 +195,5 @@ func (e *apiError) write(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Connection", "close")
 	}
 	w.WriteHeader(e.status)
-	_, err := w.Write(e.body(r))
-	return err
+	_, _ = w.Write(e.body(r)) // whoever does not get it has left
 }

@@ -184,6 +184,7 @@ func TestKeyPlaces(t *testing.T) {
 		{"x-goog-api-key", "/v1/chat/completions", []string{"Authorization", "", "x-goog-api-key", "alice-key"}},
 		{"query", "/v1/chat/completions?a=1&key=alice-key&b=%20", []string{"Authorization", ""}},
 		{"escaped query", "/v1/chat/completions?k%65y=alice%2Dkey&a=1&b=%20", []string{"Authorization", ""}},
+		{"subprotocol", "/v1/chat/completions", []string{"Authorization", "", "Sec-WebSocket-Protocol", "realtime, openai-insecure-api-key.alice-key"}},
 		{"wrong and right", "/v1/chat/completions", []string{"Authorization", "Bearer other", "x-api-key", "alice-key"}},
 	} {
 		t.Run(place.name, func(t *testing.T) {
@@ -204,8 +205,8 @@ func TestKeyPlaces(t *testing.T) {
 		a := g.chat(t, "m", "Authorization", key)
 		a.wantError(t, 401, "invalid_api_key")
 	}
-	if n := len(up.Requests()); n != 8 {
-		t.Errorf("%d requests reached the channel, want 8", n)
+	if n := len(up.Requests()); n != 9 {
+		t.Errorf("%d requests reached the channel, want 9", n)
 	}
 }
 

@@ -292,7 +292,8 @@ func (h *Handler) channel(name string) *Channel {
 }
 
 // ServeHTTP checks the client, finds the model, puts the candidates in order
-// and lets the proxy try them.
+// and lets the proxy try them. It returns no error: Caddy would log that beside
+// the request as the client sent it, keys included.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if h.cors.serve(w, r) {
 		if h.cors.allowed(r) != nil {
@@ -302,7 +303,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	client, ok := h.authenticate(r)
 	if !ok {
-		return invalidKey.write(w, r)
+		invalidKey.write(w, r)
+		return nil
 	}
 	client.total.Inc()
 	c := &call{gateway: h, client: client, start: h.clock.Now()}
@@ -310,14 +312,20 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	c.addToLog(r)
 	if id, ok := isModelList(r); ok {
 		h.wake()
-		return h.serveModels(w, r, client, id)
+		h.serveModels(w, r, client, id)
+		return nil
 	}
 	defer c.release()
 	if err := c.prepare(w, r); err != nil {
 		collectors.refused.WithLabelValues(client.Name, strconv.Itoa(err.status)).Inc()
-		return err.write(w, r)
+		err.write(w, r)
+		return nil
 	}
-	return h.proxy.ServeHTTP(w, c.attach(r), next)
+	if err := h.proxy.ServeHTTP(w, c.attach(r), next); err != nil {
+		h.logger.Error("a request could not be passed on", zap.String("client", client.Name), zap.Error(err))
+		notReached(c.tries).write(w, r)
+	}
+	return nil
 }
 
 // prepare does all that comes before the first try.

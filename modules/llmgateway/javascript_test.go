@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
 
@@ -80,6 +82,8 @@ func provider(t *testing.T) http.HandlerFunc {
 			caddytest.JSON(200, content("Hello", `,"usageMetadata":{"promptTokenCount":9,"candidatesTokenCount":12,"totalTokenCount":21}`))(w, r)
 		case "/v1beta/models/gemini-flash:streamGenerateContent":
 			caddytest.Events("data: "+content("Hel", "")+"\r\n\r\n", "data: "+content("lo", "")+"\r\n\r\n")(w, r)
+		case "/v1/realtime":
+			talk(t, w, r)
 		case "/v1/embeddings":
 			caddytest.JSON(200, `{"object":"list","model":"e","data":[{"object":"embedding","index":0,"embedding":[1,0]},`+
 				`{"object":"embedding","index":1,"embedding":[0.5,0.25]}],"usage":{"prompt_tokens":2,"total_tokens":2}}`)(w, r)
@@ -130,15 +134,39 @@ func message(w http.ResponseWriter, r *http.Request, body string) {
 	)(w, r)
 }
 
+// talk answers one message over a WebSocket.
+func talk(t *testing.T, w http.ResponseWriter, r *http.Request) {
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"realtime"}, InsecureSkipVerify: true})
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer conn.CloseNow()
+	if protocols := r.Header.Get("Sec-WebSocket-Protocol"); strings.Contains(protocols, "alice") {
+		t.Errorf("the client's key reached the channel: %s", protocols)
+	}
+	_, question, err := conn.Read(r.Context())
+	if err != nil || !strings.Contains(string(question), "response.create") {
+		t.Errorf("%v: %s", err, question)
+	}
+	answer := fmt.Sprintf(`{"type":"response.output_text.done","text":"Hello from %s"}`, r.URL.Query().Get("model"))
+	if err := conn.Write(r.Context(), websocket.MessageText, []byte(answer)); err != nil {
+		t.Error(err)
+	}
+	_, _, _ = conn.Read(r.Context()) // until the client has left
+}
+
 // startForSDKs runs a gateway before the provider.
 func startForSDKs(t *testing.T) *gateway {
 	t.Helper()
 	up := caddytest.NewUpstream(t, provider(t))
-	return start(t, `
+	g, _ := startTLS(t, `
+		client alice alice-key
 		channel a `+up.URL+`/v1 {
 			api_key k1
 			models  gpt-4o as gpt-4o-2024
 			models  whisper-1 as whisper-large
+			models  gpt-realtime as gpt-realtime-2025
 			models  text-embedding-3-small gpt-image-1 busy
 		}
 		channel b `+up.URL+` {
@@ -151,6 +179,7 @@ func startForSDKs(t *testing.T) *gateway {
 			auth    x-goog-api-key
 			models  flash as gemini-flash
 		}`)
+	return g
 }
 
 // The JavaScript SDKs of OpenAI, Anthropic, Google and Vercel pass a shared script.
@@ -162,6 +191,7 @@ func TestJavaScriptSDKs(t *testing.T) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, node, "sdk.mjs", g.URL)
 	cmd.Dir = sdkDir
+	cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+g.CAFile())
 	out, err := cmd.Output()
 	if err != nil {
 		var stderr []byte
@@ -182,12 +212,12 @@ func TestJavaScriptSDKs(t *testing.T) {
 			}
 		})
 	}
-	if checks < 23 {
+	if checks < 24 {
 		t.Errorf("only %d checks ran", checks)
 	}
 }
 
-// OpenAI's SDK chats from a page of another origin.
+// OpenAI's SDK chats and talks from a page of another origin.
 func TestBrowserSDK(t *testing.T) {
 	chromium := caddytest.Program(t, "chromium")
 	installSDKs(t)
@@ -211,7 +241,7 @@ func TestBrowserSDK(t *testing.T) {
 	defer func() { _ = os.RemoveAll(profile) }()
 	ctx, cancel := context.WithCancel(t.Context())
 	cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-proxy-server",
+		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-proxy-server", "--ignore-certificate-errors",
 		"--user-data-dir="+profile, pages.URL+"/page.html?gateway="+url.QueryEscape(g.URL))
 	cmd.WaitDelay = 5 * time.Second
 	var log bytes.Buffer
@@ -225,7 +255,7 @@ func TestBrowserSDK(t *testing.T) {
 	}()
 	select {
 	case got := <-report:
-		if got != "Hello from a, Hello, model_not_found" {
+		if got != "Hello from a, Hello, model_not_found, Hello from gpt-realtime-2025" {
 			t.Errorf("the page reports %q", got)
 		}
 	case <-time.After(2 * time.Minute):

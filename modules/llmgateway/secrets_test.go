@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -29,7 +30,7 @@ var (
 	channelKeys = map[string]string{
 		"refusing": "sk-secret/refusing+1", "broken": "sk-secret/broken+1", "hanging": "sk-secret/hanging+1",
 		"gemini": "sk-secret/gemini+1", "cut": "sk-secret/cut+1", "good": "sk-secret/good+1", "file": "sk-secret/file+1",
-		"telling": "sk-secret/telling+1",
+		"telling": "sk-secret/telling+1", "endless": "sk-secret/endless+1",
 	}
 	otherSecrets = []string{"header-secret/1+dddd", "notify-secret"}
 )
@@ -77,6 +78,7 @@ type secretRun struct {
 	t        *testing.T
 	channels map[string]*caddytest.Upstream
 	folder   string // of logs, and of bodies that are too large for the memory
+	left     int    // how often a client has left
 }
 
 func startSecretRun(t *testing.T) *secretRun {
@@ -98,6 +100,7 @@ func startSecretRun(t *testing.T) *secretRun {
 		},
 		"broken":  caddytest.Reset,
 		"hanging": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"endless": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"gemini":  caddytest.JSON(429, googleMinute),
 		"cut":     caddytest.CutOff("text/event-stream", chunk),
 		"good":    caddytest.JSON(200, completion),
@@ -139,6 +142,7 @@ func (run *secretRun) config(addr string) string {
 			request>headers>X-Api-Key delete
 			request>headers>Api-Key delete
 			request>headers>X-Goog-Api-Key delete
+			request>headers>Sec-Websocket-Protocol delete
 			request>uri query {
 				delete key
 			}
@@ -151,11 +155,12 @@ func (run *secretRun) config(addr string) string {
 		"gemini":   "auth x-goog-api-key",
 		"cut":      "",
 		"telling":  "",
+		"endless":  "",
 		"good":     "tier 2\nheader_up X-Other {env.HEADER_SECRET}",
 	} {
 		models := "m only-" + name
-		if name == "telling" {
-			models = "only-telling" // its answer is no reason to ask another one
+		if name == "telling" || name == "endless" {
+			models = "only-" + name // no other one would be asked
 		}
 		fmt.Fprintf(&channels, "channel %s %s {\napi_key {env.KEY_%s}\nmodels %s\n%s\n}\n",
 			name, run.channels[name].URL, strings.ToUpper(name), models, options)
@@ -212,6 +217,8 @@ func places(key string) map[string][2]string {
 		"Api-Key":        {key, ""},
 		"X-Goog-Api-Key": {key, ""},
 		"":               {"", "?key=" + url.QueryEscape(key)},
+
+		"Sec-Websocket-Protocol": {"realtime, openai-insecure-api-key." + key, ""},
 	}
 }
 
@@ -224,6 +231,7 @@ func (run *secretRun) ask(key string) {
 		if name != "" {
 			header = append(header, name, place[0])
 		}
+		run.leave(place[1], header...)
 		for _, request := range [][2]string{
 			{"/v1/chat/completions", chatBody("m")},
 			{"/v1/chat/completions", stream},
@@ -241,6 +249,9 @@ func (run *secretRun) ask(key string) {
 		}
 	}
 	for channel := range channelKeys {
+		if channel == "endless" {
+			continue
+		}
 		run.send(http.MethodPost, "/v1/chat/completions", chatBody("only-"+channel), "Authorization", "Bearer "+key)
 	}
 	run.send(http.MethodPost, "/v1/chat/completions", huge, "Authorization", "Bearer "+key)
@@ -257,6 +268,39 @@ func (run *secretRun) send(method, path, body string, header ...string) {
 		text += name + ": " + strings.Join(values, ", ") + "\n"
 	}
 	shown.add("client", text)
+}
+
+// leave sends a request and leaves while a channel has it, or at once where the
+// key is wrong.
+func (run *secretRun) leave(query string, header ...string) {
+	ctx, cancel := context.WithCancel(run.t.Context())
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, run.URL+"/v1/chat/completions"+query, strings.NewReader(chatBody("only-endless")))
+	if err != nil {
+		run.t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		if resp, err := run.client.Do(req); err == nil {
+			resp.Body.Close()
+		}
+	}()
+	up := run.channels["endless"]
+	for len(up.Requests()) == run.left {
+		select {
+		case <-answered:
+			return // the key is wrong
+		case <-time.After(time.Millisecond):
+		}
+	}
+	cancel()
+	up.WaitLeft(run.t)
+	run.left++
+	<-answered
 }
 
 var adminPaths = []string{
@@ -318,6 +362,7 @@ func TestSecrets(t *testing.T) {
 	run.Logs.Wait(t, "keys were read again from their files")
 	run.send(http.MethodPost, "/v1/chat/completions", chatBody("only-file"), "Authorization", "Bearer "+clientKeys[0])
 	run.Logs.Wait(t, "target is down")
+	run.Logs.Wait(t, `"status":499`)
 	run.look()
 
 	keys := append([]string{newFileKey}, clientKeys...)

@@ -6,6 +6,7 @@ import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { generateText, streamText } from "ai";
 import assert from "node:assert/strict";
 import OpenAI, { toFile } from "openai";
+import { OpenAIRealtimeWS } from "openai/realtime/ws";
 
 const base = process.argv[2];
 const apiKey = "alice-key";
@@ -59,6 +60,16 @@ const checks = {
 	async "openai: a 429 that recovers"() {
 		const chat = await openai.chat.completions.create({ model: "busy", messages });
 		assert.equal(chat.choices[0].message.content, "Hello");
+	},
+	async "openai: realtime"() {
+		const realtime = new OpenAIRealtimeWS({ model: "gpt-realtime" }, openai);
+		const text = await new Promise((resolve, reject) => {
+			realtime.on("response.output_text.done", (event) => resolve(event.text));
+			realtime.on("error", reject);
+			realtime.socket.on("open", () => realtime.send({ type: "response.create" }));
+		});
+		realtime.close();
+		assert.equal(text, "Hello from gpt-realtime-2025");
 	},
 	async "openai: a wrong model"() {
 		await assert.rejects(openai.chat.completions.create({ model: "gpt-9", messages }),
