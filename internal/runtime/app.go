@@ -44,6 +44,7 @@ type App struct {
 	ClockRaw json.RawMessage `json:"clock,omitempty" caddy:"namespace=freetier.clocks inline_key=source"`
 
 	clock  clockwork.Clock
+	events *Events
 	logger *zap.Logger
 
 	mu      sync.Mutex
@@ -84,9 +85,12 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision sets up the clock.
-func (a *App) Provision(ctx caddy.Context) error {
+// Provision sets up the clock and the events.
+func (a *App) Provision(ctx caddy.Context) (err error) {
 	a.logger = ctx.Logger()
+	if a.events, err = newEvents(ctx); err != nil {
+		return err
+	}
 	a.clock = clockwork.NewRealClock()
 	if a.ClockRaw != nil {
 		mod, err := ctx.LoadModule(a, "ClockRaw")
@@ -100,6 +104,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 
 // Clock is what tasks tell the time by.
 func (a *App) Clock() clockwork.Clock { return a.clock }
+
+// Events is what tasks emit events through.
+func (a *App) Events() *Events { return a.events }
 
 // Go registers run, which is called in a goroutine of its own when the
 // configuration starts and must return soon after its context is done. While

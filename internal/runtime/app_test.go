@@ -22,6 +22,7 @@ import (
 type beat struct {
 	Panics bool `json:"panics,omitempty"`
 	app    *runtime.App
+	ctx    caddy.Context
 }
 
 var (
@@ -46,12 +47,14 @@ func (b *beat) Provision(ctx caddy.Context) (err error) {
 	if b.app, err = runtime.FromContext(ctx); err != nil {
 		return err
 	}
+	b.ctx = ctx
 	return b.app.Go("beat", b.run)
 }
 
 func (b *beat) run(ctx context.Context) {
 	running.Add(1)
 	defer running.Add(-1)
+	b.app.Events().Emit(b.ctx, "beat", nil)
 	if b.Panics {
 		panic("on purpose")
 	}

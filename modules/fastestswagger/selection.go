@@ -21,7 +21,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
-	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/caddyserver/certmagic"
 	"github.com/jonboulle/clockwork"
@@ -110,7 +109,7 @@ type Selection struct {
 	clock        clockwork.Clock
 	storage      certmagic.Storage
 	ctx          caddy.Context
-	events       *caddyevents.App
+	events       *runtime.Events
 	logger       *zap.Logger
 	triedVar     string
 	unseen       chan stranger
@@ -153,11 +152,7 @@ func (s *Selection) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	events, err := ctx.App("events")
-	if err != nil {
-		return fmt.Errorf("loading the app events: %w", err)
-	}
-	s.ctx, s.events = ctx, events.(*caddyevents.App)
+	s.ctx, s.events = ctx, app.Events()
 	s.clock, s.storage = app.Clock(), ctx.Storage()
 	s.unseen = make(chan stranger, maxLearned)
 	s.wishes = make(chan *member, maxLearned)

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"github.com/jonboulle/clockwork"
 	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
@@ -68,7 +67,7 @@ type App struct {
 
 	ctx    caddy.Context
 	logger *zap.Logger
-	events *caddyevents.App
+	events *runtime.Events
 	clock  clockwork.Clock
 	client *http.Client
 	slots  *semaphore.Weighted
@@ -92,16 +91,11 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.check(); err != nil {
 		return err
 	}
-	events, err := ctx.App("events")
-	if err != nil {
-		return fmt.Errorf("loading the app events: %w", err)
-	}
-	a.events = events.(*caddyevents.App)
 	rt, err := runtime.FromContext(ctx)
 	if err != nil {
 		return err
 	}
-	a.clock = rt.Clock()
+	a.clock, a.events = rt.Clock(), rt.Events()
 	if err := collectors.register(ctx.GetMetricsRegistry()); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
