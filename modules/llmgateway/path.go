@@ -45,7 +45,7 @@ func (c *call) readPath(path string) *apiError {
 	if !parsed.found() {
 		return nil
 	}
-	if strings.Contains(model, `\`) || hasDotSegments(path) {
+	if strings.Contains(model, `\`) {
 		return invalidRequest("The path cannot be read.")
 	}
 	if c.inBody {
@@ -60,8 +60,15 @@ func (c *call) readPath(path string) *apiError {
 	return nil
 }
 
+// hasDotSegments tells whether a path means another one (RFC 3986, section
+// 5.2.4).
 func hasDotSegments(path string) bool {
-	return strings.Contains(path+"/", "/../") || strings.Contains(path+"/", "/./")
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
 }
 
 // queryModel returns the model in the query, which is where WebSockets have it.
@@ -95,7 +102,7 @@ func (c *call) checkElsewhere(path string) *apiError {
 	if c.opaque {
 		return invalidModel("Your key is for some models only, and the gateway cannot see which one this body names.")
 	}
-	if hasDotSegments(path) || strings.Contains(path, `\`) {
+	if strings.Contains(path, `\`) {
 		return invalidRequest("The path cannot be read.")
 	}
 	if c.inPath.found() {

@@ -34,6 +34,10 @@ var scanners = sync.Pool{New: func() any { return modelfield.NewScanner("model",
 // body counts, else the path (Gemini) or the query (WebSockets); where two of
 // them name different models the request is refused.
 func (c *call) read(r *http.Request) *apiError {
+	if strings.Contains(r.URL.Path, "/.") && hasDotSegments(r.URL.Path) {
+		// It could lead out of the path of a channel's URL.
+		return invalidRequest("The path has dot segments.")
+	}
 	asked, err := queryModel(r)
 	if err != nil {
 		return err
