@@ -87,7 +87,7 @@ func allRest(wait time.Duration) *apiError {
 		kind:    "requests",
 		code:    "rate_limit_exceeded",
 		wait:    max(wait, time.Second),
-		message: "All keys for this model rest, because their providers refuse them for now. Try again later.",
+		message: "All keys for this model rest: their providers refuse them for now, or their quotas are spent. Try again later.",
 	}
 }
 
