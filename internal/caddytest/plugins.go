@@ -1,6 +1,7 @@
 package caddytest
 
 import (
+	"context"
 	"io"
 	"strings"
 	"sync"
@@ -9,11 +10,12 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/jonboulle/clockwork"
 )
 
-// current is the Caddy whose configuration is being loaded. The two modules
-// below reach the test through it.
+// current is the Caddy whose configuration is being loaded. The first two
+// modules below reach the test through it.
 var current atomic.Pointer[Caddy]
 
 func use(c *Caddy) { current.Store(c) }
@@ -21,6 +23,7 @@ func use(c *Caddy) { current.Store(c) }
 func init() {
 	caddy.RegisterModule(clockModule{})
 	caddy.RegisterModule(logModule{})
+	caddy.RegisterModule(eventModule{})
 }
 
 // clockModule gives the test's clock to the app `freetier`.
@@ -60,6 +63,24 @@ type logWriter struct{}
 
 func (logWriter) Write(p []byte) (int, error) { return current.Load().Logs.Write(p) }
 func (logWriter) Close() error                { return nil }
+
+// eventModule takes events and leaves it at that: where a Caddyfile has the
+// option `events`, Logs has the events.
+type eventModule struct{}
+
+// CaddyModule returns the Caddy module information.
+func (eventModule) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "events.handlers.caddytest",
+		New: func() caddy.Module { return new(eventModule) },
+	}
+}
+
+// UnmarshalCaddyfile implements caddyfile.Unmarshaler.
+func (*eventModule) UnmarshalCaddyfile(*caddyfile.Dispenser) error { return nil }
+
+// Handle implements caddyevents.Handler.
+func (*eventModule) Handle(context.Context, caddy.Event) error { return nil }
 
 // Logs collects log lines. The zero value is ready to use.
 type Logs struct {

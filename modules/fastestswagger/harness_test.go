@@ -87,9 +87,15 @@ type site struct {
 // Time stands still.
 func start(t *testing.T, policy, others string, platforms ...*platform) *site {
 	t.Helper()
+	return run(t, "", policy, others, platforms...)
+}
+
+// run is start with global options.
+func run(t *testing.T, global, policy, others string, platforms ...*platform) *site {
+	t.Helper()
 	clock := clockwork.NewFakeClock()
 	addr := caddytest.Addr(t)
-	c := caddytest.Start(t, proxy(addr, policy, others, platforms...), caddytest.WithFakeClock(clock))
+	c := caddytest.Start(t, global+proxy(addr, policy, others, platforms...), caddytest.WithFakeClock(clock))
 	s := &site{Caddy: c, t: t, addr: addr}
 	s.begun(platforms...)
 	return s

@@ -69,9 +69,9 @@ func TestRestart(t *testing.T) {
 // Each change of the winner is an event.
 func TestWinnerEvent(t *testing.T) {
 	a, b := newPlatform(t, caddytest.Echo), newPlatform(t, caddytest.Echo)
-	s := start(t, "", "", a, b)
+	s := run(t, "{\n\tevents {\n\t\ton * caddytest\n\t}\n}\n", "", "", a, b)
 	s.loaded(a, 100*time.Millisecond, swagger)
-	event := []string{`"logger":"events"`, `"name":"fastest-swagger.winner"`}
+	event := []string{`"logger":"events","msg":"event"`, `"name":"fastest-swagger.winner"`}
 	s.Logs.Wait(t, append(event, `"before":""`, `"upstream":"`+a.Addr()+`"`, `"score_ms":100`)...)
 	s.loaded(b, 0, swagger) // as slow
 	s.again(2, a, b)
