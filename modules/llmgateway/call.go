@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 	"github.com/caddy-freetier/caddy-freetier/modules/modelfield"
 )
 
@@ -24,10 +25,10 @@ type call struct {
 	client  *Client
 	start   time.Time
 
-	wants                      // what the request says
-	usageEdit *modelfield.Edit // makes the stream tell its usage, nil: nothing to add
-	body      *modelfield.Body // nil: none
-	header    http.Header      // the client's, nil for a protocol upgrade
+	wants                   // what the request says
+	usageEdit *reqbody.Edit // makes the stream tell its usage, nil: nothing to add
+	body      *reqbody.Body // nil: none
+	header    http.Header   // the client's, nil for a protocol upgrade
 
 	candidates   []candidate
 	room         [2]candidate // for the usual number of them

@@ -17,7 +17,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
-	"github.com/caddy-freetier/caddy-freetier/modules/modelfield"
+	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
 // Channel is one account, or several alike, at one provider.
@@ -216,7 +216,7 @@ func (c *Channel) parseURL() error {
 func (c *Channel) sentModel(model string) (string, *measures) {
 	for _, route := range c.Models {
 		for i, pattern := range route.Names {
-			if modelfield.Match(pattern, model) {
+			if reqbody.Match(pattern, model) {
 				return cmp.Or(route.As, model), route.measures[i]
 			}
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
-	"github.com/caddy-freetier/caddy-freetier/modules/modelfield"
+	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
 var (
@@ -67,7 +67,7 @@ func (c *Client) mayUse(model string) bool {
 
 func matchesAny(patterns []string, model string) bool {
 	for _, pattern := range patterns {
-		if modelfield.Match(pattern, model) {
+		if reqbody.Match(pattern, model) {
 			return true
 		}
 	}

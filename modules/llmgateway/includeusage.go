@@ -6,7 +6,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/caddy-freetier/caddy-freetier/modules/modelfield"
+	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
 // longestEvent is the longest event that is looked at as a whole.
@@ -21,7 +21,7 @@ func (c *call) askUsage(path string) {
 	}
 	if c.extras.End == 0 {
 		end := c.stream.Start + int64(len("true"))
-		c.usageEdit = &modelfield.Edit{Start: end, End: end, With: []byte(`,"stream_options":{"include_usage":true}`)}
+		c.usageEdit = &reqbody.Edit{Start: end, End: end, With: []byte(`,"stream_options":{"include_usage":true}`)}
 		return
 	}
 	var options map[string]json.RawMessage
@@ -34,7 +34,7 @@ func (c *call) askUsage(path string) {
 	}
 	options["include_usage"] = json.RawMessage("true")
 	if with, err := json.Marshal(options); err == nil {
-		c.usageEdit = &modelfield.Edit{Start: c.extras.Start, End: c.extras.Start + int64(len(text)), With: with}
+		c.usageEdit = &reqbody.Edit{Start: c.extras.Start, End: c.extras.Start + int64(len(text)), With: with}
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddy-freetier/caddy-freetier/modules/modelfield"
+	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
 // listedModel is a model that a client may use.
@@ -119,7 +119,7 @@ func (c *Channel) offered(yield func(string) bool) {
 				continue
 			}
 			for _, name := range c.catalog.names() {
-				if route.As == "" && modelfield.Match(pattern, name) && !yield(name) {
+				if route.As == "" && reqbody.Match(pattern, name) && !yield(name) {
 					return
 				}
 			}

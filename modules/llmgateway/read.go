@@ -10,25 +10,25 @@ import (
 	"sync"
 	"unicode"
 
-	"github.com/caddy-freetier/caddy-freetier/modules/modelfield"
+	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
 // wants is what a request says about the model, and where it says it.
 type wants struct {
 	model  string // "" for none
 	inPath nativePath
-	query  bool             // the query names it
-	inBody bool             // the body names it
-	field  modelfield.Value // where
-	form   *modelfield.Form // the body is a form
-	prefix string           // of the name in the body, as Gemini writes it there
-	opaque bool             // the body is passed on unread
-	stream modelfield.Span  // the JSON body's `stream`
-	extras modelfield.Span  // the JSON body's `stream_options`
+	query  bool          // the query names it
+	inBody bool          // the body names it
+	field  reqbody.Value // where
+	form   *reqbody.Form // the body is a form
+	prefix string        // of the name in the body, as Gemini writes it there
+	opaque bool          // the body is passed on unread
+	stream reqbody.Span  // the JSON body's `stream`
+	extras reqbody.Span  // the JSON body's `stream_options`
 }
 
 // scanners are reused: their state is larger than a small request.
-var scanners = sync.Pool{New: func() any { return modelfield.NewScanner("model", "stream", "stream_options") }}
+var scanners = sync.Pool{New: func() any { return reqbody.NewScanner("model", "stream", "stream_options") }}
 
 // read finds the model and keeps the body for the tries. What stands in the
 // body counts, else the path (Gemini) or the query (WebSockets); where two of
@@ -86,12 +86,12 @@ func (c *call) readBody(r *http.Request) *apiError {
 }
 
 func (c *call) keepBody(r *http.Request, sink io.Writer) (err error) {
-	c.body, err = modelfield.ReadBody(r.Body, r.ContentLength, c.gateway.MaxBody, sink)
+	c.body, err = reqbody.Read(r.Body, r.ContentLength, c.gateway.MaxBody, sink)
 	return err
 }
 
 func (c *call) readJSON(r *http.Request) *apiError {
-	scanner := scanners.Get().(*modelfield.Scanner)
+	scanner := scanners.Get().(*reqbody.Scanner)
 	scanner.Reset()
 	defer scanners.Put(scanner)
 	if err := c.keepBody(r, scanner); err != nil {
@@ -103,7 +103,7 @@ func (c *call) readJSON(r *http.Request) *apiError {
 }
 
 func (c *call) readForm(r *http.Request) *apiError {
-	form, err := modelfield.NewForm("model", r.Header.Get("Content-Type"))
+	form, err := reqbody.NewForm("model", r.Header.Get("Content-Type"))
 	if err != nil {
 		return c.bodyError(err)
 	}
@@ -116,8 +116,8 @@ func (c *call) readForm(r *http.Request) *apiError {
 }
 
 // found notes the model that stands in the body.
-func (c *call) found(value modelfield.Value, err error) *apiError {
-	if errors.Is(err, modelfield.ErrMissing) {
+func (c *call) found(value reqbody.Value, err error) *apiError {
+	if errors.Is(err, reqbody.ErrMissing) {
 		return nil
 	}
 	if err != nil {
@@ -141,16 +141,16 @@ func (c *call) streamed() bool {
 // bodyError turns a failure to read the body into an answer.
 func (c *call) bodyError(err error) *apiError {
 	var (
-		invalid   *modelfield.InvalidError
-		ambiguous *modelfield.AmbiguousError
+		invalid   *reqbody.InvalidError
+		ambiguous *reqbody.AmbiguousError
 		tooLarge  *http.MaxBytesError
 	)
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, modelfield.ErrNotKept):
+	case errors.Is(err, reqbody.ErrNotKept):
 		return bodyNotKept
-	case errors.Is(err, modelfield.ErrTooLarge):
+	case errors.Is(err, reqbody.ErrTooLarge):
 		return bodyTooLarge(c.gateway.MaxBody)
 	case errors.As(err, &tooLarge):
 		return bodyTooLarge(tooLarge.Limit)

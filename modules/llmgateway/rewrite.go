@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/caddy-freetier/caddy-freetier/modules/modelfield"
+	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
 // open returns the body with the name of this try's model put in its place,
@@ -16,10 +16,10 @@ func (c *call) open() (io.ReadCloser, int64) {
 	if c.body == nil {
 		return http.NoBody, 0
 	}
-	var room [2]modelfield.Edit
+	var room [2]reqbody.Edit
 	edits := room[:0]
 	if c.inBody && c.current.model != c.model {
-		edits = append(edits, modelfield.Edit{Start: c.field.Start, End: c.field.End, With: c.written(c.current.model)})
+		edits = append(edits, reqbody.Edit{Start: c.field.Start, End: c.field.End, With: c.written(c.current.model)})
 	}
 	if c.asksUsage() {
 		edits = append(edits, *c.usageEdit)

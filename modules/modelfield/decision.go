@@ -12,6 +12,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
 // decision is what was decided for a request at its first try: which policy
@@ -21,7 +23,7 @@ type decision struct {
 	dials  []string              // of the route, nil for all upstreams
 	tried  reverseproxy.UpstreamPool
 
-	body *Body         // nil: none, or not kept
+	body *reqbody.Body // nil: none, or not kept
 	once io.ReadCloser // a body that can be sent only once
 	sent bool
 }
@@ -35,7 +37,7 @@ func (p *Policy) decide(r *http.Request) *decision {
 	}
 	if err == nil {
 		for _, route := range p.Routes {
-			if slices.ContainsFunc(route.Values, func(pattern string) bool { return Match(pattern, value) }) {
+			if slices.ContainsFunc(route.Values, func(pattern string) bool { return reqbody.Match(pattern, value) }) {
 				d.policy, d.dials = p.choose, route.dials
 				return d
 			}
@@ -55,18 +57,18 @@ func (p *Policy) read(r *http.Request, d *decision) (string, error) {
 		if values := r.URL.Query()[p.Field]; len(values) == 1 {
 			return values[0], nil
 		}
-		return "", ErrMissing
+		return "", reqbody.ErrMissing
 	}
 	if !isJSON(r.Header.Get("Content-Type")) {
-		return "", ErrMissing
+		return "", reqbody.ErrMissing
 	}
 	if r.ContentLength > p.MaxBody {
-		return "", ErrTooLarge
+		return "", reqbody.ErrTooLarge
 	}
 	// One byte more than is allowed shows whether there is more.
 	limit := p.MaxBody + 1
-	scanner := &tolerant{scanner: NewScanner(p.Field)}
-	body, err := ReadBody(io.LimitReader(r.Body, limit), r.ContentLength, limit, scanner)
+	scanner := &tolerant{scanner: reqbody.NewScanner(p.Field)}
+	body, err := reqbody.Read(io.LimitReader(r.Body, limit), r.ContentLength, limit, scanner)
 	if err != nil {
 		d.once = failed{err}
 		return "", err
@@ -78,7 +80,7 @@ func (p *Policy) read(r *http.Request, d *decision) (string, error) {
 			io.Reader
 			io.Closer
 		}{io.MultiReader(begin, r.Body), begin}
-		return "", ErrTooLarge
+		return "", reqbody.ErrTooLarge
 	}
 	value, err := scanner.scanner.Finish()
 	return value.Text, err
@@ -144,7 +146,7 @@ func isJSON(contentType string) bool {
 }
 
 // tolerant reads on after an error: the body is passed on as it is.
-type tolerant struct{ scanner *Scanner }
+type tolerant struct{ scanner *reqbody.Scanner }
 
 func (t *tolerant) Write(p []byte) (int, error) {
 	_, _ = t.scanner.Write(p) // Finish returns the error again

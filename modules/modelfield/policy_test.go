@@ -169,7 +169,7 @@ func TestRetryWithBody(t *testing.T) {
 			expression `+"`{rp.status_code} >= 500 || {rp.is_transport_error} == true`"+`
 		}
 	}`)
-	for _, size := range []int{10, 2 * chunkSize} {
+	for _, size := range []int{10, 2 * (512 << 10)} {
 		body := `{"model":"m","a":"` + strings.Repeat("é", size/2) + `"}`
 		if status, got := post(t, "http://"+addr, strings.NewReader(body)); status != 200 || got != body {
 			t.Errorf("status %d, %d bytes came back of %d", status, len(got), len(body))

@@ -1,4 +1,4 @@
-package modelfield
+package reqbody
 
 import (
 	"bytes"
@@ -51,11 +51,11 @@ type Edit struct {
 	With       []byte
 }
 
-// ReadBody reads r to its end. size is the length if it is known (the
+// Read reads r to its end. size is the length if it is known (the
 // Content-Length), else -1. A body of more than limit bytes is ErrTooLarge.
 // Each piece goes to sink as it arrives; its error ends the reading and is
 // returned. sink may be nil.
-func ReadBody(r io.Reader, size, limit int64, sink io.Writer) (*Body, error) {
+func Read(r io.Reader, size, limit int64, sink io.Writer) (*Body, error) {
 	if size > limit {
 		return nil, ErrTooLarge
 	}

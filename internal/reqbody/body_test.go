@@ -1,4 +1,4 @@
-package modelfield
+package reqbody
 
 import (
 	"bytes"
@@ -30,7 +30,7 @@ func TestBody(t *testing.T) {
 					length = int64(size)
 				}
 				var seen bytes.Buffer
-				b, err := ReadBody(bytes.NewReader(text), length, 1<<30, &seen)
+				b, err := Read(bytes.NewReader(text), length, 1<<30, &seen)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -69,16 +69,16 @@ func TestBodyErrors(t *testing.T) {
 	for _, size := range sizes {
 		text := filled(size)
 		for _, length := range []int64{-1, int64(size)} {
-			if b, err := ReadBody(bytes.NewReader(text), length, int64(size)-1, nil); !errors.Is(err, ErrTooLarge) {
+			if b, err := Read(bytes.NewReader(text), length, int64(size)-1, nil); !errors.Is(err, ErrTooLarge) {
 				t.Errorf("%d bytes with a smaller limit: %v, %v", size, b, err)
 			}
 			r := io.MultiReader(bytes.NewReader(text), iotest.ErrReader(broken))
-			if b, err := ReadBody(r, length, 1<<30, nil); !errors.Is(err, broken) {
+			if b, err := Read(r, length, 1<<30, nil); !errors.Is(err, broken) {
 				t.Errorf("%d bytes from a broken reader: %v, %v", size, b, err)
 			}
 		}
 		if size > 0 {
-			if b, err := ReadBody(bytes.NewReader(text), -1, 1<<30, refusing{broken}); !errors.Is(err, broken) {
+			if b, err := Read(bytes.NewReader(text), -1, 1<<30, refusing{broken}); !errors.Is(err, broken) {
 				t.Errorf("%d bytes to a refusing sink: %v, %v", size, b, err)
 			}
 		}
@@ -97,7 +97,7 @@ func TestBodyIsUsedAgainLate(t *testing.T) {
 		wg.Go(func() {
 			for i := range 20 {
 				text := bytes.Repeat([]byte{byte(g<<4 | i)}, chunkSize+1000)
-				b, err := ReadBody(bytes.NewReader(text), -1, 1<<30, nil)
+				b, err := Read(bytes.NewReader(text), -1, 1<<30, nil)
 				if err != nil {
 					t.Error(err)
 					return
@@ -145,7 +145,7 @@ func TestBodyEditedAgain(t *testing.T) {
 		{``, `"short"`, `"other"`},
 		{`"gpt-4o"`, `"gpt-5o"`, ``},
 	} {
-		b, err := ReadBody(strings.NewReader(text), int64(len(text)), 1<<20, nil)
+		b, err := Read(strings.NewReader(text), int64(len(text)), 1<<20, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

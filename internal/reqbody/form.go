@@ -1,4 +1,4 @@
-package modelfield
+package reqbody
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package modelfield
+package reqbody
 
 // number reads a number up to its end or the end of p.
 func (s *Scanner) number(p []byte, i int) int {

@@ -1,4 +1,4 @@
-package modelfield
+package reqbody
 
 // Match tells whether name fits the pattern, in which `*` stands for any
 // characters.
