@@ -89,11 +89,19 @@ func send(b *testing.B, client *http.Client, url string, body []byte, answer int
 	}
 }
 
+// newUpstream starts an upstream over TLS and HTTP/2, as real providers are.
+func newUpstream(b *testing.B, handler http.HandlerFunc) *httptest.Server {
+	upstream := httptest.NewUnstartedServer(handler)
+	upstream.EnableHTTP2 = true
+	upstream.StartTLS()
+	b.Cleanup(upstream.Close)
+	return upstream
+}
+
 // compareChat sends the same chats through plain reverse_proxy and through
 // llm_gateway.
 func compareChat(b *testing.B, body []byte, upstreamAnswers http.HandlerFunc, length, workers, perRound int) {
-	upstream := httptest.NewServer(upstreamAnswers)
-	b.Cleanup(upstream.Close)
+	upstream := newUpstream(b, upstreamAnswers)
 	side := func(site string) *load {
 		addr := caddytest.Addr(b)
 		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: workers}}
@@ -106,9 +114,9 @@ func compareChat(b *testing.B, body []byte, upstreamAnswers http.HandlerFunc, le
 			},
 		}
 	}
-	plain := side("\treverse_proxy " + upstream.URL)
+	plain := side("\treverse_proxy " + upstream.URL + " {\n\t\ttransport http {\n\t\t\ttls_insecure_skip_verify\n\t\t}\n\t}")
 	ours := side("\tllm_gateway {\n\t\tclient me client-key\n\t\tchannel a " + upstream.URL +
-		" {\n\t\t\tapi_key sk-upstream\n\t\t\tmodels gpt-4o as gpt-4o-2024-08-06\n\t\t}\n\t}")
+		" {\n\t\t\tapi_key sk-upstream\n\t\t\tmodels gpt-4o as gpt-4o-2024-08-06\n\t\t\ttransport {\n\t\t\t\ttls_insecure_skip_verify\n\t\t\t}\n\t\t}\n\t}")
 	compare(b, plain, ours, perRound)
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+	"github.com/caddy-freetier/caddy-freetier/internal/openrequests"
 )
 
 // Select returns the available upstream that answers soonest: the one whose
@@ -81,13 +82,14 @@ func (s *Selection) choose(pool reverseproxy.UpstreamPool, r *http.Request, w ht
 		bestCost float64
 		passed   *rank // sleeps, and would be the best if it did not
 		passedAt float64
+		open     = openrequests.CounterOf(r)
 	)
 	for i, u := range pool {
 		e := rk.of(i, u)
 		if e.dynamic {
 			s.meet(e, u)
 		}
-		cost := e.cost * float64(1+u.NumRequests())
+		cost := e.cost * float64(1+open(u))
 		sleeper := e.class == asleep && (passed == nil || cost < passedAt)
 		better := best == nil || e.class < bestRank.class || e.class == bestRank.class && cost < bestCost
 		if !sleeper && !better || !u.Available() {

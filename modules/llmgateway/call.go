@@ -2,21 +2,15 @@ package llmgateway
 
 import (
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/jonboulle/clockwork"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
-	"github.com/caddy-freetier/caddy-freetier/modules/modelfield"
 )
-
-// callVar is the request variable through which a try finds its call.
-const callVar = "llm_gateway.call"
 
 // call is one client's request: what it asks for, its body, and the candidates
 // in the order in which they are tried. It belongs to the request's goroutine.
@@ -35,6 +29,12 @@ type call struct {
 	current      *candidate   // of this try
 	next         *candidate   // of the next try, claimed already
 	tries        int
+	status       int            // what the current response stands for
+	latency      time.Duration  // of the current attempt, to its headers
+	duration     time.Duration  // from the request to the end of the response
+	sentStatus   int            // of the response that the client got, 0 before it
+	sentHeader   http.Header    // of it, as the channel sent them
+	notSwitched  *http.Response // what a channel gave instead of another protocol
 	refused      *http.Response // the last refused answer, still open
 	refusedReply *reply         // of it
 	reply        *reply         // of this try, nil: none that can be read
@@ -52,31 +52,13 @@ type candidate struct {
 	last     bool // the channel has failed: only when nothing else is left
 }
 
-// attach returns the request that the proxy works on. It has no body, since
-// each try reads that from the beginning, and none of the client's headers:
-// the proxy would only clone, filter and log what each try takes from here.
-// With a protocol upgrade it does more than that, and gets them.
-func (c *call) attach(r *http.Request) *http.Request {
-	caddyhttp.SetVar(r.Context(), callVar, c)
-	modelfield.SetCandidates(r, c)
-	inner := r.WithContext(r.Context()) // a shallow copy
-	inner.Body, inner.ContentLength, inner.TransferEncoding = http.NoBody, 0, nil
-	if r.Header["Upgrade"] == nil && r.Method != http.MethodConnect {
-		c.header = r.Header
-		inner.Header = make(http.Header)
-		inner.RemoteAddr = unnamed
-	}
-	return inner
-}
-
-// unnamed is what net/http has for the peer of a Unix socket. The proxy makes no
-// headers of it that say who the client is; no channel would get them.
-const unnamed = "@"
-
 // release ends the call: what the answer has cost is charged, and the body's memory, the refused answer's connection,
 // and a trial that was claimed and not made are given back.
 func (c *call) release() {
 	c.settle()
+	if c.current != nil {
+		c.current.channel.open.Add(-1)
+	}
 	if c.body != nil {
 		c.body.Release()
 	}
@@ -154,15 +136,14 @@ func (c *call) peek() *candidate {
 	return last
 }
 
-// Next implements modelfield.Candidates: it goes on to the candidate that was
-// claimed and returns its upstream.
-func (c *call) Next() *reverseproxy.Upstream {
-	if c.next == nil {
-		return nil
+// startNext makes the claimed candidate the current one.
+func (c *call) startNext() {
+	if c.current != nil {
+		c.current.channel.open.Add(-1)
 	}
 	c.current, c.next = c.next, nil
+	c.current.channel.open.Add(1)
 	c.tries++
-	return c.current.channel.upstream
 }
 
 // claim reports whether the candidate may be tried now. A channel's own pause
@@ -182,37 +163,6 @@ func (c *call) channelFailed() {
 			c.candidates[i].last = true
 		}
 	}
-}
-
-// placeholder implements caddy.ReplacerFunc.
-func (c *call) placeholder(key string) (any, bool) {
-	key, ok := strings.CutPrefix(key, "http.llm_gateway.")
-	if !ok {
-		return nil, false
-	}
-	switch key {
-	case "client":
-		return c.client.Name, true
-	case "model":
-		return c.model, true
-	case "tries":
-		return c.tries, true
-	case "input_tokens":
-		return c.usage().input(), true
-	case "output_tokens":
-		return c.usage().output(), true
-	case "sent_model":
-		if c.current != nil {
-			return c.current.model, true
-		}
-		return "", true
-	case "channel":
-		if c.current != nil {
-			return c.current.channel.Name, true
-		}
-		return "", true
-	}
-	return nil, false
 }
 
 // usage is what the answer has cost, as far as it has been read.
@@ -250,6 +200,5 @@ func (c *call) addToLog(r *http.Request) {
 
 // Interface guards
 var (
-	_ modelfield.Candidates   = (*call)(nil)
 	_ zapcore.ObjectMarshaler = (*call)(nil)
 )

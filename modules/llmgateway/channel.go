@@ -66,10 +66,11 @@ type Channel struct {
 	// https URL.
 	Transport *reverseproxy.HTTPTransport `json:"transport,omitempty"`
 
-	upstream  *reverseproxy.Upstream // of the proxy
-	choice    *reverseproxy.Upstream // of the policy, nil: by weight
-	base      *url.URL               // without a slash at the end
-	dial      string                 // host and port, also the name for awake
+	choice    *reverseproxy.Upstream // stands for the channel in lb_policy
+	open      atomic.Int64           // requests under way
+	dialInfo  reverseproxy.DialInfo
+	base      *url.URL // without a slash at the end
+	dial      string   // host and port, also the name for awake
 	secrets   atomic.Pointer[[]*key]
 	headers   http.Header
 	pauses    *pauses
@@ -208,6 +209,7 @@ func (c *Channel) parseURL() error {
 	u.Path = strings.TrimSuffix(u.Path, "/")
 	u.RawPath = strings.TrimSuffix(u.RawPath, "/")
 	c.base, c.dial = u, awake.Upstream(u)
+	c.dialInfo = newDialInfo(c.dial)
 	return nil
 }
 

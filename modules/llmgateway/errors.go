@@ -1,8 +1,10 @@
 package llmgateway
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"strconv"
@@ -196,4 +198,20 @@ func (e *apiError) write(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(e.status)
 	_, _ = w.Write(e.body(r)) // whoever does not get it has left
+}
+
+// response makes a response of the error, which goes the way of a channel's.
+func (e *apiError) response(req *http.Request) *http.Response {
+	body := e.body(req)
+	return &http.Response{
+		Status:        fmt.Sprintf("%d %s", e.status, http.StatusText(e.status)),
+		StatusCode:    e.status,
+		Proto:         "HTTP/1.1",
+		ProtoMajor:    1,
+		ProtoMinor:    1,
+		Header:        e.header(),
+		Body:          io.NopCloser(bytes.NewReader(body)),
+		ContentLength: int64(len(body)),
+		Request:       req,
+	}
 }

@@ -2,9 +2,10 @@
 // client's key, maps the model's name to the channels that have it, swaps in
 // the channel's own key and leaves the rest of the request as it is.
 //
-// A request's way: Handler reads and decides once and puts the candidates in
-// order, Caddy's reverse_proxy takes the next one for each try (policy
-// model-field), and ChannelTransport makes that one try.
+// A request's way: Handler reads it and decides once, then attempts one candidate
+// after the other until one gives a response that no other may better, and
+// writes that to the client. Protocol upgrades go through a reverse_proxy, whose
+// transport makes the same attempts.
 package llmgateway
 
 import (
@@ -26,6 +27,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
+	"github.com/caddy-freetier/caddy-freetier/internal/openrequests"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
 )
 
@@ -113,10 +115,14 @@ type Handler struct {
 	// such as `https://chat.example.com`, or `off`. Default: `*`.
 	CORS []string `json:"cors,omitempty"`
 
-	clock     clockwork.Clock
-	taken     []taken // from pools, to be given back
-	proxy     *reverseproxy.Handler
-	lbPolicy  reverseproxy.Selector
+	clock    clockwork.Clock
+	taken    []taken               // from pools, to be given back
+	upgrades *reverseproxy.Handler // carries WebSockets
+	lbPolicy reverseproxy.Selector
+
+	// openRequests is what lb_policy learns of the channels' open requests.
+	openRequests openrequests.Counter
+
 	keys      atomic.Pointer[keyring]
 	book      func() (*ledger.Ledger, error) // opened when something is counted
 	everybody *Client                        // of an anonymous gateway
@@ -195,7 +201,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 	}
 	h.tiers = newTiers(h.Channels)
-	if err := h.provisionProxy(ctx); err != nil {
+	if err := h.provisionUpgrades(ctx); err != nil {
 		return err
 	}
 	if err := h.provisionPolicy(ctx); err != nil {
@@ -292,7 +298,7 @@ func (h *Handler) channel(name string) *Channel {
 }
 
 // ServeHTTP checks the client, finds the model, puts the candidates in order
-// and lets the proxy try them. It returns no error: Caddy would log that beside
+// and attempts them. It returns no error: Caddy would log that beside
 // the request as the client sent it, keys included.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if h.cors.serve(w, r) {
@@ -321,10 +327,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		err.write(w, r)
 		return nil
 	}
-	if err := h.proxy.ServeHTTP(w, c.attach(r), next); err != nil {
-		h.logger.Error("a request could not be passed on", zap.String("client", client.Name), zap.Error(err))
-		notReached(c.tries).write(w, r)
+	if isUpgrade(r) {
+		c.upgrade(w, r, next)
+		return nil
 	}
+	c.header = r.Header
+	res, err := c.roundTrip(r)
+	if err != nil {
+		w.WriteHeader(statusClientClosed)
+		return nil
+	}
+	c.respond(w, res)
 	return nil
 }
 

@@ -2,12 +2,9 @@ package llmgateway
 
 import (
 	"cmp"
-	"math/rand/v2"
 	"net/http"
 	"slices"
 	"time"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
 // newTiers groups the channels by tier, the first asked coming first.
@@ -103,7 +100,7 @@ func (c *call) addModel(model string, r *http.Request, w http.ResponseWriter) {
 			sent, measures := equals[i].sentModel(model)
 			c.addChannel(equals[i], sent, measures)
 			equals = slices.Delete(equals, i, i+1)
-			w = unheard{} // a cookie is for the first choice
+			w = discardHeader{} // a cookie is for the first choice
 		}
 	}
 	c.addSleepers(sleepers, model, first)
@@ -122,34 +119,4 @@ func (c *call) addChannel(channel *Channel, model string, m *measures) {
 		key := keys[(first+i)%n]
 		c.candidates = append(c.candidates, candidate{channel: channel, key: key, model: model, measures: m})
 	}
-}
-
-// choose returns the index of the channel to ask next.
-func (h *Handler) choose(equals []*Channel, r *http.Request, w http.ResponseWriter) int {
-	if len(equals) == 1 {
-		return 0
-	}
-	if h.lbPolicy == nil {
-		return byWeight(equals)
-	}
-	pool := make(reverseproxy.UpstreamPool, len(equals))
-	for i, channel := range equals {
-		pool[i] = channel.choice
-	}
-	// A policy that finds none available leaves the order to us.
-	return max(0, slices.Index(pool, h.lbPolicy.Select(pool, r, w)))
-}
-
-func byWeight(channels []*Channel) int {
-	total := 0
-	for _, c := range channels {
-		total += c.Weight
-	}
-	at := rand.IntN(total)
-	for i, c := range channels {
-		if at -= c.Weight; at < 0 {
-			return i
-		}
-	}
-	return 0
 }

@@ -16,14 +16,15 @@ var errSlow = errors.New("no answer within first_byte_timeout")
 // send makes the try's request. Where the answer is to be streamed, its first
 // event must come within first_byte_timeout.
 func (c *call) send(req *http.Request) (*http.Response, error) {
-	out, transport := c.request(req), c.current.channel.http
+	transport := c.current.channel.http
+	ctx := c.current.channel.dialContext(req.Context())
 	timeout := time.Duration(c.gateway.FirstByteTimeout)
 	if timeout == 0 || !c.streamed() {
-		return transport.RoundTrip(out)
+		return transport.RoundTrip(c.request(req.WithContext(ctx)))
 	}
-	ctx, cancel := context.WithCancelCause(req.Context())
+	ctx, cancel := context.WithCancelCause(ctx)
 	c.timer = c.gateway.clock.AfterFunc(timeout, func() { cancel(errSlow) })
-	res, err := transport.RoundTrip(out.WithContext(ctx))
+	res, err := transport.RoundTrip(c.request(req.WithContext(ctx)))
 	body := &timedBody{ctx: ctx, cancel: cancel}
 	if err != nil {
 		err = body.cause(err)
@@ -69,17 +70,16 @@ func (b *timedBody) cause(err error) error {
 	return err
 }
 
-// request makes the try's own request.
-func (c *call) request(req *http.Request) *http.Request {
+// request turns a shallow copy of the client's request into the attempt's own.
+func (c *call) request(out *http.Request) *http.Request {
 	channel := c.current.channel
-	out := *req // with its context
-	out.URL, out.Host, out.Header = channel.target(c.url(req.URL)), channel.base.Host, c.outgoing(req.Header)
+	out.URL, out.Host, out.Header = channel.target(c.url(out.URL)), channel.base.Host, c.outgoing(out.Header)
 	out.Proto, out.ProtoMajor, out.ProtoMinor = "", 0, 0
 	out.RequestURI, out.RemoteAddr, out.Pattern, out.TLS = "", "", "", nil
 	out.TransferEncoding, out.Trailer, out.Close = nil, nil, false
 	out.Form, out.PostForm, out.MultipartForm = nil, nil, nil
 	if key := c.current.key; key != nil {
-		channel.Auth.apply(&out, key)
+		channel.Auth.apply(out, key)
 	}
 	out.Body, out.ContentLength = c.open()
 	out.GetBody = nil
@@ -90,7 +90,7 @@ func (c *call) request(req *http.Request) *http.Request {
 			return body, nil
 		}
 	}
-	return &out
+	return out
 }
 
 // outgoing returns what of the client's headers the channel gets, and the

@@ -399,7 +399,7 @@ func TestSecrets(t *testing.T) {
 		}
 	}
 	for _, logger := range []string{
-		"http.handlers.reverse_proxy", "http.handlers.llm_gateway", "http.log.trace", "http.log.access", "http.reverse_proxy.transport.llm_channel",
+		"http.handlers.llm_gateway", "http.log.trace", "http.log.access",
 		"keepalive", "events", "http.reverse_proxy.selection_policies.fastest-swagger",
 	} {
 		if run.Logs.Count(`"logger":"`+logger) == 0 {

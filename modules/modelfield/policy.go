@@ -165,31 +165,9 @@ func dialAddress(upstream string) string {
 	return strings.ToLower(caddy.JoinNetworkAddress(network, host, port))
 }
 
-// candidatesVar is the request variable that holds a handler's candidates.
-const candidatesVar = "model_field.candidates"
-
-// Candidates hands out the upstreams of one request in the order in which they
-// are to be tried.
-type Candidates interface {
-	// Next returns the next upstream, nil when there is none left.
-	Next() *reverseproxy.Upstream
-}
-
-// SetCandidates makes a policy without routes take the upstreams of this
-// request from c.
-func SetCandidates(r *http.Request, c Candidates) {
-	caddyhttp.SetVar(r.Context(), candidatesVar, c)
-}
-
 // Select returns an upstream for the model that the request names, another one
 // for each try.
 func (p *Policy) Select(pool reverseproxy.UpstreamPool, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
-	if len(p.Routes) == 0 {
-		if c, ok := caddyhttp.GetVar(r.Context(), candidatesVar).(Candidates); ok {
-			return c.Next()
-		}
-		return nil
-	}
 	d, ok := caddyhttp.GetVar(r.Context(), p.decided).(*decision)
 	if !ok {
 		d = p.decide(r)

@@ -1,0 +1,152 @@
+package llmgateway
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+func init() {
+	caddy.RegisterModule((*ChannelTransport)(nil))
+}
+
+// callVar is the request variable through which ChannelTransport finds its call.
+const callVar = "llm_gateway.call"
+
+// ChannelTransport is the transport of the reverse proxies that a gateway builds
+// for itself: the one that carries WebSockets, and the one that carries
+// lb_policy. It has no options and works inside llm_gateway only.
+type ChannelTransport struct {
+	gateway *Handler // set in Provision if a gateway loads the transport
+}
+
+// CaddyModule returns the Caddy module information.
+func (*ChannelTransport) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.reverse_proxy.transport.llm_channel",
+		New: func() caddy.Module { return new(ChannelTransport) },
+	}
+}
+
+// Provision finds the gateway around.
+func (t *ChannelTransport) Provision(ctx caddy.Context) error {
+	for _, module := range ctx.Modules() {
+		if gateway, ok := module.(*Handler); ok {
+			t.gateway = gateway
+		}
+	}
+	return nil
+}
+
+var (
+	errOutsideGateway = errors.New("the transport llm_channel works inside llm_gateway only")
+	errNotSwitched    = errors.New("no channel has switched protocols")
+)
+
+// RoundTrip makes the attempts of a protocol upgrade, and the requests that a
+// selection policy makes by itself. A response that does not switch protocols
+// is left to the handler, which writes it as any other.
+func (t *ChannelTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	c, ok := caddyhttp.GetVar(req.Context(), callVar).(*call)
+	if !ok {
+		return t.probe(req)
+	}
+	res, err := c.roundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode != http.StatusSwitchingProtocols {
+		c.notSwitched = res
+		return nil, errNotSwitched
+	}
+	return res, nil
+}
+
+// probe makes a request of a policy's own, such as the page that
+// fastest-swagger loads: to the root of the channel's host, without a key.
+func (t *ChannelTransport) probe(req *http.Request) (*http.Response, error) {
+	if t.gateway == nil {
+		return nil, errOutsideGateway
+	}
+	for _, c := range t.gateway.Channels {
+		if c.dial == req.URL.Host {
+			out := req.Clone(c.dialContext(req.Context()))
+			out.URL.Scheme, out.Host = c.base.Scheme, c.base.Host
+			return c.http.RoundTrip(out)
+		}
+	}
+	return nil, errOutsideGateway
+}
+
+// provisionUpgrades builds the reverse proxy that carries protocol upgrades. It
+// has one upstream, which it never dials: the transport makes the attempts.
+func (h *Handler) provisionUpgrades(ctx caddy.Context) (err error) {
+	h.upgrades, err = loadProxy(ctx, &reverseproxy.Handler{
+		Upstreams: reverseproxy.UpstreamPool{{Dial: h.Channels[0].dial}},
+	})
+	if err != nil {
+		return fmt.Errorf("building the proxy for upgrades: %w", err)
+	}
+	return nil
+}
+
+// loadProxy loads a reverse proxy over ChannelTransport as Caddy loads any
+// module, so that Caddy cleans it up and its policy finds it.
+func loadProxy(ctx caddy.Context, proxy *reverseproxy.Handler) (*reverseproxy.Handler, error) {
+	proxy.TransportRaw = json.RawMessage(`{"protocol":"llm_channel"}`)
+	raw, err := json.Marshal(proxy)
+	if err != nil {
+		return nil, err
+	}
+	mod, err := ctx.LoadModuleByID("http.handlers.reverse_proxy", raw)
+	if err != nil {
+		return nil, err
+	}
+	return mod.(*reverseproxy.Handler), nil
+}
+
+// isUpgrade reports whether the client asks for another protocol, over HTTP/1.1
+// or by the extended CONNECT of HTTP/2 and 3 (RFC 8441, RFC 9220).
+func isUpgrade(r *http.Request) bool {
+	return r.Header["Upgrade"] != nil || r.Method == http.MethodConnect
+}
+
+// upgrade lets the proxy switch protocols. The channel that was tried last is
+// the one that has switched.
+func (c *call) upgrade(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) {
+	caddyhttp.SetVar(r.Context(), callVar, c)
+	inner := r.WithContext(r.Context()) // a shallow copy
+	inner.Body, inner.ContentLength, inner.TransferEncoding = extendedBody(r), 0, nil
+	err := c.gateway.upgrades.ServeHTTP(w, inner, next)
+	switch {
+	case err == nil:
+	case c.notSwitched != nil:
+		c.respond(w, c.notSwitched)
+	default:
+		notReached(c.tries).write(w, r)
+	}
+}
+
+// extendedBody returns the body of an extended CONNECT, which is the tunnel
+// itself. An upgrade over HTTP/1.1 has none.
+func extendedBody(r *http.Request) (body interface {
+	Read([]byte) (int, error)
+	Close() error
+},
+) {
+	if r.Method == http.MethodConnect {
+		return r.Body
+	}
+	return http.NoBody
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner = (*ChannelTransport)(nil)
+	_ http.RoundTripper = (*ChannelTransport)(nil)
+)
