@@ -2,6 +2,7 @@ package reqbody
 
 import (
 	"bytes"
+	"mime"
 	"strings"
 	"unicode/utf8"
 )
@@ -52,6 +53,12 @@ func NewForm(field, contentType string) (*Form, error) {
 		return nil, err
 	}
 	return &Form{field: field, delim: []byte("--" + boundary)}, nil
+}
+
+// ContentType returns the Content-Type of the form as it was read: with its
+// boundary, and no other parameter.
+func (f *Form) ContentType() string {
+	return mime.FormatMediaType("multipart/form-data", map[string]string{"boundary": string(f.delim[2:])})
 }
 
 // Write reads on. The first error is returned, and again by all later calls.

@@ -19,7 +19,7 @@ type call struct {
 	client  *Client
 	start   time.Time
 
-	wants                   // what the request says
+	modelRef                // what the request says
 	usageEdit *reqbody.Edit // makes the stream tell its usage, nil: nothing to add
 	body      *reqbody.Body // nil: none
 	header    http.Header   // the client's, nil for a protocol upgrade

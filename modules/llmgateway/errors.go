@@ -73,6 +73,15 @@ func bodyTooLarge(limit int64) *apiError {
 	}
 }
 
+func unsupportedType(message string) *apiError {
+	return &apiError{
+		status:  http.StatusUnsupportedMediaType,
+		kind:    "invalid_request_error",
+		code:    "unsupported_media_type",
+		message: message,
+	}
+}
+
 func limitReached(spent *quota.Meter, unit string, wait time.Duration) *apiError {
 	return &apiError{
 		status:  http.StatusTooManyRequests,

@@ -313,7 +313,7 @@ func TestRefusedRequests(t *testing.T) {
 		{"differently cased", `{"model":"gpt-3.5-turbo","Model":"gpt-4"}`, bob, 400, ""},
 		{"JSON as text", `{"model":"gpt-4"}`, append(bob, "Content-Type", "text/plain"), 404, "model_not_found"},
 		{"JSON as form", `{"model":"gpt-4"}`, append(bob, "Content-Type", "application/x-www-form-urlencoded"), 404, "model_not_found"},
-		{"JSON as audio", `{"model":"gpt-4"}`, append(bob, "Content-Type", "audio/wav"), 400, ""},
+		{"JSON as audio", `{"model":"gpt-4"}`, append(bob, "Content-Type", "audio/wav"), 415, "unsupported_media_type"},
 		{"nonsense type", `{"model":"gpt-4"}`, append(bob, "Content-Type", ";;"), 400, ""},
 		{"control character", `{"model":"gpt-4\n"}`, nil, 400, ""},
 		{"too large", `{"model":"gpt-4","x":"` + strings.Repeat("x", 1000) + `"}`, nil, 413, "request_too_large"},

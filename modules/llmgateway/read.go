@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 	"strings"
 	"sync"
@@ -13,8 +12,8 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
-// wants is what a request says about the model, and where it says it.
-type wants struct {
+// modelRef is the model that a request names, and where it was found.
+type modelRef struct {
 	model  string // "" for none
 	inPath nativePath
 	query  bool          // the query names it
@@ -25,6 +24,8 @@ type wants struct {
 	opaque bool          // the body is passed on unread
 	stream reqbody.Span  // the JSON body's `stream`
 	extras reqbody.Span  // the JSON body's `stream_options`
+
+	contentType []string // of the body as channels get it; empty without a body
 }
 
 // scanners are reused: their state is larger than a small request.
@@ -70,14 +71,18 @@ func (c *call) readBody(r *http.Request) *apiError {
 	if limit := c.gateway.MaxBody; r.ContentLength > limit {
 		return bodyTooLarge(limit)
 	}
-	kind, ok := bodyKind(r.Header["Content-Type"])
-	if !ok {
-		return invalidRequest("The Content-Type cannot be read.")
+	kind, sent, err := classify(r)
+	if err != nil {
+		return err
 	}
+	c.contentType = sent
 	switch kind {
 	case opaqueBody:
 		c.opaque = true
-		return c.bodyError(c.keepBody(r, nil))
+		if isUpload(r) {
+			return c.bodyError(c.keepBody(r, nil))
+		}
+		return c.bodyError(c.keepBody(r, new(opaqueSink)))
 	case formBody:
 		return c.readForm(r)
 	default:
@@ -111,7 +116,7 @@ func (c *call) readForm(r *http.Request) *apiError {
 		return c.bodyError(err)
 	}
 	value, err := form.Finish()
-	c.form = form
+	c.form, c.contentType = form, []string{form.ContentType()}
 	return c.found(value, err)
 }
 
@@ -130,7 +135,7 @@ func (c *call) found(value reqbody.Value, err error) *apiError {
 	return nil
 }
 
-// streamed tells whether the answer is to be a stream.
+// streamed reports whether the answer is to be a stream.
 func (c *call) streamed() bool {
 	if c.stream.End > 0 {
 		return string(bytes.TrimSpace(c.body.Slice(c.stream.Start, c.stream.End))) == "true"
@@ -148,6 +153,8 @@ func (c *call) bodyError(err error) *apiError {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, errLooksLikeJSON):
+		return invalidRequest("The body looks like JSON. Send it with Content-Type: application/json.")
 	case errors.Is(err, reqbody.ErrNotKept):
 		return bodyNotKept
 	case errors.Is(err, reqbody.ErrTooLarge):
@@ -165,36 +172,4 @@ func (c *call) bodyError(err error) *apiError {
 func sentence(err error) string {
 	text := err.Error()
 	return strings.ToUpper(text[:1]) + text[1:] + "."
-}
-
-// The kinds of bodies, by how the model is found in them.
-const (
-	jsonBody = iota
-	formBody
-	opaqueBody // not at all
-)
-
-// bodyKind tells how a body is read. Everything that a provider might take for
-// JSON is read as JSON, so that no model hides behind a content type.
-func bodyKind(contentType []string) (kind int, ok bool) {
-	if len(contentType) == 0 || len(contentType) == 1 && contentType[0] == "application/json" {
-		return jsonBody, true
-	}
-	mediaType, params, err := mime.ParseMediaType(contentType[0])
-	if err != nil || len(contentType) > 1 {
-		return 0, false
-	}
-	switch charset := params["charset"]; strings.ToLower(charset) {
-	case "", "utf-8", "utf8", "us-ascii", "iso-8859-1":
-	default:
-		return 0, false // the channel would read another text than we do
-	}
-	main, _, _ := strings.Cut(mediaType, "/")
-	switch {
-	case mediaType == "multipart/form-data":
-		return formBody, true
-	case main == "multipart", main == "audio", main == "image", main == "video", mediaType == "application/octet-stream":
-		return opaqueBody, true
-	}
-	return jsonBody, true
 }

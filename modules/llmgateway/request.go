@@ -113,6 +113,7 @@ func (c *call) outgoing(proxied http.Header) http.Header {
 	}
 	// The answer is passed on as it comes, and read on its way.
 	header["Accept-Encoding"] = identity
+	c.setContent(header)
 	for name, values := range c.current.channel.headers {
 		header[name] = values
 	}
