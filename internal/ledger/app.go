@@ -152,7 +152,7 @@ func (a *App) Cleanup() error {
 		a.within(stopGrace)
 	}
 	if a.ledger.unwritten() {
-		a.logger.Warn("the storage does not take the last counts; they are lost")
+		a.logger.Warn("storage unavailable; the last counts are lost")
 	}
 	return nil
 }
@@ -218,9 +218,9 @@ func (l *Ledger) report(logger *zap.Logger, err error) {
 	l.mu.Unlock()
 	switch {
 	case err != nil && !was:
-		logger.Warn("the storage is in trouble; counts stay in memory until it takes them", zap.Error(err))
+		logger.Warn("storage unavailable; keeping counts in memory", zap.Error(err))
 	case err == nil && was:
-		logger.Info("the storage is well again and has all counts")
+		logger.Info("storage recovered; all counts saved")
 	}
 }
 

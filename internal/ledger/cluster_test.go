@@ -247,26 +247,33 @@ func TestCluster(t *testing.T) {
 	}
 }
 
-// What is not a ledger file is kept aside, mentioned once, and harms nothing.
-func TestFilesSetAside(t *testing.T) {
+// What is not a ledger file is ignored or quarantined, mentioned once, and
+// harms nothing.
+func TestBadFiles(t *testing.T) {
 	good, err := (&file{Counts: counts{"k requests month UTC": {0: 5}}}).encode()
 	if err != nil {
 		t.Fatal(err)
 	}
 	newer := append([]byte("freetier-ledger 2 x\n"), "what is to come"...)
+	other, err := (&file{Process: "another", Counts: counts{"k requests month UTC": {0: 5}}}).encode()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, test := range map[string]struct {
 		raw    []byte
 		reason error
 		stays  bool
+		copied bool
 	}{
-		"empty":     {nil, errForeign, false},
-		"foreign":   {[]byte("GIF89a"), errForeign, false},
-		"binary":    {make([]byte, 1<<16), errForeign, false},
-		"cut off":   {good[:len(good)-10], errCorrupt, false},
-		"only head": {good[:30], errCorrupt, false},
-		"flipped":   {append(slices.Clone(good[:len(good)-12]), append([]byte("6"), good[len(good)-11:]...)...), errCorrupt, false},
-		"version 0": {[]byte("freetier-ledger 0 x\n{}"), errCorrupt, false},
-		"newer":     {newer, errNewer, true},
+		"empty":     {nil, errForeign, true, false},
+		"foreign":   {[]byte("GIF89a"), errForeign, true, false},
+		"binary":    {make([]byte, 1<<16), errForeign, true, false},
+		"other":     {other, errOther, true, false},
+		"cut off":   {good[:len(good)-10], errCorrupt, false, true},
+		"only head": {good[:30], errCorrupt, false, true},
+		"flipped":   {append(slices.Clone(good[:len(good)-12]), append([]byte("6"), good[len(good)-11:]...)...), errCorrupt, false, true},
+		"version 0": {[]byte("freetier-ledger 0 x\n{}"), errCorrupt, false, true},
+		"newer":     {newer, errNewer, true, true},
 	} {
 		for _, where := range []string{"0123456789abcdef", common} {
 			t.Run(name+" "+where, func(t *testing.T) {
@@ -287,8 +294,8 @@ func TestFilesSetAside(t *testing.T) {
 				if logs.Len() != 1 || logs.All()[0].ContextMap()["reason"] != test.reason.Error() {
 					t.Errorf("the log is %v, want one warning with %q", logs.All(), test.reason)
 				}
-				if got := storage.values[keyOf(where)+".bad"]; string(got) != string(test.raw) {
-					t.Errorf("kept aside is %.50q", got)
+				if got, copied := storage.values[keyOf(where)+".bad"]; copied != test.copied || copied && string(got) != string(test.raw) {
+					t.Errorf("copied: %v %.50q", copied, got)
 				}
 				if _, there := storage.values[keyOf(where)]; there != test.stays {
 					t.Errorf("the file itself is there: %v, want %v", there, test.stays)

@@ -6,6 +6,10 @@ import (
 	"time"
 )
 
+// maxCount is where a count stops: no quota is larger, and sums of two stay far
+// from an overflow.
+const maxCount = int64(1e15)
+
 // shortCells is how many past seconds or minutes a counter remembers, for a
 // clock that is put back.
 const shortCells = 64
@@ -28,8 +32,8 @@ type Counter struct {
 // cell is the count of one period.
 type cell struct {
 	from, until instant
-	own         atomic.Int64 // counted by this process
-	others      atomic.Int64 // counted by all others, as far as is known
+	own         atomic.Int64 // counted by this process, 0 to maxCount
+	others      atomic.Int64 // counted by all others, as far as is known, 0 to maxCount
 
 	// folded is the part of own that others have already taken over into the
 	// common file. Only the pass that holds Ledger.busy touches it.
@@ -37,22 +41,30 @@ type cell struct {
 }
 
 // Add counts n in the current period. A count never goes backwards: n below
-// zero is ignored.
+// zero is ignored. It stops at 10^15.
 func (c *Counter) Add(n int64) {
-	if n > 0 {
-		c.now().own.Add(n)
+	if n <= 0 {
+		return
+	}
+	cell := c.now()
+	for {
+		own := cell.own.Load()
+		if cell.own.CompareAndSwap(own, saturated(own, n)) {
+			return
+		}
 	}
 }
 
 // Sum returns the count of the current period: that of this process, and that
-// of all others as last read from storage.
+// of all others as last read from storage. It is 0 to 10^15.
 func (c *Counter) Sum() int64 { return c.now().sum() }
 
 // Take counts n if the sum stays within limit and reports whether it did.
 // Checking and counting are one step, so this process alone never passes the
 // limit.
 func (c *Counter) Take(n, limit int64) bool {
-	if n < 0 {
+	limit = min(limit, maxCount)
+	if n < 0 || n > limit {
 		return false
 	}
 	cell := c.now()
@@ -74,7 +86,10 @@ func (c *Counter) Window() (from, until time.Time) {
 	return cell.from.time().In(c.zone), cell.until.time().In(c.zone)
 }
 
-func (c *cell) sum() int64 { return c.own.Load() + c.others.Load() }
+func (c *cell) sum() int64 { return saturated(c.own.Load(), c.others.Load()) }
+
+// saturated returns the sum of two counts, at most maxCount.
+func saturated(a, b int64) int64 { return min(a, maxCount) + min(b, maxCount-min(a, maxCount)) }
 
 // now returns the cell of the current period. The clock on the wall decides,
 // so a period also ends while the process sleeps.

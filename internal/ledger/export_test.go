@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,6 +25,9 @@ func Stored(root string) (total int64, err error) {
 			return 0, err
 		}
 		f, err := decode(raw)
+		if errors.Is(err, errForeign) {
+			continue
+		}
 		if err != nil {
 			return 0, fmt.Errorf("%s: %w", path, err)
 		}

@@ -41,10 +41,17 @@ type folded struct {
 // counts holds numbers by a counter's key and the beginning of the period.
 type counts map[string]map[instant]int64
 
-// Why a file is set aside.
+// Why a file is ignored.
 var (
 	errForeign = errors.New("it is not a ledger file")
+	errOther   = errors.New("it is the file of another process")
+	errFolder  = errors.New("it is a folder")
+)
+
+// Why a file is quarantined.
+var (
 	errCorrupt = errors.New("its content does not match its checksum")
+	errCounts  = errors.New("it has a count that is impossible")
 	errNewer   = errors.New("it was written by a newer version")
 )
 
@@ -56,6 +63,15 @@ func (f *file) encode() ([]byte, error) {
 	body = append(body, '\n')
 	header := fmt.Appendf(nil, "%s %d %s\n", magic, version, checksum(body))
 	return append(header, body...), nil
+}
+
+// decodeAs decodes the file of a process, or the common file.
+func decodeAs(name string, raw []byte) (*file, error) {
+	f, err := decode(raw)
+	if err == nil && f.Process != name && (name != common || f.Process != "") {
+		return nil, errOther
+	}
+	return f, err
 }
 
 func decode(raw []byte) (*file, error) {
@@ -78,7 +94,33 @@ func decode(raw []byte) (*file, error) {
 	if err := json.Unmarshal(body, f); err != nil {
 		return nil, fmt.Errorf("%w: %w", errCorrupt, err)
 	}
+	if !f.possible() {
+		return nil, errCounts
+	}
 	return f, nil
+}
+
+// possible reports whether all counts are numbers that a process can have
+// counted. The checksum has no key: whoever can write to the storage can write
+// any number.
+func (f *file) possible() bool {
+	for _, past := range f.Folded {
+		if !past.Counts.possible() {
+			return false
+		}
+	}
+	return f.Counts.possible()
+}
+
+func (c counts) possible() bool {
+	for _, periods := range c {
+		for _, n := range periods {
+			if n < 0 || n > maxCount {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func checksum(body []byte) string {
@@ -93,7 +135,7 @@ func (c counts) add(key string, from instant, n int64) {
 	if c[key] == nil {
 		c[key] = make(map[instant]int64)
 	}
-	c[key][from] += n
+	c[key][from] = saturated(c[key][from], n)
 }
 
 // addBeyond adds what of other lies above the already known part of it.

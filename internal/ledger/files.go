@@ -31,7 +31,8 @@ type files struct {
 	stored  counts           // what the own file holds; nil when there is none
 	seen    map[string]*seen // by the name of a process
 	common  *seen
-	refused map[string]bool // files set aside or not readable, to warn once
+	refused map[string]bool // files quarantined or ignored, to warn once
+	ignored map[string]bool // files that are none of a ledger, not read again
 
 	last  instant       // when the last pass was
 	good  instant       // when the storage was last read
@@ -51,6 +52,7 @@ func newFiles() files {
 		seen:    make(map[string]*seen),
 		common:  &seen{file: new(file)},
 		refused: make(map[string]bool),
+		ignored: make(map[string]bool),
 	}
 }
 
@@ -78,7 +80,7 @@ func (p *pass) run(ctx context.Context) error {
 	p.at = p.now()
 	p.watchClock()
 	names, err := p.read(ctx)
-	if err == nil {
+	if names != nil {
 		p.settle(ctx, names)
 		p.good = p.at
 	}
@@ -86,8 +88,8 @@ func (p *pass) run(ctx context.Context) error {
 	if failed := p.write(ctx); failed != nil {
 		return errors.Join(err, failed)
 	}
-	if err == nil {
-		err = p.fold(ctx)
+	if names != nil {
+		err = errors.Join(err, p.fold(ctx))
 	}
 	return err
 }
@@ -116,18 +118,18 @@ func (p *pass) over(key string, from instant) bool {
 // read reads the files of all other processes and then the common file. In
 // this order a file that is folded meanwhile is never missed: it is deleted
 // only after the common file has it. It returns the names of all processes
-// that have a file.
+// that have a file, nil if the storage or the common file cannot be read. The
+// file of one process that cannot be read does not keep the others from
+// anything.
 func (p *pass) read(ctx context.Context) (names map[string]bool, err error) {
 	if names, err = p.list(ctx); err != nil {
 		return nil, fmt.Errorf("listing the ledger: %w", err)
 	}
-	for name := range p.seen {
-		if !names[name] {
-			delete(p.seen, name)
-		}
-	}
+	gone := func(name string) bool { return !names[name] }
+	maps.DeleteFunc(p.seen, func(name string, _ *seen) bool { return gone(name) })
+	maps.DeleteFunc(p.ignored, func(name string, _ bool) bool { return gone(name) })
 	for name := range names {
-		if name == p.process || name == common {
+		if name == p.process || name == common || p.ignored[name] {
 			continue
 		}
 		known := p.seen[name]
@@ -143,8 +145,10 @@ func (p *pass) read(ctx context.Context) (names map[string]bool, err error) {
 			delete(p.seen, name)
 		}
 	}
-	_, failed := p.load(ctx, common, p.common)
-	return names, errors.Join(err, failed)
+	if _, failed := p.load(ctx, common, p.common); failed != nil {
+		return nil, errors.Join(err, failed)
+	}
+	return names, err
 }
 
 // list returns the names of the ledger's files, and passes over what else
@@ -176,6 +180,10 @@ func (p *pass) load(ctx context.Context, name string, known *seen) (bool, error)
 		*known = seen{file: new(file)}
 		return false, nil
 	}
+	if err != nil && known.raw == nil && name != common && p.isFolder(ctx, name) {
+		p.ignore(name, errFolder)
+		return false, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("reading the ledger: %w", err)
 	}
@@ -183,29 +191,56 @@ func (p *pass) load(ctx context.Context, name string, known *seen) (bool, error)
 		known.unchanged++
 		return true, nil
 	}
-	f, err := decode(raw)
-	if err != nil {
-		p.setAside(ctx, name, raw, err)
-		*known = seen{file: new(file)}
-		return false, nil
+	f, err := decodeAs(name, raw)
+	if err == nil {
+		*known = seen{raw: raw, file: f}
+		return true, nil
 	}
-	*known = seen{raw: raw, file: f}
-	return true, nil
+	*known = seen{file: new(file)}
+	if errors.Is(err, errForeign) || errors.Is(err, errOther) {
+		p.ignore(name, err)
+	} else {
+		p.quarantine(ctx, name, raw, err)
+	}
+	return false, nil
 }
 
-// setAside takes a file that is none of ours out of the way. That of a newer
-// version is copied and stays, for that version goes on with it.
-func (p *pass) setAside(ctx context.Context, name string, raw []byte, reason error) {
+// isFolder reports whether a name that could not be loaded stands for a folder.
+func (p *pass) isFolder(ctx context.Context, name string) bool {
+	info, err := p.storage.Stat(ctx, keyOf(name))
+	return err == nil && !info.IsTerminal
+}
+
+// ignore leaves what only has the name of a ledger file as it is. It may be a
+// link to somebody else's file, which is not to be copied into the storage. In
+// the place of the common file it is overwritten when there is something to
+// compact.
+func (p *pass) ignore(name string, reason error) {
+	p.ignored[name] = true
 	if p.refused[name] {
+		return
+	}
+	p.refused[name] = true
+	p.logger.Warn("not a file of the ledger: it is ignored", zap.String("file", keyOf(name)), zap.NamedError("reason", reason))
+}
+
+// quarantine takes a broken file out of the way. That of a newer version is
+// copied and stays, for that version goes on with it.
+func (p *pass) quarantine(ctx context.Context, name string, raw []byte, reason error) {
+	newer, known := errors.Is(reason, errNewer), p.refused[name]
+	if newer && known {
 		return
 	}
 	p.refused[name] = true
 	bad := keyOf(name) + ".bad"
 	err := p.storage.Store(ctx, bad, raw)
-	if err == nil && !errors.Is(reason, errNewer) {
+	if err == nil && !newer {
 		err = p.storage.Delete(ctx, keyOf(name))
 	}
-	p.logger.Warn("a file of the ledger was set aside: its counts are missing",
+	if known {
+		return
+	}
+	p.logger.Warn("ledger file quarantined: its counts are missing",
 		zap.String("file", keyOf(name)),
 		zap.String("kept_as", bad),
 		zap.NamedError("reason", reason),
@@ -232,7 +267,7 @@ func (p *pass) give(taken counts) {
 	for _, c := range p.lasting() {
 		c.mu.Lock()
 		for from, cell := range c.cells {
-			cell.folded += taken[c.key][from]
+			cell.folded = saturated(cell.folded, taken[c.key][from])
 		}
 		c.mu.Unlock()
 	}

@@ -122,9 +122,10 @@ func (p *pass) foldLocked(ctx context.Context, dead []string) error {
 	maps.DeleteFunc(into.Folded, p.forgettable)
 	var gone []string
 	for _, name := range dead {
-		f, err := p.loadFresh(ctx, name)
-		if err != nil {
-			return err
+		f, failed := p.loadFresh(ctx, name)
+		if failed != nil {
+			err = errors.Join(err, failed)
+			continue // the others' files can be read
 		}
 		if f.Process == "" {
 			continue // gone
@@ -133,7 +134,7 @@ func (p *pass) foldLocked(ctx context.Context, dead []string) error {
 		gone = append(gone, name)
 	}
 	if len(gone) == 0 && len(into.Folded) == before {
-		return nil
+		return err
 	}
 	if err := p.storeCommon(ctx, into); err != nil {
 		return err
@@ -144,7 +145,7 @@ func (p *pass) foldLocked(ctx context.Context, dead []string) error {
 		}
 		delete(p.seen, name)
 	}
-	return nil
+	return err
 }
 
 func (p *pass) storeCommon(ctx context.Context, f *file) error {
@@ -185,7 +186,8 @@ func (f *file) take(process string, theirs counts, at instant) {
 	f.Folded[process] = past
 }
 
-// loadFresh returns an empty file where there is none.
+// loadFresh returns an empty file where there is none, or something else has
+// its name.
 func (p *pass) loadFresh(ctx context.Context, name string) (*file, error) {
 	raw, err := p.storage.Load(ctx, keyOf(name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -194,5 +196,9 @@ func (p *pass) loadFresh(ctx context.Context, name string) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return decode(raw)
+	f, err := decodeAs(name, raw)
+	if errors.Is(err, errForeign) || errors.Is(err, errOther) {
+		return new(file), nil
+	}
+	return f, err
 }

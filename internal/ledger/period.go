@@ -1,6 +1,9 @@
 package ledger
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Unit is what a counter counts.
 type Unit string
@@ -27,13 +30,15 @@ const (
 )
 
 // Valid reports whether p is one of the five periods.
-func (p Period) Valid() bool {
-	switch p {
-	case Second, Minute, Hour, Day, Month:
-		return true
-	}
-	return false
-}
+func (p Period) Valid() bool { return p.rank() >= 0 }
+
+// LongerThan reports whether p lasts longer than another period.
+func (p Period) LongerThan(other Period) bool { return p.rank() > other.rank() }
+
+func (p Period) rank() int { return slices.Index(periods[:], p) }
+
+// periods are all of them, the shortest first.
+var periods = [...]Period{Second, Minute, Hour, Day, Month}
 
 // short reports whether the period is counted in memory only.
 func (p Period) short() bool { return p == Second || p == Minute }

@@ -90,7 +90,7 @@ func (m *memory) List(_ context.Context, prefix string, _ bool) (keys []string, 
 }
 
 func (m *memory) Stat(context.Context, string) (certmagic.KeyInfo, error) {
-	return certmagic.KeyInfo{}, nil
+	return certmagic.KeyInfo{IsTerminal: true}, nil
 }
 
 func (m *memory) Lock(ctx context.Context, name string) error {

@@ -74,8 +74,8 @@ func (t *troubled) List(ctx context.Context, prefix string, recursive bool) ([]s
 }
 
 const (
-	inTrouble = "the storage is in trouble"
-	wellAgain = "the storage is well again"
+	inTrouble = "storage unavailable; keeping"
+	wellAgain = "storage recovered"
 	interval  = 100 * time.Millisecond
 )
 
@@ -215,10 +215,10 @@ func TestCorruptFile(t *testing.T) {
 		total, err := ledger.Stored(storage)
 		return err == nil && total == 11
 	})
-	if n := c.Logs.Count("set aside"); n != 1 {
+	if n := c.Logs.Count("not a file of the ledger"); n != 1 {
 		t.Errorf("the file was mentioned %d times", n)
 	}
-	if raw, err := os.ReadFile(folder + "fedcba9876543210.ledger.bad"); string(raw) != "not ours" {
-		t.Errorf("kept aside is %q (%v)", raw, err)
+	if raw, err := os.ReadFile(folder + "fedcba9876543210.ledger"); string(raw) != "not ours" {
+		t.Errorf("the file is %q (%v)", raw, err)
 	}
 }

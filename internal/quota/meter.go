@@ -1,6 +1,7 @@
 package quota
 
 import (
+	"slices"
 	"time"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
@@ -10,11 +11,12 @@ import (
 // as cheap as looking at the clock.
 type Meter struct {
 	counter *ledger.Counter
-	limit   int64
+	limit   int64 // 1 to maxAmount
+	period  ledger.Period
 }
 
 // May reports whether n more are allowed now. It counts nothing.
-func (m *Meter) May(n int64) bool { return m.counter.Sum() <= m.limit-n }
+func (m *Meter) May(n int64) bool { return n >= 0 && n <= m.limit && m.counter.Sum() <= m.limit-n }
 
 // Take counts n and reports true, or, if that would pass the limit, counts
 // nothing and reports false. This process alone never passes the limit; other
@@ -26,7 +28,7 @@ func (m *Meter) Take(n int64) bool { return m.counter.Take(n, m.limit) }
 // tokens of an answer are known only after it.
 func (m *Meter) Add(n int64) { m.counter.Add(n) }
 
-// Used returns how much of the current period's quota is spent. It can be more
+// Used returns how much of the current period's quota is used. It can be more
 // than the limit.
 func (m *Meter) Used() int64 { return m.counter.Sum() }
 
@@ -46,16 +48,28 @@ func (m *Meter) Renews() time.Time {
 func (m *Meter) Window() (from, until time.Time) { return m.counter.Window() }
 
 // Meters are several limits that hold together, such as one for each minute
-// and one for each day.
+// and one for each day. Build them with With.
 type Meters []*Meter
+
+// With returns the meters and one more, in the order in which Take counts: the
+// shortest period first. So what is refused by one that renews soon is never
+// counted by one that does not.
+func (ms Meters) With(m *Meter) Meters {
+	longer := func(other *Meter) bool { return other.period.LongerThan(m.period) }
+	at := slices.IndexFunc(ms, longer)
+	if at < 0 {
+		at = len(ms)
+	}
+	return slices.Insert(ms, at, m)
+}
 
 // Take counts n with each meter if all of them allow it. Otherwise it returns
 // one that does not: of those, the one that renews last, which says when to
-// come again. Under concurrency a refused n can be counted with some of the
-// meters, but no limit is passed.
-func (ms Meters) Take(n int64) (spent *Meter) {
-	if spent = ms.Spent(n); spent != nil {
-		return spent
+// come again. Under concurrency a refused n can be counted by meters that renew
+// no later than the one that refuses it, but no limit is passed.
+func (ms Meters) Take(n int64) (exhausted *Meter) {
+	if exhausted = ms.Exhausted(n); exhausted != nil {
+		return exhausted
 	}
 	for _, m := range ms {
 		if !m.Take(n) {
@@ -65,13 +79,13 @@ func (ms Meters) Take(n int64) (spent *Meter) {
 	return nil
 }
 
-// Spent returns, of the meters that do not allow n more, the one that renews
-// last, and nil when all allow it.
-func (ms Meters) Spent(n int64) (spent *Meter) {
+// Exhausted returns, of the meters that do not allow n more, the one that
+// renews last, and nil when all allow it.
+func (ms Meters) Exhausted(n int64) (exhausted *Meter) {
 	for _, m := range ms {
-		if !m.May(n) && (spent == nil || m.Renews().After(spent.Renews())) {
-			spent = m
+		if !m.May(n) && (exhausted == nil || m.Renews().After(exhausted.Renews())) {
+			exhausted = m
 		}
 	}
-	return spent
+	return exhausted
 }

@@ -1,7 +1,9 @@
 package quota_test
 
 import (
+	"math"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -128,10 +130,10 @@ func TestAccounts(t *testing.T) {
 func TestMeters(t *testing.T) {
 	l, clock := book(t)
 	minute, day := open(t, l, "3/minute", "a"), open(t, l, "5/day", "a")
-	ms := quota.Meters{minute, day}
-	take := func(n int64, spent *quota.Meter) {
+	ms := quota.Meters{}.With(day).With(minute)
+	take := func(n int64, exhausted *quota.Meter) {
 		t.Helper()
-		if got := ms.Take(n); got != spent {
+		if got := ms.Take(n); got != exhausted {
 			t.Errorf("Take(%d) names the wrong limit", n)
 		}
 	}
@@ -144,11 +146,56 @@ func TestMeters(t *testing.T) {
 	take(2, nil)
 	take(1, day)
 	take(9, day) // both are spent, and the day renews last
-	if ms.Spent(0) != nil {
+	if ms.Exhausted(0) != nil {
 		t.Error("nothing is refused")
 	}
 	if quota.Meters(nil).Take(1) != nil {
 		t.Error("no limit refuses")
+	}
+}
+
+// What a limit of a short period refuses is not counted against that of a long
+// one, however many ask at once and in whatever order the limits are written.
+func TestMetersConcurrently(t *testing.T) {
+	l, _ := book(t)
+	for round := range 300 {
+		name := strconv.Itoa(round)
+		day, minute := open(t, l, "5/day", name), open(t, l, "2/minute", name)
+		ms := quota.Meters{}.With(day).With(minute)
+		if ms[0] != minute || ms[1] != day {
+			t.Fatal("the day would be counted first")
+		}
+		begin := make(chan struct{})
+		var taken atomic.Int64
+		var wg sync.WaitGroup
+		for range 64 {
+			wg.Go(func() {
+				<-begin
+				if ms.Take(1) == nil {
+					taken.Add(1)
+				}
+			})
+		}
+		close(begin)
+		wg.Wait()
+		if taken.Load() != 2 || day.Used() != 2 || minute.Used() != 2 {
+			t.Fatalf("round %d: %d were taken, the day counts %d, the minute %d", round, taken.Load(), day.Used(), minute.Used())
+		}
+	}
+}
+
+// What is left is never below zero, and no number overflows.
+func TestMeterExtremes(t *testing.T) {
+	l, _ := book(t)
+	m := open(t, l, "1000000000000000/month", "a")
+	if m.May(math.MaxInt64) || m.May(-1) || m.May(math.MinInt64) || m.Take(math.MaxInt64) || m.Take(-1) {
+		t.Error("an impossible number is allowed")
+	}
+	for range 3 {
+		m.Add(math.MaxInt64)
+	}
+	if m.Used() != 1e15 || m.Left() != 0 || m.May(1) || m.Take(1) {
+		t.Errorf("used %d, left %d", m.Used(), m.Left())
 	}
 }
 

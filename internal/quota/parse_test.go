@@ -128,8 +128,10 @@ func TestParseLimit(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	for raw, says := range map[string]string{
-		`{"amount":0,"period":"day"}`:                        "at least 1",
-		`{"amount":-1,"period":"day"}`:                       "at least 1",
+		`{"amount":0,"period":"day"}`:                   "at least 1",
+		`{"amount":-1,"period":"day"}`:                  "at least 1",
+		`{"amount":1000000000000001,"period":"day"}`:    "at most",
+		`{"amount":9223372036854775807,"period":"day"}`: "at most",
 		`{"amount":1}`:                                       "unknown period",
 		`{"amount":1,"period":"week"}`:                       "unknown period",
 		`{"amount":1,"period":"day","unit":"bytes"}`:         "unknown unit",

@@ -21,7 +21,7 @@ import (
 // Quota is what an account gives you, or what you allow a client, in each
 // period.
 type Quota struct {
-	// How much, in the unit. Required.
+	// How much, in the unit: 1 to 10^15. Required.
 	Amount int64 `json:"amount"`
 
 	// What is counted: `requests`, `tokens`, or `seconds` of awake time.
@@ -59,13 +59,16 @@ func (q *Quota) Open(l *ledger.Ledger, name string) (*Meter, error) {
 	if q.Account != "" {
 		name = "account " + q.Account
 	}
-	return &Meter{counter: l.Counter(name, unit, q.Period, zone), limit: q.Amount}, nil
+	return &Meter{counter: l.Counter(name, unit, q.Period, zone), limit: q.Amount, period: q.Period}, nil
 }
 
 // Validate checks a quota that was written in JSON.
 func (q *Quota) Validate() error {
 	if q.Amount < 1 {
 		return fmt.Errorf("the amount of a quota is %d, but must be at least 1", q.Amount)
+	}
+	if q.Amount > maxAmount {
+		return fmt.Errorf("the amount of a quota is %d, but must be at most %d", q.Amount, int64(maxAmount))
 	}
 	switch q.Unit {
 	case "", ledger.Requests, ledger.Tokens, ledger.Seconds:

@@ -42,7 +42,7 @@ func (c *Client) open(book func() (*ledger.Ledger, error)) error {
 		if err != nil {
 			return fmt.Errorf("client %s: %w", c.Name, err)
 		}
-		c.meters = append(c.meters, meter)
+		c.meters = c.meters.With(meter)
 	}
 	return nil
 }

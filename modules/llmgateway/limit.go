@@ -35,9 +35,9 @@ func (a *allowance) open(quotas []*quota.Quota, book func() (*ledger.Ledger, err
 			return err
 		}
 		if q.Unit == ledger.Tokens {
-			a.tokens = append(a.tokens, meter)
+			a.tokens = a.tokens.With(meter)
 		} else {
-			a.requests = append(a.requests, meter)
+			a.requests = a.requests.With(meter)
 		}
 	}
 	return nil
@@ -49,7 +49,7 @@ func (a *allowance) any() bool { return len(a.requests) > 0 || len(a.tokens) > 0
 // spent returns the meter that allows no further request, nil for none: of
 // several the one that renews last.
 func (a *allowance) spent() *quota.Meter {
-	requests, tokens := a.requests.Spent(1), a.tokens.Spent(1)
+	requests, tokens := a.requests.Exhausted(1), a.tokens.Exhausted(1)
 	if requests == nil || tokens != nil && tokens.Renews().After(requests.Renews()) {
 		return tokens
 	}
