@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
+	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
 )
 
 const (
@@ -191,7 +192,7 @@ func (a *App) begin(ctx context.Context) <-chan struct{} {
 			interval: time.Duration(a.Interval),
 		}
 		began := time.Now()
-		err := p.survive(ctx)
+		err := safestore.Recover(func() error { return p.run(ctx) })
 		if err == nil && time.Since(began) > p.interval {
 			err = errSlow
 		}
@@ -200,35 +201,14 @@ func (a *App) begin(ctx context.Context) <-chan struct{} {
 	return done
 }
 
-// survive keeps a panic in a storage from taking down the server.
-func (p *pass) survive(ctx context.Context) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("panic: %v", r)
-		}
-	}()
-	return p.run(ctx)
-}
-
-// report logs when the storage fails and when it is back.
+// report logs once when the storage becomes unavailable and when it is back.
 func (l *Ledger) report(logger *zap.Logger, err error) {
-	l.mu.Lock()
-	was := l.failing
-	l.failing = err != nil
-	l.mu.Unlock()
-	switch {
-	case err != nil && !was:
-		logger.Warn("storage unavailable; keeping counts in memory", zap.Error(err))
-	case err == nil && was:
-		logger.Info("storage recovered; all counts saved")
-	}
+	l.health.Report(logger, err, "storage unavailable; keeping counts in memory", "storage recovered; all counts saved")
 }
 
 // hanging reports whether a pass is under way that was given up before.
 func (l *Ledger) hanging() bool {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return l.failing && len(l.busy) > 0
+	return l.health.Unavailable() && len(l.busy) > 0
 }
 
 // identity is equal for two configurations of one storage. Storages say what

@@ -25,6 +25,8 @@ import (
 	"time"
 
 	"github.com/jonboulle/clockwork"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
 )
 
 // Ledger holds the counts of one storage. It belongs to the process and
@@ -35,7 +37,7 @@ type Ledger struct {
 	mu       sync.RWMutex
 	counters map[string]*Counter
 	others   counts // what all other processes have counted; it only grows
-	failing  bool   // whether the storage is in trouble, which is logged once
+	health   safestore.Health
 
 	// busy holds a token while a pass over the storage is under way; whoever
 	// put it there may use the fields of files.

@@ -27,6 +27,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
+	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
 )
 
 const (
@@ -104,18 +105,19 @@ type Selection struct {
 	parent    *reverseproxy.Handler
 	transport http.RoundTripper // the parent's, known once the task runs
 	// transportKey is the transport's part of the page keys.
-	transportKey string
-	dynamic      bool
-	clock        clockwork.Clock
-	storage      certmagic.Storage
-	ctx          caddy.Context
-	events       *runtime.Events
-	logger       *zap.Logger
-	triedVar     string
-	unseen       chan stranger
-	wishes       chan *member // to be woken up
-	ranking      atomic.Pointer[ranking]
-	running      atomic.Bool
+	transportKey  string
+	dynamic       bool
+	clock         clockwork.Clock
+	storage       certmagic.Storage
+	storageHealth safestore.Health
+	ctx           caddy.Context
+	events        *runtime.Events
+	logger        *zap.Logger
+	triedVar      string
+	unseen        chan stranger
+	wishes        chan *member // to be woken up
+	ranking       atomic.Pointer[ranking]
+	running       atomic.Bool
 
 	mu      sync.Mutex
 	members []*member

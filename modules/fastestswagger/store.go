@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
 )
 
 const (
@@ -18,8 +19,8 @@ const (
 	storeFolder = "freetier/fastest-swagger/"
 	// saveAfter is how often a score is saved, besides at the end.
 	saveAfter = time.Minute
-	// saveTime is how long saving may hold up the end.
-	saveTime = 2 * time.Second
+	// storageLimit is how long the storage may take, also when Caddy stops.
+	storageLimit = 2 * time.Second
 	// tooOld is when a score says nothing any more.
 	tooOld = 24 * time.Hour
 )
@@ -46,13 +47,15 @@ func (s *Selection) restore(ctx context.Context, m *member) {
 	if known := m.page.look(); known.measured() {
 		return // it has outlived a reload
 	}
-	text, err := s.storage.Load(ctx, m.key.file())
+	text, err := safestore.Within(ctx, storageLimit, func(ctx context.Context) ([]byte, error) {
+		return s.storage.Load(ctx, m.key.file())
+	})
 	if err != nil {
 		return // most often there is none
 	}
 	var score saved
 	if err := json.Unmarshal(text, &score); err != nil {
-		s.logger.Warn("the stored score of an upstream cannot be read", zap.String("upstream", m.name), zap.Error(err))
+		s.logger.Warn("stored score of upstream is unreadable; starting fresh", zap.String("upstream", m.name), zap.Error(err))
 		return
 	}
 	if m.page.restore(score, s.clock.Now()) {
@@ -68,17 +71,13 @@ func (s *Selection) save(ctx context.Context, m *member, atLast bool) {
 	if !ok {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
-	defer cancel()
 	text, err := json.Marshal(score)
 	if err == nil {
-		err = s.storage.Store(ctx, m.key.file(), text)
+		_, err = safestore.Within(context.WithoutCancel(ctx), storageLimit, func(ctx context.Context) (any, error) {
+			return nil, s.storage.Store(ctx, m.key.file(), text)
+		})
 	}
-	if err != nil {
-		if c := s.logger.Check(zapcore.DebugLevel, "the score of an upstream was not stored"); c != nil {
-			c.Write(zap.String("upstream", m.name), zap.Error(err))
-		}
-	}
+	s.storageHealth.Report(s.logger, err, "storage unavailable; keeping scores in memory", "storage recovered; scores are saved again")
 }
 
 // restore takes over a score that is not too old, unless there is one by now.

@@ -52,7 +52,7 @@ func TestRestart(t *testing.T) {
 	for _, u := range s.upstreams() {
 		known += u.Samples
 	}
-	if n := s.Logs.Count("the stored score of an upstream cannot be read", `"level":"warn"`); known != 2 || n != 1 {
+	if n := s.Logs.Count("stored score of upstream is unreadable; starting fresh", `"level":"warn"`); known != 2 || n != 1 {
 		t.Errorf("%d samples are known, %d warnings", known, n)
 	}
 	s.Stop()

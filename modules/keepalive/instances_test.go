@@ -164,12 +164,12 @@ func TestMemoBroken(t *testing.T) {
 	}
 	b.tick("a")
 	b.settled("a", 2)
-	if n := b.Logs.Count(`"level":"warn"`, "cannot be read"); n != 1 {
+	if n := b.Logs.Count(`"level":"warn"`, "stored state of target is unreadable"); n != 1 {
 		t.Errorf("%d warnings", n)
 	}
 	b.tick("a")
 	b.settled("a", 3)
-	if n := b.Logs.Count("cannot be read"); n != 1 {
+	if n := b.Logs.Count("stored state of target is unreadable"); n != 1 {
 		t.Errorf("%d warnings", n)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/hours"
+	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
 )
 
 // Where the instances of Caddy on one storage keep what they know in common,
@@ -83,7 +84,6 @@ func (t *Target) exchangeMemo(ctx context.Context, m *memo, change func(*memo)) 
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer survive(&err)
 	if err := t.load(ctx, m); err != nil {
 		return err
 	}
@@ -92,13 +92,6 @@ func (t *Target) exchangeMemo(ctx context.Context, m *memo, change func(*memo)) 
 		return nil
 	}
 	return t.store(ctx, m)
-}
-
-// survive keeps a panic in a storage from taking down the server.
-func survive(err *error) {
-	if r := recover(); r != nil {
-		*err = fmt.Errorf("panic: %v", r)
-	}
 }
 
 // memoKey is the same for configurations that differ in the request only: what
@@ -115,7 +108,7 @@ func (t *Target) load(ctx context.Context, m *memo) error {
 	}
 	if err == nil && json.Unmarshal(raw, m) != nil {
 		*m = memo{}
-		t.app.logger.Warn("what the storage holds of a target cannot be read; it is written anew", zap.String("target", t.Name))
+		t.app.logger.Warn("stored state of target is unreadable; starting fresh", zap.String("target", t.Name))
 	}
 	return err
 }
@@ -132,7 +125,6 @@ func (t *Target) store(ctx context.Context, m *memo) error {
 // has a lock of its own: the file system's locks are not made to be taken and
 // released in quick succession.
 func (t *Target) locked(ctx context.Context, tick time.Time, f func() error) (err error) {
-	defer survive(&err)
 	storage, name := t.app.ctx.Storage(), fmt.Sprintf("%s-%d", t.memoKey(), t.schedule.number(tick))
 	if err := storage.Lock(ctx, name); err != nil {
 		return err
@@ -151,7 +143,7 @@ type claim struct {
 // claim reports whether the ping of a tick is ours to send. A storage that
 // fails or hangs hinders nobody.
 func (t *Target) claim(ctx context.Context, tick time.Time) claim {
-	c, err := within(ctx, storageLimit, func(ctx context.Context) (c claim, err error) {
+	c, err := safestore.Within(ctx, storageLimit, func(ctx context.Context) (c claim, err error) {
 		err = t.locked(ctx, tick, func() error {
 			return t.edit(ctx, func(m *memo) {
 				if m.By != "" && m.By != self && t.schedule.covers(m.Tick, tick, t.app.clock.Now()) {
@@ -167,7 +159,7 @@ func (t *Target) claim(ctx context.Context, tick time.Time) claim {
 		return c, err
 	})
 	if ctx.Err() == nil {
-		t.state.storageAnswered(t, err)
+		t.reportStorage(err)
 	}
 	if err != nil {
 		return claim{mine: true}
@@ -177,15 +169,15 @@ func (t *Target) claim(ctx context.Context, tick time.Time) claim {
 
 // share tells other instances what is known.
 func (t *Target) share(ctx context.Context) {
-	_, err := within(ctx, storageLimit, func(ctx context.Context) (any, error) { return nil, t.edit(ctx, t.sync) })
+	_, err := safestore.Within(ctx, storageLimit, func(ctx context.Context) (any, error) { return nil, t.edit(ctx, t.sync) })
 	if ctx.Err() == nil {
-		t.state.storageAnswered(t, err)
+		t.reportStorage(err)
 	}
 }
 
 // resign lets others begin at once when this instance ends.
 func (t *Target) resign(ctx context.Context) {
-	_, err := within(ctx, farewellLimit, func(ctx context.Context) (any, error) {
+	_, err := safestore.Within(ctx, farewellLimit, func(ctx context.Context) (any, error) {
 		return nil, t.edit(ctx, func(m *memo) {
 			if m.By == self {
 				m.By = ""
@@ -193,35 +185,7 @@ func (t *Target) resign(ctx context.Context) {
 			t.sync(m)
 		})
 	})
-	t.state.storageAnswered(t, err)
-}
-
-// within calls f and waits for it, but not longer than a limit, even if f
-// does not heed its context.
-func within[T any](ctx context.Context, limit time.Duration, f func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	type outcome struct {
-		value T
-		err   error
-	}
-	done := make(chan outcome, 1)
-	go func() {
-		defer cancel()
-		value, err := f(ctx)
-		done <- outcome{value, err}
-	}()
-	select {
-	case o := <-done:
-		return o.value, o.err
-	case <-ctx.Done():
-		select {
-		case o := <-done: // cancel came with it
-			return o.value, o.err
-		default:
-			var none T
-			return none, ctx.Err()
-		}
-	}
+	t.reportStorage(err)
 }
 
 // tell returns what is known of the latest ping.
@@ -253,17 +217,9 @@ func (s *state) hear(news *told) {
 	}
 }
 
-// storageAnswered logs when the storage fails and when it is back.
-func (s *state) storageAnswered(t *Target, err error) {
-	s.mu.Lock()
-	was := s.storageFails
-	s.storageFails = err != nil
-	s.mu.Unlock()
-	switch {
-	case err != nil && !was:
-		t.app.logger.Warn("the storage is in trouble; meanwhile each instance pings by itself",
-			zap.String("target", t.Name), zap.Error(err))
-	case err == nil && was:
-		t.app.logger.Info("the storage is well again", zap.String("target", t.Name))
-	}
+// reportStorage logs once when the storage becomes unavailable and when it is
+// back.
+func (t *Target) reportStorage(err error) {
+	t.state.storage.Report(t.app.logger, err, "storage unavailable; each instance pings by itself",
+		"storage recovered; instances share their pings again", zap.String("target", t.Name))
 }

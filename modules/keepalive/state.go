@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/hours"
+	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
 )
 
 // states holds a *state for each thing that is pinged, by the identity of its
@@ -45,12 +46,12 @@ type state struct {
 	touched time.Time // when we last touched the upstream ourselves
 	health  health
 
-	tracker      *hours.Tracker
-	traffic      time.Time // the latest that the tracker was told of
-	shared       time.Time // when instances last told each other what they know
-	storageFails bool
-	woken        time.Time // when it was last woken for a user
-	waking       atomic.Bool
+	tracker *hours.Tracker
+	traffic time.Time // the latest that the tracker was told of
+	shared  time.Time // when instances last told each other what they know
+	storage safestore.Health
+	woken   time.Time // when it was last woken for a user
+	waking  atomic.Bool
 }
 
 // health is what pings have shown.
