@@ -53,7 +53,7 @@ func (c *call) roundTrip(req *http.Request) (*http.Response, error) {
 // outcome says about the key and the channel. c.status is the status that the
 // response stands for, which for an error inside a 200 is that of the error.
 func (c *call) attempt(req *http.Request) (*http.Response, error) {
-	if key := c.current.key; key != nil && key.take() != nil {
+	if key := c.current.key; key != nil && key.chargeRequest() != nil {
 		// Another request took the last one.
 		c.current.abandon()
 		c.logAttempt("no response", zap.Error(errExhausted))

@@ -149,7 +149,7 @@ func (c *call) startNext() {
 // claim reports whether the candidate may be tried now. A channel's own pause
 // only puts it last: what keeps failing is still better than nothing.
 func (c *candidate) claim(now time.Time) bool {
-	if c.key != nil && (c.key.spent() != nil || !c.key.pauses.claim(c.model, now)) {
+	if c.key != nil && (c.key.exhausted() != nil || !c.key.pauses.claim(c.model, now)) {
 		return false
 	}
 	c.channel.pauses.claim(wholeKey, now)

@@ -87,15 +87,15 @@ type key struct {
 	header string   // that shows it, "" for none
 	value  []string // of the header; a header map takes it as it is
 	pauses *pauses
-	allowance
+	limits
 }
 
 // rests returns until when the key rests for a model, and the zero time if it
 // may be tried.
 func (k *key) rests(model string, now time.Time) time.Time {
 	until := k.pauses.rests(model, now)
-	if spent := k.spent(); spent != nil && spent.Renews().After(until) {
-		until = spent.Renews()
+	if exhausted := k.exhausted(); exhausted != nil && exhausted.Renews().After(until) {
+		until = exhausted.Renews()
 	}
 	return until
 }

@@ -43,7 +43,7 @@ type Client struct {
 	// not count. Default: none.
 	Limits []*quota.Quota `json:"limits,omitempty"`
 
-	allowance
+	limits
 	total prometheus.Counter
 }
 

@@ -82,13 +82,13 @@ func unsupportedType(message string) *apiError {
 	}
 }
 
-func limitReached(spent *quota.Meter, unit string, wait time.Duration) *apiError {
+func limitReached(exhausted *quota.Meter, unit string, wait time.Duration) *apiError {
 	return &apiError{
 		status:  http.StatusTooManyRequests,
 		kind:    unit,
 		code:    "rate_limit_exceeded",
 		wait:    max(wait, time.Second),
-		message: fmt.Sprintf("Rate limit reached: your key may use %d %s in this period.", spent.Limit(), unit),
+		message: fmt.Sprintf("Rate limit reached: your key may use %d %s in this period.", exhausted.Limit(), unit),
 	}
 }
 

@@ -343,6 +343,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 // prepare does all that comes before the first try.
 func (c *call) prepare(w http.ResponseWriter, r *http.Request) *apiError {
+	if err := c.checkLimits(w, r); err != nil {
+		return err
+	}
 	if err := c.read(r); err != nil {
 		return err
 	}

@@ -13,86 +13,108 @@ import (
 
 var errHours = errors.New("requests or tokens are counted: write it like 1000/day or 1M tokens/month")
 
-// allowance is what a client may use, or what a key has. Requests are taken
-// before a try, tokens are charged after the answer: what was admitted is
-// never cut.
-type allowance struct {
+// limits are what a client may use, or the quotas of a key. A request is charged
+// when it is admitted to an attempt, tokens when the response has ended: what
+// was admitted is never cut.
+type limits struct {
 	requests, tokens quota.Meters
 }
 
 // open opens the meters of limits or quotas.
-func (a *allowance) open(quotas []*quota.Quota, book func() (*ledger.Ledger, error), name string) error {
+func (l *limits) open(quotas []*quota.Quota, book func() (*ledger.Ledger, error), name string) error {
 	for _, q := range quotas {
 		if q.Unit == ledger.Seconds {
 			return errHours
 		}
-		l, err := book()
+		counts, err := book()
 		if err != nil {
 			return err
 		}
-		meter, err := q.Open(l, name)
+		meter, err := q.Open(counts, name)
 		if err != nil {
 			return err
 		}
 		if q.Unit == ledger.Tokens {
-			a.tokens = a.tokens.With(meter)
+			l.tokens = l.tokens.With(meter)
 		} else {
-			a.requests = a.requests.With(meter)
+			l.requests = l.requests.With(meter)
 		}
 	}
 	return nil
 }
 
-// any tells whether there is any limit.
-func (a *allowance) any() bool { return len(a.requests) > 0 || len(a.tokens) > 0 }
+// any reports whether there is any limit.
+func (l *limits) any() bool { return len(l.requests) > 0 || len(l.tokens) > 0 }
 
-// spent returns the meter that allows no further request, nil for none: of
+// exhausted returns the meter that allows no further request, nil for none: of
 // several the one that renews last.
-func (a *allowance) spent() *quota.Meter {
-	requests, tokens := a.requests.Exhausted(1), a.tokens.Exhausted(1)
+func (l *limits) exhausted() *quota.Meter {
+	requests, tokens := l.requests.Exhausted(1), l.tokens.Exhausted(1)
 	if requests == nil || tokens != nil && tokens.Renews().After(requests.Renews()) {
 		return tokens
 	}
 	return requests
 }
 
-// take counts a request. If that is not allowed it returns the meter that
-// does not.
-func (a *allowance) take() *quota.Meter {
-	if spent := a.spent(); spent != nil {
-		return spent
+// chargeRequest counts a request. If that is not allowed it counts nothing and
+// returns the meter that does not allow it.
+func (l *limits) chargeRequest() *quota.Meter {
+	if exhausted := l.exhausted(); exhausted != nil {
+		return exhausted
 	}
-	return a.requests.Take(1)
+	return l.requests.Take(1)
 }
 
-// charge counts the tokens of an answer.
-func (a *allowance) charge(tokens int64) {
-	for _, m := range a.tokens {
+// chargeTokens counts the tokens of a request and its response.
+func (l *limits) chargeTokens(tokens int64) {
+	for _, m := range l.tokens {
 		m.Add(tokens)
 	}
 }
 
-// admit charges the client for a request. If a limit does not allow it, it
-// says when to come again.
-func (c *call) admit(w http.ResponseWriter) *apiError {
-	allowance := &c.client.allowance
-	if !allowance.any() {
+// checkLimits refuses a client of which a limit is exhausted. It comes before
+// the body is read, so that such a client costs no memory, and charges nothing.
+func (c *call) checkLimits(w http.ResponseWriter, r *http.Request) *apiError {
+	exhausted := c.client.exhausted()
+	if exhausted == nil {
 		return nil
 	}
-	spent := allowance.take()
-	c.showLimit(w.Header(), "Requests", allowance.requests)
-	c.showLimit(w.Header(), "Tokens", allowance.tokens)
-	if spent == nil {
-		return nil
+	if r.ProtoMajor == 1 && r.Body != http.NoBody {
+		// Else the server would wait for the body before it sends the response.
+		w.Header().Set("Connection", "close")
 	}
-	unit := "requests"
-	if slices.Contains(allowance.tokens, spent) {
-		unit = "tokens"
-	}
-	return limitReached(spent, unit, spent.Renews().Sub(c.gateway.clock.Now()))
+	return c.refuseBy(exhausted, w)
 }
 
-// showLimit tells the client what is left of its tightest limit, in the words
+// admit charges the client for a request that has a candidate. Whatever the
+// number of attempts, it is charged once.
+func (c *call) admit(w http.ResponseWriter) *apiError {
+	if !c.client.any() {
+		return nil
+	}
+	if exhausted := c.client.chargeRequest(); exhausted != nil {
+		return c.refuseBy(exhausted, w) // other requests came first
+	}
+	c.showLimits(w.Header())
+	return nil
+}
+
+// refuseBy says which limit is exhausted and when to come again.
+func (c *call) refuseBy(exhausted *quota.Meter, w http.ResponseWriter) *apiError {
+	c.showLimits(w.Header())
+	unit := "requests"
+	if slices.Contains(c.client.tokens, exhausted) {
+		unit = "tokens"
+	}
+	return limitReached(exhausted, unit, exhausted.Renews().Sub(c.gateway.clock.Now()))
+}
+
+func (c *call) showLimits(header http.Header) {
+	c.showLimit(header, "Requests", c.client.requests)
+	c.showLimit(header, "Tokens", c.client.tokens)
+}
+
+// showLimit shows what is left of the client's tightest limit, in the headers
 // that OpenAI's SDKs know.
 // Source: https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers
 func (c *call) showLimit(header http.Header, unit string, meters quota.Meters) {
@@ -125,8 +147,8 @@ func (c *call) settle() {
 		// The client left before the usage came: an event is about a token.
 		used.completion = c.reply.tokens.events
 	}
-	c.client.charge(used.total())
+	c.client.chargeTokens(used.total())
 	if c.current.key != nil {
-		c.current.key.charge(used.total())
+		c.current.key.chargeTokens(used.total())
 	}
 }

@@ -1,8 +1,14 @@
 package llmgateway
 
 import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -111,4 +117,132 @@ func TestKeyQuota(t *testing.T) {
 	}
 	clock.Advance(3 * time.Hour)
 	g.chat(t, "m").wantStatus(t, 200)
+}
+
+// A client of which a limit is exhausted is refused before a byte of its body
+// is read, over each version of HTTP.
+func TestLimitBeforeBody(t *testing.T) {
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, `{"choices":[],"usage":{"prompt_tokens":60,"completion_tokens":41}}`))
+	g := start(t, `
+		client bob bob-key {
+			limit 1/day
+		}
+		client eve eve-key {
+			limit 100 tokens/day
+		}
+		channel a `+up.URL+` {
+			api_key k
+			models  m
+		}`)
+	for _, key := range []string{"bob-key", "eve-key"} {
+		g.chat(t, "m", "Authorization", "Bearer "+key).wantStatus(t, 200)
+		for name, header := range map[string]string{
+			"length":             "Content-Length: 5000000",
+			"a small length":     "Content-Length: 1000",
+			"chunked":            "Transfer-Encoding: chunked",
+			"expected":           "Content-Length: 1000\r\nExpect: 100-continue",
+			"expected, chunked":  "Transfer-Encoding: chunked\r\nExpect: 100-continue",
+			"too large":          "Content-Length: 5000000000",
+			"of an unknown type": "Content-Length: 1000\r\nContent-Type: ;;",
+		} {
+			t.Run(key+" "+name, func(t *testing.T) {
+				host := strings.TrimPrefix(g.URL, "http://")
+				conn, err := net.Dial("tcp", host)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+				fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n%s\r\n\r\n", host, key, header)
+				resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer resp.Body.Close()
+				text, err := io.ReadAll(resp.Body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				answer{resp, string(text)}.wantError(t, 429, "rate_limit_exceeded")
+				if resp.Header.Get("Retry-After") == "" || resp.Header.Get("X-Ratelimit-Remaining-"+map[string]string{"bob-key": "Requests", "eve-key": "Tokens"}[key]) != "0" {
+					t.Errorf("header %v", resp.Header)
+				}
+			})
+		}
+	}
+	t.Run("HTTP/2", func(t *testing.T) {
+		body, _ := io.Pipe() // nothing comes
+		req, _ := http.NewRequest(http.MethodPost, g.URL+"/v1/chat/completions", body)
+		req.Header.Set("Authorization", "Bearer bob-key")
+		protocols := new(http.Protocols)
+		protocols.SetUnencryptedHTTP2(true)
+		transport := &http.Transport{Protocols: protocols}
+		defer transport.CloseIdleConnections()
+		resp, err := transport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, _ := io.ReadAll(resp.Body)
+		answer{resp, string(text)}.wantError(t, 429, "rate_limit_exceeded")
+		if resp.ProtoMajor != 2 {
+			t.Errorf("it was %s", resp.Proto)
+		}
+	})
+	if n := len(up.Requests()); n != 2 {
+		t.Errorf("%d requests reached the channel, want 2", n)
+	}
+}
+
+// No number of requests at once passes a limit, none is counted twice, whatever
+// tries it takes, and what is refused is not counted.
+func TestLimitsConcurrently(t *testing.T) {
+	up := caddytest.NewUpstream(t, byKey(map[string]http.HandlerFunc{
+		"k1": caddytest.JSON(500, "{}"), "k2": caddytest.JSON(200, completion),
+	}))
+	g, clock, _ := startAt(t, `
+		client bob bob-key {
+			limit 12/day
+			limit 5/minute
+		}
+		channel a `+up.URL+` {
+			api_key k1
+			models  m
+		}
+		channel b `+up.URL+` {
+			api_key k2
+			models  m
+			tier    2
+		}`)
+	storm := func() int64 {
+		var answered atomic.Int64
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() {
+				for range 4 {
+					if a, err := g.try(t, http.MethodPost, "/v1/chat/completions", chatBody("m"), "Authorization", "Bearer bob-key"); err == nil && a.StatusCode == 200 {
+						answered.Add(1)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		return answered.Load()
+	}
+	for _, want := range []int64{5, 5, 2, 0} {
+		since := len(up.Requests())
+		if got := storm(); got != want {
+			t.Errorf("%d requests were answered, want %d", got, want)
+		}
+		var reached int64
+		for _, r := range up.Requests()[since:] {
+			if bearer(r) == "k2" {
+				reached++
+			}
+		}
+		if reached != want {
+			t.Errorf("%d requests reached the channel, want %d", reached, want)
+		}
+		clock.Advance(time.Minute)
+	}
 }
