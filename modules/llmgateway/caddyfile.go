@@ -17,9 +17,9 @@ import (
 
 // options are the subdirectives of llm_gateway, as the errors list them.
 const (
-	options        = "client, anonymous, channel, fallback, default_channel, lb_policy, retries, try_duration, retry_on, cooldown, first_byte_timeout, max_body, cors"
+	options        = "client, anonymous, channel, fallback, default_channel, lb_policy, retries, try_duration, retry_on, cooldown, first_byte_timeout, max_body, cors, allow_header"
 	clientOptions  = "models and limit"
-	channelOptions = "api_key, models, quota, weight, tier, auth, header_up, include_usage, transport"
+	channelOptions = "api_key, models, quota, weight, tier, auth, header_up, allow_header, include_usage, transport"
 )
 
 func init() {
@@ -52,6 +52,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //			auth      bearer|x-api-key|x-goog-api-key|api-key|none
 //			auth      query <parameter>
 //			header_up <name> <value>
+//			allow_header <name>...
 //			include_usage on|off
 //			transport {
 //				<options of reverse_proxy's http transport>
@@ -67,6 +68,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		first_byte_timeout <duration>
 //		max_body        <size>
 //		cors            <origin>...|*|off
+//		allow_header    <name>...
 //	}
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // directive name
@@ -128,6 +130,8 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 		h.FirstByteTimeout, err = unmarshalDuration(d)
 	case "max_body":
 		h.MaxBody, err = directive.Size(d)
+	case "allow_header":
+		err = unmarshalHeaderNames(d, &h.AllowHeaders)
 	case "cors":
 		h.CORS, err = unmarshalOrigins(d)
 	default:
@@ -257,6 +261,21 @@ func unmarshalOrigins(d *caddyfile.Dispenser) ([]string, error) {
 		}
 	}
 	return origins, nil
+}
+
+// unmarshalHeaderNames adds names of headers that may pass to channels.
+func unmarshalHeaderNames(d *caddyfile.Dispenser, to *[]string) error {
+	names := d.RemainingArgs()
+	if len(names) == 0 {
+		return d.Err("allow_header needs one or several names of headers: allow_header HTTP-Referer X-Title")
+	}
+	for _, name := range names {
+		if err := checkAllowedHeader(name); err != nil {
+			return d.WrapErr(err)
+		}
+	}
+	*to = append(*to, names...)
+	return nil
 }
 
 // Interface guards

@@ -83,6 +83,8 @@ func (c *Channel) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 			c.Headers = make(http.Header)
 		}
 		c.Headers.Add(args[0], args[1])
+	case "allow_header":
+		err = unmarshalHeaderNames(d, &c.AllowHeaders)
 	case "include_usage":
 		var value string
 		if !d.AllArgs(&value) || value != "on" && value != "off" {

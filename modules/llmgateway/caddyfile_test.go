@@ -89,6 +89,11 @@ func TestCaddyfileMistakes(t *testing.T) {
 		channel("query auth without a parameter", "auth query", "query <name>"),
 		channel("auth with too many words", "auth bearer x", "takes no further word"),
 		channel("header_up without a value", "header_up X-Title", "header_up X-Title"),
+		channel("allow_header without a name", "allow_header", "allow_header HTTP-Referer"),
+		channel("allow_header of a key", "allow_header X-Title authorization", "allow_header authorization", "shows the client's key"),
+		option("allow_header without a name for all", "allow_header", "allow_header HTTP-Referer"),
+		option("allow_header of an address", "allow_header X-Forwarded-For", "says who the client is"),
+		option("allow_header of an account", "allow_header OpenAI-Project", "use header_up"),
 		channel("include_usage without a value", "include_usage", "on or off"),
 		channel("include_usage as a number", "include_usage 1", "on or off"),
 		channel("unknown transport option", "transport {\nnonsense#HERE\n}", "nonsense"),
@@ -110,10 +115,12 @@ func TestCaddyfileMistakes(t *testing.T) {
 
 // What only shows when the values are known names the place, and no key.
 func TestLoadErrors(t *testing.T) {
+	t.Setenv("LINES", "a\nb")
 	t.Setenv("SAME", "very-secret-key")
 	for _, tc := range []struct{ name, options, says string }{
 		{"unset variable of a client", "client x {env.NOT_SET}\nchannel a https://a.example {\napi_key k\nmodels m\n}", "client x"},
 		{"unset variable of a channel", "client x y\nchannel a https://a.example {\napi_key {env.NOT_SET}\nmodels m\n}", "channel a"},
+		{"header with a line break", "client x y\nchannel a https://a.example {\napi_key k\nmodels m\nheader_up X-A {env.LINES}\n}", "header X-A"},
 		{"no such file", "client x y\nchannel a https://a.example {\napi_key {file./does/not/exist}\nmodels m\n}", "channel a"},
 		{"one key for two clients", "client x very-secret-key\nclient z {env.SAME}\nchannel a https://a.example {\napi_key k\nmodels m\n}", "client z"},
 	} {

@@ -22,7 +22,7 @@ type call struct {
 	modelRef                // what the request says
 	usageEdit *reqbody.Edit // makes the stream tell its usage, nil: nothing to add
 	body      *reqbody.Body // nil: none
-	header    http.Header   // the client's, nil for a protocol upgrade
+	upgrading bool          // the client asks for a WebSocket
 
 	candidates   []candidate
 	room         [2]candidate // for the usual number of them

@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
@@ -58,6 +59,12 @@ type Channel struct {
 	// replaced at load.
 	Headers http.Header `json:"headers,omitempty"`
 
+	// Further headers of clients that the channel gets, beside those that go to
+	// every channel, such as `HTTP-Referer` and `X-Title` for OpenRouter. Keys,
+	// cookies, and what tells the client's address, identity or account can
+	// not be among them. Default: none.
+	AllowHeaders []string `json:"allow_headers,omitempty"`
+
 	// Do not add `stream_options.include_usage` to streamed requests of clients
 	// with a token limit, for a channel that refuses it. Default: false.
 	NoIncludeUsage bool `json:"no_include_usage,omitempty"`
@@ -73,6 +80,7 @@ type Channel struct {
 	dial      string   // host and port, also the name for awake
 	secrets   atomic.Pointer[[]*key]
 	headers   http.Header
+	allowed   []string // headers that may pass, in canonical form
 	pauses    *pauses
 	signature []string // the value of X-Gateway-Channel
 	tries     triesOf
@@ -146,12 +154,18 @@ func (c *Channel) provision(repl *caddy.Replacer, transports *transports, h *Han
 	if err := c.readKeys(repl, h); err != nil {
 		return err
 	}
+	if err := c.allowHeaders(h.AllowHeaders); err != nil {
+		return err
+	}
 	c.headers = make(http.Header, len(c.Headers))
 	for name, values := range c.Headers {
 		for _, value := range values {
 			value, err := repl.ReplaceOrErr(value, true, false)
 			if err != nil {
 				return fmt.Errorf("header %s: %w", name, err)
+			}
+			if !httpguts.ValidHeaderFieldValue(value) {
+				return fmt.Errorf("header %s: its value has a control character", name)
 			}
 			c.headers[http.CanonicalHeaderKey(name)] = append(c.headers[http.CanonicalHeaderKey(name)], value)
 		}

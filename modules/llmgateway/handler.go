@@ -115,6 +115,10 @@ type Handler struct {
 	// such as `https://chat.example.com`, or `off`. Default: `*`.
 	CORS []string `json:"cors,omitempty"`
 
+	// Further headers of clients that all channels get: see the channels'
+	// allow_headers. Default: none.
+	AllowHeaders []string `json:"allow_headers,omitempty"`
+
 	clock    clockwork.Clock
 	taken    []taken               // from pools, to be given back
 	upgrades *reverseproxy.Handler // carries WebSockets
@@ -331,7 +335,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		c.upgrade(w, r, next)
 		return nil
 	}
-	c.header = r.Header
 	res, err := c.roundTrip(r)
 	if err != nil {
 		w.WriteHeader(statusClientClosed)

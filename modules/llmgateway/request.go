@@ -5,8 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/textproto"
-	"slices"
 	"strings"
 	"time"
 )
@@ -91,72 +89,6 @@ func (c *call) request(out *http.Request) *http.Request {
 		}
 	}
 	return out
-}
-
-// outgoing returns what of the client's headers the channel gets, and the
-// channel's own. proxied are those that the proxy hands on.
-func (c *call) outgoing(proxied http.Header) http.Header {
-	from := proxied
-	var hops []string
-	if c.header != nil {
-		from, hops = c.header, namedHops(c.header)
-	}
-	// One more than the usual number would cost twice the memory.
-	header := make(http.Header, len(from)+1)
-	for name, values := range from {
-		if !isAboutClient(name) && (c.header == nil || !isHop(name)) && !slices.Contains(hops, name) {
-			header[name] = values
-		}
-	}
-	if header["User-Agent"] == nil {
-		header["User-Agent"] = noUserAgent
-	}
-	// The answer is passed on as it comes, and read on its way.
-	header["Accept-Encoding"] = identity
-	c.setContent(header)
-	for name, values := range c.current.channel.headers {
-		header[name] = values
-	}
-	return header
-}
-
-// Values that many requests carry; a header map takes them as they are.
-var (
-	identity    = []string{"identity"} // no compression
-	noUserAgent = []string{""}         // net/http would name itself
-)
-
-// isHop tells whether a header belongs to the client's own connection. Names
-// are in canonical form.
-func isHop(name string) bool {
-	switch name {
-	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
-		"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length", "Expect":
-		return true
-	}
-	return false
-}
-
-// namedHops returns the headers that the client says end here (RFC 9110,
-// section 7.6.1).
-func namedHops(header http.Header) (hops []string) {
-	for _, value := range header["Connection"] {
-		for name := range strings.SplitSeq(value, ",") {
-			hops = append(hops, textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)))
-		}
-	}
-	return hops
-}
-
-// isAboutClient tells whether a header could say who the client is or what
-// stands between it and the channel. Names are in canonical form.
-func isAboutClient(name string) bool {
-	switch name {
-	case "Via", "Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip",
-		"Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Fastly-Client-Ip":
-		return true
-	}
-	return strings.HasPrefix(name, "X-Forwarded-")
 }
 
 // sign says on the answer who gave it, and drops the channel's own CORS

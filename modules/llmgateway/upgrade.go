@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
@@ -119,9 +120,12 @@ func isUpgrade(r *http.Request) bool {
 // upgrade lets the proxy switch protocols. The channel that was tried last is
 // the one that has switched.
 func (c *call) upgrade(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) {
+	c.upgrading = true
 	caddyhttp.SetVar(r.Context(), callVar, c)
 	inner := r.WithContext(r.Context()) // a shallow copy
 	inner.Body, inner.ContentLength, inner.TransferEncoding = extendedBody(r), 0, nil
+	inner.Header = maps.Clone(r.Header)
+	inner.Header["Connection"] = onlyUpgrade // the proxy removes what else it names
 	err := c.gateway.upgrades.ServeHTTP(w, inner, next)
 	switch {
 	case err == nil:
