@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/parent"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
 	_ "github.com/caddy-freetier/caddy-freetier/modules/fastestswagger"
 )
@@ -88,11 +89,7 @@ func (s *lastProbeSelection) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Provision finds the proxy whose upstreams are probed.
 func (s *lastProbeSelection) Provision(ctx caddy.Context) error {
-	for _, module := range ctx.Modules() {
-		if h, ok := module.(*reverseproxy.Handler); ok {
-			s.parent = h
-		}
-	}
+	s.parent, _ = parent.Nearest[*reverseproxy.Handler](ctx)
 	app, err := runtime.FromContext(ctx)
 	if err != nil {
 		return err

@@ -7,6 +7,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/parent"
 )
 
 func init() {
@@ -32,7 +34,7 @@ func (*Source) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the source.
 func (s *Source) Provision(ctx caddy.Context) error {
-	if proxy := parentProxy(ctx); proxy != nil {
+	if proxy, ok := parent.Nearest[*reverseproxy.Handler](ctx); ok {
 		if _, ok := proxy.Transport.(*Transport); !ok {
 			return errors.New("upstreams from `dynamic doh` need `transport doh`")
 		}
@@ -72,17 +74,6 @@ func (s *Source) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, error)
 		}
 	}
 	return p.offer(), nil
-}
-
-// parentProxy returns the reverse_proxy that is being provisioned.
-func parentProxy(ctx caddy.Context) *reverseproxy.Handler {
-	modules := ctx.Modules()
-	for i := len(modules) - 1; i >= 0; i-- {
-		if proxy, ok := modules[i].(*reverseproxy.Handler); ok {
-			return proxy
-		}
-	}
-	return nil
 }
 
 // Interface guards

@@ -10,6 +10,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/parent"
 )
 
 func init() {
@@ -41,8 +43,8 @@ func (*Transport) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the transport.
 func (t *Transport) Provision(ctx caddy.Context) error {
-	proxy := parentProxy(ctx)
-	if proxy == nil {
+	proxy, ok := parent.Nearest[*reverseproxy.Handler](ctx)
+	if !ok {
 		return nil
 	}
 	// The proxy loads its source after its transport.

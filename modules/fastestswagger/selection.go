@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,6 +25,7 @@ import (
 	"github.com/jonboulle/clockwork"
 	"go.uber.org/zap"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/parent"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
 	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
 )
@@ -190,15 +190,14 @@ func (s *Selection) setDefaults() {
 
 // findParent finds the proxy whose upstreams are to be measured.
 func (s *Selection) findParent(ctx caddy.Context) error {
-	for _, module := range slices.Backward(ctx.Modules()) {
-		if h, ok := module.(*reverseproxy.Handler); ok {
-			s.parent = h
-			s.transportKey = fingerprint(h.Transport)
-			s.dynamic = h.DynamicUpstreamsRaw != nil || h.DynamicUpstreams != nil
-			return nil
-		}
+	proxy, ok := parent.Nearest[*reverseproxy.Handler](ctx)
+	if !ok {
+		return errors.New("fastest-swagger measures through the transport of its reverse_proxy, and there is none around it")
 	}
-	return errors.New("fastest-swagger measures through the transport of its reverse_proxy, and there is none around it")
+	s.parent = proxy
+	s.transportKey = fingerprint(proxy.Transport)
+	s.dynamic = proxy.DynamicUpstreamsRaw != nil || proxy.DynamicUpstreams != nil
+	return nil
 }
 
 func (s *Selection) parsePath() error {

@@ -10,6 +10,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/parent"
 )
 
 func init() {
@@ -36,11 +38,7 @@ func (*ChannelTransport) CaddyModule() caddy.ModuleInfo {
 
 // Provision finds the gateway around.
 func (t *ChannelTransport) Provision(ctx caddy.Context) error {
-	for _, module := range ctx.Modules() {
-		if gateway, ok := module.(*Handler); ok {
-			t.gateway = gateway
-		}
-	}
+	t.gateway, _ = parent.Nearest[*Handler](ctx)
 	return nil
 }
 

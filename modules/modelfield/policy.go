@@ -3,6 +3,7 @@
 package modelfield
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+	"github.com/caddy-freetier/caddy-freetier/internal/parent"
 )
 
 const (
@@ -111,22 +113,23 @@ func (p *Policy) Provision(ctx caddy.Context) error {
 	return p.provisionRoutes(ctx)
 }
 
-// provisionRoutes looks the routes' upstreams up in the proxy around.
+// provisionRoutes looks the routes' upstreams up in the proxy around, unless it
+// learns its upstreams as it runs.
 func (p *Policy) provisionRoutes(ctx caddy.Context) error {
-	var known []string // nil: the proxy learns its upstreams as it runs
-	for _, module := range ctx.Modules() {
-		if proxy, ok := module.(*reverseproxy.Handler); ok && proxy.DynamicUpstreamsRaw == nil {
-			for _, u := range proxy.Upstreams {
-				known = append(known, dialAddress(u.Dial))
-			}
+	proxy, found := parent.Nearest[*reverseproxy.Handler](ctx)
+	static := found && proxy.DynamicUpstreamsRaw == nil && proxy.DynamicUpstreams == nil
+	var known []string
+	if static {
+		for _, u := range proxy.Upstreams {
+			known = append(known, dialAddress(u.Dial))
 		}
 	}
 	for _, route := range p.Routes {
 		for _, upstream := range route.Upstreams {
 			dial := dialAddress(upstream)
-			if known != nil && !slices.Contains(known, dial) {
+			if static && !slices.Contains(known, dial) {
 				return fmt.Errorf("%s: route to %s: the reverse_proxy has no such upstream; it has %s",
-					route.Source, upstream, strings.Join(known, ", "))
+					route.Source, upstream, cmp.Or(strings.Join(known, ", "), "none"))
 			}
 			route.dials = append(route.dials, dial)
 		}

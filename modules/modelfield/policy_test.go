@@ -247,3 +247,25 @@ func TestDialAddress(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The routes name upstreams of the proxy that the policy belongs to, not of
+// one further out.
+func TestNestedProxy(t *testing.T) {
+	nested := func(proxy string) string {
+		return "http://127.0.0.1:1 {\n\treverse_proxy 127.0.0.1:2 {\n\t\thandle_response {\n" + proxy + "\n\t\t}\n\t}\n}\n"
+	}
+	caddytest.Mistakes(t, []caddytest.Mistake{{
+		Name:      "route to an upstream of the outer proxy",
+		Caddyfile: nested("reverse_proxy 127.0.0.1:3 {\nlb_policy model-field {\nroute x to 127.0.0.1:2\n}\n}"),
+		Line:      6,
+		Says:      []string{"no such upstream; it has 127.0.0.1:3"},
+	}})
+	for name, proxy := range map[string]string{
+		"its own upstream":      "reverse_proxy 127.0.0.1:3 {\nlb_policy model-field {\nroute x to 127.0.0.1:3\n}\n}",
+		"upstreams that change": "reverse_proxy {\ndynamic a api.example 80\nlb_policy model-field {\nroute x to 192.0.2.1:80\n}\n}",
+	} {
+		if err := caddytest.Validate(nested(proxy)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
