@@ -54,9 +54,12 @@ func (a Auth) apply(out *http.Request, k *key) {
 	}
 	if a.Scheme == "query" {
 		pair := url.QueryEscape(a.Parameter) + "=" + url.QueryEscape(k.secret)
-		if out.URL.RawQuery != "" {
-			pair = "&" + pair
+		if rest := out.URL.RawQuery; rest != "" {
+			// A parameter of the client's would be a second key.
+			if rest, _ = takeQuery(rest, a.Parameter); rest != "" {
+				pair = rest + "&" + pair
+			}
 		}
-		out.URL.RawQuery += pair
+		out.URL.RawQuery = pair
 	}
 }

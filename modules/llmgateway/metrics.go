@@ -17,6 +17,8 @@ type metrics struct {
 	tries    *prometheus.CounterVec
 	resting  restingKeys
 
+	wrongKeys prometheus.Counter
+
 	tokens     *prometheus.HistogramVec
 	duration   *prometheus.HistogramVec
 	firstToken *prometheus.HistogramVec
@@ -39,6 +41,10 @@ func newMetrics() *metrics {
 		}, append([]string{"gen_ai_provider_name", "gen_ai_request_model"}, labels...))
 	}
 	return &metrics{
+		wrongKeys: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "caddy", Subsystem: "llm_gateway", Name: "wrong_keys_total",
+			Help: "Requests with a key that no client has, or with several different keys.",
+		}),
 		requests: counter("requests_total", "Requests with a valid key, by client.", "client"),
 		refused:  counter("refused_total", "Requests of clients that the gateway refused by itself, by HTTP status.", "client", "status"),
 		tries:    counter("tries_total", "Tries, by channel and what became of them: answered, refused, limited or failed.", "channel", "result"),
@@ -59,7 +65,7 @@ func newMetrics() *metrics {
 // register adds the collectors to the registry of a configuration.
 func (m *metrics) register(registry *prometheus.Registry) error {
 	for _, c := range []prometheus.Collector{
-		m.requests, m.refused, m.tries, m.resting, m.tokens, m.duration, m.firstToken, m.perToken,
+		m.requests, m.refused, m.tries, m.resting, m.wrongKeys, m.tokens, m.duration, m.firstToken, m.perToken,
 	} {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {

@@ -1,0 +1,214 @@
+package llmgateway
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+)
+
+// keyHeaders are where the SDKs of OpenAI, Anthropic, Azure and Google put the
+// key, in canonical form.
+var keyHeaders = [...]string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"}
+
+// authenticate finds the client by the key that the request shows, and removes
+// all keys from the request. A request that shows two different keys is refused
+// like one with a wrong key, so that a request tries one key and not thousands.
+func (h *Handler) authenticate(r *http.Request) (*Client, *apiError) {
+	shown := takeKeys(r)
+	if h.Anonymous {
+		return h.everybody, nil
+	}
+	switch {
+	case shown.several:
+		h.wrongKeys.record(h, r, "several keys")
+		return nil, severalKeys
+	case shown.key == "":
+		return nil, invalidKey
+	}
+	client, ok := h.keys.Load().client(shown.key)
+	if !ok {
+		h.wrongKeys.record(h, r, "unknown key")
+		return nil, invalidKey
+	}
+	return client, nil
+}
+
+// shownKeys are the keys that a request shows.
+type shownKeys struct {
+	key     string // the first one, "" for none
+	several bool   // there are others
+}
+
+func (s *shownKeys) add(key string) {
+	switch {
+	case key == "" || key == s.key:
+	case s.key == "":
+		s.key = key
+	default:
+		s.several = true
+	}
+}
+
+// takeKeys removes the keys from a request, wherever clients put them.
+func takeKeys(r *http.Request) (shown shownKeys) {
+	for _, name := range keyHeaders {
+		values, ok := r.Header[name]
+		if !ok {
+			continue
+		}
+		for _, value := range values {
+			shown.add(bareKey(value))
+		}
+		delete(r.Header, name)
+	}
+	takeQueryKeys(r, &shown)
+	takeProtocolKeys(r.Header, &shown)
+	return shown
+}
+
+// bareKey returns the key in the value of a header, with or without the scheme
+// Bearer. Other schemes, such as the Basic of a login to the site, show none.
+func bareKey(value string) string {
+	value = strings.TrimSpace(value)
+	scheme, token, found := strings.Cut(value, " ")
+	switch {
+	case !found:
+		return value
+	case strings.EqualFold(scheme, "Bearer"):
+		return strings.TrimSpace(token)
+	}
+	return ""
+}
+
+// protocolKey begins the subprotocol in which a page shows the key, since a
+// browser lets it set no header of a WebSocket. The other two name what a client
+// must not choose for a channel.
+// Source: https://platform.openai.com/docs/guides/realtime-websocket
+const (
+	protocolKey          = "openai-insecure-api-key."
+	protocolOrganization = "openai-organization."
+	protocolProject      = "openai-project."
+)
+
+// takeProtocolKeys removes the keys from a WebSocket's subprotocols.
+func takeProtocolKeys(header http.Header, shown *shownKeys) {
+	const name = "Sec-Websocket-Protocol"
+	values, ok := header[name]
+	if !ok {
+		return
+	}
+	var kept []string
+	for _, value := range values {
+		for protocol := range strings.SplitSeq(value, ",") {
+			protocol = strings.TrimSpace(protocol)
+			switch {
+			case protocol == "":
+			case hasPrefixFold(protocol, protocolKey):
+				shown.add(protocol[len(protocolKey):])
+			case hasPrefixFold(protocol, protocolOrganization), hasPrefixFold(protocol, protocolProject):
+			default:
+				kept = append(kept, protocol)
+			}
+		}
+	}
+	if len(kept) == 0 {
+		delete(header, name)
+		return
+	}
+	header[name] = []string{strings.Join(kept, ", ")}
+}
+
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+}
+
+// takeQueryKeys removes the parameter key from the request's query.
+func takeQueryKeys(r *http.Request, shown *shownKeys) {
+	if !mayNameKey(r.URL.RawQuery) {
+		return
+	}
+	rest, values := takeQuery(r.URL.RawQuery, "key")
+	for _, value := range values {
+		shown.add(value)
+	}
+	r.URL.RawQuery = rest
+	// Caddy's debug log prints the URI from here.
+	r.RequestURI = r.URL.RequestURI()
+}
+
+// mayNameKey reports whether a query may have the parameter key. Most queries,
+// such as alt=sse, do not.
+func mayNameKey(query string) bool {
+	for i := range len(query) {
+		if query[i] == '%' || query[i]|0x20 == 'k' {
+			return true
+		}
+	}
+	return false
+}
+
+// takeQuery removes a parameter, in any letter case, from a query and returns
+// its values. The rest of the query stays as it was written.
+func takeQuery(query, name string) (rest string, values []string) {
+	var kept []string
+	for part := range strings.SplitSeq(query, "&") {
+		rawName, rawValue, _ := strings.Cut(part, "=")
+		if decoded, err := url.QueryUnescape(rawName); err != nil || !strings.EqualFold(decoded, name) {
+			kept = append(kept, part)
+			continue
+		}
+		if value, err := url.QueryUnescape(rawValue); err == nil {
+			values = append(values, value)
+		}
+	}
+	return strings.Join(kept, "&"), values
+}
+
+// wrongKeys counts requests with wrong keys and logs some of them: enough for a
+// program that bans addresses, and few enough that nobody can fill a disk.
+type wrongKeys struct {
+	mu       sync.Mutex
+	left     int       // lines that may be logged at once
+	refilled time.Time // when left was last raised
+	unlogged int       // requests since the last line
+}
+
+const (
+	wrongKeyLines    = 10          // logged at once
+	wrongKeyInterval = time.Second // after which there may be another line
+)
+
+// record counts the request and logs it, if it is the turn of one.
+func (k *wrongKeys) record(h *Handler, r *http.Request, reason string) {
+	collectors.wrongKeys.Inc()
+	unlogged, ok := k.mayLog(h.clock.Now())
+	if !ok {
+		return
+	}
+	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	h.logger.Warn("request with a wrong API key",
+		zap.String("client_ip", ip), zap.String("reason", reason), zap.Int("unlogged", unlogged))
+}
+
+// mayLog takes a line, if there is one, and returns how many requests were not
+// logged since the last.
+func (k *wrongKeys) mayLog(now time.Time) (unlogged int, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if n := now.Sub(k.refilled) / wrongKeyInterval; n > 0 {
+		k.left = min(wrongKeyLines, k.left+int(min(n, wrongKeyLines)))
+		k.refilled = now
+	}
+	if k.left == 0 {
+		k.unlogged++
+		return 0, false
+	}
+	k.left--
+	unlogged, k.unlogged = k.unlogged, 0
+	return unlogged, true
+}
