@@ -14,13 +14,17 @@ const (
 		"x-ratelimit-remaining-tokens, x-ratelimit-reset-requests, x-ratelimit-reset-tokens"
 )
 
-// cors answers for the gateway as the Fetch standard's CORS protocol wants it.
+// cors answers for the gateway as the Fetch standard's CORS protocol asks.
 // Web chat clients call from the browser, so it is on by default: what guards
-// the gateway is the key, which a foreign page does not have.
+// the gateway is the key, which a foreign page does not have. An anonymous
+// gateway has no such guard, so there it is off by default.
 type cors struct {
 	off     bool
 	any     bool
 	origins []string
+	// guards says that pages of other origins may not even send requests whose
+	// response they could not read: there is no key that they would need.
+	guards bool
 }
 
 // Values that most answers carry; a header map takes them as they are.
@@ -29,17 +33,53 @@ var (
 	corsExposeValue = []string{corsExpose}
 )
 
-func newCORS(origins []string) cors {
+func newCORS(origins []string, anonymous bool) cors {
+	if len(origins) == 0 && anonymous {
+		origins = []string{"off"}
+	}
 	return cors{
 		off:     slices.Contains(origins, "off"),
 		any:     len(origins) == 0 || slices.Contains(origins, "*"),
 		origins: origins,
+		guards:  anonymous,
 	}
 }
 
-// serve sets the headers that every answer carries, errors included, and
+// passesOn reports whether a channel's own CORS headers go to the client: where
+// CORS is off they do, unless they would open a gateway that has no keys.
+func (c cors) passesOn() bool { return c.off && !c.guards }
+
+// refuses reports whether a request comes from a web page that may not use the
+// gateway, although the browser sends it: a form, a script that does not look at
+// the response, a WebSocket.
+func (c cors) refuses(r *http.Request) bool {
+	if !c.guards || r.Method == http.MethodGet && !isUpgrade(r) || r.Method == http.MethodHead {
+		return false
+	}
+	return isForeign(r) && (c.off || c.allowed(r) == nil)
+}
+
+// isForeign reports whether a browser sends the request for a page of another
+// origin. Programs send neither of the two headers.
+func isForeign(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return false
+	case "":
+	default:
+		return true
+	}
+	origin := r.Header["Origin"]
+	if len(origin) == 0 {
+		return false
+	}
+	_, host, _ := strings.Cut(origin[0], "://")
+	return !strings.EqualFold(host, r.Host)
+}
+
+// serve sets the headers that every response carries, errors included, and
 // answers a preflight itself, before any key is asked for: the browser sends
-// none with it. It tells whether it has answered.
+// none with it. It reports whether it has answered.
 func (c cors) serve(w http.ResponseWriter, r *http.Request) bool {
 	if c.off {
 		return false

@@ -33,6 +33,12 @@ var (
 		code:    "invalid_api_key",
 		message: "Incorrect or missing API key. Send the key that the owner of this gateway gave you as Authorization: Bearer KEY.",
 	}
+	foreignPage = &apiError{
+		status:  http.StatusForbidden,
+		kind:    "invalid_request_error",
+		code:    "origin_not_allowed",
+		message: "This gateway takes no requests from web pages of this origin. Its owner can allow them with the option cors.",
+	}
 	severalKeys = &apiError{
 		status:  http.StatusUnauthorized,
 		kind:    "invalid_request_error",

@@ -112,7 +112,8 @@ type Handler struct {
 	MaxBody int64 `json:"max_body,omitempty"`
 
 	// Which web pages may call the gateway from a browser: `*`, or origins
-	// such as `https://chat.example.com`, or `off`. Default: `*`.
+	// such as `https://chat.example.com`, or `off`. Default: `*`, and `off` for
+	// an anonymous gateway, where no key keeps foreign pages out.
 	CORS []string `json:"cors,omitempty"`
 
 	// Further headers of clients that all channels get: see the channels'
@@ -257,7 +258,7 @@ func (h *Handler) setDefaults() {
 	if h.MaxBody == 0 {
 		h.MaxBody = defaultMaxBody
 	}
-	h.cors = newCORS(h.CORS)
+	h.cors = newCORS(h.CORS, h.Anonymous)
 	h.everybody = newEverybody()
 }
 
@@ -306,10 +307,7 @@ func (h *Handler) channel(name string) *Channel {
 // and attempts them. It returns no error: Caddy would log that beside
 // the request as the client sent it, keys included.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if h.cors.serve(w, r) {
-		if h.cors.allowed(r) != nil {
-			h.wake()
-		}
+	if h.screen(w, r) {
 		return nil
 	}
 	client, wrong := h.authenticate(r)
@@ -322,7 +320,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Map(c.placeholder)
 	c.addToLog(r)
 	if id, ok := isModelList(r); ok {
-		h.wake()
+		if client != h.everybody {
+			h.wake()
+		}
 		h.serveModels(w, r, client, id)
 		return nil
 	}

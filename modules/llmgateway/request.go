@@ -94,7 +94,7 @@ func (c *call) request(out *http.Request) *http.Request {
 // sign says on the answer who gave it, and drops the channel's own CORS
 // headers, which would contradict ours.
 func (c *call) sign(res *http.Response) {
-	if !c.gateway.cors.off {
+	if !c.gateway.cors.passesOn() {
 		for name := range res.Header {
 			if strings.HasPrefix(name, "Access-Control-") {
 				delete(res.Header, name)

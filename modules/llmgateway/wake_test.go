@@ -52,7 +52,10 @@ func startSleepy(t *testing.T, s *sleeper, options string) (*gateway, *clockwork
 	clock := clockwork.NewFakeClockAt(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 	addr := caddytest.Addr(t)
 	keepalive := "{\n\tkeepalive {\n\t\ttarget a " + s.URL + "/ping {\n\t\t\tcron \"0 0 1 1 *\"\n\t\t\tsleeps_after 15m\n\t\t}\n\t}\n"
-	config := strings.Replace(site(addr, "client alice alice-key\n"+options), "{\n", keepalive, 1)
+	if !strings.Contains(options, "anonymous") {
+		options = "client alice alice-key\n" + options
+	}
+	config := strings.Replace(site(addr, options), "{\n", keepalive, 1)
 	c := caddytest.Start(t, config, caddytest.WithFakeClock(clock))
 	return &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}, clock
 }
@@ -151,14 +154,18 @@ func TestRequestWaitsForSleepingChannel(t *testing.T) {
 	}
 }
 
-// The first sign of a user wakes a channel up: a preflight of an origin that
-// may call, or somebody with a key who asks for the models.
+// Somebody with a key who asks for the models wakes a channel up, and nobody
+// else does: a stranger could keep it awake, and spend its hours, for nothing.
 func TestSignsOfUsers(t *testing.T) {
 	for name, test := range map[string]struct {
 		method, path, origin, key string
 		pings                     int
 	}{
-		"preflight":                   {http.MethodOptions, "/v1/chat/completions", "https://chat.example", "", 1},
+		"preflight":                   {http.MethodOptions, "/v1/chat/completions", "https://chat.example", "", 0},
+		"preflight for the models":    {http.MethodOptions, "/v1/models", "https://chat.example", "alice-key", 0},
+		"a method that is none":       {http.MethodTrace, "/v1/models", "", "alice-key", 0},
+		"a path that is none":         {http.MethodPost, "/v1/chat", "", "alice-key", 0},
+		"chat, with another key":      {http.MethodPost, "/v1/chat/completions", "", "other-key", 0},
 		"preflight of another origin": {http.MethodOptions, "/v1/chat/completions", "https://other.example", "", 0},
 		"models":                      {http.MethodGet, "/v1/models", "", "alice-key", 1},
 		"models, with another key":    {http.MethodGet, "/v1/models", "", "other-key", 0},
@@ -183,5 +190,17 @@ func TestSignsOfUsers(t *testing.T) {
 				t.Errorf("it is %v", got)
 			}
 		})
+	}
+}
+
+// Nobody has a key of an anonymous gateway, so asking for the models wakes
+// nothing there.
+func TestAnonymousModelsWakeNothing(t *testing.T) {
+	a := newSleeper(t)
+	g, _ := startSleepy(t, a, "anonymous\nchannel a "+a.URL+" {\napi_key k\nmodels m\n}")
+	g.do(t, http.MethodGet, "/v1/models", "").wantStatus(t, 200)
+	a.wantPings(t, 0)
+	if got := awake.State(a.Addr()); got != awake.Asleep {
+		t.Errorf("it is %v", got)
 	}
 }
