@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 )
 
 // Condition is what is known of an instance.
@@ -38,42 +37,35 @@ type Keeper interface {
 	Spare() bool
 }
 
-// keepers holds who looks after which upstream. It is never changed, only
-// replaced, so that whoever asks waits for nobody.
-var (
-	keepers  atomic.Pointer[map[string][]Keeper]
-	changing sync.Mutex
-)
-
 // Keep makes k the one to ask about upstream until release is called. Of
 // several, as there are during a reload, the last one is asked.
-func Keep(upstream string, k Keeper) (release func()) {
-	change(upstream, func(all []Keeper) []Keeper { return append(slices.Clip(all), k) })
+func (t *Tracker) Keep(upstream string, k Keeper) (release func()) {
+	t.change(upstream, func(all []Keeper) []Keeper { return append(slices.Clip(all), k) })
 	return sync.OnceFunc(func() {
-		change(upstream, func(all []Keeper) []Keeper {
+		t.change(upstream, func(all []Keeper) []Keeper {
 			i := slices.Index(all, k)
 			return slices.Concat(all[:i], all[i+1:])
 		})
 	})
 }
 
-func change(upstream string, how func([]Keeper) []Keeper) {
-	changing.Lock()
-	defer changing.Unlock()
+func (t *Tracker) change(upstream string, how func([]Keeper) []Keeper) {
+	t.changing.Lock()
+	defer t.changing.Unlock()
 	next := make(map[string][]Keeper)
-	if all := keepers.Load(); all != nil {
+	if all := t.keepers.Load(); all != nil {
 		next = maps.Clone(*all)
 	}
 	if next[upstream] = how(next[upstream]); len(next[upstream]) == 0 {
 		delete(next, upstream)
 	}
-	keepers.Store(&next)
+	t.keepers.Store(&next)
 }
 
 // State returns what is known of upstream. It takes no lock and allocates
 // nothing.
-func State(upstream string) Condition {
-	if k := keeperOf(upstream); k != nil {
+func (t *Tracker) State(upstream string) Condition {
+	if k := t.keeperOf(upstream); k != nil {
 		return k.Condition()
 	}
 	return Unknown
@@ -81,8 +73,8 @@ func State(upstream string) Condition {
 
 // Sleeps reports whether a request to upstream would have to wait until the
 // instance has woken up.
-func Sleeps(upstream string) bool {
-	c := State(upstream)
+func (t *Tracker) Sleeps(upstream string) bool {
+	c := t.State(upstream)
 	return c == Asleep || c == Waking
 }
 
@@ -90,8 +82,8 @@ func Sleeps(upstream string) bool {
 // after it. It is for the first sign of a user, and for a request that had to
 // be sent elsewhere; call it as often as you like. While the instance is waking
 // up, it returns a channel that is closed at the end of that, else nil.
-func Wake(upstream string) (done <-chan struct{}) {
-	if k := keeperOf(upstream); k != nil {
+func (t *Tracker) Wake(upstream string) (done <-chan struct{}) {
+	if k := t.keeperOf(upstream); k != nil {
 		return k.Wake()
 	}
 	return nil
@@ -99,13 +91,13 @@ func Wake(upstream string) (done <-chan struct{}) {
 
 // Spare reports whether upstream is to be spared all requests but those of
 // users: the hours of its account are saved for another time.
-func Spare(upstream string) bool {
-	k := keeperOf(upstream)
+func (t *Tracker) Spare(upstream string) bool {
+	k := t.keeperOf(upstream)
 	return k != nil && k.Spare()
 }
 
-func keeperOf(upstream string) Keeper {
-	all := keepers.Load()
+func (t *Tracker) keeperOf(upstream string) Keeper {
+	all := t.keepers.Load()
 	if all == nil {
 		return nil
 	}

@@ -20,48 +20,51 @@ func (k *keeper) Wake() <-chan struct{} {
 }
 
 func TestKeep(t *testing.T) {
+	tracker := NewTracker()
 	const upstream = "kept.example:443"
-	if State(upstream) != Unknown || Wake(upstream) != nil || Spare(upstream) {
+	if tracker.State(upstream) != Unknown || tracker.Wake(upstream) != nil || tracker.Spare(upstream) {
 		t.Error("nobody looks after it")
 	}
 	old, next := &keeper{condition: Asleep}, &keeper{condition: Awake}
-	releaseOld := Keep(upstream, old)
-	if State(upstream) != Asleep || !Sleeps(upstream) || !Spare(upstream) || Wake(upstream) == nil || old.woken != 1 {
+	releaseOld := tracker.Keep(upstream, old)
+	if tracker.State(upstream) != Asleep || !tracker.Sleeps(upstream) || !tracker.Spare(upstream) || tracker.Wake(upstream) == nil || old.woken != 1 {
 		t.Error("the keeper was not asked")
 	}
 	// A reload: the new one comes before the old one goes.
-	releaseNext := Keep(upstream, next)
-	if State(upstream) != Awake || Sleeps(upstream) || Spare(upstream) {
+	releaseNext := tracker.Keep(upstream, next)
+	if tracker.State(upstream) != Awake || tracker.Sleeps(upstream) || tracker.Spare(upstream) {
 		t.Error("the new one was not asked")
 	}
 	releaseOld()
 	releaseOld()
-	if State(upstream) != Awake {
+	if tracker.State(upstream) != Awake {
 		t.Error("the new one went with the old one")
 	}
 	releaseNext()
-	if State(upstream) != Unknown {
+	if tracker.State(upstream) != Unknown {
 		t.Error("one was left")
 	}
 }
 
 func TestStateAllocatesNothing(t *testing.T) {
-	defer Keep("kept.example:443", &keeper{condition: Awake})()
-	if n := testing.AllocsPerRun(100, func() { State("kept.example:443") }); n != 0 {
+	tracker := NewTracker()
+	defer tracker.Keep("kept.example:443", &keeper{condition: Awake})()
+	if n := testing.AllocsPerRun(100, func() { tracker.State("kept.example:443") }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
 
 // A probe keeps an instance awake but is no traffic.
 func TestProbe(t *testing.T) {
+	tracker := NewTracker()
 	const upstream = "probed.example:443"
-	Probe(upstream, time.Unix(100, 0))
-	if !LastSeen(upstream).Equal(time.Unix(100, 0)) || !LastTraffic(upstream).IsZero() {
-		t.Errorf("seen %v, traffic %v", LastSeen(upstream), LastTraffic(upstream))
+	tracker.Probe(upstream, time.Unix(100, 0))
+	if !tracker.LastSeen(upstream).Equal(time.Unix(100, 0)) || !tracker.LastTraffic(upstream).IsZero() {
+		t.Errorf("seen %v, traffic %v", tracker.LastSeen(upstream), tracker.LastTraffic(upstream))
 	}
-	TouchAt(upstream, time.Unix(50, 0))
-	if !LastSeen(upstream).Equal(time.Unix(100, 0)) || !LastTraffic(upstream).Equal(time.Unix(50, 0)) {
-		t.Errorf("seen %v, traffic %v", LastSeen(upstream), LastTraffic(upstream))
+	tracker.Touch(upstream, time.Unix(50, 0))
+	if !tracker.LastSeen(upstream).Equal(time.Unix(100, 0)) || !tracker.LastTraffic(upstream).Equal(time.Unix(50, 0)) {
+		t.Errorf("seen %v, traffic %v", tracker.LastSeen(upstream), tracker.LastTraffic(upstream))
 	}
 }
 

@@ -26,6 +26,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/jonboulle/clockwork"
 	"go.uber.org/zap"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 )
 
 // stopGrace is how long Stop waits for tasks. A task that ignores its context
@@ -45,6 +47,7 @@ type App struct {
 
 	clock  clockwork.Clock
 	events *Events
+	awake  *awake.Tracker
 	logger *zap.Logger
 
 	mu      sync.Mutex
@@ -52,6 +55,12 @@ type App struct {
 	started bool
 	cancel  context.CancelFunc
 }
+
+// trackers holds the process's only awake.Tracker while any configuration uses
+// it: what is known of instances outlives a reload.
+var trackers = caddy.NewUsagePool()
+
+const trackerKey = "awake"
 
 // ClockSource is a module of the namespace `freetier.clocks`.
 type ClockSource interface {
@@ -88,6 +97,8 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the clock and the events.
 func (a *App) Provision(ctx caddy.Context) (err error) {
 	a.logger = ctx.Logger()
+	pooled, _ := trackers.LoadOrStore(trackerKey, awake.NewTracker())
+	a.awake = pooled.(*awake.Tracker)
 	if a.events, err = newEvents(ctx); err != nil {
 		return err
 	}
@@ -107,6 +118,9 @@ func (a *App) Clock() clockwork.Clock { return a.clock }
 
 // Events is what tasks emit events through.
 func (a *App) Events() *Events { return a.events }
+
+// Awake is what the process knows of its upstreams.
+func (a *App) Awake() *awake.Tracker { return a.awake }
 
 // Go registers run, which is called in a goroutine of its own when the
 // configuration starts and must return soon after its context is done. While
@@ -170,8 +184,18 @@ func (a *App) Stop() error {
 	return nil
 }
 
+// Cleanup gives back what Provision took, however far it came.
+func (a *App) Cleanup() error {
+	if a.awake == nil {
+		return nil
+	}
+	_, err := trackers.Delete(trackerKey)
+	return err
+}
+
 // Interface guards
 var (
-	_ caddy.App         = (*App)(nil)
-	_ caddy.Provisioner = (*App)(nil)
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
 )

@@ -12,6 +12,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
 
@@ -24,7 +25,7 @@ func TestDeadConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u, err := newUpstream(settings{Name: "dead", Tier: 1, Weight: 1, URL: "https://" + network.Addr().String() + "/", CA: pem})
+	u, err := newUpstream(settings{Name: "dead", Tier: 1, Weight: 1, URL: "https://" + network.Addr().String() + "/", CA: pem}, awake.NewTracker())
 	if err != nil {
 		t.Fatal(err)
 	}

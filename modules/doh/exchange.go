@@ -5,8 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"time"
 
-	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsconn"
 )
 
@@ -74,7 +74,7 @@ func (u *upstream) sendOnce(ctx context.Context, l link, q *query) ([]byte, uint
 		return nil, 0, errSpent
 	}
 	if u.addr != "" {
-		awake.Touch(u.addr)
+		u.awake.Touch(u.addr, time.Now())
 	}
 	u.sent()
 	return l.exchange(ctx, q)

@@ -66,7 +66,7 @@ func (p *Pool) provision(ctx caddy.Context) error {
 	if err := collectors.register(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
-	p.tiers, p.keys, err = loadUpstreams(p.Upstreams, func() (*ledger.Ledger, error) { return ledger.FromContext(ctx) })
+	p.tiers, p.keys, err = loadUpstreams(p.Upstreams, app.Awake(), func() (*ledger.Ledger, error) { return ledger.FromContext(ctx) })
 	return err
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
@@ -70,6 +71,7 @@ type upstream struct {
 	tier   int
 	weight int
 	addr   string // host:port, unless it is this machine's resolver
+	awake  *awake.Tracker
 
 	link link
 	// whole is asked for answers that come truncated over link; nil if they do not.
@@ -146,11 +148,12 @@ func (s settings) key() ([sha256.Size]byte, error) {
 	return sha256.Sum256(data), err
 }
 
-func newUpstream(s settings) (*upstream, error) {
+func newUpstream(s settings, tracker *awake.Tracker) (*upstream, error) {
 	up := &upstream{
 		name:   s.Name,
 		tier:   s.Tier,
 		weight: s.Weight,
+		awake:  tracker,
 		stats:  newStats(s.Name),
 	}
 	if err := up.connect(s); err != nil {
@@ -171,7 +174,7 @@ func (u *upstream) Destruct() error {
 // loadUpstreams takes the configured upstreams into use and returns them by
 // tier, with the keys by which to give them back, also in case of an error. book
 // returns the ledger for quotas.
-func loadUpstreams(configs []*Upstream, book func() (*ledger.Ledger, error)) (tiers [][]*upstream, keys []any, err error) {
+func loadUpstreams(configs []*Upstream, tracker *awake.Tracker, book func() (*ledger.Ledger, error)) (tiers [][]*upstream, keys []any, err error) {
 	var (
 		loaded []*upstream
 		nth    = make(map[string]int)
@@ -192,7 +195,7 @@ func loadUpstreams(configs []*Upstream, book func() (*ledger.Ledger, error)) (ti
 			if err != nil {
 				return nil, keys, err
 			}
-			u, _, err := upstreams.LoadOrNew(key, func() (caddy.Destructor, error) { return newUpstream(s) })
+			u, _, err := upstreams.LoadOrNew(key, func() (caddy.Destructor, error) { return newUpstream(s, tracker) })
 			if err != nil {
 				return nil, keys, err
 			}

@@ -13,7 +13,6 @@ import (
 	"github.com/jonboulle/clockwork"
 	"github.com/miekg/dns"
 
-	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
 
@@ -87,7 +86,7 @@ func TestAdminAndMetrics(t *testing.T) {
 	if n := c.Logs.Count("upstream answers again", "the-bad"); n != 1 {
 		t.Errorf("its recovery was logged %d times, want once", n)
 	}
-	if since := time.Since(awake.LastSeen(good.Addr())); since > time.Minute {
+	if since := time.Since(caddytest.Awake(t).LastSeen(good.Addr())); since > time.Minute {
 		t.Errorf("the upstream was last touched %v ago", since)
 	}
 }

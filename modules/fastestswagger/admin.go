@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-
-	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 )
 
 func init() {
@@ -100,7 +98,7 @@ func (s *Selection) status() []status {
 			Samples:  r.samples, Failures: r.failures, ConsecutiveFailures: r.inARow,
 			LastError: r.lastErr,
 			InFlight:  m.inFlight(),
-			Condition: awake.State(m.name).String(),
+			Condition: s.awake.State(m.name).String(),
 			Winner:    m.page != nil && m.page == st.winner,
 			Why:       st.why(i, *s.Margin),
 		}

@@ -16,8 +16,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/dustin/go-humanize"
-
-	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 )
 
 // What reverse_proxy hands to its transport besides the request. The names
@@ -53,7 +51,7 @@ func (s *Selection) load(ctx context.Context, m *member) (took time.Duration, er
 	defer timer.Stop()
 
 	start := s.clock.Now()
-	awake.Probe(m.name, start)
+	s.awake.Probe(m.name, start)
 	err = s.fetch(s.request(ctx, m))
 	took = s.clock.Since(start)
 	if context.Cause(ctx) == tooSlow {

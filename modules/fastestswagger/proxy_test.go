@@ -9,7 +9,6 @@ import (
 
 	"github.com/jonboulle/clockwork"
 
-	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 	"github.com/caddy-freetier/caddy-freetier/modules/fastestswagger"
 )
@@ -101,12 +100,12 @@ func TestTransportOptions(t *testing.T) {
 func TestAwake(t *testing.T) {
 	p := newPlatform(t, caddytest.Echo)
 	s := start(t, "", "", p)
-	atLoad := awake.LastSeen(p.Addr())
+	atLoad := caddytest.Awake(t).LastSeen(p.Addr())
 	if atLoad.IsZero() {
 		t.Error("a load is no traffic")
 	}
 	s.loaded(p, time.Second, swagger)
-	if s.do(http.MethodGet, ""); !awake.LastSeen(p.Addr()).After(atLoad) {
+	if s.do(http.MethodGet, ""); !caddytest.Awake(t).LastSeen(p.Addr()).After(atLoad) {
 		t.Error("a request is no traffic")
 	}
 }
@@ -174,8 +173,8 @@ func TestName(t *testing.T) {
 	_, port, _ := strings.Cut(p.Addr(), ":")
 	p.URL = "http://LocalHost:" + port
 	s := start(t, "", "", p)
-	if name := s.upstreams()[0].Upstream; name != "localhost:"+port || awake.LastSeen(name).IsZero() {
-		t.Errorf("name %s, last seen %v", name, awake.LastSeen(name))
+	if name := s.upstreams()[0].Upstream; name != "localhost:"+port || caddytest.Awake(t).LastSeen(name).IsZero() {
+		t.Errorf("name %s, last seen %v", name, caddytest.Awake(t).LastSeen(name))
 	}
 }
 

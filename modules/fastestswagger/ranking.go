@@ -7,8 +7,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
-
-	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 )
 
 // quickest is the shortest time that counts, in seconds, so that requests
@@ -76,7 +74,7 @@ type standing struct {
 // stand works out who wins: the fastest of those that are awake, or else of
 // those that pass. The winner keeps its place until another one is faster by
 // the margin.
-func stand(members []*member, incumbent *page, margin float64) standing {
+func stand(members []*member, incumbent *page, margin float64, sleeps func(upstream string) bool) standing {
 	st := standing{members: members, records: make([]record, len(members)), sleeps: make([]bool, len(members))}
 	var (
 		scores  []float64
@@ -84,7 +82,7 @@ func stand(members []*member, incumbent *page, margin float64) standing {
 		holder  = -1
 	)
 	for i, m := range members {
-		st.sleeps[i] = awake.Sleeps(m.name)
+		st.sleeps[i] = sleeps(m.name)
 		if m.page == nil {
 			continue
 		}
@@ -161,7 +159,7 @@ func (st *standing) rank(margin float64, dynamic bool) *ranking {
 func (s *Selection) standing() standing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return stand(s.members, s.winner, *s.Margin)
+	return stand(s.members, s.winner, *s.Margin, s.awake.Sleeps)
 }
 
 // refresh ranks the pool anew, and says so when another upstream wins.
@@ -185,7 +183,7 @@ func (s *Selection) rankAnew() (st standing, before *page) {
 		s.winner = lastWinner(s.members)
 	}
 	before = s.winner
-	st = stand(s.members, before, *s.Margin)
+	st = stand(s.members, before, *s.Margin, s.awake.Sleeps)
 	s.ranking.Store(st.rank(*s.Margin, s.dynamic))
 	if st.winner == nil {
 		// Nobody passes. Whoever won last is asked to win again.

@@ -7,7 +7,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
-	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/openrequests"
 )
 
@@ -117,7 +116,7 @@ func (s *Selection) choose(pool reverseproxy.UpstreamPool, r *http.Request, w ht
 		}
 		if !m.used.Load() {
 			m.used.Store(true)
-			awake.TouchAt(m.name, s.clock.Now())
+			s.awake.Touch(m.name, s.clock.Now())
 		}
 	}
 	return best

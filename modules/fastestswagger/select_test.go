@@ -24,6 +24,7 @@ func ranked(t testing.TB, margin float64, loads ...int) (*Selection, reverseprox
 	s := &Selection{
 		Margin:   &margin,
 		clock:    clockwork.NewFakeClock(),
+		awake:    awake.NewTracker(),
 		logger:   zap.NewNop(),
 		triedVar: fmt.Sprintf("swagger.%p", t),
 		fallback: reverseproxy.RandomSelection{},
@@ -38,7 +39,7 @@ func ranked(t testing.TB, margin float64, loads ...int) (*Selection, reverseprox
 		case load < 0:
 			p.failed(s.clock.Now(), errors.New("on purpose"))
 		}
-		awake.Touch(u.Dial)
+		s.awake.Touch(u.Dial, s.clock.Now())
 		pool = append(pool, u)
 		s.members = append(s.members, &member{dial: u.Dial, name: u.Dial, page: p, upstream: u})
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/jonboulle/clockwork"
 	"go.uber.org/zap"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/parent"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
 	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
@@ -108,6 +109,7 @@ type Selection struct {
 	transportKey  string
 	dynamic       bool
 	clock         clockwork.Clock
+	awake         *awake.Tracker
 	storage       certmagic.Storage
 	storageHealth safestore.Health
 	ctx           caddy.Context
@@ -155,7 +157,7 @@ func (s *Selection) Provision(ctx caddy.Context) error {
 		return err
 	}
 	s.ctx, s.events = ctx, app.Events()
-	s.clock, s.storage = app.Clock(), ctx.Storage()
+	s.clock, s.awake, s.storage = app.Clock(), app.Awake(), ctx.Storage()
 	s.unseen = make(chan stranger, maxLearned)
 	s.wishes = make(chan *member, maxLearned)
 	for _, u := range s.parent.Upstreams {

@@ -147,8 +147,8 @@ func TestLoadWaitsForWaking(t *testing.T) {
 	s.loaded(a, 0, swagger)
 	s.pass(1, 3*time.Hour)
 	<-pings
-	if len(a.arrived) != 0 || awake.State(a.Addr()) != awake.Waking {
-		t.Errorf("%d loads of the page while it is %v", len(a.arrived), awake.State(a.Addr()))
+	if len(a.arrived) != 0 || caddytest.Awake(t).State(a.Addr()) != awake.Waking {
+		t.Errorf("%d loads of the page while it is %v", len(a.arrived), caddytest.Awake(t).State(a.Addr()))
 	}
 	gate <- struct{}{}
 	<-a.arrived

@@ -2,8 +2,6 @@ package fastestswagger
 
 import (
 	"context"
-
-	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 )
 
 // wish asks for a member to be woken up in the background: a request went
@@ -22,7 +20,7 @@ func (s *Selection) wish(m *member) {
 // request that has nowhere else to go waits for that: what it would get before
 // is the platform's waking-up page.
 func (s *Selection) rouse(ctx context.Context, m *member) {
-	if !wakeUp(ctx, m.name) {
+	if !s.wakeUp(ctx, m.name) {
 		return
 	}
 	s.refresh()
@@ -33,8 +31,8 @@ func (s *Selection) rouse(ctx context.Context, m *member) {
 
 // wakeUp wakes an upstream up and waits for the end of that. It returns false
 // when there was nothing to wait for, or ctx has ended.
-func wakeUp(ctx context.Context, upstream string) bool {
-	done := awake.Wake(upstream)
+func (s *Selection) wakeUp(ctx context.Context, upstream string) bool {
+	done := s.awake.Wake(upstream)
 	if done == nil {
 		return false
 	}

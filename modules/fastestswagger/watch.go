@@ -8,8 +8,6 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-
-	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 )
 
 const (
@@ -138,13 +136,13 @@ func (s *Selection) watch(ctx context.Context, m *member) {
 			timer.Stop()
 			continue
 		}
-		if awake.Spare(m.name) {
+		if s.awake.Spare(m.name) {
 			m.page.spare()
 			m.page.tell()
 			s.logger.Debug("upstream is not loaded, so that it can sleep", zap.String("upstream", m.name))
 			continue
 		}
-		wakeUp(ctx, m.name) // by one long ping, and not by loads that give up
+		s.wakeUp(ctx, m.name) // by one long ping, and not by loads that give up
 		s.measure(ctx, m)
 		s.save(ctx, m, false)
 	}

@@ -69,6 +69,7 @@ type App struct {
 	logger *zap.Logger
 	events *runtime.Events
 	clock  clockwork.Clock
+	awake  *awake.Tracker
 	client *http.Client
 	slots  *semaphore.Weighted
 }
@@ -95,7 +96,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	a.clock, a.events = rt.Clock(), rt.Events()
+	a.clock, a.events, a.awake = rt.Clock(), rt.Events(), rt.Awake()
 	if err := collectors.register(ctx.GetMetricsRegistry()); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
@@ -153,7 +154,7 @@ func (a *App) check() error {
 func (a *App) Start() error {
 	for _, t := range a.Targets {
 		if t.SleepsAfter > 0 { // others know nothing that anybody would ask for
-			t.release = awake.Keep(t.upstream, t)
+			t.release = a.awake.Keep(t.upstream, t)
 		}
 		t.state.start(t)
 	}

@@ -105,53 +105,57 @@ func TestWake(t *testing.T) {
 	up := caddytest.NewUpstream(t, gated(gate))
 	upstream := up.Addr()
 	b := startAt(t, "\t\tjitter 0%\n\t\ttarget a "+up.URL+" {\n\t\t\tcron \"0 12 * * *\"\n\t\t\tsleeps_after 15m\n\t\t}\n\t\ttarget b http://127.0.0.1:1/ {\n\t\t\tcron \"0 12 * * *\"\n\t\t}")
-	if got := awake.State(up.Addr()); got != awake.Asleep {
+	tracker := caddytest.Awake(t)
+	if got := tracker.State(up.Addr()); got != awake.Asleep {
 		t.Fatalf("at the start: %v", got)
 	}
-	if awake.State("127.0.0.1:1") != awake.Unknown || awake.Wake("127.0.0.1:1") != nil {
+	if tracker.State("127.0.0.1:1") != awake.Unknown || tracker.Wake("127.0.0.1:1") != nil {
 		t.Error("when b sleeps is not known")
 	}
 	for range 5 {
-		if awake.Wake(up.Addr()) == nil {
+		if tracker.Wake(up.Addr()) == nil {
 			t.Error("it is not waking up")
 		}
 	}
 	up.Next(t)
-	if got := awake.State(up.Addr()); got != awake.Waking {
+	if got := tracker.State(up.Addr()); got != awake.Waking {
 		t.Errorf("while it is pinged: %v", got)
 	}
 	b.reload("\t\tjitter 0%\n\t\ttarget a " + up.URL + " {\n\t\t\tcron \"0 11 * * *\"\n\t\t\tsleeps_after 15m\n\t\t}")
-	if got := awake.State(up.Addr()); got != awake.Waking {
+	if caddytest.Awake(t) != tracker {
+		t.Error("a reload has begun a new tracker")
+	}
+	if got := tracker.State(up.Addr()); got != awake.Waking {
 		t.Errorf("after a reload: %v", got)
 	}
-	if n := testing.AllocsPerRun(100, func() { awake.State(upstream) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { tracker.State(upstream) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 	close(gate)
 	b.settled("a", 1)
-	if got := awake.State(up.Addr()); got != awake.Awake || awake.Wake(up.Addr()) != nil {
+	if got := tracker.State(up.Addr()); got != awake.Awake || tracker.Wake(up.Addr()) != nil {
 		t.Errorf("after the ping: %v", got)
 	}
 	if n := len(up.Requests()); n != 1 {
 		t.Errorf("%d pings, want 1", n)
 	}
 	b.clock.Advance(16 * time.Minute)
-	if got := awake.State(up.Addr()); got != awake.Asleep {
+	if got := tracker.State(up.Addr()); got != awake.Asleep {
 		t.Errorf("after 16 minutes: %v", got)
 	}
 
 	// One that stays down is not hammered.
 	up.Handle(caddytest.Reset)
 	for range 5 {
-		awake.Wake(up.Addr())
-		b.until("no ping is under way", func() bool { return awake.State(up.Addr()) != awake.Waking })
+		tracker.Wake(up.Addr())
+		b.until("no ping is under way", func() bool { return tracker.State(up.Addr()) != awake.Waking })
 		b.clock.Advance(16 * time.Minute)
-		awake.Wake(up.Addr())
-		b.until("no ping is under way", func() bool { return awake.State(up.Addr()) != awake.Waking })
-		awake.Wake(up.Addr())
+		tracker.Wake(up.Addr())
+		b.until("no ping is under way", func() bool { return tracker.State(up.Addr()) != awake.Waking })
+		tracker.Wake(up.Addr())
 	}
 	b.Stop()
-	if awake.State(up.Addr()) != awake.Unknown || awake.Wake(up.Addr()) != nil {
+	if tracker.State(up.Addr()) != awake.Unknown || tracker.Wake(up.Addr()) != nil {
 		t.Error("somebody still looks after it")
 	}
 }
@@ -162,10 +166,10 @@ func TestSpare(t *testing.T) {
 	b := startAt(t, "\t\tjitter 0%\n\t\ttarget a "+up.URL+" {\n\t\t\tsleeps_after 15m\n\t\t\twindow 00:00-01:00\n\t\t}\n\t\ttarget b http://127.0.0.1:1/ {\n\t\t\twindow 00:00-01:00\n\t\t}")
 	open := b.clock.Now().UTC().Hour() == 0
 	for range 24 {
-		if spare := awake.Spare(up.Addr()); spare == open {
+		if spare := caddytest.Awake(t).Spare(up.Addr()); spare == open {
 			t.Errorf("at %v: %v", b.clock.Now().UTC(), spare)
 		}
-		if awake.Spare("127.0.0.1:1") {
+		if caddytest.Awake(t).Spare("127.0.0.1:1") {
 			t.Error("when b sleeps is not known")
 		}
 		b.clock.Advance(time.Hour)

@@ -3,8 +3,6 @@ package keepalive
 import (
 	"context"
 	"time"
-
-	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 )
 
 // flight is a ping under way.
@@ -71,7 +69,7 @@ func (s *state) claim(t *Target, f *flight) claim {
 
 // yield goes on at the ticks of the instance that has pinged.
 func (s *state) yield(t *Target, theirs time.Time) {
-	awake.Probe(t.upstream, t.app.clock.Now())
+	t.app.awake.Probe(t.upstream, t.app.clock.Now())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.skip(t, skippedOther)
@@ -120,7 +118,7 @@ func (s *state) settle(t *Target, r result) {
 func (s *state) touch(t *Target, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	awake.Probe(t.upstream, at)
+	t.app.awake.Probe(t.upstream, at)
 	s.touched = at
 	if t.member != nil {
 		t.member.Ping(at)

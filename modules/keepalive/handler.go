@@ -33,6 +33,7 @@ type Handler struct {
 
 	upstream string
 	clock    clockwork.Clock
+	awake    *awake.Tracker
 }
 
 var errHandler = errors.New("write: awake <upstream>, like awake api.example.com:443")
@@ -51,7 +52,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	h.clock = rt.Clock()
+	h.clock, h.awake = rt.Clock(), rt.Awake()
 	name, err := caddy.NewReplacer().ReplaceOrErr(h.Upstream, true, true)
 	if err != nil {
 		return err
@@ -75,8 +76,8 @@ func nameUpstream(s string) (string, error) {
 // ServeHTTP implements caddyhttp.MiddlewareHandler. The end of an answer
 // counts, too: it may be long in coming.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	awake.TouchAt(h.upstream, h.clock.Now())
-	defer func() { awake.TouchAt(h.upstream, h.clock.Now()) }()
+	h.awake.Touch(h.upstream, h.clock.Now())
+	defer func() { h.awake.Touch(h.upstream, h.clock.Now()) }()
 	return next.ServeHTTP(w, r)
 }
 

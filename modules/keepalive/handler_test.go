@@ -7,7 +7,6 @@ import (
 
 	"github.com/jonboulle/clockwork"
 
-	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
 
@@ -38,7 +37,7 @@ func TestHandler(t *testing.T) {
 	b.settled("a", 2)
 	b.advance(time.Minute)
 	get("/api/chat")
-	if at := awake.LastTraffic(up.Addr()); b.since(at) != 4*time.Minute {
+	if at := caddytest.Awake(t).LastTraffic(up.Addr()); b.since(at) != 4*time.Minute {
 		t.Errorf("the traffic was noted after %v", b.since(at))
 	}
 	b.tick("a")

@@ -8,7 +8,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/hours"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
@@ -181,7 +180,7 @@ func (t *Target) look(ctx context.Context) {
 // looked.
 func (t *Target) noteTraffic() {
 	s := t.state
-	seen, traffic := awake.LastSeen(t.upstream), awake.LastTraffic(t.upstream)
+	seen, traffic := t.app.awake.LastSeen(t.upstream), t.app.awake.LastTraffic(t.upstream)
 	s.mu.Lock()
 	isNew := traffic.After(s.traffic)
 	if isNew {

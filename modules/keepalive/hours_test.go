@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
 
@@ -74,10 +73,10 @@ func TestAwakeHours(t *testing.T) {
 	b.settled("a", 1)
 	b.wantHours("a", .25, 750)
 	b.pass(5 * time.Minute)
-	awake.TouchAt(up.Addr(), b.clock.Now()) // until 1:20
+	caddytest.Awake(t).Touch(up.Addr(), b.clock.Now()) // until 1:20
 	b.wantHours("a", 1./3, 750)
 	b.pass(25 * time.Minute)
-	awake.TouchAt(up.Addr(), b.clock.Now()) // from 1:30 to 1:45
+	caddytest.Awake(t).Touch(up.Addr(), b.clock.Now()) // from 1:30 to 1:45
 	b.wantHours("a", 35./60, 750)
 	b.pass(20 * time.Minute)
 	b.wantHours("a", 35./60, 750)
@@ -177,7 +176,7 @@ func TestHoursEnd(t *testing.T) {
 	forgetEvents()
 	b := startAt(t, "\t\tjitter 0%\n\t\ttarget a "+up.URL+" {\n\t\t\tsleeps_after 15m\n\t\t\tquota 2h/day\n\t\t}\n\t}\n\tevents {\n\t\ton keepalive.hours_low keepalive_test")
 	for range 18 {
-		awake.TouchAt(up.Addr(), b.clock.Now())
+		caddytest.Awake(t).Touch(up.Addr(), b.clock.Now())
 		b.pass(10 * time.Minute)
 	}
 	b.wantHours("a", 3+5./60, 2)
@@ -195,7 +194,7 @@ func TestHoursEnd(t *testing.T) {
 	if got := seenEvents(); got != "keepalive.hours_low a <nil> <nil> <nil>" {
 		t.Errorf("events: %s", got)
 	}
-	if awake.Wake(up.Addr()) != nil || !awake.Spare(up.Addr()) {
+	if caddytest.Awake(t).Wake(up.Addr()) != nil || !caddytest.Awake(t).Spare(up.Addr()) {
 		t.Error("it was woken up without hours")
 	}
 	b.tick("a")
@@ -211,8 +210,8 @@ func TestSharedHoursEnd(t *testing.T) {
 	options := " {\n\t\t\tsleeps_after 15m\n\t\t\tquota 2h/day workspace\n\t\t}\n"
 	b := startAt(t, "\t\tjitter 0%\n\t\ttarget a "+a.URL+options+"\t\ttarget c "+c.URL+options+"\t}\n\tevents {\n\t\ton keepalive.hours_low keepalive_test")
 	for range 9 {
-		awake.TouchAt(a.Addr(), b.clock.Now())
-		awake.TouchAt(c.Addr(), b.clock.Now())
+		caddytest.Awake(t).Touch(a.Addr(), b.clock.Now())
+		caddytest.Awake(t).Touch(c.Addr(), b.clock.Now())
 		b.pass(10 * time.Minute)
 	}
 	b.wantHours("c", 2*(1+35./60), 2)
@@ -230,7 +229,7 @@ func TestHoursGoToTraffic(t *testing.T) {
 		for range (to - from) * 60 {
 			before := len(up.Requests())
 			if b.clock.Now().Hour() >= 20 && b.clock.Now().Hour() < 22 && b.clock.Now().Minute()%29 == 0 {
-				awake.TouchAt(up.Addr(), b.clock.Now())
+				caddytest.Awake(t).Touch(up.Addr(), b.clock.Now())
 			}
 			b.pass(time.Minute)
 			n += len(up.Requests()) - before

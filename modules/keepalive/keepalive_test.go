@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
 
@@ -189,7 +188,7 @@ func TestColdStart(t *testing.T) {
 func TestTrafficSparesPings(t *testing.T) {
 	up := counting(t)
 	b := startAt(t, "\t\tjitter 0%\n\t\tinterval 3m\n\t\ttarget a "+up.URL+" {\n\t\t\tsleeps_after 15m\n\t\t}\n\t\ttarget b "+up.URL+"/b {\n\t\t\tupstream other.example:443\n\t\t}")
-	traffic := func() { awake.TouchAt(up.Addr(), b.clock.Now()) }
+	traffic := func() { caddytest.Awake(t).Touch(up.Addr(), b.clock.Now()) }
 	b.settled("a", 1)
 	b.settled("b", 1)
 	b.advance(3 * time.Minute) // our own ping spares nothing

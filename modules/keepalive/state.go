@@ -12,7 +12,6 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/hours"
 	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
 )
@@ -207,7 +206,7 @@ func (s *state) needless(t *Target, verdict hours.Verdict) string {
 	if t.SleepsAfter == 0 || s.due.IsZero() || h.latest.at.IsZero() || h.latest.err != nil {
 		return ""
 	}
-	seen := awake.LastSeen(t.upstream)
+	seen := t.app.awake.LastSeen(t.upstream)
 	if !seen.After(s.touched) || !hours.Spared(seen, s.due, time.Duration(t.SleepsAfter)) {
 		return ""
 	}

@@ -17,7 +17,7 @@ func (t *Target) asleep(now time.Time) bool {
 
 // awakeUntil returns until when the instance is awake, as far as is known.
 func (t *Target) awakeUntil() time.Time {
-	until := awake.LastSeen(t.upstream).Add(time.Duration(t.SleepsAfter))
+	until := t.app.awake.LastSeen(t.upstream).Add(time.Duration(t.SleepsAfter))
 	if t.member != nil {
 		if shared := t.member.AwakeUntil(); shared.After(until) { // by another instance of Caddy
 			return shared

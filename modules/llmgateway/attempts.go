@@ -13,8 +13,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-
-	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 )
 
 var errExhausted = errors.New("the key's quota is exhausted")
@@ -60,7 +58,7 @@ func (c *call) attempt(req *http.Request) (*http.Response, error) {
 		return nil, errExhausted
 	}
 	c.await(req.Context())
-	awake.TouchAt(c.current.channel.dial, c.gateway.clock.Now())
+	c.gateway.awake.Touch(c.current.channel.dial, c.gateway.clock.Now())
 	start := c.gateway.clock.Now()
 	res, err := c.send(req)
 	c.latency = c.gateway.clock.Since(start)

@@ -15,8 +15,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
-
-	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 )
 
 const (
@@ -77,7 +75,7 @@ func (h *Handler) keepCatalog(c *Channel) func(context.Context) {
 		}
 		for h.pause(ctx, wait, wanted) {
 			wanted = nil
-			if c.sleeps() || awake.Spare(c.dial) {
+			if c.sleeps() || h.awake.Spare(c.dial) {
 				wait = catalogRetry // to ask for its models is no reason to wake it up
 				continue
 			}
@@ -121,7 +119,7 @@ func (c *Channel) list(ctx context.Context, now time.Time) ([]string, error) {
 	if keys := c.keys(); len(keys) > 0 {
 		c.Auth.apply(out, keys[0])
 	}
-	awake.Probe(c.dial, now)
+	c.awake.Probe(c.dial, now)
 	res, err := c.http.RoundTrip(out.WithContext(ctx))
 	if err != nil {
 		return nil, err

@@ -74,7 +74,8 @@ type Channel struct {
 	Transport *reverseproxy.HTTPTransport `json:"transport,omitempty"`
 
 	choice    *reverseproxy.Upstream // stands for the channel in lb_policy
-	open      atomic.Int64           // requests under way
+	awake     *awake.Tracker
+	open      atomic.Int64 // requests under way
 	dialInfo  reverseproxy.DialInfo
 	base      *url.URL // without a slash at the end
 	dial      string   // host and port, also the name for awake
@@ -150,6 +151,7 @@ func (c *Channel) provision(repl *caddy.Replacer, transports *transports, h *Han
 			route.measures = append(route.measures, &measures{channel: c.Name, model: cmp.Or(route.As, name)})
 		}
 	}
+	c.awake = h.awake
 	c.pauses = h.hold(c.base.String())
 	if err := c.readKeys(repl, h); err != nil {
 		return err

@@ -26,6 +26,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/openrequests"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
@@ -121,6 +122,7 @@ type Handler struct {
 	AllowHeaders []string `json:"allow_headers,omitempty"`
 
 	clock    clockwork.Clock
+	awake    *awake.Tracker
 	taken    []taken               // from pools, to be given back
 	upgrades *reverseproxy.Handler // carries WebSockets
 	lbPolicy reverseproxy.Selector
@@ -164,7 +166,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	h.clock = app.Clock()
+	h.clock, h.awake = app.Clock(), app.Awake()
 	h.started = h.clock.Now()
 	if err := collectors.register(ctx.GetMetricsRegistry()); err != nil {
 		return err

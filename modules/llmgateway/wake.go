@@ -3,18 +3,16 @@ package llmgateway
 import (
 	"context"
 	"time"
-
-	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 )
 
 // sleeps tells whether the channel's instance has to wake up first.
-func (c *Channel) sleeps() bool { return awake.Sleeps(c.dial) }
+func (c *Channel) sleeps() bool { return c.awake.Sleeps(c.dial) }
 
 // wake wakes the channels that are asked first, if they sleep: a user is about
 // to ask for something.
 func (h *Handler) wake() {
 	for _, channel := range h.tiers[0] {
-		awake.Wake(channel.dial)
+		h.awake.Wake(channel.dial)
 	}
 }
 
@@ -26,7 +24,7 @@ func (c *call) addSleepers(sleepers []*Channel, model string, first int) {
 		return
 	}
 	if s := sleepers[0]; first < len(c.candidates) && s.Tier <= c.candidates[first].channel.Tier {
-		awake.Wake(s.dial)
+		c.gateway.awake.Wake(s.dial)
 	}
 	for _, channel := range sleepers {
 		sent, measures := channel.sentModel(model)
@@ -37,7 +35,7 @@ func (c *call) addSleepers(sleepers []*Channel, model string, first int) {
 // await waits until the channel's instance is awake: what it would answer
 // before that is its platform's waking-up page.
 func (c *call) await(ctx context.Context) {
-	done := awake.Wake(c.current.channel.dial)
+	done := c.gateway.awake.Wake(c.current.channel.dial)
 	if done == nil {
 		return
 	}

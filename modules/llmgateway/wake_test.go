@@ -77,10 +77,10 @@ func (s *sleeper) wantPings(t *testing.T, n int) {
 // wantAwake lets the ping end, and waits until it is known to be awake.
 func (s *sleeper) wantAwake(t *testing.T) {
 	t.Helper()
-	done := awake.Wake(s.Addr())
+	done := caddytest.Awake(t).Wake(s.Addr())
 	s.wake <- struct{}{}
 	<-done
-	if got := awake.State(s.Addr()); got != awake.Awake {
+	if got := caddytest.Awake(t).State(s.Addr()); got != awake.Awake {
 		t.Fatalf("it is %v", got)
 	}
 }
@@ -111,7 +111,7 @@ func TestSpareChannelSleepsOn(t *testing.T) {
 	b := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
 	g, _ := startSleepy(t, a, "channel a "+a.URL+" {\napi_key k\nmodels m\ntier 2\n}\nchannel b "+b.URL+" {\napi_key k\nmodels m\n}")
 	g.chat(t, "m").wantStatus(t, 200)
-	if awake.State(a.Addr()) != awake.Asleep {
+	if caddytest.Awake(t).State(a.Addr()) != awake.Asleep {
 		t.Error("it was woken")
 	}
 	// Until the first cannot answer.
@@ -186,7 +186,7 @@ func TestSignsOfUsers(t *testing.T) {
 			}
 			resp.Body.Close()
 			a.wantPings(t, test.pings)
-			if got := awake.State(a.Addr()); (got == awake.Waking) != (test.pings > 0) {
+			if got := caddytest.Awake(t).State(a.Addr()); (got == awake.Waking) != (test.pings > 0) {
 				t.Errorf("it is %v", got)
 			}
 		})

@@ -15,10 +15,12 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"github.com/jonboulle/clockwork"
 	"go.uber.org/zap"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/parent"
+	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
 )
 
 const (
@@ -60,6 +62,8 @@ type Policy struct {
 	choose   reverseproxy.Selector
 	fallback reverseproxy.Selector
 	decided  string // the request variable of this policy's decision
+	clock    clockwork.Clock
+	awake    *awake.Tracker
 	logger   *zap.Logger
 }
 
@@ -88,6 +92,11 @@ func (*Policy) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the policy.
 func (p *Policy) Provision(ctx caddy.Context) error {
 	p.logger = ctx.Logger()
+	app, err := runtime.FromContext(ctx)
+	if err != nil {
+		return err
+	}
+	p.clock, p.awake = app.Clock(), app.Awake()
 	p.decided = fmt.Sprintf("model_field.%p", p) // a request may pass several proxies
 	if p.Field == "" {
 		p.Field = defaultField
@@ -180,7 +189,7 @@ func (p *Policy) Select(pool reverseproxy.UpstreamPool, r *http.Request, w http.
 	if u == nil || !d.giveBody(r) {
 		return nil
 	}
-	awake.Touch(dialAddress(u.Dial))
+	p.awake.Touch(dialAddress(u.Dial), p.clock.Now())
 	return u
 }
 

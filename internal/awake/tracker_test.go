@@ -9,48 +9,51 @@ import (
 )
 
 func TestTouch(t *testing.T) {
-	if at := LastSeen("never.example:443"); !at.IsZero() {
+	tracker := NewTracker()
+	if at := tracker.LastSeen("never.example:443"); !at.IsZero() {
 		t.Errorf("an upstream that was never touched: got %v, want the zero time", at)
 	}
 	before := time.Now()
-	Touch("api.example:443")
-	first := LastSeen("api.example:443")
+	tracker.Touch("api.example:443", time.Now())
+	first := tracker.LastSeen("api.example:443")
 	if first.Before(before) || first.After(time.Now()) {
 		t.Errorf("got %v, want a time since %v", first, before)
 	}
-	Touch("api.example:443")
-	if again := LastSeen("api.example:443"); again.Before(first) {
+	tracker.Touch("api.example:443", time.Now())
+	if again := tracker.LastSeen("api.example:443"); again.Before(first) {
 		t.Errorf("a second touch went back from %v to %v", first, again)
 	}
 }
 
 func TestTouchForgetsTheOldest(t *testing.T) {
+	tracker := NewTracker()
 	for i := range 2 * maxUpstreams {
-		Touch(fmt.Sprintf("u%d.example:443", i))
+		tracker.Touch(fmt.Sprintf("u%d.example:443", i), time.Now())
 	}
-	if n := count.Load(); n > maxUpstreams {
+	if n := tracker.count.Load(); n > maxUpstreams {
 		t.Errorf("%d upstreams are remembered, want at most %d", n, maxUpstreams)
 	}
-	if LastSeen(fmt.Sprintf("u%d.example:443", 2*maxUpstreams-1)).IsZero() {
+	if tracker.LastSeen(fmt.Sprintf("u%d.example:443", 2*maxUpstreams-1)).IsZero() {
 		t.Error("the newest upstream was forgotten")
 	}
-	if !LastSeen("u0.example:443").IsZero() {
+	if !tracker.LastSeen("u0.example:443").IsZero() {
 		t.Error("the oldest upstream was kept")
 	}
 }
 
 func TestTouchConcurrently(t *testing.T) {
+	tracker := NewTracker()
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
 			for i := range 200 {
-				Touch(fmt.Sprintf("c%d.example:80", i%20))
-				LastSeen("c1.example:80")
+				tracker.Touch(fmt.Sprintf("c%d.example:80", i%20), time.Now())
+				tracker.LastSeen("c1.example:80")
 			}
 		})
 	}
 	wg.Wait()
-	if LastSeen("c19.example:80").IsZero() {
+	if tracker.LastSeen("c19.example:80").IsZero() {
 		t.Error("a touch was lost")
 	}
 }

@@ -1,0 +1,114 @@
+// Package awake remembers when traffic last reached which upstream, and knows
+// who is awake, asleep or waking up. A platform puts an instance to sleep when
+// no request has come for a while, so a request that any of our modules has
+// just sent makes a ping needless.
+package awake
+
+import (
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// maxUpstreams bounds the memory when dynamic sources bring ever new
+// upstreams. A configuration has a few dozen.
+const maxUpstreams = 1024
+
+// Tracker knows when requests were last sent to each upstream (host:port, as
+// Upstream returns it), and who looks after it. The app `freetier` holds one for
+// the process, since an instance stays awake over a reload. It is safe for
+// concurrent use, and takes no lock for an upstream that was seen before.
+type Tracker struct {
+	entries sync.Map // upstream to *entry
+	count   atomic.Int64
+
+	// keepers is never changed, only replaced, so that readers take no lock.
+	keepers  atomic.Pointer[map[string][]Keeper]
+	changing sync.Mutex
+}
+
+// NewTracker returns a Tracker that has seen nothing.
+func NewTracker() *Tracker { return new(Tracker) }
+
+// entry holds when the last requests were sent, in nanoseconds since 1970.
+type entry struct {
+	traffic atomic.Int64 // of a user
+	probe   atomic.Int64 // of our own
+}
+
+func (e *entry) last() int64 { return max(e.traffic.Load(), e.probe.Load()) }
+
+// Touch records that a user's request is being sent to upstream.
+func (t *Tracker) Touch(upstream string, at time.Time) {
+	t.entryOf(upstream).traffic.Store(at.UnixNano())
+}
+
+// Probe records that a request of our own is being sent to upstream. It keeps
+// an instance awake as any other does, but there is no demand for it.
+func (t *Tracker) Probe(upstream string, at time.Time) {
+	t.entryOf(upstream).probe.Store(at.UnixNano())
+}
+
+// LastSeen returns when a request was last sent to upstream, and the zero time
+// if this process never sent one.
+func (t *Tracker) LastSeen(upstream string) time.Time { return t.last(upstream, (*entry).last) }
+
+// LastTraffic returns when a user's request was last sent to upstream, and the
+// zero time if this process never sent one.
+func (t *Tracker) LastTraffic(upstream string) time.Time {
+	return t.last(upstream, func(e *entry) int64 { return e.traffic.Load() })
+}
+
+func (t *Tracker) last(upstream string, of func(*entry) int64) time.Time {
+	if e, ok := t.entries.Load(upstream); ok {
+		if at := of(e.(*entry)); at != 0 {
+			return time.Unix(0, at)
+		}
+	}
+	return time.Time{}
+}
+
+func (t *Tracker) entryOf(upstream string) *entry {
+	if e, ok := t.entries.Load(upstream); ok {
+		return e.(*entry)
+	}
+	e, loaded := t.entries.LoadOrStore(upstream, new(entry))
+	if !loaded && t.count.Add(1) > maxUpstreams {
+		t.removeOldest(upstream)
+	}
+	return e.(*entry)
+}
+
+// removeOldest removes the upstream that was idle longest, but not the one that
+// is about to be recorded.
+func (t *Tracker) removeOldest(except string) {
+	var (
+		oldest any
+		at     int64
+	)
+	t.entries.Range(func(upstream, e any) bool {
+		if last := e.(*entry).last(); upstream != except && (oldest == nil || last < at) {
+			oldest, at = upstream, last
+		}
+		return true
+	})
+	if _, loaded := t.entries.LoadAndDelete(oldest); loaded {
+		t.count.Add(-1)
+	}
+}
+
+// Upstream returns the name under which the upstream of u is known here:
+// lower-case host and port, the port being the scheme's default if u has none.
+func Upstream(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = "80"
+		if u.Scheme == "https" || u.Scheme == "wss" {
+			port = "443"
+		}
+	}
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+}
