@@ -200,7 +200,7 @@ func TestAnonymousModelsWakeNothing(t *testing.T) {
 	g, _ := startSleepy(t, a, "anonymous\nchannel a "+a.URL+" {\napi_key k\nmodels m\n}")
 	g.do(t, http.MethodGet, "/v1/models", "").wantStatus(t, 200)
 	a.wantPings(t, 0)
-	if got := awake.State(a.Addr()); got != awake.Asleep {
+	if got := caddytest.Awake(t).State(a.Addr()); got != awake.Asleep {
 		t.Errorf("it is %v", got)
 	}
 }
