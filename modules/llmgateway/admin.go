@@ -20,8 +20,8 @@ func init() {
 var gateways = caddy.NewUsagePool()
 
 // Admin adds `GET /llm-gateway/channels` to Caddy's admin API: the state of
-// every channel and key, what rests, until when and why. Keys appear by their
-// last four characters.
+// every channel and key, with its cooldowns and quotas. Keys appear by their last
+// four characters.
 type Admin struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -38,18 +38,18 @@ func (a *Admin) Routes() []caddy.AdminRoute {
 }
 
 type channelState struct {
-	Name    string     `json:"name"`
-	Host    string     `json:"host"`
-	Tier    int        `json:"tier"`
-	Weight  int        `json:"weight"`
-	Resting []resting  `json:"resting"`
-	Keys    []keyState `json:"keys"`
+	Name      string          `json:"name"`
+	Host      string          `json:"host"`
+	Tier      int             `json:"tier"`
+	Weight    int             `json:"weight"`
+	Cooldowns []cooldownState `json:"cooldowns"`
+	Keys      []keyState      `json:"keys"`
 }
 
 type keyState struct {
-	Key     string       `json:"key"`
-	Resting []resting    `json:"resting"`
-	Quotas  []quotaState `json:"quotas,omitempty"`
+	Key       string          `json:"key"`
+	Cooldowns []cooldownState `json:"cooldowns"`
+	Quotas    []quotaState    `json:"quotas,omitempty"`
 }
 
 type quotaState struct {

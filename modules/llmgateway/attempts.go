@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"strconv"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -28,7 +26,7 @@ func (c *call) roundTrip(req *http.Request) (*http.Response, error) {
 			if err == nil {
 				res.Body.Close()
 			} else {
-				c.current.abandon()
+				c.current.release()
 			}
 			return nil, left
 		}
@@ -53,7 +51,7 @@ func (c *call) roundTrip(req *http.Request) (*http.Response, error) {
 func (c *call) attempt(req *http.Request) (*http.Response, error) {
 	if key := c.current.key; key != nil && key.chargeRequest() != nil {
 		// Another request took the last one.
-		c.current.abandon()
+		c.current.release()
 		c.logAttempt("no response", zap.Error(errExhausted))
 		return nil, errExhausted
 	}
@@ -131,27 +129,22 @@ func (c *call) judge(res *http.Response, status int) {
 		c.recordChannelFailure()
 	case status == http.StatusUnauthorized || status == http.StatusPaymentRequired || status == http.StatusForbidden:
 		tries.refused.Inc()
-		c.keyRefused(status, wholeKey, time.Time{})
+		c.recordRefusal(res, status)
 	case status == http.StatusTooManyRequests:
 		tries.limited.Inc()
-		c.keyRefused(status, c.current.model, c.mayAgain(res))
+		c.recordRateLimit(res, status)
+	case status >= 400:
+		// The client's mistake, which says nothing about the key.
+		tries.answered.Inc()
+		c.recordReachable()
+		c.current.releaseKey()
+		return
 	default:
 		tries.answered.Inc()
 		c.recordSuccess()
 		return
 	}
 	c.logAttempt("refused", zap.Int("status", status))
-}
-
-// recordSuccess ends the cooldowns of the key and the channel.
-func (c *call) recordSuccess() {
-	key, logger := c.current.key, c.gateway.logger
-	if key != nil && key.pauses.answered(c.current.model) {
-		logger.Info("key answers again", zap.String("channel", c.current.channel.Name), zap.String("key", key.name()))
-	}
-	if c.current.channel.pauses.answered(wholeKey) {
-		logger.Info("channel answers again", zap.String("channel", c.current.channel.Name))
-	}
 }
 
 // recordFailure is for an attempt without a response, which is nobody's failure
@@ -163,36 +156,6 @@ func (c *call) recordFailure(req *http.Request, err error) {
 	c.current.channel.tries.failed.Inc()
 	c.recordChannelFailure()
 	c.logAttempt("no response", zap.Error(err))
-}
-
-// recordChannelFailure records a failure that is not the key's.
-func (c *call) recordChannelFailure() {
-	c.channelFailed()
-	if c.current.key != nil {
-		c.current.key.pauses.abandon(c.current.model)
-	}
-	channel := c.current.channel
-	if channel.pauses.failed(c.gateway.clock.Now(), time.Duration(c.gateway.Cooldown)) {
-		c.gateway.logger.Info("channel fails and is asked last", zap.String("channel", channel.Name))
-	}
-}
-
-// keyRefused makes a key rest that its provider refuses: for one model, or for
-// all of them.
-func (c *call) keyRefused(status int, model string, until time.Time) {
-	c.current.channel.pauses.answered(wholeKey)
-	key := c.current.key
-	if key == nil {
-		return
-	}
-	reason := strconv.Itoa(status) + " " + http.StatusText(status)
-	if key.pauses.rest(model, reason, until, c.gateway.clock.Now(), time.Duration(c.gateway.Cooldown)) {
-		c.gateway.logger.Info("key is refused and rests",
-			zap.String("channel", c.current.channel.Name),
-			zap.String("key", key.name()),
-			zap.String("model", model),
-			zap.Int("status", status))
-	}
 }
 
 func (c *call) logAttempt(message string, reason zap.Field) {

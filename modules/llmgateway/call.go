@@ -37,6 +37,7 @@ type call struct {
 	notSwitched  *http.Response // what a channel gave instead of another protocol
 	refused      *http.Response // the last refused answer, still open
 	refusedReply *reply         // of it
+	refusals     []refusals     // by channel and model
 	reply        *reply         // of this try, nil: none that can be read
 	firstReply   reply          // room for that of the first try
 	timer        clockwork.Timer
@@ -56,6 +57,7 @@ type candidate struct {
 // and a trial that was claimed and not made are given back.
 func (c *call) release() {
 	c.settle()
+	c.settleRefusals()
 	if c.current != nil {
 		c.current.channel.open.Add(-1)
 	}
@@ -64,16 +66,8 @@ func (c *call) release() {
 	}
 	c.keep(nil, nil)
 	if c.next != nil {
-		c.next.abandon()
+		c.next.release()
 	}
-}
-
-// abandon ends the candidate's trial, if it is one, without an outcome.
-func (c *candidate) abandon() {
-	if c.key != nil {
-		c.key.pauses.abandon(c.model)
-	}
-	c.channel.pauses.abandon(wholeKey)
 }
 
 // keep remembers a refused answer instead of the one before. It stays open and
@@ -103,8 +97,8 @@ func (c *call) mayHaveNext() bool {
 }
 
 // advance claims the next candidate: the first one not tried, those of
-// channels that have failed coming last. One that has begun to rest meanwhile
-// is passed over.
+// channels that have failed coming last. One that is in cooldown meanwhile is
+// passed over.
 func (c *call) advance() bool {
 	now := c.gateway.clock.Now()
 	for {
@@ -113,7 +107,7 @@ func (c *call) advance() bool {
 			return false
 		}
 		next.tried = true
-		if next.claim(now) {
+		if next.acquire(now) {
 			c.next = next
 			return true
 		}
@@ -144,16 +138,6 @@ func (c *call) startNext() {
 	c.current, c.next = c.next, nil
 	c.current.channel.open.Add(1)
 	c.tries++
-}
-
-// claim reports whether the candidate may be tried now. A channel's own pause
-// only puts it last: what keeps failing is still better than nothing.
-func (c *candidate) claim(now time.Time) bool {
-	if c.key != nil && (c.key.exhausted() != nil || !c.key.pauses.claim(c.model, now)) {
-		return false
-	}
-	c.channel.pauses.claim(wholeKey, now)
-	return true
 }
 
 // channelFailed puts the failed channel's other keys behind all others.

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
@@ -39,7 +40,7 @@ type Channel struct {
 
 	// How many requests each key may make in a period, or how many tokens it
 	// may use; keys that name an account share one count. A key of which any
-	// quota is spent rests until the next period. Default: none.
+	// quota is exhausted is not used before the next period. Default: none.
 	Quotas []*quota.Quota `json:"quotas,omitempty"`
 
 	// The models that the channel has. At least one.
@@ -82,7 +83,7 @@ type Channel struct {
 	secrets   atomic.Pointer[[]*key]
 	headers   http.Header
 	allowed   []string // headers that may pass, in canonical form
-	pauses    *pauses
+	cooldowns *cooldown.Breaker
 	signature []string // the value of X-Gateway-Channel
 	tries     triesOf
 	catalog   *catalog
@@ -90,23 +91,13 @@ type Channel struct {
 	http      *reverseproxy.HTTPTransport
 }
 
-// key is an account's key, and what rests of it.
+// key is an account's key.
 type key struct {
-	secret string
-	header string   // that shows it, "" for none
-	value  []string // of the header; a header map takes it as it is
-	pauses *pauses
+	secret    string
+	header    string            // that shows it, "" for none
+	value     []string          // of the header; a header map takes it as it is
+	cooldowns *cooldown.Breaker // by the name that the channel has for a model
 	limits
-}
-
-// rests returns until when the key rests for a model, and the zero time if it
-// may be tried.
-func (k *key) rests(model string, now time.Time) time.Time {
-	until := k.pauses.rests(model, now)
-	if exhausted := k.exhausted(); exhausted != nil && exhausted.Renews().After(until) {
-		until = exhausted.Renews()
-	}
-	return until
 }
 
 // name is what logs and the admin API call the key.
@@ -152,7 +143,7 @@ func (c *Channel) provision(repl *caddy.Replacer, transports *transports, h *Han
 		}
 	}
 	c.awake = h.awake
-	c.pauses = h.hold(c.base.String())
+	c.cooldowns = h.breaker(c.base.String())
 	if err := c.readKeys(repl, h); err != nil {
 		return err
 	}
@@ -201,7 +192,7 @@ func (c *Channel) readKeys(repl *caddy.Replacer, h *Handler) error {
 			keys = append(keys, c.keys()[i])
 			continue
 		}
-		k := &key{secret: secret, pauses: h.hold(c.base.String(), secret)}
+		k := &key{secret: secret, cooldowns: h.breaker(c.base.String(), secret)}
 		name, value := c.Auth.header(secret)
 		k.header, k.value = name, []string{value}
 		if err := k.open(c.Quotas, h.book, "llm_gateway key "+c.base.String()+" "+secret); err != nil {
@@ -246,11 +237,11 @@ func (c *Channel) sentModel(model string) (string, *measures) {
 func (c *Channel) state(now time.Time) channelState {
 	state := channelState{
 		Name: c.Name, Host: c.base.Host, Tier: c.Tier, Weight: c.Weight,
-		Resting: c.pauses.list(now),
-		Keys:    []keyState{},
+		Cooldowns: cooldownStates(c.cooldowns, now),
+		Keys:      []keyState{},
 	}
 	for _, k := range c.keys() {
-		s := keyState{Key: k.name(), Resting: k.pauses.list(now)}
+		s := keyState{Key: k.name(), Cooldowns: cooldownStates(k.cooldowns, now)}
 		for _, m := range k.requests {
 			s.Quotas = append(s.Quotas, newQuotaState(ledger.Requests, m))
 		}

@@ -104,13 +104,13 @@ func limitReached(exhausted *quota.Meter, unit string, wait time.Duration) *apiE
 	}
 }
 
-func allRest(wait time.Duration) *apiError {
+func noKeyUsable(wait time.Duration) *apiError {
 	return &apiError{
 		status:  http.StatusTooManyRequests,
 		kind:    "requests",
 		code:    "rate_limit_exceeded",
 		wait:    max(wait, time.Second),
-		message: "All keys for this model rest: their providers refuse them for now, or their quotas are spent. Try again later.",
+		message: "All API keys for this model are rate limited or out of quota. Retry later.",
 	}
 }
 

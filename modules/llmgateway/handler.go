@@ -97,10 +97,11 @@ type Handler struct {
 	// always counts. Default: [401, 402, 403, 408, 429, 5].
 	RetryOn []int `json:"retry_on,omitempty"`
 
-	// How long a key rests after an answer that it may not ask now (401, 402,
-	// 403, 429 without Retry-After), and a channel after three failures in a
-	// row. Then one request tries again; if that fails, the next pause is
-	// twice as long, up to half an hour. Default: `60s`.
+	// How long a key is not used for a model after a rate limit without
+	// Retry-After, or at all after a refusal that names the key, and how long a
+	// channel is asked last after three failures in a row. Then one request
+	// tries again; if that fails, the next cooldown is twice as long, up to half
+	// an hour. Default: `60s`.
 	Cooldown caddy.Duration `json:"cooldown,omitempty"`
 
 	// How long a streamed answer may take to its first event before the next
@@ -233,9 +234,6 @@ func take[T any](h *Handler, pool *caddy.UsagePool, fresh T, parts ...string) T 
 	h.taken = append(h.taken, taken{pool, key})
 	return entry.(T)
 }
-
-// hold takes the pauses of a channel's URL, or of a key there.
-func (h *Handler) hold(parts ...string) *pauses { return take(h, pool, newPauses(), parts...) }
 
 // Cleanup gives back what Provision took, however far it came.
 func (h *Handler) Cleanup() error {

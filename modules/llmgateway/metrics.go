@@ -15,7 +15,7 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	refused  *prometheus.CounterVec
 	tries    *prometheus.CounterVec
-	resting  restingKeys
+	cooldown keysInCooldown
 
 	wrongKeys prometheus.Counter
 
@@ -48,8 +48,8 @@ func newMetrics() *metrics {
 		requests: counter("requests_total", "Requests with a valid key, by client.", "client"),
 		refused:  counter("refused_total", "Requests of clients that the gateway refused by itself, by HTTP status.", "client", "status"),
 		tries:    counter("tries_total", "Tries, by channel and what became of them: answered, refused, limited or failed.", "channel", "result"),
-		resting: restingKeys{prometheus.NewDesc("caddy_llm_gateway_resting_keys",
-			"Keys of a channel that rest, for one model or for all.", []string{"channel"}, nil)},
+		cooldown: keysInCooldown{prometheus.NewDesc("caddy_llm_gateway_keys_in_cooldown",
+			"Keys of a channel that are in cooldown, for one model or for all.", []string{"channel"}, nil)},
 
 		tokens: genAI("client_token_usage", "Tokens of requests (input) and answers (output).",
 			prometheus.ExponentialBuckets(1, 4, 14), "gen_ai_token_type"),
@@ -65,7 +65,7 @@ func newMetrics() *metrics {
 // register adds the collectors to the registry of a configuration.
 func (m *metrics) register(registry *prometheus.Registry) error {
 	for _, c := range []prometheus.Collector{
-		m.requests, m.refused, m.tries, m.resting, m.wrongKeys, m.tokens, m.duration, m.firstToken, m.perToken,
+		m.requests, m.refused, m.tries, m.cooldown, m.wrongKeys, m.tokens, m.duration, m.firstToken, m.perToken,
 	} {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
@@ -123,33 +123,33 @@ func (m *measures) observe(start, end time.Time, r *reply) {
 	}
 }
 
-// restingKeys counts at each scrape what rests in the running gateways, so that
+// keysInCooldown counts at each scrape the keys of the running gateways, so that
 // no channel of an old configuration stays on.
-type restingKeys struct{ desc *prometheus.Desc }
+type keysInCooldown struct{ desc *prometheus.Desc }
 
 // Describe implements prometheus.Collector.
-func (r restingKeys) Describe(ch chan<- *prometheus.Desc) { ch <- r.desc }
+func (k keysInCooldown) Describe(ch chan<- *prometheus.Desc) { ch <- k.desc }
 
 // Collect implements prometheus.Collector.
-func (r restingKeys) Collect(ch chan<- prometheus.Metric) {
-	resting := make(map[string]int)
+func (k keysInCooldown) Collect(ch chan<- prometheus.Metric) {
+	count := make(map[string]int)
 	gateways.Range(func(_, value any) bool {
 		h := value.(*Handler)
 		now := h.clock.Now()
 		for _, c := range h.Channels {
-			resting[c.Name] += 0
-			for _, k := range c.keys() {
-				if len(k.pauses.list(now)) > 0 {
-					resting[c.Name]++
+			count[c.Name] += 0
+			for _, key := range c.keys() {
+				if len(key.cooldowns.List(now)) > 0 {
+					count[c.Name]++
 				}
 			}
 		}
 		return true
 	})
-	for channel, n := range resting {
-		ch <- prometheus.MustNewConstMetric(r.desc, prometheus.GaugeValue, float64(n), channel)
+	for channel, n := range count {
+		ch <- prometheus.MustNewConstMetric(k.desc, prometheus.GaugeValue, float64(n), channel)
 	}
 }
 
 // Interface guards
-var _ prometheus.Collector = restingKeys{}
+var _ prometheus.Collector = keysInCooldown{}

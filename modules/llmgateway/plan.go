@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
 )
 
 // newTiers groups the channels by tier, the first asked coming first.
@@ -48,11 +50,12 @@ func (c *call) plan(r *http.Request, w http.ResponseWriter) *apiError {
 	return c.begin()
 }
 
-// begin claims the first candidate. If all rest, it says when to come again.
+// begin acquires the first candidate. If none may be used, it says when to come
+// again.
 func (c *call) begin() *apiError {
 	now := c.gateway.clock.Now()
 	for i := range c.candidates {
-		if candidate := &c.candidates[i]; !candidate.channel.pauses.rests(wholeKey, now).IsZero() {
+		if candidate := &c.candidates[i]; !candidate.channel.cooldowns.Until(cooldown.All, now).IsZero() {
 			candidate.last = true
 		}
 	}
@@ -61,12 +64,12 @@ func (c *call) begin() *apiError {
 	}
 	var soonest time.Time
 	for _, candidate := range c.candidates {
-		until := candidate.key.rests(candidate.model, now)
+		until := candidate.usableFrom(now)
 		if soonest.IsZero() || until.Before(soonest) {
 			soonest = until
 		}
 	}
-	return allRest(soonest.Sub(now))
+	return noKeyUsable(soonest.Sub(now))
 }
 
 // standIn returns the model that stands in for another, "" for none.

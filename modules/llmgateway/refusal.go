@@ -40,17 +40,25 @@ type refusal struct {
 func (c *call) mayAgain(res *http.Response) time.Time {
 	now := c.gateway.clock.Now()
 	at := retryAfter(res.Header, now)
-	if !at.IsZero() || res.StatusCode != http.StatusTooManyRequests ||
-		res.Header["Content-Encoding"] != nil || !strings.HasPrefix(res.Header.Get("Content-Type"), "application/json") {
+	if !at.IsZero() || res.StatusCode != http.StatusTooManyRequests || !strings.HasPrefix(res.Header.Get("Content-Type"), "application/json") {
 		return at
+	}
+	return parseRefusalTimes(c.beginning(res)).mayAgain(now)
+}
+
+// beginning returns the beginning of a refusal's body, nil if it does not come
+// in time or cannot be read. The client gets the body whole all the same.
+func (c *call) beginning(res *http.Response) []byte {
+	if res.Header["Content-Encoding"] != nil {
+		return nil
 	}
 	p := peek(res.Body)
 	res.Body = p
 	select {
 	case <-p.done:
-		return p.refusal().mayAgain(now)
+		return p.beginning
 	case <-c.gateway.clock.After(refusalTime):
-		return time.Time{}
+		return nil
 	}
 }
 
@@ -109,10 +117,11 @@ func peek(body io.ReadCloser) *peeked {
 	return p
 }
 
-// refusal parses the beginning. Google's compatible API wraps it in an array.
-func (p *peeked) refusal() *refusal {
+// parseRefusalTimes parses the beginning of a refusal. Google's compatible API
+// wraps it in an array.
+func parseRefusalTimes(text []byte) *refusal {
 	var r refusal
-	text := bytes.TrimSpace(p.beginning)
+	text = bytes.TrimSpace(text)
 	if bytes.HasPrefix(text, []byte("[")) {
 		text = bytes.TrimSuffix(text[1:], []byte("]"))
 	}

@@ -44,9 +44,9 @@ func limited(retryAfter string) http.HandlerFunc {
 	}
 }
 
-// After a 429 the key rests for that model as long as the provider says. Then
+// After a 429 the key is in cooldown for that model as long as the provider says. Then
 // one request tries it again.
-func TestRetryAfterRestsKeyAndModel(t *testing.T) {
+func TestRetryAfterCoolsDownKeyAndModel(t *testing.T) {
 	good := caddytest.JSON(200, completion)
 	up := caddytest.NewUpstream(t, byKey(map[string]http.HandlerFunc{"k1": limited("7"), "k2": good}))
 	g, clock, _ := startAt(t, "channel a "+up.URL+" {\napi_key k1 k2\nmodels m other\n}")
@@ -59,7 +59,7 @@ func TestRetryAfterRestsKeyAndModel(t *testing.T) {
 		g.chat(t, "m").wantStatus(t, 200)
 	}
 	if got := asked(up, &since); got != "k2 k2 k2 k2" {
-		t.Errorf("while k1 rests: asked with %s", got)
+		t.Errorf("while k1 is in cooldown: asked with %s", got)
 	}
 	up.Handle(good)
 	for range 2 {
@@ -80,17 +80,17 @@ func TestRetryAfterRestsKeyAndModel(t *testing.T) {
 	if got := asked(up, &since); got != "k1 k2" {
 		t.Errorf("after it: asked with %s", got)
 	}
-	if n := g.Logs.Count("key is refused and rests"); n != 1 {
-		t.Errorf("%d lines about the rest, want 1", n)
+	if n := g.Logs.Count("API key in cooldown"); n != 1 {
+		t.Errorf("%d lines about the cooldown, want 1", n)
 	}
-	if n := g.Logs.Count("key answers again"); n != 1 {
+	if n := g.Logs.Count("API key works again"); n != 1 {
 		t.Errorf("%d lines about the recovery, want 1", n)
 	}
 }
 
-// When all keys rest the client hears when to come again, in its own dialect,
+// When all keys are in cooldown the client hears when to come again, in its own dialect,
 // and no key is asked.
-func TestAllRest(t *testing.T) {
+func TestAllInCooldown(t *testing.T) {
 	up := caddytest.NewUpstream(t, byKey(map[string]http.HandlerFunc{"k1": limited("30"), "k2": limited("20")}))
 	g, clock, _ := startAt(t, "channel a "+up.URL+" {\napi_key k1 k2\nmodels m\n}")
 	first := g.chat(t, "m")
@@ -115,10 +115,10 @@ func TestAllRest(t *testing.T) {
 	}
 }
 
-// A key that is refused as such rests for all models, twice as long after each
-// failed trial, and comes back with one that succeeds.
+// A key that is refused as such is in cooldown for all models, twice as long
+// after each failed trial, and comes back with one that succeeds.
 func TestRefusedKey(t *testing.T) {
-	up := caddytest.NewUpstream(t, caddytest.JSON(401, "{}"))
+	up := caddytest.NewUpstream(t, caddytest.JSON(401, deadKey))
 	g, clock, _ := startAt(t, "cooldown 10s\nchannel a "+up.URL+" {\napi_key k1\nmodels m other\n}")
 	since := 0
 	g.chat(t, "m").wantStatus(t, 401)
@@ -142,7 +142,7 @@ func TestRefusedKey(t *testing.T) {
 // While the trial is under way nobody else uses the key. A client that leaves
 // decides nothing.
 func TestOneTrial(t *testing.T) {
-	up := caddytest.NewUpstream(t, caddytest.JSON(403, "{}"))
+	up := caddytest.NewUpstream(t, caddytest.JSON(403, deadKey))
 	g, clock, _ := startAt(t, "channel a "+up.URL+" {\napi_key k1\nmodels m\n}")
 	g.chat(t, "m").wantStatus(t, 403)
 	up.Next(t)
@@ -200,8 +200,8 @@ func TestFailingChannel(t *testing.T) {
 	}
 }
 
-// What rests goes on resting over a reload, and the admin API says so.
-func TestPausesOutliveReload(t *testing.T) {
+// Cooldowns outlive a reload, and the admin API shows them.
+func TestCooldownsOutliveReload(t *testing.T) {
 	up := caddytest.NewUpstream(t, byKey(map[string]http.HandlerFunc{
 		"a-long-key-0001": limited("100"), "a-long-key-0002": caddytest.JSON(200, completion),
 	}))
@@ -225,11 +225,11 @@ func TestPausesOutliveReload(t *testing.T) {
 		t.Fatalf("status %d, %v: %s", status, err, body)
 	}
 	first, second := states[0].Keys[0], states[0].Keys[1]
-	want := resting{Model: "m", Until: clock.Now().Add(100 * time.Second), Reason: "429 Too Many Requests"}
-	if first.Key != "…0001" || len(first.Resting) != 1 || !first.Resting[0].Until.Equal(want.Until) || first.Resting[0].Model != "m" || first.Resting[0].Reason != want.Reason {
+	want := cooldownState{Model: "m", Until: clock.Now().Add(100 * time.Second), Reason: "429 Too Many Requests"}
+	if first.Key != "…0001" || len(first.Cooldowns) != 1 || !first.Cooldowns[0].Until.Equal(want.Until) || first.Cooldowns[0].Model != "m" || first.Cooldowns[0].Reason != want.Reason {
 		t.Errorf("the first key: %+v", first)
 	}
-	if len(second.Resting) != 0 {
+	if len(second.Cooldowns) != 0 {
 		t.Errorf("the second key: %+v", second)
 	}
 	if strings.Contains(string(body), "a-long-key") {

@@ -1,0 +1,270 @@
+// Package cooldown is a circuit breaker: it records what must not be used for a
+// while, such as an API key for one model or a failing channel, and lets one
+// request find out when that is over.
+//
+//	           Start                the time comes
+//	in use ────────────▶ cooldown ────────────────▶ half-open ◀─┐
+//	   ▲                    ▲                           │       │
+//	   │                    │ Start: twice as long      │ Acquire
+//	   │                    │                           ▼       │ Release
+//	   └────────────────────┴────────────────────────  trial ───┘
+//	          Succeed
+//
+// A Breaker knows several names, for example the models of an API key, and All
+// for the whole of it. Whatever is not known is in use. The time is passed in
+// with each call.
+package cooldown
+
+import (
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// All is the name of the whole: its cooldown is that of every other name too.
+const All = ""
+
+const (
+	// MaxRequested is how many names that come from requests a Breaker keeps.
+	MaxRequested = 64
+	// MaxNameLength is how long such a name may be, in bytes. What is longer is
+	// never in cooldown.
+	MaxNameLength = 256
+
+	// trialTimeout is how long a trial may last. After it the next one begins.
+	trialTimeout = 5 * time.Minute
+
+	// forgetAfter is how long after its end a cooldown is remembered, so that
+	// the next one can be longer.
+	forgetAfter = 30 * time.Minute
+)
+
+// Cooldown says how long a name must not be used, and why.
+type Cooldown struct {
+	// Reason is for people.
+	Reason string
+
+	// Until is when it ends, as somebody who knows has said. Zero: it is a
+	// guess.
+	Until time.Time
+
+	// Length is how long a guessed one lasts. After each failed trial it is
+	// twice the last length, up to MaxLength.
+	Length, MaxLength time.Duration
+
+	// Requested says that the name comes from a request and not from the
+	// configuration. Of such names only MaxRequested are kept.
+	Requested bool
+}
+
+// Breaker holds the cooldowns of one thing. It is safe for concurrent use, and
+// costs an atomic load as long as there are none.
+type Breaker struct {
+	active atomic.Bool // whether there are entries or failures
+
+	mu       sync.Mutex
+	entries  map[string]*entry
+	failures int // in a row
+}
+
+type entry struct {
+	Cooldown
+	length time.Duration // of the last guess
+	trial  time.Time     // when the trial under way times out; zero: there is none
+}
+
+// New returns a Breaker without cooldowns.
+func New() *Breaker { return &Breaker{entries: make(map[string]*entry)} }
+
+// Until returns when the name may be used again, and the zero time if it may be
+// used now.
+func (b *Breaker) Until(name string, now time.Time) time.Time {
+	if !b.active.Load() {
+		return time.Time{}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var until time.Time
+	for _, e := range b.of(name) {
+		if e == nil {
+			continue
+		}
+		for _, t := range [...]time.Time{e.Until, e.trial} {
+			if t.After(now) && t.After(until) {
+				until = t
+			}
+		}
+	}
+	return until
+}
+
+// Acquire reports whether the name may be used now. When its cooldown has just
+// ended, the caller makes the trial, and nobody else may use the name before
+// Succeed, Start or Release.
+func (b *Breaker) Acquire(name string, now time.Time) bool {
+	if !b.active.Load() {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	found := b.of(name)
+	for _, e := range found {
+		if e != nil && (e.Until.After(now) || e.trial.After(now)) {
+			return false
+		}
+	}
+	for _, e := range found {
+		if e != nil {
+			e.trial = now.Add(trialTimeout)
+		}
+	}
+	return true
+}
+
+// Release ends a trial without an outcome: the next caller makes another.
+func (b *Breaker) Release(name string) {
+	if !b.active.Load() {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range b.of(name) {
+		if e != nil {
+			e.trial = time.Time{}
+		}
+	}
+}
+
+// Succeed ends the cooldowns of the name and of the whole, and the failures in
+// a row. It reports whether there was a cooldown.
+func (b *Breaker) Succeed(name string) bool {
+	if !b.active.Load() {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failures = 0
+	before := len(b.entries)
+	delete(b.entries, All)
+	delete(b.entries, name)
+	b.active.Store(len(b.entries) > 0)
+	return len(b.entries) < before
+}
+
+// Start begins a cooldown and reports whether the name was in use before. A
+// guess never shortens one that is under way.
+func (b *Breaker) Start(name string, c Cooldown, now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.start(name, c, now)
+}
+
+func (b *Breaker) start(name string, c Cooldown, now time.Time) bool {
+	if c.Requested && len(name) > MaxNameLength {
+		return false
+	}
+	b.forget(now)
+	e, known := b.entries[name]
+	if !known {
+		if c.Requested {
+			b.makeRoom()
+		}
+		e = new(entry)
+		b.entries[strings.Clone(name)] = e // the request it is part of is not kept
+		b.active.Store(true)
+	}
+	until := c.Until
+	if until.IsZero() {
+		e.length = e.next(c)
+		until = now.Add(e.length)
+		if known && e.Until.After(until) {
+			until = e.Until
+		}
+	}
+	e.Cooldown, e.trial = c, time.Time{}
+	e.Until = until
+	return !known
+}
+
+// next returns the length of a guessed cooldown.
+func (e *entry) next(c Cooldown) time.Duration {
+	if e.trial.IsZero() {
+		// Not after a trial: the first one, or a request that was under way when
+		// the cooldown began.
+		return max(e.length, c.Length)
+	}
+	return min(max(2*e.length, c.Length), max(c.MaxLength, c.Length))
+}
+
+// Fail counts a failure. After so many in a row, or at once after a cooldown, it
+// begins one for All, and reports whether that was in use before.
+func (b *Breaker) Fail(inARow int, c Cooldown, now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failures++
+	b.active.Store(true) // so that Succeed counts anew
+	if _, known := b.entries[All]; b.failures < inARow && !known {
+		return false
+	}
+	return b.start(All, c, now)
+}
+
+// of returns the entries that decide about a name, nil for none.
+func (b *Breaker) of(name string) [2]*entry {
+	if name == All {
+		return [2]*entry{b.entries[All]}
+	}
+	return [2]*entry{b.entries[All], b.entries[name]}
+}
+
+// forget drops what has ended long ago.
+func (b *Breaker) forget(now time.Time) {
+	for name, e := range b.entries {
+		if now.Sub(e.Until) > forgetAfter && !e.trial.After(now) {
+			delete(b.entries, name)
+		}
+	}
+}
+
+// makeRoom drops, of many names from requests, the one whose cooldown ends
+// first.
+func (b *Breaker) makeRoom() {
+	n, first := 0, ""
+	for name, e := range b.entries {
+		if !e.Requested {
+			continue
+		}
+		if n++; first == "" || e.Until.Before(b.entries[first].Until) {
+			first = name
+		}
+	}
+	if n >= MaxRequested {
+		delete(b.entries, first)
+	}
+}
+
+// State is a cooldown as it is shown.
+type State struct {
+	Name   string
+	Until  time.Time
+	Reason string
+}
+
+// List returns the cooldowns under way, in no order.
+func (b *Breaker) List(now time.Time) []State {
+	if !b.active.Load() {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.forget(now)
+	b.active.Store(len(b.entries) > 0 || b.failures > 0)
+	var list []State
+	for name, e := range b.entries {
+		if e.Until.After(now) {
+			list = append(list, State{Name: name, Until: e.Until, Reason: e.Reason})
+		}
+	}
+	return list
+}

@@ -1,0 +1,228 @@
+package cooldown
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func guess(length time.Duration) Cooldown {
+	return Cooldown{Reason: "guessed", Length: length, MaxLength: 8 * length}
+}
+
+func wantUntil(t *testing.T, b *Breaker, name string, now, want time.Time) {
+	t.Helper()
+	if got := b.Until(name, now); !got.Equal(want) {
+		t.Errorf("%q at %v: usable from %v, want %v", name, now.Sub(start), got.Sub(start), want.Sub(start))
+	}
+}
+
+// A cooldown that nobody has given a time doubles with each failed trial, and
+// only then.
+func TestGuesses(t *testing.T) {
+	b, now := New(), start
+	for range 2 {
+		if !b.Acquire("m", now) {
+			t.Fatal("what is not known is not in use")
+		}
+	}
+	if !b.Start("m", guess(time.Second), now) || b.Start("m", guess(time.Second), now) {
+		t.Error("the first cooldown is the new one")
+	}
+	for _, length := range []time.Duration{1, 2, 4, 8, 8} {
+		length *= time.Second
+		wantUntil(t, b, "m", now, now.Add(length))
+		wantUntil(t, b, "other", now, time.Time{})
+		now = now.Add(length - 1)
+		if b.Acquire("m", now) {
+			t.Errorf("used before %v are over", length)
+		}
+		now = now.Add(1)
+		if !b.Acquire("m", now) || b.Acquire("m", now) {
+			t.Errorf("after %v not one trial", length)
+		}
+		b.Release("m")
+		if !b.Acquire("m", now) {
+			t.Error("no second trial after a released one")
+		}
+		b.Start("m", guess(time.Second), now)
+	}
+	if !b.Succeed("m") || b.Succeed("m") {
+		t.Error("there is not one cooldown to end")
+	}
+	for range 2 {
+		if !b.Acquire("m", now) {
+			t.Error("not in use after a success")
+		}
+	}
+	b.Start("m", guess(time.Second), now)
+	wantUntil(t, b, "m", now, now.Add(time.Second))
+}
+
+// A stated time counts as it is. A guess does not shorten it, and requests that
+// were under way do not lengthen one another's guess.
+func TestStatedTimes(t *testing.T) {
+	b := New()
+	b.Start("m", Cooldown{Until: start.Add(time.Hour)}, start)
+	b.Start("m", guess(time.Minute), start)
+	wantUntil(t, b, "m", start, start.Add(time.Hour))
+	b.Start("m", Cooldown{Until: start.Add(time.Second)}, start)
+	wantUntil(t, b, "m", start, start.Add(time.Second))
+
+	b.Start("n", guess(time.Minute), start)
+	b.Start("n", guess(time.Minute), start)
+	wantUntil(t, b, "n", start, start.Add(time.Minute))
+}
+
+// The cooldown of the whole is that of each name.
+func TestAll(t *testing.T) {
+	b := New()
+	b.Start(All, guess(time.Minute), start)
+	b.Start("m", guess(time.Second), start)
+	wantUntil(t, b, "m", start, start.Add(time.Minute))
+	wantUntil(t, b, "other", start, start.Add(time.Minute))
+	now := start.Add(time.Minute)
+	if !b.Acquire("m", now) || b.Acquire("other", now) || b.Acquire(All, now) {
+		t.Error("a trial with one name is one of the whole")
+	}
+	if !b.Succeed("m") || !b.Acquire("other", now) || len(b.List(now)) != 0 {
+		t.Error("a success with one name does not end the cooldown of the whole")
+	}
+}
+
+func TestFailuresInARow(t *testing.T) {
+	b, now := New(), start
+	fail := func(want bool) {
+		t.Helper()
+		if got := b.Fail(3, guess(time.Second), now); got != want {
+			t.Errorf("a cooldown begins: %v, want %v", got, want)
+		}
+	}
+	fail(false)
+	fail(false)
+	b.Succeed(All)
+	fail(false)
+	fail(false)
+	fail(true)
+	now = now.Add(time.Second)
+	b.Acquire(All, now)
+	fail(false)
+	wantUntil(t, b, All, now, now.Add(2*time.Second))
+}
+
+// A trial whose outcome never comes does not last for ever.
+func TestLostTrial(t *testing.T) {
+	b := New()
+	b.Start("m", guess(time.Second), start)
+	now := start.Add(time.Second)
+	b.Acquire("m", now)
+	if b.Acquire("m", now.Add(trialTimeout-1)) || !b.Acquire("m", now.Add(trialTimeout)) {
+		t.Error("the trial does not time out")
+	}
+}
+
+// Names from requests are bounded in number and length. They never displace
+// names of the configuration, and what has ended is dropped.
+func TestRequestedNames(t *testing.T) {
+	b := New()
+	requested := func(minutes int) Cooldown {
+		return Cooldown{Until: start.Add(time.Duration(minutes) * time.Minute), Requested: true}
+	}
+	for i := range 100 {
+		b.Start(fmt.Sprint("configured", i), Cooldown{Until: start.Add(time.Second)}, start)
+	}
+	for i := range 1000 {
+		b.Start(fmt.Sprint("requested", i), requested(i+1), start)
+	}
+	if n := len(b.List(start)); n != 100+MaxRequested {
+		t.Errorf("%d cooldowns, want %d", n, 100+MaxRequested)
+	}
+	wantUntil(t, b, "configured7", start, start.Add(time.Second))
+	wantUntil(t, b, "requested999", start, start.Add(1000*time.Minute))
+	wantUntil(t, b, "requested1", start, time.Time{})
+
+	long := strings.Repeat("x", MaxNameLength+1)
+	if b.Start(long, requested(1), start) || !b.Acquire(long, start) || !b.Start(long[1:], requested(1), start) {
+		t.Error("the length of a name is not bounded")
+	}
+
+	b.List(start.Add(1000*time.Minute + forgetAfter + 1))
+	if len(b.entries) != 0 || b.active.Load() {
+		t.Errorf("%d entries are kept after all have ended", len(b.entries))
+	}
+}
+
+// In whatever order the calls come: one trial at a time, no use before a
+// cooldown ends, and bounded memory.
+func TestRandomCalls(t *testing.T) {
+	for seed := range uint64(100) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		b, now := New(), start
+		until, trial := make(map[string]time.Time), make(map[string]time.Time)
+		for range 2000 {
+			now = now.Add(time.Duration(r.IntN(3000)) * time.Millisecond)
+			name := fmt.Sprint(r.IntN(5))
+			switch r.IntN(5) {
+			case 0:
+				c := Cooldown{Until: now.Add(time.Duration(1+r.IntN(60)) * time.Second)}
+				b.Start(name, c, now)
+				until[name], trial[name] = c.Until, time.Time{}
+			case 1:
+				b.Release(name)
+				trial[name] = time.Time{}
+			case 2:
+				b.Succeed(name)
+				delete(until, name)
+				trial[name] = time.Time{}
+			case 3:
+				b.Start(fmt.Sprint("requested", r.IntN(1000)), Cooldown{Until: now.Add(time.Hour), Requested: true}, now)
+			default:
+				want := !until[name].After(now) && !trial[name].After(now)
+				if got := b.Acquire(name, now); got != want {
+					t.Fatalf("seed %d: Acquire is %v, want %v", seed, got, want)
+				}
+				if _, known := until[name]; want && known && now.Sub(until[name]) <= forgetAfter {
+					trial[name] = now.Add(trialTimeout)
+				}
+			}
+			if len(b.entries) > 5+MaxRequested {
+				t.Fatalf("seed %d: %d entries", seed, len(b.entries))
+			}
+		}
+	}
+}
+
+func TestConcurrentTrials(t *testing.T) {
+	b := New()
+	b.Start("m", guess(time.Second), start)
+	now := start.Add(time.Second)
+	var wg sync.WaitGroup
+	acquired := make(chan bool, 64)
+	for range cap(acquired) {
+		wg.Go(func() { acquired <- b.Acquire("m", now) })
+	}
+	wg.Wait()
+	close(acquired)
+	trials := 0
+	for yes := range acquired {
+		if yes {
+			trials++
+		}
+	}
+	if trials != 1 {
+		t.Errorf("%d trials at once", trials)
+	}
+}
+
+func BenchmarkAcquire(b *testing.B) {
+	breaker := New()
+	b.ReportAllocs()
+	for b.Loop() {
+		breaker.Acquire("m", start)
+	}
+}
