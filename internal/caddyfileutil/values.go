@@ -1,0 +1,157 @@
+package caddyfileutil
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"github.com/dustin/go-humanize"
+)
+
+const durationUsage = "<duration>, such as 400ms or 30s"
+
+// Duration parses an option whose value is a duration of at least least.
+func Duration(field *caddy.Duration, least time.Duration) Parser {
+	return One(durationUsage, func(arg string) (err error) {
+		*field, err = parseDuration(arg, least)
+		return err
+	})
+}
+
+// Off is the value of a field whose option is `off`, where zero is the default.
+const Off = -1
+
+// DurationOrOff parses an option whose value is a duration, or `off`, which
+// sets the field to Off.
+func DurationOrOff(field *caddy.Duration, least time.Duration) Parser {
+	return One("<duration>|off, such as 400ms or 30s", func(arg string) (err error) {
+		if arg == "off" {
+			*field = Off
+			return nil
+		}
+		*field, err = parseDuration(arg, least)
+		return err
+	})
+}
+
+func parseDuration(arg string, least time.Duration) (caddy.Duration, error) {
+	d, err := caddy.ParseDuration(arg)
+	if err != nil {
+		return 0, notA(arg, "a duration", "400ms or 30s")
+	}
+	if d < least {
+		return 0, fmt.Errorf("%s is too short; the least is %v", arg, least)
+	}
+	return caddy.Duration(d), nil
+}
+
+// Number parses an option whose value is a whole number from least to most.
+// math.MaxInt stands for no bound.
+func Number(field *int, least, most int) Parser {
+	bounds := fmt.Sprintf("a whole number from %d to %d", least, most)
+	if most == math.MaxInt {
+		bounds = fmt.Sprintf("a whole number from %d", least)
+	}
+	example := strconv.Itoa(max(least, min(8, most)))
+	return One("<number>, such as "+example, func(arg string) error {
+		n, err := strconv.Atoi(arg)
+		if err != nil || n < least || n > most {
+			return notA(arg, bounds, example)
+		}
+		*field = n
+		return nil
+	})
+}
+
+// Percent parses an option whose value is a percentage, and sets the field to
+// the share: 0.1 for 10%. below excludes 100%.
+func Percent(field **float64, below bool) Parser {
+	bounds := "a percentage from 0% to 100%"
+	if below {
+		bounds = "a percentage from 0% to below 100%"
+	}
+	return One("<percent>, such as 10%", func(arg string) error {
+		number, isPercent := strings.CutSuffix(arg, "%")
+		percent, err := strconv.ParseFloat(number, 64)
+		inBounds := percent >= 0 && percent <= 100 // false for NaN
+		if !isPercent || err != nil || !inBounds || (below && percent == 100) {
+			return notA(arg, bounds, "10%")
+		}
+		share := percent / 100
+		*field = &share
+		return nil
+	})
+}
+
+// maxSize is far above what fits into memory, and keeps sizes positive.
+const maxSize = 1 << 40
+
+// Size parses an option whose value is a size in bytes. As everywhere in
+// Caddyfiles, 1MB is 1,000,000 bytes and 1MiB 1,048,576.
+func Size(field *int64) Parser {
+	return One("<size>, such as 64MB", func(arg string) error {
+		size, err := humanize.ParseBytes(arg)
+		if err != nil || size == 0 || size > maxSize {
+			return notA(arg, "a size above 0", "64MB")
+		}
+		*field = int64(size)
+		return nil
+	})
+}
+
+// Statuses parses an option whose values are HTTP statuses, such as 429, or
+// classes of them, such as 5xx, which become one digit: 5. first and last are
+// the classes that are possible.
+func Statuses(field *[]int, first, last int, example string) Parser {
+	return Args(1, Any, "<status...>, such as "+example, func(args []string) error {
+		for _, arg := range args {
+			digits, isClass := strings.CutSuffix(strings.ToLower(arg), "xx")
+			n, err := strconv.Atoi(digits)
+			class := n
+			if !isClass {
+				class = n / 100
+			}
+			if err != nil || len(arg) != 3 || class < first || class > last {
+				return fmt.Errorf("%q is not a status from %d00 to %d99; write some such as %s", arg, first, last, example)
+			}
+			*field = append(*field, n)
+		}
+		return nil
+	})
+}
+
+const policyNamespace = "http.reverse_proxy.selection_policies."
+
+// Policy parses an option whose value is a selection policy of reverse_proxy,
+// which may have a block, and sets a field with the inline key `policy`.
+func Policy(field *json.RawMessage) Parser {
+	const example = "random, first, round_robin or least_conn"
+	return func(d *caddyfile.Dispenser) error {
+		option := d.Val()
+		if !d.NextArg() {
+			return d.Errf("write: %s <policy>, such as %s", option, example)
+		}
+		name := d.Val()
+		id := policyNamespace + name
+		if _, err := caddy.GetModule(id); err != nil {
+			return d.WrapErr(named(option, notA(name, "a policy of reverse_proxy", example)))
+		}
+		module, err := caddyfile.UnmarshalModule(d, id)
+		if err != nil {
+			return err
+		}
+		policy, ok := module.(reverseproxy.Selector)
+		if !ok {
+			return d.WrapErr(named(option, notA(name, "a policy of reverse_proxy", example)))
+		}
+		*field = caddyconfig.JSONModuleObject(policy, "policy", name, nil)
+		return nil
+	}
+}
