@@ -3,42 +3,76 @@ package caddyfileutil
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"golang.org/x/net/http/httpguts"
 )
 
-// Any is the number of arguments of an option that takes as many as you like.
-const Any = -1
-
 // Arguments reads the arguments of the option or directive at which the
-// dispenser stands: at least least, and at most most. usage is what to write
-// after the name, with an example.
-func Arguments(d *caddyfile.Dispenser, least, most int, usage string) ([]string, error) {
+// dispenser stands. usage is what to write after its name, and says how many
+// there are: `<a> [<b>]` is one or two, `<a>...` and `<a...>` any number from
+// one. example is what one could write.
+func Arguments(d *caddyfile.Dispenser, usage, example string) ([]string, error) {
 	name, args := d.Val(), d.RemainingArgs()
+	write := write(name, usage, example)
+	least, most := count(usage)
 	switch {
 	case most == 0 && len(args) > 0:
 		return nil, d.Errf("%s takes no value; remove what follows it in the line", name)
 	case len(args) < least:
-		return nil, d.Errf("write: %s %s", name, usage)
-	case len(args) > most && most != Any:
-		return nil, d.Errf("write: %s %s, and a value with spaces in quotes or backticks", name, usage)
+		return nil, d.Err(write)
+	case len(args) > most:
+		return nil, d.Errf("too many values for %s; %s (a value with spaces stands in quotes or backticks)", name, write)
 	}
 	return args, nil
 }
 
-// Args parses an option with as many arguments as Arguments takes. An error of
-// set is given the option's name, unless it begins with it, the file and line.
-func Args(least, most int, usage string, set func(args []string) error) Parser {
+func write(name, usage, example string) string {
+	return fmt.Sprintf("write: %s %s, such as %s %s", name, usage, name, example)
+}
+
+// count returns the least and the greatest number of arguments.
+func count(usage string) (least, most int) {
+	optional := false
+	for _, word := range strings.Fields(spaces.ReplaceAllLiteralString(usage, "<>")) {
+		optional = optional || strings.HasPrefix(word, "[")
+		if !optional {
+			least++
+		}
+		most++
+		optional = optional && !strings.Contains(word, "]")
+	}
+	if strings.Contains(usage, "...") {
+		most = math.MaxInt
+	}
+	return least, most
+}
+
+// spaces matches the names of arguments, which may have spaces.
+var spaces = regexp.MustCompile(`<[^>]*>`)
+
+// ErrUsage says that arguments are not as the usage has them, where their number
+// does not show it.
+var ErrUsage = errors.New("the arguments are not in their usual form")
+
+// Args parses an option with arguments as Arguments reads them. An error of set
+// is given the option's name, unless it begins with it, the file and the line.
+// For ErrUsage the error says what to write.
+func Args(usage, example string, set func(args []string) error) Parser {
 	return func(d *caddyfile.Dispenser) error {
 		name := d.Val()
-		args, err := Arguments(d, least, most, usage)
+		args, err := Arguments(d, usage, example)
 		if err != nil {
 			return err
 		}
-		if err := set(args); err != nil {
+		switch err := set(args); {
+		case errors.Is(err, ErrUsage):
+			return d.Err(write(name, usage, example))
+		case err != nil:
 			return d.WrapErr(named(name, err))
 		}
 		return nil
@@ -46,8 +80,8 @@ func Args(least, most int, usage string, set func(args []string) error) Parser {
 }
 
 // One parses an option with one argument, as Args does.
-func One(usage string, set func(arg string) error) Parser {
-	return Args(1, 1, usage, func(args []string) error { return set(args[0]) })
+func One(usage, example string, set func(arg string) error) Parser {
+	return Args(usage, example, func(args []string) error { return set(args[0]) })
 }
 
 // named puts a name before an error that does not begin with it. Checks that
@@ -61,17 +95,17 @@ func named(name string, err error) error {
 
 // Flag parses an option that stands alone.
 func Flag(field *bool) Parser {
-	return Args(0, 0, "", func([]string) error {
+	return Args("", "", func([]string) error {
 		*field = true
 		return nil
 	})
 }
 
 // Text parses an option whose value is a text that is not empty.
-func Text(field *string, usage string) Parser {
-	return One(usage, func(arg string) error {
+func Text(field *string, usage, example string) Parser {
+	return One(usage, example, func(arg string) error {
 		if arg == "" {
-			return errors.New("the value is empty; write " + usage)
+			return errors.New("the value is empty; write one such as " + example)
 		}
 		*field = arg
 		return nil
@@ -80,7 +114,7 @@ func Text(field *string, usage string) Parser {
 
 // OneOf parses an option whose value is one of some words.
 func OneOf(field *string, words ...string) Parser {
-	return One(strings.Join(words, "|"), func(arg string) error {
+	return One(strings.Join(words, "|"), words[0], func(arg string) error {
 		for _, w := range words {
 			if arg == w {
 				*field = arg
@@ -107,7 +141,7 @@ func OnOff(set func(on bool)) Parser {
 // Header parses an option that adds a header field. The value, which may be a
 // secret, is not shown.
 func Header(field *http.Header) Parser {
-	return Args(2, 2, `<name> <value>, such as X-Title "my pool"`, func(args []string) error {
+	return Args("<name> <value>", `X-Title "my pool"`, func(args []string) error {
 		name := strings.TrimSuffix(args[0], ":")
 		if !httpguts.ValidHeaderFieldName(name) {
 			return notA(args[0], "the name of a header field", "X-Title")

@@ -139,7 +139,7 @@ const maxWord = 24
 // word shows an unknown option if it looks like one. Anything else can be a
 // secret: a list of keys with line breaks in it, say.
 func word(s string) string {
-	if len(s) > maxWord || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz_-") != "" {
+	if len(s) > maxWord || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz_-{}") != "" {
 		return "(not shown, since it may be a secret)"
 	}
 	return s

@@ -32,7 +32,7 @@ func (s *settings) options() []Option {
 	return []Option{
 		{Name: "flag", Parse: Flag(&s.Flag)},
 		{Name: "switch", Parse: OnOff(func(on bool) { s.On = on })},
-		{Name: "text", Parse: Text(&s.Text, "<name>, such as a")},
+		{Name: "text", Parse: Text(&s.Text, "<name>", "a")},
 		{Name: "word", Parse: OneOf(&s.Word, "a", "b", "c")},
 		{Name: "duration", Excludes: "interval", Parse: Duration(&s.Duration, time.Millisecond)},
 		{Name: "interval", Parse: DurationOrOff(&s.Off, 0)},
@@ -45,21 +45,24 @@ func (s *settings) options() []Option {
 		{Name: "retried", Parse: Statuses(&s.Retried, 4, 5, "429 or 5xx")},
 		{Name: "policy", Block: true, Parse: Policy(&s.Policy)},
 		{Name: "header", Repeats: true, Parse: Header(&s.Header)},
-		{Name: "list", Repeats: true, Parse: Args(1, Any, "<text...>, such as a b", func(args []string) error {
+		{Name: "list", Repeats: true, Parse: Args("<text...>", "a b", func(args []string) error {
 			s.List = append(s.List, args...)
 			return nil
 		})},
-		{Name: "refused", Parse: One("<text>, such as a", func(arg string) error {
-			if arg == "named" {
+		{Name: "refused", Parse: One("<text>", "a", func(arg string) error {
+			switch arg {
+			case "usage":
+				return ErrUsage
+			case "named":
 				return errors.New("refused named: says so itself")
 			}
 			return errors.New("not today")
 		})},
 		{Name: "block", Block: true, Parse: func(d *caddyfile.Dispenser) error {
-			if _, err := Arguments(d, 0, 0, ""); err != nil {
+			if _, err := Arguments(d, "", ""); err != nil {
 				return err
 			}
-			return ParseBlock(d, "block", []Option{{Name: "inner", Parse: Args(0, Any, "", func(args []string) error {
+			return ParseBlock(d, "block", []Option{{Name: "inner", Parse: Args("[<text>...]", "a", func(args []string) error {
 				s.Inner = args
 				return nil
 			})}})
@@ -138,23 +141,23 @@ func TestMistakes(t *testing.T) {
 		{"flag {", "flag takes no block; remove the braces and what is in them"},
 		{"flag {\n}", "flag takes no block; remove the braces and what is in them"},
 		{"header A b {\nflag\n}", "header takes no block; remove the braces and what is in them"},
-		{"switch", "write: switch on|off"},
+		{"switch", "write: switch on|off, such as switch on"},
 		{"switch yes", `switch: "yes" is not one of on and off`},
-		{"text", "write: text <name>, such as a"},
-		{"text a b", "write: text <name>, such as a, and a value with spaces in quotes or backticks"},
-		{`text ""`, "text: the value is empty; write <name>, such as a"},
+		{"text", "write: text <name>, such as text a"},
+		{"text a b", "too many values for text; write: text <name>, such as text a (a value with spaces stands in quotes or backticks)"},
+		{`text ""`, "text: the value is empty; write one such as a"},
 		{"word d", `word: "d" is not one of a, b and c`},
-		{"duration", "write: duration <duration>, such as 400ms or 30s"},
+		{"duration", "write: duration <duration>, such as duration 400ms or 30s"},
 		{"duration 5", `duration: "5" is not a duration; write one such as 400ms or 30s`},
 		{"duration off", `duration: "off" is not a duration; write one such as 400ms or 30s`},
 		{"duration 0s", "duration: 0s is too short; the least is 1ms"},
 		{"duration -1s", "duration: -1s is too short; the least is 1ms"},
-		{"interval", "write: interval <duration>|off, such as 400ms or 30s"},
+		{"interval", "write: interval <duration>|off, such as interval 400ms or 30s"},
 		{"interval -1s", "interval: -1s is too short; the least is 0s"},
 		{"number 0", `number: "0" is not a whole number from 1; write one such as 8`},
 		{"number 1.5", `number: "1.5" is not a whole number from 1; write one such as 8`},
 		{"few 4", `few: "4" is not a whole number from 0 to 3; write one such as 3`},
-		{"few", "write: few <number>, such as 3"},
+		{"few", "write: few <number>, such as few 3"},
 		{"share 10", `share: "10" is not a percentage from 0% to 100%; write one such as 10%`},
 		{"share 100.1%", `share: "100.1%" is not a percentage from 0% to 100%; write one such as 10%`},
 		{"share -1%", `share: "-1%" is not a percentage from 0% to 100%; write one such as 10%`},
@@ -163,8 +166,8 @@ func TestMistakes(t *testing.T) {
 		{"size big", `size: "big" is not a size above 0; write one such as 64MB`},
 		{"size 0", `size: "0" is not a size above 0; write one such as 64MB`},
 		{"size 9999999TB", `size: "9999999TB" is not a size above 0; write one such as 64MB`},
-		{"size", "write: size <size>, such as 64MB"},
-		{"statuses", "write: statuses <status...>, such as 200 or 2xx"},
+		{"size", "write: size <size>, such as size 64MB"},
+		{"statuses", "write: statuses <status...>, such as statuses 200 or 2xx"},
 		{"statuses 200 ok", `statuses: "ok" is not a status from 100 to 599; write some such as 200 or 2xx`},
 		{"statuses 2", `statuses: "2" is not a status from 100 to 599; write some such as 200 or 2xx`},
 		{"statuses 20xx", `statuses: "20xx" is not a status from 100 to 599; write some such as 200 or 2xx`},
@@ -172,14 +175,15 @@ func TestMistakes(t *testing.T) {
 		{"statuses 600", `statuses: "600" is not a status from 100 to 599; write some such as 200 or 2xx`},
 		{"statuses +99", `statuses: "+99" is not a status from 100 to 599; write some such as 200 or 2xx`},
 		{"retried 200", `retried: "200" is not a status from 400 to 599; write some such as 429 or 5xx`},
-		{"policy", "write: policy <policy>, such as random, first, round_robin or least_conn"},
+		{"policy", "write: policy <policy>, such as policy random, first, round_robin or least_conn"},
 		{"policy none", `policy: "none" is not a policy of reverse_proxy; write one such as random, first, round_robin or least_conn`},
-		{"header A", `write: header <name> <value>, such as X-Title "my pool"`},
-		{"header A b c", `write: header <name> <value>, such as X-Title "my pool", and a value with spaces in quotes or backticks`},
+		{"header A", `write: header <name> <value>, such as header X-Title "my pool"`},
+		{"header A b c", `too many values for header; write: header <name> <value>, such as header X-Title "my pool" (a value with spaces stands in quotes or backticks)`},
 		{"header `A B` c", `header: "A B" is not the name of a header field; write one such as X-Title`},
 		{"header A \"b\x00\"", "header: the value of A has a line break or another control character; remove it"},
-		{"list", "write: list <text...>, such as a b"},
+		{"list", "write: list <text...>, such as list a b"},
 		{"refused x", "refused: not today"},
+		{"refused usage", "write: refused <text>, such as refused a"},
 		{"refused named", "refused named: says so itself"},
 		{"block x", "block takes no value; remove what follows it in the line"},
 		{"block {\nother a\n}", "unknown option other of block; there is inner"},
@@ -211,10 +215,33 @@ func TestLines(t *testing.T) {
 // What stands where an option should be can be a key that a variable has
 // brought along with a line break.
 func TestUnknownOptionShowsNoSecret(t *testing.T) {
-	for _, key := range []string{"AIzaSecretTwo0002", "sk-proj-abcdefghijklmnopqrst", "gsk_1234567890", "日本語", "{"} {
+	for _, key := range []string{"AIzaSecretTwo0002", "sk-proj-abcdefghijklmnopqrst", "gsk_1234567890", "日本語"} {
 		_, err := parse("thing {\n" + key + "\n}")
 		if err == nil || strings.Contains(err.Error(), key) || !strings.Contains(err.Error(), "not shown") {
 			t.Errorf("%s: got %v", key, err)
+		}
+	}
+}
+
+func TestCount(t *testing.T) {
+	for usage, want := range map[string][2]int{
+		"":                              {0, 0},
+		"<a>":                           {1, 1},
+		"on|off":                        {1, 1},
+		"<a> <b>":                       {2, 2},
+		"<a> [<b>]":                     {1, 2},
+		"[<a>|off]":                     {0, 1},
+		"<a...>":                        {1, math.MaxInt},
+		"<a> <b>...":                    {2, math.MaxInt},
+		"<a>...|*|off":                  {1, math.MaxInt},
+		"<a>... to <b>":                 {3, math.MaxInt},
+		"<name or pattern>... [as <b>]": {1, math.MaxInt},
+		"<a> [as <b> or <c>] <d>":       {2, 6},
+		"<n> [tokens]/<period> [<a>]":   {1, 3},
+		"<HH:MM>-<HH:MM> [<zone>]":      {1, 2},
+	} {
+		if least, most := count(usage); least != want[0] || most != want[1] {
+			t.Errorf("%q: got %d to %d, want %v", usage, least, most, want)
 		}
 	}
 }

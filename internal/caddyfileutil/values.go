@@ -15,11 +15,11 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-const durationUsage = "<duration>, such as 400ms or 30s"
+const durations = "400ms or 30s"
 
 // Duration parses an option whose value is a duration of at least least.
 func Duration(field *caddy.Duration, least time.Duration) Parser {
-	return One(durationUsage, func(arg string) (err error) {
+	return One("<duration>", durations, func(arg string) (err error) {
 		*field, err = parseDuration(arg, least)
 		return err
 	})
@@ -31,7 +31,7 @@ const Off = -1
 // DurationOrOff parses an option whose value is a duration, or `off`, which
 // sets the field to Off.
 func DurationOrOff(field *caddy.Duration, least time.Duration) Parser {
-	return One("<duration>|off, such as 400ms or 30s", func(arg string) (err error) {
+	return One("<duration>|off", durations, func(arg string) (err error) {
 		if arg == "off" {
 			*field = Off
 			return nil
@@ -44,7 +44,7 @@ func DurationOrOff(field *caddy.Duration, least time.Duration) Parser {
 func parseDuration(arg string, least time.Duration) (caddy.Duration, error) {
 	d, err := caddy.ParseDuration(arg)
 	if err != nil {
-		return 0, notA(arg, "a duration", "400ms or 30s")
+		return 0, notA(arg, "a duration", durations)
 	}
 	if d < least {
 		return 0, fmt.Errorf("%s is too short; the least is %v", arg, least)
@@ -60,7 +60,7 @@ func Number(field *int, least, most int) Parser {
 		bounds = fmt.Sprintf("a whole number from %d", least)
 	}
 	example := strconv.Itoa(max(least, min(8, most)))
-	return One("<number>, such as "+example, func(arg string) error {
+	return One("<number>", example, func(arg string) error {
 		n, err := strconv.Atoi(arg)
 		if err != nil || n < least || n > most {
 			return notA(arg, bounds, example)
@@ -77,7 +77,7 @@ func Percent(field **float64, below bool) Parser {
 	if below {
 		bounds = "a percentage from 0% to below 100%"
 	}
-	return One("<percent>, such as 10%", func(arg string) error {
+	return One("<percent>", "10%", func(arg string) error {
 		number, isPercent := strings.CutSuffix(arg, "%")
 		percent, err := strconv.ParseFloat(number, 64)
 		inBounds := percent >= 0 && percent <= 100 // false for NaN
@@ -96,7 +96,7 @@ const maxSize = 1 << 40
 // Size parses an option whose value is a size in bytes. As everywhere in
 // Caddyfiles, 1MB is 1,000,000 bytes and 1MiB 1,048,576.
 func Size(field *int64) Parser {
-	return One("<size>, such as 64MB", func(arg string) error {
+	return One("<size>", "64MB", func(arg string) error {
 		size, err := humanize.ParseBytes(arg)
 		if err != nil || size == 0 || size > maxSize {
 			return notA(arg, "a size above 0", "64MB")
@@ -110,7 +110,7 @@ func Size(field *int64) Parser {
 // classes of them, such as 5xx, which become one digit: 5. first and last are
 // the classes that are possible.
 func Statuses(field *[]int, first, last int, example string) Parser {
-	return Args(1, Any, "<status...>, such as "+example, func(args []string) error {
+	return Args("<status...>", example, func(args []string) error {
 		for _, arg := range args {
 			digits, isClass := strings.CutSuffix(strings.ToLower(arg), "xx")
 			n, err := strconv.Atoi(digits)
@@ -136,7 +136,7 @@ func Policy(field *json.RawMessage) Parser {
 	return func(d *caddyfile.Dispenser) error {
 		option := d.Val()
 		if !d.NextArg() {
-			return d.Errf("write: %s <policy>, such as %s", option, example)
+			return d.Errf("write: %s <policy>, such as %s %s", option, option, example)
 		}
 		name := d.Val()
 		id := policyNamespace + name

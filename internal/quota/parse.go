@@ -31,11 +31,11 @@ const (
 func Parse(args []string) (*Quota, error) {
 	q, rest, err := parseAmount(args, quotaAs)
 	if err != nil {
-		return nil, fmt.Errorf("quota %s: %w", strings.Join(args, " "), err)
+		return nil, fmt.Errorf("%q: %w", strings.Join(args, " "), err)
 	}
 	for _, word := range rest {
 		if err := q.parseWord(word); err != nil {
-			return nil, fmt.Errorf("quota %s: %w", strings.Join(args, " "), err)
+			return nil, fmt.Errorf("%q: %w", strings.Join(args, " "), err)
 		}
 	}
 	return q, nil
@@ -57,7 +57,7 @@ func ParseLimit(args []string) (*Quota, error) {
 	default:
 		return q, nil
 	}
-	return nil, fmt.Errorf("limit %s: %w", strings.Join(args, " "), err)
+	return nil, fmt.Errorf("%q: %w", strings.Join(args, " "), err)
 }
 
 // parseAmount reads `<n> [<unit>]/<period>` and returns the words after it.

@@ -3,27 +3,39 @@ package doh
 import (
 	"cmp"
 	"errors"
-	"net/http"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/caddyfileutil"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
-// parseUpstream parses a line with upstreams, and its block, which parseDirective
-// describes.
-func (p *Pool) parseUpstream(d *caddyfile.Dispenser) error {
+// maxNumber bounds tiers and weights, against typos.
+const maxNumber = 1_000_000
+
+// parser returns a parser of a line with upstreams, and its block, which has
+// the options.
+func (p *Pool) parser(options func(*Upstream) []caddyfileutil.Option) caddyfileutil.Parser {
+	return func(d *caddyfile.Dispenser) error { return p.parseUpstream(d, options) }
+}
+
+func (p *Pool) parseUpstream(d *caddyfile.Dispenser, options func(*Upstream) []caddyfileutil.Option) error {
 	u := new(Upstream)
 	hosts := make(map[string]bool)
-	for d.NextArg() {
-		raw := strings.TrimSuffix(d.Val(), "{?dns}") // as in the templates that providers show
+	args, err := caddyfileutil.Arguments(d, "<url...>", "https://dns.example/dns-query, or upstream system")
+	if err != nil {
+		return err
+	}
+	for _, arg := range args {
+		raw := strings.TrimSuffix(arg, "{?dns}") // as in the templates that providers show
 		if !strings.Contains(raw, "{") {
 			address, err := parseURL(raw)
 			if err != nil {
-				return d.Err(err.Error())
+				return d.WrapErr(err)
 			}
 			if p.has(raw) || slices.Contains(u.URLs, raw) {
 				return d.Errf("upstream at %s is there twice: to send it more queries, use weight", cmp.Or(address.Hostname(), raw))
@@ -32,14 +44,8 @@ func (p *Pool) parseUpstream(d *caddyfile.Dispenser) error {
 		}
 		u.URLs = append(u.URLs, raw)
 	}
-	if len(u.URLs) == 0 {
-		return d.Err("upstream takes one or several addresses, like https://dns.example/dns-query")
-	}
-	nesting, seen := d.Nesting(), make(map[string]bool)
-	for d.NextBlock(nesting) {
-		if err := u.parseOption(d, seen); err != nil {
-			return err
-		}
+	if err := caddyfileutil.ParseBlock(d, "upstream", options(u)); err != nil {
+		return err
 	}
 	for _, raw := range u.URLs {
 		if address, err := parseURL(raw); err == nil {
@@ -64,59 +70,43 @@ func (p *Pool) has(url string) bool {
 	return slices.ContainsFunc(p.Upstreams, func(u *Upstream) bool { return slices.Contains(u.URLs, url) })
 }
 
-func (u *Upstream) parseOption(d *caddyfile.Dispenser, seen map[string]bool) (err error) {
-	option := d.Val()
-	if option != "header" && option != "bootstrap" {
-		if err := once(d, seen); err != nil {
-			return err
-		}
+// options are those of an upstream of the handler.
+func (u *Upstream) options() []caddyfileutil.Option {
+	return []caddyfileutil.Option{
+		{Name: "name", Parse: caddyfileutil.Text(&u.Name, "<name>", "nextdns")},
+		{Name: "tier", Parse: caddyfileutil.Number(&u.Tier, 1, maxNumber)},
+		{Name: "weight", Parse: caddyfileutil.Number(&u.Weight, 1, maxNumber)},
+		{Name: "quota", Parse: caddyfileutil.Args("<n> [requests]/<period> [<account>] [<zone>]", "300000/month", u.setQuota)},
+		{Name: "bootstrap", Parse: caddyfileutil.Args("<ip...>", "192.0.2.53", u.setBootstrap)},
+		{Name: "header", Repeats: true, Parse: caddyfileutil.Header(&u.Headers)},
+		{Name: "tls_ca", Parse: caddyfileutil.Text(&u.CA, "<file>", "/etc/ssl/my-ca.pem")},
 	}
-	switch option {
-	case "name":
-		u.Name, err = oneArg(d)
-	case "tier":
-		u.Tier, err = number(d)
-	case "weight":
-		u.Weight, err = number(d)
-	case "quota":
-		if u.Quota, err = quota.Parse(d.RemainingArgs()); err == nil && u.Quota.Unit != "" {
-			err = errors.New("a quota of queries has no unit: write it like quota 300000/month")
-		}
-		if err != nil {
-			return d.WrapErr(err)
-		}
-	case "bootstrap":
-		err = u.parseBootstrap(d)
-	case "header":
-		args := d.RemainingArgs()
-		if len(args) != 2 {
-			return d.Err("header takes a field and a value, like header X-Name value")
-		}
-		if u.Headers == nil {
-			u.Headers = make(http.Header)
-		}
-		u.Headers.Add(args[0], args[1])
-	case "tls_ca":
-		u.CA, err = oneArg(d)
-	default:
-		return d.Errf("unknown option %s: an upstream has name, tier, weight, quota, bootstrap, header and tls_ca", option)
-	}
-	if err != nil {
-		return err
-	}
-	return noBlock(d, option)
 }
 
-func (u *Upstream) parseBootstrap(d *caddyfile.Dispenser) error {
-	args := d.RemainingArgs()
-	if len(args) == 0 {
-		return d.Err("bootstrap takes IP addresses, like bootstrap 192.0.2.53")
+// proxyOptions are those of an upstream of a reverse_proxy.
+func (u *Upstream) proxyOptions() []caddyfileutil.Option {
+	options := u.options()
+	for i, o := range options {
+		if o.Name == "weight" {
+			options[i] = caddyfileutil.Option{Name: o.Name, Instead: lbPolicyChooses}
+		}
 	}
+	return options
+}
+
+func (u *Upstream) setQuota(args []string) (err error) {
+	if u.Quota, err = quota.Parse(args); err == nil && u.Quota.Unit != "" {
+		err = errors.New("a quota of queries has no unit; write one such as 300000/month")
+	}
+	return err
+}
+
+func (u *Upstream) setBootstrap(args []string) error {
 	for _, arg := range args {
 		if _, err := netip.ParseAddr(arg); err != nil {
-			return d.Errf("bootstrap: %s is not an IP address", arg)
+			return fmt.Errorf("%q is not an IP address; write one such as 192.0.2.53", arg)
 		}
-		u.Bootstrap = append(u.Bootstrap, arg)
 	}
+	u.Bootstrap = args
 	return nil
 }
