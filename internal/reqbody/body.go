@@ -27,18 +27,21 @@ type chunk [chunkSize]byte
 
 var chunks = sync.Pool{New: func() any { return new(chunk) }}
 
-// Body is a request body that is kept, so that each try can send it anew. A
+// Body is a request body that is kept, so that each attempt can send it anew. A
 // small one is one piece, which net/http recognises and sends together with
 // the header; a large one lies in chunks that are used again, and a very large
 // one in a file.
 type Body struct {
+	budget *Budget
 	small  []byte
 	chunks []*chunk
 	file   *os.File
-	inFile int64 // how much is in the file while the body is being read
+	inFile int64 // bytes in the file
 	size   int64
 	refs   atomic.Int32 // the owner and all open readers
 	once   sync.Once
+
+	reserved int64 // bytes of memory that the budget counts
 
 	spliced []byte // small with the last edits
 	edits   []Edit
@@ -51,44 +54,27 @@ type Edit struct {
 	With       []byte
 }
 
-// Read reads r to its end. size is the length if it is known (the
-// Content-Length), else -1. A body of more than limit bytes is ErrTooLarge.
-// Each piece goes to sink as it arrives; its error ends the reading and is
-// returned. sink may be nil.
-func Read(r io.Reader, size, limit int64, sink io.Writer) (*Body, error) {
-	if size > limit {
-		return nil, ErrTooLarge
-	}
-	b := new(Body)
-	b.refs.Store(1)
-	if err := b.read(r, size, limit, sink); err != nil {
-		b.Release()
-		return nil, err
-	}
-	return b, nil
-}
-
 func (b *Body) read(r io.Reader, size, limit int64, sink io.Writer) error {
-	var rest []byte // room for what comes next
-	if size < smallBody {
-		n := firstSize(size)
-		b.small = make([]byte, n, n+spare)
-		rest = b.small
+	n := firstSize(size)
+	if !b.reserve(n) {
+		return ErrExhausted
 	}
+	b.small = make([]byte, n, n+spare)
+	free := b.small // what has not been read into
 	for {
-		if len(rest) == 0 {
+		if len(free) == 0 {
 			var err error
-			if rest, err = b.grow(); err != nil {
+			if free, err = b.grow(); err != nil {
 				return err
 			}
 		}
-		n, err := r.Read(rest)
+		n, err := r.Read(free)
 		if sink != nil && n > 0 {
-			if _, err := sink.Write(rest[:n]); err != nil {
+			if _, err := sink.Write(free[:n]); err != nil {
 				return err
 			}
 		}
-		rest = rest[n:]
+		free = free[n:]
 		b.size += int64(n)
 		if b.size > limit {
 			return ErrTooLarge
@@ -102,62 +88,89 @@ func (b *Body) read(r io.Reader, size, limit int64, sink io.Writer) error {
 	}
 	switch {
 	case b.file != nil:
-		return b.spillRest()
+		return b.spillLast()
 	case b.chunks == nil:
 		b.small = b.small[:b.size]
 	}
 	return nil
 }
 
-// grow makes room when all is full: a larger piece, or, when the body is not
-// small any more, another chunk, or the chunks that a file has taken over.
-func (b *Body) grow() ([]byte, error) {
-	if b.file != nil || len(b.chunks) == memoryChunks {
-		return b.spill()
+// reserve counts memory before it is used, and reports whether there is any.
+func (b *Body) reserve(n int64) bool {
+	if !b.budget.reserveMemory(n) {
+		return false
 	}
-	if b.chunks == nil && b.small != nil && len(b.small) < smallBody {
-		grown := make([]byte, min(4*len(b.small), smallBody))
-		rest := grown[copy(grown, b.small):]
-		b.small = grown
-		return rest, nil
-	}
-	return b.addChunk(), nil
+	b.reserved += n
+	return true
 }
 
-func (b *Body) addChunk() []byte {
+// unreserve gives memory back that was reserved.
+func (b *Body) unreserve(n int64) {
+	b.budget.releaseMemory(n)
+	b.reserved -= n
+}
+
+// grow returns further memory when all is full: a larger piece, or, when the
+// body is not small any more, another chunk, or the chunk of which a file has
+// taken over the content.
+func (b *Body) grow() ([]byte, error) {
+	full := len(b.chunks) == memoryChunks || len(b.chunks) > 0 && b.budget.isScarce()
+	if b.file != nil || full {
+		return b.spill()
+	}
+	if b.chunks == nil && len(b.small) < smallBody {
+		length := min(4*len(b.small), smallBody)
+		if !b.reserve(int64(length - len(b.small))) {
+			return nil, ErrExhausted
+		}
+		grown := make([]byte, length)
+		free := grown[copy(grown, b.small):]
+		b.small = grown
+		return free, nil
+	}
+	return b.addChunk()
+}
+
+func (b *Body) addChunk() ([]byte, error) {
+	if !b.reserve(chunkSize) {
+		return nil, ErrExhausted
+	}
 	c := chunks.Get().(*chunk)
 	b.chunks = append(b.chunks, c)
 	n := copy(c[:], b.small)
+	b.unreserve(int64(len(b.small)))
 	b.small = nil
-	return c[n:]
+	return c[n:], nil
 }
 
-// spare is the room behind a small body for a longer name of its model.
+// spare is the capacity behind a small body for a longer name of its model.
 const spare = 64
 
-// firstSize is the room for a small body of the given length, and one byte
-// more, so that its end is seen without growing.
+// firstSize is the capacity for a body of the given length, and one byte more,
+// so that the end of a small one is seen without growing. Nobody gets the
+// memory for a large one by announcing it: the chunk comes when this is full.
 func firstSize(size int64) int64 {
 	if size < 0 {
 		return 2048
 	}
-	return size + 1
+	return min(size+1, smallBody)
 }
 
 // Len returns the length in bytes.
 func (b *Body) Len() int64 { return b.size }
 
-// Release says that the owner opens no more readers. The memory is used again
+// Release says that the owner opens no more readers. The memory is given back
 // when the last reader is closed.
-func (b *Body) Release() { b.once.Do(b.drop) }
+func (b *Body) Release() { b.once.Do(b.removeReference) }
 
-func (b *Body) drop() {
+func (b *Body) removeReference() {
 	if b.refs.Add(-1) > 0 {
 		return
 	}
 	b.recycle(0)
+	b.unreserve(b.reserved)
 	if b.file != nil {
-		b.forget()
+		b.closeFile()
 	}
 }
 
@@ -205,7 +218,7 @@ func (b *Body) Open(edits ...Edit) (io.ReadCloser, int64) {
 }
 
 // splice returns the text of a small body with the edits made. Those of the
-// first try, which mostly is the only one, are made where the text lies.
+// first attempt, which mostly is the only one, are made where the text lies.
 func (b *Body) splice(edits []Edit, length int64) []byte {
 	first := b.spliced == nil
 	if !first && slices.EqualFunc(b.edits, edits, Edit.equal) {
@@ -323,7 +336,7 @@ func (r *reader) Close() error {
 	defer r.mu.Unlock()
 	if !r.closed {
 		r.closed, r.pieces = true, nil
-		r.body.drop()
+		r.body.removeReference()
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -18,6 +19,9 @@ func filled(n int) []byte {
 	return text
 }
 
+// unlimited is a budget that is never exhausted.
+var unlimited = NewBudget(math.MaxInt64, math.MaxInt64)
+
 var sizes = []int{0, 1, 1000, 2048, 2049, smallBody - 1, smallBody, smallBody + 1, chunkSize - 1, chunkSize, chunkSize + 1, 3*chunkSize + 12345, memoryChunks * chunkSize, memoryChunks*chunkSize + 1, (memoryChunks+1)*chunkSize + 1}
 
 func TestBody(t *testing.T) {
@@ -30,7 +34,7 @@ func TestBody(t *testing.T) {
 					length = int64(size)
 				}
 				var seen bytes.Buffer
-				b, err := Read(bytes.NewReader(text), length, 1<<30, &seen)
+				b, err := unlimited.Read(bytes.NewReader(text), length, 1<<30, &seen)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -69,16 +73,16 @@ func TestBodyErrors(t *testing.T) {
 	for _, size := range sizes {
 		text := filled(size)
 		for _, length := range []int64{-1, int64(size)} {
-			if b, err := Read(bytes.NewReader(text), length, int64(size)-1, nil); !errors.Is(err, ErrTooLarge) {
+			if b, err := unlimited.Read(bytes.NewReader(text), length, int64(size)-1, nil); !errors.Is(err, ErrTooLarge) {
 				t.Errorf("%d bytes with a smaller limit: %v, %v", size, b, err)
 			}
 			r := io.MultiReader(bytes.NewReader(text), iotest.ErrReader(broken))
-			if b, err := Read(r, length, 1<<30, nil); !errors.Is(err, broken) {
+			if b, err := unlimited.Read(r, length, 1<<30, nil); !errors.Is(err, broken) {
 				t.Errorf("%d bytes from a broken reader: %v, %v", size, b, err)
 			}
 		}
 		if size > 0 {
-			if b, err := Read(bytes.NewReader(text), -1, 1<<30, refusing{broken}); !errors.Is(err, broken) {
+			if b, err := unlimited.Read(bytes.NewReader(text), -1, 1<<30, refusing{broken}); !errors.Is(err, broken) {
 				t.Errorf("%d bytes to a refusing sink: %v, %v", size, b, err)
 			}
 		}
@@ -97,7 +101,7 @@ func TestBodyIsUsedAgainLate(t *testing.T) {
 		wg.Go(func() {
 			for i := range 20 {
 				text := bytes.Repeat([]byte{byte(g<<4 | i)}, chunkSize+1000)
-				b, err := Read(bytes.NewReader(text), -1, 1<<30, nil)
+				b, err := unlimited.Read(bytes.NewReader(text), -1, 1<<30, nil)
 				if err != nil {
 					t.Error(err)
 					return
@@ -145,7 +149,7 @@ func TestBodyEditedAgain(t *testing.T) {
 		{``, `"short"`, `"other"`},
 		{`"gpt-4o"`, `"gpt-5o"`, ``},
 	} {
-		b, err := Read(strings.NewReader(text), int64(len(text)), 1<<20, nil)
+		b, err := unlimited.Read(strings.NewReader(text), int64(len(text)), 1<<20, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

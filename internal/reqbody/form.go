@@ -29,13 +29,14 @@ const (
 // Form reads a multipart form that arrives in pieces and finds the text of one
 // field on the way, before or after a file. It takes only what all parsers
 // read alike: no text before the first part or behind the last, no boundary
-// but at the beginning of a line of its own, no name that needs decoding.
+// but at the beginning of a line of its own, no name that needs decoding, no
+// form within a part.
 type Form struct {
 	field string
 	delim []byte // -- and the boundary
 
 	state  formState
-	buf    []byte // what is not looked at yet
+	buf    []byte // what has not been read yet
 	offset int64  // of buf in the form
 	err    error
 
@@ -94,13 +95,13 @@ func (f *Form) Replacement(text string) []byte { return append(bytes.Clone(f.pre
 
 func (f *Form) fail(reason string) { f.err = &InvalidError{f.offset, reason} }
 
-// take drops n bytes that have been read.
-func (f *Form) take(n int) {
+// discard drops the first n bytes of buf, which have been read.
+func (f *Form) discard(n int) {
 	f.buf = f.buf[:copy(f.buf, f.buf[n:])]
 	f.offset += int64(n)
 }
 
-// step reads on as far as buf allows and tells whether it came on.
+// step reads on as far as buf allows and reports whether it got any further.
 func (f *Form) step() bool {
 	switch f.state {
 	case beforeForm:
@@ -131,7 +132,7 @@ func (f *Form) begin() bool {
 		f.fail("the form does not begin with its boundary")
 		return false
 	}
-	f.take(skip + len(f.delim))
+	f.discard(skip + len(f.delim))
 	f.state = afterDelim
 	return true
 }
@@ -149,7 +150,7 @@ func (f *Form) delimEnd() bool {
 		f.fail("something stands behind a boundary")
 		return false
 	}
-	f.take(2)
+	f.discard(2)
 	return true
 }
 
@@ -183,7 +184,7 @@ func (f *Form) partHeader() bool {
 			f.prefix = append(bytes.Clone(header[h.lengthEnd:]), "\r\n"...)
 		}
 	}
-	f.take(end + 4)
+	f.discard(end + 4)
 	f.state = inPart
 	return true
 }
@@ -193,30 +194,30 @@ func (f *Form) partHeader() bool {
 func (f *Form) part() bool {
 	i := bytes.Index(f.buf, f.delim)
 	if i < 0 {
-		f.content(max(0, len(f.buf)-len(f.delim)-1))
+		f.readContent(max(0, len(f.buf)-len(f.delim)-1))
 		return false
 	}
 	if i < 2 || f.buf[i-2] != '\r' || f.buf[i-1] != '\n' {
 		f.fail("the boundary stands where no part ends")
 		return false
 	}
-	f.content(i - 2)
+	f.readContent(i - 2)
 	if f.isField {
 		f.fieldEnd()
 	}
-	f.take(2 + len(f.delim))
+	f.discard(2 + len(f.delim))
 	f.state = afterDelim
 	return true
 }
 
-// content takes n bytes of a part's content.
-func (f *Form) content(n int) {
+// readContent reads n bytes of a part's content.
+func (f *Form) readContent(n int) {
 	if f.isField {
 		if f.text = append(f.text, f.buf[:n]...); len(f.text) > maxValue {
 			f.fail("the " + f.field + " is too long")
 		}
 	}
-	f.take(n)
+	f.discard(n)
 }
 
 func (f *Form) fieldEnd() {

@@ -3,7 +3,6 @@ package reqbody
 import (
 	"bytes"
 	"mime"
-	"net/url"
 	"strings"
 )
 
@@ -29,7 +28,7 @@ func isAlphanumeric(c rune) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
 
-// partInfo is what a part's header says.
+// partInfo is what the header of a part says.
 type partInfo struct {
 	isField             bool
 	lengthAt, lengthEnd int // the line with a Content-Length, -1: none
@@ -63,8 +62,15 @@ func parsePartHeader(header []byte, field string) (info partInfo, reason string)
 		return info, oddHeader
 	}
 	name := params["name"]
-	if _, ok := params["name*"]; ok || looksLike(name, field) && name != field || strings.EqualFold(name, "_charset_") {
+	_, encodedName := params["name*"]
+	if encodedName || !isReadable(name) || strings.Contains(name, "=?") || strings.EqualFold(name, "_charset_") {
 		return info, oddName
+	}
+	if name != field && Alike(name, field) {
+		return info, oddName
+	}
+	if isMultipart(seen["content-type"]) {
+		return info, "a part has parts of its own"
 	}
 	if info.isField = name == field; info.isField {
 		_, file := params["filename"]
@@ -76,18 +82,13 @@ func parsePartHeader(header []byte, field string) (info partInfo, reason string)
 	return info, ""
 }
 
-// looksLike tells whether some parser may take a name for the field's.
-func looksLike(name, field string) bool {
-	name = strings.ReplaceAll(name, `\`, "")
-	if decoded, err := url.QueryUnescape(name); err == nil {
-		name = decoded
-	}
-	name, _, _ = strings.Cut(name, "[") // as PHP and qs write lists
-	name = strings.TrimFunc(name, func(c rune) bool { return c <= ' ' || c == '"' || c == '\'' || c == '.' })
-	return strings.EqualFold(name, field)
+// isMultipart reports whether some parsers look for further fields in a part
+// (RFC 2388, section 4.2).
+func isMultipart(contentType string) bool {
+	return strings.HasPrefix(strings.ToLower(contentType), "multipart")
 }
 
-// isPlainText tells whether a part's bytes are its text in UTF-8.
+// isPlainText reports whether a part's bytes are its text in UTF-8.
 func isPlainText(header map[string]string) bool {
 	switch strings.ToLower(header["content-transfer-encoding"]) {
 	case "", "7bit", "8bit", "binary":

@@ -1,6 +1,6 @@
 package reqbody
 
-// Match tells whether name fits the pattern, in which `*` stands for any
+// Match reports whether name fits the pattern, in which `*` stands for any
 // characters.
 func Match(pattern, name string) bool {
 	// After a mismatch the last star takes one character more; an earlier star

@@ -3,6 +3,7 @@ package reqbody
 import (
 	"errors"
 	"fmt"
+	"unicode/utf8"
 )
 
 // Value is a string value of the field, and where it stands in the text.
@@ -34,7 +35,7 @@ func (e *AmbiguousError) Error() string { return e.Reason }
 // maxDepth is how deep values may nest, as in encoding/json.
 const maxDepth = 10000
 
-// maxValue bounds what is kept of the field's value, in bytes.
+// maxValue bounds a key of the top level and the field's value, in bytes.
 const maxValue = 4096
 
 type state uint8
@@ -62,7 +63,8 @@ const (
 )
 
 // Scanner validates a JSON text that arrives in pieces, as strictly as
-// encoding/json does, and finds one field of its top-level object on the way.
+// encoding/json does and in valid UTF-8, and finds one field of its top-level
+// object on the way.
 type Scanner struct {
 	field string
 
@@ -76,9 +78,12 @@ type Scanner struct {
 	depth   int
 	objects []uint64 // a bit for each level: whether it is an object
 
-	capture []byte // the key or value being kept, without quotes
-	keeping bool
-	long    bool // too long to keep
+	capture   []byte // the key or value being captured, without quotes
+	capturing bool
+	long      bool // too long to capture
+
+	sequence       [utf8.UTFMax]byte // begins in one piece of a string and ends in the next
+	sequenceLength int
 
 	others []Span // further fields whose places are noted
 	other  int    // of these the one being read, -1: none
@@ -95,10 +100,11 @@ type Span struct {
 	Name       string
 	Start, End int64 // End 0: there is none
 	Twice      bool  // Start and End are the last one's
+	Alike      bool  // another key could be read as this one
 }
 
 // NewScanner returns a Scanner for a field of the top level, which notes on the
-// way where others stand.
+// way where others stand, in the order in which they are named here.
 func NewScanner(field string, others ...string) *Scanner {
 	s := &Scanner{field: field, other: -1}
 	for _, name := range others {
@@ -117,6 +123,9 @@ func (s *Scanner) Reset() {
 
 // Other returns where the other field of this number stands.
 func (s *Scanner) Other(i int) Span { return s.others[i] }
+
+// Others returns where all of them stand. The slice is valid until Reset.
+func (s *Scanner) Others() []Span { return s.others }
 
 // Write reads on. The first error is returned, and again by all later calls.
 func (s *Scanner) Write(p []byte) (int, error) {
@@ -251,13 +260,14 @@ func (s *Scanner) beginKey(c byte, i int) int {
 		return s.fail(i, "expected a key")
 	}
 	s.state, s.isKey = inString, true
-	s.keep(s.depth == 1)
+	s.beginString(s.depth == 1)
 	return i + 1
 }
 
-// keep begins to keep the string that follows, if it may matter.
-func (s *Scanner) keep(yes bool) {
-	s.keeping, s.long, s.capture = yes, false, s.capture[:0]
+// beginString prepares for the string that follows, and captures it if it may
+// matter.
+func (s *Scanner) beginString(matters bool) {
+	s.capturing, s.long, s.capture = matters, false, s.capture[:0]
 }
 
 func (s *Scanner) begin(c byte, i int) int {
@@ -278,7 +288,7 @@ func (s *Scanner) begin(c byte, i int) int {
 		return s.push(false, i)
 	case c == '"':
 		s.state, s.isKey = inString, false
-		s.keep(field)
+		s.beginString(field)
 		if field {
 			s.value.Start = s.offset + int64(i)
 		}

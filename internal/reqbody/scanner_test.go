@@ -65,6 +65,11 @@ var scanned = []struct{ text, kind, value string }{
 	{`{"MODEL":"y"}`, "ambiguous", ""},
 	{`{"\u004dodel":"y"}`, "ambiguous", ""},
 	{`{"model":"x","MODE\u004c":1}`, "ambiguous", ""},
+	{`{"model":"x","model\u0000":"y"}`, "ambiguous", ""},
+	{`{"model":"x","model\ud800":"y"}`, "ambiguous", ""},
+	{`{"model":"x","x\ud800":"y"}`, "ambiguous", ""},
+	{`{"model":"x","` + strings.Repeat(" ", maxValue) + `model":"y"}`, "ambiguous", ""},
+	{"{\"model\":\"x\",\"mod\xffel\":\"y\"}", "invalid", ""},
 
 	{``, "invalid", ""},
 	{`   `, "invalid", ""},

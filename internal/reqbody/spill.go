@@ -9,41 +9,51 @@ import (
 	"sync"
 )
 
-// memoryChunks is how many chunks a body may have in memory (8 MB). One that
-// grows beyond that lies in a file as a whole.
+// memoryChunks is how many chunks a body may have in memory (8 MB) as long as
+// that is not scarce. One that grows beyond that lies in a file as a whole.
 const memoryChunks = 16
 
 // ErrNotKept says that a large body could not be written to a temporary file.
 var ErrNotKept = errors.New("the body could not be kept")
 
-// spill moves what is there to a file, which has no name from the beginning,
-// and returns room for more. Where there can be no file the body stays in
-// memory.
+// spill moves the chunks to a file, which has no name from the beginning, and
+// returns one of them to read on with. Where there can be no file the body stays
+// in memory.
 func (b *Body) spill() ([]byte, error) {
 	if b.file == nil {
 		file, err := os.CreateTemp("", "caddy-body-*")
 		if err != nil {
-			return b.addChunk(), nil
+			return b.addChunk()
 		}
 		b.file = file
 		_ = os.Remove(file.Name()) // where that fails it is done at the end
 	}
 	for _, c := range b.chunks {
-		if _, err := b.file.Write(c[:]); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrNotKept, err)
+		if err := b.writeFile(c[:]); err != nil {
+			return nil, err
 		}
-		b.inFile += chunkSize
 	}
 	b.recycle(1)
 	return b.chunks[0][:], nil
 }
 
-// spillRest moves the last chunk, of which the body has only the beginning.
-func (b *Body) spillRest() error {
-	if _, err := b.file.Write(b.chunks[0][:b.size-b.inFile]); err != nil {
-		return fmt.Errorf("%w: %w", ErrNotKept, err)
+// spillLast moves the last chunk, of which the body has only the beginning.
+func (b *Body) spillLast() error {
+	if err := b.writeFile(b.chunks[0][:b.size-b.inFile]); err != nil {
+		return err
 	}
 	b.recycle(0)
+	return nil
+}
+
+func (b *Body) writeFile(p []byte) error {
+	if !b.budget.reserveFile(int64(len(p))) {
+		return ErrExhausted
+	}
+	b.inFile += int64(len(p))
+	if _, err := b.file.Write(p); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotKept, err)
+	}
 	return nil
 }
 
@@ -51,14 +61,15 @@ func (b *Body) spillRest() error {
 func (b *Body) recycle(n int) {
 	for _, c := range b.chunks[n:] {
 		chunks.Put(c)
+		b.unreserve(chunkSize)
 	}
 	b.chunks = b.chunks[:n]
 }
 
-// forget closes the file.
-func (b *Body) forget() {
+func (b *Body) closeFile() {
 	b.file.Close()
 	_ = os.Remove(b.file.Name()) // on systems that do not remove an open file
+	b.budget.releaseFile(b.inFile)
 }
 
 // openFile is Open for a body in a file.
@@ -116,14 +127,18 @@ func (r *fileReader) read(p []byte) (int, error) {
 	return 0, io.EOF
 }
 
-// WriteTo implements io.WriterTo, in large steps.
+// fileSteps are what a file is sent in. They are no chunks, since a slow upstream
+// can hold on to one for long.
+var fileSteps = sync.Pool{New: func() any { return new([smallBody]byte) }}
+
+// WriteTo implements io.WriterTo.
 func (r *fileReader) WriteTo(w io.Writer) (written int64, err error) {
-	room := chunks.Get().(*chunk)
-	defer chunks.Put(room)
+	step := fileSteps.Get().(*[smallBody]byte)
+	defer fileSteps.Put(step)
 	for {
-		n, err := r.Read(room[:])
+		n, err := r.Read(step[:])
 		if n > 0 {
-			m, err := w.Write(room[:n])
+			m, err := w.Write(step[:n])
 			written += int64(m)
 			if err != nil {
 				return written, err
@@ -144,7 +159,7 @@ func (r *fileReader) Close() error {
 	defer r.mu.Unlock()
 	if !r.closed {
 		r.closed, r.pieces = true, nil
-		r.body.drop()
+		r.body.removeReference()
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ func TestSpill(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	text := filled(spilledSize)
-	b, err := Read(bytes.NewReader(text), -1, 1<<30, nil)
+	b, err := unlimited.Read(bytes.NewReader(text), -1, 1<<30, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestSpillAborted(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	broken := errors.New("broken")
-	if _, err := Read(io.MultiReader(bytes.NewReader(filled(spilledSize)), iotest.ErrReader(broken)), -1, 1<<30, nil); !errors.Is(err, broken) {
+	if _, err := unlimited.Read(io.MultiReader(bytes.NewReader(filled(spilledSize)), iotest.ErrReader(broken)), -1, 1<<30, nil); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
 	if n, _ := openFiles(t, dir); n != 0 {
@@ -85,7 +85,7 @@ func TestSpillAborted(t *testing.T) {
 func TestSpillNowhere(t *testing.T) {
 	t.Setenv("TMPDIR", "/does/not/exist")
 	text := filled(spilledSize)
-	b, err := Read(bytes.NewReader(text), -1, 1<<30, nil)
+	b, err := unlimited.Read(bytes.NewReader(text), -1, 1<<30, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,13 +31,16 @@ func suspicious(w uint64) uint64 {
 
 // str reads a string up to its end, an escape, or the end of p.
 func (s *Scanner) str(p []byte, i int) int {
-	start := i
+	start, beyondASCII := i, byte(0)
 	for ; i+32 <= len(p); i += 32 {
 		q := p[i : i+32 : i+32]
 		w, x := binary.LittleEndian.Uint64(q), binary.LittleEndian.Uint64(q[8:])
 		y, z := binary.LittleEndian.Uint64(q[16:]), binary.LittleEndian.Uint64(q[24:])
 		if (suspicious(w)|suspicious(x)|suspicious(y)|suspicious(z))&highs == 0 {
 			continue
+		}
+		if (w|x|y|z)&highs != 0 {
+			beyondASCII = 0x80
 		}
 		a, b, c, d := special(w), special(x), special(y), special(z)
 		if a|b|c|d == 0 {
@@ -53,16 +56,22 @@ func (s *Scanner) str(p []byte, i int) int {
 		default:
 			i += 24 + bits.TrailingZeros64(d)>>3
 		}
-		return s.strEnd(p, start, i)
+		return s.strEnd(p, start, i, beyondASCII)
 	}
 	for i < len(p) && p[i] >= 0x20 && p[i] != '"' && p[i] != '\\' {
+		beyondASCII |= p[i]
 		i++
 	}
-	return s.strEnd(p, start, i)
+	return s.strEnd(p, start, i, beyondASCII)
 }
 
-func (s *Scanner) strEnd(p []byte, start, i int) int {
-	if s.keeping {
+// strEnd is called at the end of a run of ordinary bytes. beyondASCII has its
+// high bit set if there may be others than ASCII among them.
+func (s *Scanner) strEnd(p []byte, start, i int, beyondASCII byte) int {
+	if (beyondASCII >= utf8.RuneSelf || s.sequenceLength > 0) && !s.continueUTF8(p[start:i], i == len(p)) {
+		return s.fail(start, "a string is not valid UTF-8")
+	}
+	if s.capturing {
 		s.append(p[start:i])
 	}
 	switch {
@@ -70,7 +79,7 @@ func (s *Scanner) strEnd(p []byte, start, i int) int {
 		return i
 	case p[i] == '\\':
 		s.state = inEscape
-		if s.keeping {
+		if s.capturing {
 			s.append(p[i : i+1])
 		}
 		return i + 1
@@ -81,10 +90,46 @@ func (s *Scanner) strEnd(p []byte, start, i int) int {
 	if s.isKey {
 		s.state = beforeColon
 	}
-	if s.keeping {
-		s.kept(i)
+	if s.capturing {
+		s.captured(i)
 	}
 	return i + 1
+}
+
+// continueUTF8 reports whether a run of bytes is valid, together with the sequence
+// that an earlier piece has begun. If the run goes on in the next piece it may
+// end within a sequence.
+//
+// A parser that drops or replaces invalid bytes, or takes the quote behind one
+// for a part of it, could find another structure.
+func (s *Scanner) continueUTF8(run []byte, goesOn bool) bool {
+	if s.sequenceLength > 0 {
+		for len(run) > 0 && !utf8.FullRune(s.sequence[:s.sequenceLength]) {
+			s.sequence[s.sequenceLength] = run[0]
+			s.sequenceLength++
+			run = run[1:]
+		}
+		sequence := s.sequence[:s.sequenceLength]
+		if !utf8.FullRune(sequence) {
+			return goesOn
+		}
+		s.sequenceLength = 0
+		if !utf8.Valid(sequence) {
+			return false
+		}
+	}
+	if goesOn {
+		for n := 1; n < utf8.UTFMax && n <= len(run); n++ {
+			if tail := run[len(run)-n:]; utf8.RuneStart(tail[0]) {
+				if !utf8.FullRune(tail) {
+					s.sequenceLength = copy(s.sequence[:], tail)
+					run = run[:len(run)-n]
+				}
+				break
+			}
+		}
+	}
+	return isUTF8(run)
 }
 
 func (s *Scanner) append(p []byte) {
@@ -95,11 +140,11 @@ func (s *Scanner) append(p []byte) {
 	s.capture = append(s.capture, p...)
 }
 
-// kept is called at the end of a kept string.
-func (s *Scanner) kept(i int) {
-	s.keeping = false
+// captured is called at the end of a captured string.
+func (s *Scanner) captured(i int) {
+	s.capturing = false
 	if s.isKey {
-		s.keptKey()
+		s.capturedKey()
 		return
 	}
 	text, ok := decode(s.capture)
@@ -112,18 +157,24 @@ func (s *Scanner) kept(i int) {
 	s.value.Text, s.value.End = text, s.offset+int64(i)+1
 }
 
-func (s *Scanner) keptKey() {
+// capturedKey looks at a key of the top level.
+func (s *Scanner) capturedKey() {
 	s.isField, s.other = false, -1
 	if s.long {
+		s.err = &AmbiguousError{"a key is too long"}
 		return
 	}
-	key := s.capture
-	if bytes.IndexByte(key, '\\') >= 0 {
-		text, _ := decode(key)
+	key, escaped := s.capture, bytes.IndexByte(s.capture, '\\') >= 0
+	if escaped {
+		text, ok := decode(key)
+		if !ok {
+			s.err = &AmbiguousError{"a key is not valid Unicode"}
+			return
+		}
 		key = []byte(text)
 	}
 	if string(key) == s.field {
-		s.keptField()
+		s.foundField()
 		return
 	}
 	for i := range s.others {
@@ -132,12 +183,42 @@ func (s *Scanner) keptKey() {
 			return
 		}
 	}
-	if strings.EqualFold(string(key), s.field) {
-		s.err = &AmbiguousError{"a key differs from " + s.field + " by letter case only"}
+	if escaped || !isSnakeCase(key) {
+		s.compareOddKey(string(key))
 	}
 }
 
-func (s *Scanner) keptField() {
+// isSnakeCase reports whether a key has nothing but lower-case letters, digits
+// and underscores, as most have: no parser takes one such key for another.
+func isSnakeCase(key []byte) bool {
+	for _, c := range key {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+// compareOddKey looks for what another parser could make of a key that is none
+// of the fields.
+func (s *Scanner) compareOddKey(key string) {
+	switch {
+	case !isReadable(key):
+		s.err = &AmbiguousError{"a key has a character that some parsers drop"}
+	case strings.EqualFold(key, s.field):
+		s.err = &AmbiguousError{"a key differs from " + s.field + " by letter case only"}
+	case Alike(key, s.field):
+		s.err = &AmbiguousError{"a key could be read as " + s.field}
+	}
+	for i := range s.others {
+		if span := &s.others[i]; Alike(key, span.Name) {
+			span.Alike = true
+		}
+	}
+}
+
+// foundField notes that the value of the field follows.
+func (s *Scanner) foundField() {
 	if s.found {
 		s.err = &AmbiguousError{"the " + s.field + " is named more than once"}
 		return
@@ -168,7 +249,7 @@ func (s *Scanner) escape(p []byte, i int) int {
 	default:
 		return s.fail(i, "unknown escape in a string")
 	}
-	if s.keeping {
+	if s.capturing {
 		s.append(p[i : i+1])
 	}
 	return i + 1
@@ -179,7 +260,7 @@ func (s *Scanner) hexDigit(p []byte, i int) int {
 	if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'f') {
 		return s.fail(i, "an escape in a string is not hexadecimal")
 	}
-	if s.keeping {
+	if s.capturing {
 		s.append(p[i : i+1])
 	}
 	if s.hex--; s.hex == 0 {

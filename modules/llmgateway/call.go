@@ -21,6 +21,7 @@ type call struct {
 
 	modelRef                // what the request says
 	usageEdit *reqbody.Edit // makes the stream tell its usage, nil: nothing to add
+	source    upload        // the body as it comes in
 	body      *reqbody.Body // nil: none
 	upgrading bool          // the client asks for a WebSocket
 

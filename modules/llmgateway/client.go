@@ -42,7 +42,8 @@ type Client struct {
 	Limits []*quota.Quota `json:"limits,omitempty"`
 
 	limits
-	total prometheus.Counter
+	total  prometheus.Counter
+	bodies *reqbody.Budget
 }
 
 // newEverybody returns the client of a gateway without keys.

@@ -50,6 +50,19 @@ var (
 		kind:    "server_error",
 		message: "The gateway has no room for a request body of this size.",
 	}
+	bodiesExhausted = &apiError{
+		status:  http.StatusServiceUnavailable,
+		kind:    "server_error",
+		code:    "request_memory_exhausted",
+		wait:    2 * time.Second,
+		message: "The gateway is busy with other large requests. Retry later.",
+	}
+	uploadTooSlow = &apiError{
+		status:  http.StatusRequestTimeout,
+		kind:    "invalid_request_error",
+		code:    "request_timeout",
+		message: "The request body came too slowly.",
+	}
 	noModel = &apiError{
 		status:  http.StatusBadRequest,
 		kind:    "invalid_request_error",
@@ -163,6 +176,8 @@ func (e *apiError) anthropicType() string {
 		return "request_too_large"
 	case http.StatusTooManyRequests:
 		return "rate_limit_error"
+	case http.StatusServiceUnavailable:
+		return "overloaded_error"
 	case http.StatusBadGateway, http.StatusInsufficientStorage:
 		return "api_error"
 	default:
@@ -179,7 +194,9 @@ func (e *apiError) googleStatus() string {
 		return "NOT_FOUND"
 	case http.StatusTooManyRequests:
 		return "RESOURCE_EXHAUSTED"
-	case http.StatusBadGateway:
+	case http.StatusRequestTimeout:
+		return "DEADLINE_EXCEEDED"
+	case http.StatusBadGateway, http.StatusServiceUnavailable:
 		return "UNAVAILABLE"
 	case http.StatusInsufficientStorage:
 		return "INTERNAL"

@@ -27,6 +27,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+	"github.com/caddy-freetier/caddy-freetier/internal/bodies"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/openrequests"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
@@ -108,9 +109,11 @@ type Handler struct {
 	// candidate is tried. Default: no limit.
 	FirstByteTimeout caddy.Duration `json:"first_byte_timeout,omitempty"`
 
-	// The largest request body, in bytes. Bodies are kept until the answer has
-	// come, so that each try can send them: up to 8 MB in memory, larger ones
-	// in a temporary file. Default: 64000000 (64 MB).
+	// The largest request body, in bytes, also after a content coding was undone.
+	// Bodies are kept until the response has come, so that each attempt can send
+	// them: up to 8 MB in memory, larger ones in a temporary file, and those of
+	// more than 512 KB too while the bodies under way use more than an eighth of
+	// the process's memory limit. Default: 64000000 (64 MB).
 	MaxBody int64 `json:"max_body,omitempty"`
 
 	// Which web pages may call the gateway from a browser: `*`, or origins
@@ -124,6 +127,7 @@ type Handler struct {
 
 	clock    clockwork.Clock
 	awake    *awake.Tracker
+	bodies   *bodies.Shared        // given back in Cleanup
 	taken    []taken               // from pools, to be given back
 	upgrades *reverseproxy.Handler // carries WebSockets
 	lbPolicy reverseproxy.Selector
@@ -176,6 +180,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.check(); err != nil {
 		return err
 	}
+	h.shareBodies()
 	repl := caddy.NewReplacer()
 	h.book = sync.OnceValues(func() (*ledger.Ledger, error) { return ledger.FromContext(ctx) })
 	for _, c := range h.Clients {
@@ -241,6 +246,9 @@ func (h *Handler) Cleanup() error {
 		_, _ = t.pool.Delete(t.key)
 	}
 	h.taken = nil
+	if h.bodies != nil {
+		bodies.Release()
+	}
 	_, err := gateways.Delete(h)
 	return err
 }
@@ -350,7 +358,7 @@ func (c *call) prepare(w http.ResponseWriter, r *http.Request) *apiError {
 	if err := c.checkLimits(w, r); err != nil {
 		return err
 	}
-	if err := c.read(r); err != nil {
+	if err := c.read(w, r); err != nil {
 		return err
 	}
 	if err := c.plan(r, w); err != nil {

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
 // nativePath is a path of Gemini's own dialect, which names the model:
@@ -81,7 +83,7 @@ func queryModel(r *http.Request) (string, *apiError) {
 		return "", invalidRequest("The query cannot be read.")
 	}
 	for name, values := range query {
-		if strings.EqualFold(strings.TrimSuffix(name, "[]"), "model") && (name != "model" || len(values) > 1) {
+		if name == "model" && len(values) > 1 || name != "model" && reqbody.Alike(name, "model") {
 			return "", invalidModel("The query names the model more than once, or not as model.")
 		}
 	}

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
-	"unicode"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
@@ -25,16 +25,24 @@ type modelRef struct {
 	stream reqbody.Span  // the JSON body's `stream`
 	extras reqbody.Span  // the JSON body's `stream_options`
 
+	// Fields of the JSON body that may name further models, or could be read as
+	// such, by otherFields.
+	alternatives []reqbody.Span
+
 	contentType []string // of the body as channels get it; empty without a body
 }
 
-// scanners are reused: their state is larger than a small request.
-var scanners = sync.Pool{New: func() any { return reqbody.NewScanner("model", "stream", "stream_options") }}
+// otherFields are fields of a JSON body that matter beside the model: stream and
+// stream_options, and those in which some APIs let a request name further models.
+var otherFields = []string{"stream", "stream_options", "models", "fallbacks", "session", "provider", "providerOptions"}
 
-// read finds the model and keeps the body for the tries. What stands in the
+// scanners are reused: their state is larger than a small request.
+var scanners = sync.Pool{New: func() any { return reqbody.NewScanner("model", otherFields...) }}
+
+// read finds the model and keeps the body for the attempts. What stands in the
 // body counts, else the path (Gemini) or the query (WebSockets); where two of
 // them name different models the request is refused.
-func (c *call) read(r *http.Request) *apiError {
+func (c *call) read(w http.ResponseWriter, r *http.Request) *apiError {
 	if strings.Contains(r.URL.Path, "/.") && hasDotSegments(r.URL.Path) {
 		// It could lead out of the path of a channel's URL.
 		return invalidRequest("The path has dot segments.")
@@ -43,7 +51,7 @@ func (c *call) read(r *http.Request) *apiError {
 	if err != nil {
 		return err
 	}
-	if err := c.readBody(r); err != nil {
+	if err := c.readBody(w, r); err != nil {
 		return err
 	}
 	if err := c.readPath(r.URL.Path); err != nil {
@@ -58,13 +66,13 @@ func (c *call) read(r *http.Request) *apiError {
 	default:
 		c.model, c.query = asked, true
 	}
-	if strings.ContainsFunc(c.model, unicode.IsControl) {
-		return invalidModel("The model's name has a control character.")
+	if !reqbody.IsPlainText(c.model) {
+		return invalidModel("The model's name has invisible characters or white space around it.")
 	}
 	return nil
 }
 
-func (c *call) readBody(r *http.Request) *apiError {
+func (c *call) readBody(w http.ResponseWriter, r *http.Request) *apiError {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return nil
 	}
@@ -75,45 +83,105 @@ func (c *call) readBody(r *http.Request) *apiError {
 	if err != nil {
 		return err
 	}
-	c.contentType = sent
+	codings, err := parseCodings(r.Header["Content-Encoding"])
+	if err != nil {
+		return err
+	}
+	c.source.begin(w, r, c.gateway.clock)
+	defer c.source.end()
+	if err := c.readKind(r, kind, codings); err != nil {
+		return err
+	}
+	if c.body.Len() == 0 {
+		// Some servers and proxies send a body without a length and without a byte.
+		c.body.Release()
+		c.body, c.opaque, c.form = nil, false, nil
+		return nil
+	}
+	if c.form == nil {
+		c.contentType = sent
+	}
+	return nil
+}
+
+func (c *call) readKind(r *http.Request, kind bodyKind, codings []coding) *apiError {
 	switch kind {
 	case opaqueBody:
 		c.opaque = true
 		if isUpload(r) {
-			return c.bodyError(c.keepBody(r, nil))
+			return c.bodyError(c.keepBody(r, codings, false, nil))
 		}
-		return c.bodyError(c.keepBody(r, new(opaqueSink)))
+		return c.bodyError(c.keepBody(r, codings, false, new(opaqueSink)))
 	case formBody:
-		return c.readForm(r)
+		return c.readForm(r, codings)
 	default:
-		return c.readJSON(r)
+		return c.readJSON(r, codings)
 	}
 }
 
-func (c *call) keepBody(r *http.Request, sink io.Writer) (err error) {
-	c.body, err = reqbody.Read(r.Body, r.ContentLength, c.gateway.MaxBody, sink)
-	return err
+// keepBody reads the body to its end and decodes it. The sink gets what is kept.
+//
+// An encoded body is decoded when it has come as a whole, so that no client can
+// hold the memory of a decoder by sending slowly.
+func (c *call) keepBody(r *http.Request, codings []coding, isText bool, sink io.Writer) (err error) {
+	budget, limit := c.client.bodies, c.gateway.MaxBody
+	if len(codings) == 0 {
+		c.body, err = budget.Read(plain(&c.source, isText), r.ContentLength, limit, sink)
+		return err
+	}
+	encoded, err := budget.Read(&c.source, r.ContentLength, limit, nil)
+	if err != nil {
+		return err
+	}
+	defer encoded.Release()
+	return c.gateway.bodies.Decode(r.Context(), func() error {
+		source, _ := encoded.Open()
+		defer source.Close()
+		decoded, err := newDecoding(codings, source, limit)
+		if err != nil {
+			return err
+		}
+		defer decoded.Close()
+		c.body, err = budget.Read(plain(decoded, isText), -1, limit, sink)
+		return err
+	})
 }
 
-func (c *call) readJSON(r *http.Request) *apiError {
+func (c *call) readJSON(r *http.Request, codings []coding) *apiError {
 	scanner := scanners.Get().(*reqbody.Scanner)
 	scanner.Reset()
 	defer scanners.Put(scanner)
-	if err := c.keepBody(r, scanner); err != nil {
+	if err := c.keepBody(r, codings, true, scanner); err != nil {
 		return c.bodyError(err)
 	}
+	if c.body.Len() == 0 {
+		return nil
+	}
 	value, err := scanner.Finish()
-	c.stream, c.extras = scanner.Other(0), scanner.Other(1)
+	c.noteOthers(scanner.Others())
 	return c.found(value, err)
 }
 
-func (c *call) readForm(r *http.Request) *apiError {
+// noteOthers copies what the scanner has noted of otherFields.
+func (c *call) noteOthers(spans []reqbody.Span) {
+	c.stream, c.extras = spans[0], spans[1]
+	for _, span := range spans[2:] {
+		if span.End > 0 || span.Alike {
+			c.alternatives = append(c.alternatives, span)
+		}
+	}
+}
+
+func (c *call) readForm(r *http.Request, codings []coding) *apiError {
 	form, err := reqbody.NewForm("model", r.Header.Get("Content-Type"))
 	if err != nil {
 		return c.bodyError(err)
 	}
-	if err := c.keepBody(r, form); err != nil {
+	if err := c.keepBody(r, codings, false, form); err != nil {
 		return c.bodyError(err)
+	}
+	if c.body.Len() == 0 {
+		return nil
 	}
 	value, err := form.Finish()
 	c.form, c.contentType = form, []string{form.ContentType()}
@@ -143,12 +211,13 @@ func (c *call) streamed() bool {
 	return c.inPath.streams()
 }
 
-// bodyError turns a failure to read the body into an answer.
+// bodyError turns a failure to read the body into the client's error.
 func (c *call) bodyError(err error) *apiError {
 	var (
 		invalid   *reqbody.InvalidError
 		ambiguous *reqbody.AmbiguousError
 		tooLarge  *http.MaxBytesError
+		broken    *codingError
 	)
 	switch {
 	case err == nil:
@@ -161,6 +230,12 @@ func (c *call) bodyError(err error) *apiError {
 		return bodyTooLarge(c.gateway.MaxBody)
 	case errors.As(err, &tooLarge):
 		return bodyTooLarge(tooLarge.Limit)
+	case errors.Is(err, reqbody.ErrExhausted):
+		return bodiesExhausted
+	case errors.Is(err, errSlowUpload), errors.Is(err, os.ErrDeadlineExceeded):
+		return uploadTooSlow
+	case errors.As(err, &broken):
+		return invalidRequest(sentence(err))
 	case errors.As(err, &invalid), errors.As(err, &ambiguous):
 		return invalidModel(sentence(err))
 	default:

@@ -2,16 +2,21 @@ package llmgateway
 
 import (
 	"bufio"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jonboulle/clockwork"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/bodies"
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
 
@@ -73,7 +78,36 @@ var smuggling = []struct{ name, line, header, body string }{
 	{"form, before the beginning", "", formHeader, "--c\r\n" + formPart("gpt-4", `name="model"`) + "--b--\r\n"},
 	{"form, bare line feeds", "", formHeader, formPart("x\n--b\nContent-Disposition: form-data; name=\"model\"\n\ngpt-4", `name="file"`) + formPart("gpt-3.5-turbo", `name="model"`) + "--b--\r\n"},
 	{"form, two boundaries", "", "Content-Type: multipart/form-data; boundary=b; boundary=c", formPart("gpt-4", `name="model"`) + "--b--\r\n"},
+	{"polyglot", "", "Content-Encoding: deflate", decodeBase64(polyglot)},
+	{"polyglot, coding twice", "", "Content-Encoding: identity\r\nContent-Encoding: deflate", decodeBase64(polyglot)},
+	{"unknown coding", "", "Content-Encoding: x-unknown", allowed},
+	{"form in JSON, typed as a form", "", "Content-Type: application/x-www-form-urlencoded", `{"model":"gpt-4","x":"&model=gpt-3.5-turbo&"}`},
+	{"invalid UTF-8 in a key", "", "", `{"model":"gpt-3.5-turbo","mod` + "\xff" + `el":"gpt-4"}`},
+	{"NUL in a key", "", "", `{"model":"gpt-3.5-turbo","model\u0000":"gpt-4"}`},
+	{"lone surrogate in a key", "", "", `{"model":"gpt-3.5-turbo","model\ud800":"gpt-4"}`},
+	{"zero width in a key", "", "", `{"model":"gpt-3.5-turbo","mod\u200bel":"gpt-4"}`},
+	{"full width", "", "", `{"model":"gpt-3.5-turbo","ｍｏｄｅｌ":"gpt-4"}`},
+	{"brackets", "", "", `{"model":"gpt-3.5-turbo","model[]":"gpt-4"}`},
+	{"white space around a key", "", "", `{"model":"gpt-3.5-turbo"," model":"gpt-4"}`},
+	{"overlong quotes", "", "", `{"model":"gpt-3.5-turbo","x":"` + "\xc0\xa2,\xc0\xa2model\xc0\xa2:\xc0\xa2gpt-4\xc0\xa2,\xc0\xa2x\xc0\xa2:\xc0\xa2" + `"}`},
+	{"zero width in the value", "", "", `{"model":"gpt-3.5-turbo\u200b"}`},
+	{"white space around the value", "", "", `{"model":" gpt-3.5-turbo"}`},
+	{"query, invalid UTF-8", "POST /v1/chat/completions?mod%ffel=gpt-4", "", allowed},
+	{"query, NUL", "POST /v1/chat/completions?model%00=gpt-4", "", allowed},
+	{"query, escaped twice", "POST /v1/chat/completions?mode%256c=gpt-4", "", allowed},
+	{"query, white space", "POST /v1/chat/completions?+model=gpt-4", "", allowed},
+	{"form, encoded word", "", formHeader, formPart("gpt-3.5-turbo", `name="model"`) + formPart("gpt-4", `name="=?utf-8?q?model?="`) + "--b--\r\n"},
+	{"form, invalid UTF-8", "", formHeader, formPart("gpt-3.5-turbo", `name="model"`) + formPart("gpt-4", "name=\"mod\xffel\"") + "--b--\r\n"},
+	{"form, nested", "", formHeader, formPart("gpt-3.5-turbo", `name="model"`) + "--b\r\nContent-Disposition: form-data; name=\"x\"\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\ngpt-4\r\n--c--\r\n--b--\r\n"},
 	{"form, gzip", "", formHeader + "\r\nContent-Encoding: gzip", "\x1f\x8b gpt-4"},
+}
+
+func decodeBase64(text string) string {
+	raw, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		panic(err)
+	}
+	return string(raw)
 }
 
 const formHeader = "Content-Type: multipart/form-data; boundary=b"
@@ -203,8 +237,10 @@ func FuzzModel(f *testing.F) {
 		f.Add(path, contentType, tc.body)
 	}
 	f.Add("/v1/chat/completions?a=b", "application/json", allowed)
-	gateway := &Handler{MaxBody: 1 << 20}
-	bob := &Client{Name: "bob", Models: []string{"gpt-3.5*"}}
+	gateway := &Handler{MaxBody: 1 << 20, Clients: []*Client{{Name: "bob", Models: []string{"gpt-3.5*"}}}, everybody: new(Client), clock: clockwork.NewFakeClock()}
+	gateway.shareBodies()
+	defer bodies.Release()
+	bob := gateway.Clients[0]
 	f.Fuzz(func(t *testing.T, path, contentType, body string) {
 		u, err := url.ParseRequestURI(path)
 		if err != nil || body == "" {
@@ -213,7 +249,7 @@ func FuzzModel(f *testing.F) {
 		r := &http.Request{Method: http.MethodPost, URL: u, Header: http.Header{"Content-Type": {contentType}}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}
 		c := &call{gateway: gateway, client: bob}
 		defer c.release()
-		if c.read(r) != nil || c.checkElsewhere(u.Path) != nil || c.model == "" || !bob.mayUse(c.model) {
+		if c.read(httptest.NewRecorder(), r) != nil || c.checkElsewhere(u.Path) != nil || c.model == "" || !bob.mayUse(c.model) {
 			return
 		}
 		if values := u.Query()["model"]; len(values) > 1 || len(values) == 1 && values[0] != c.model {

@@ -44,7 +44,9 @@ func (p *Policy) decide(r *http.Request) *decision {
 		}
 		err = errors.New("no route matches")
 	}
-	d.policy = p.fallback
+	if !errors.Is(err, reqbody.ErrExhausted) {
+		d.policy = p.fallback // else status 503: part of the body is lost
+	}
 	if c := p.logger.Check(zapcore.DebugLevel, "the request is for the fallback"); c != nil {
 		c.Write(zap.String("field", p.Field), zap.Bool("fallback", p.fallback != nil), zap.Error(err))
 	}
@@ -68,7 +70,7 @@ func (p *Policy) read(r *http.Request, d *decision) (string, error) {
 	// One byte more than is allowed shows whether there is more.
 	limit := p.MaxBody + 1
 	scanner := &tolerant{scanner: reqbody.NewScanner(p.Field)}
-	body, err := reqbody.Read(io.LimitReader(r.Body, limit), r.ContentLength, limit, scanner)
+	body, err := p.bodies.Budget.Read(io.LimitReader(r.Body, limit), r.ContentLength, limit, scanner)
 	if err != nil {
 		d.once = failed{err}
 		return "", err
@@ -120,7 +122,7 @@ func (d *decision) hasTried(u *reverseproxy.Upstream) bool {
 	return slices.ContainsFunc(d.tried, func(t *reverseproxy.Upstream) bool { return t == u || t.Dial == u.Dial })
 }
 
-// giveBody gives a try the whole body from its beginning, and tells whether it
+// giveBody gives a try the whole body from its beginning, and reports whether it
 // could.
 func (d *decision) giveBody(r *http.Request) bool {
 	switch {
@@ -135,7 +137,7 @@ func (d *decision) giveBody(r *http.Request) bool {
 	return true
 }
 
-// isJSON tells whether a body of this type is read. Some clients send JSON
+// isJSON reports whether a body of this type is read. Some clients send JSON
 // without saying so.
 func isJSON(contentType string) bool {
 	if contentType == "" {
@@ -145,11 +147,29 @@ func isJSON(contentType string) bool {
 	return err == nil && (mediaType == "application/json" || strings.HasSuffix(mediaType, "+json"))
 }
 
-// tolerant reads on after an error: the body is passed on as it is.
-type tolerant struct{ scanner *reqbody.Scanner }
+// tolerant reads on after an error and skips a byte order mark: the body is
+// passed on as it is.
+type tolerant struct {
+	scanner *reqbody.Scanner
+	skipped int // bytes of the mark
+	begun   bool
+}
+
+// byteOrderMark begins a text in UTF-8, of some clients on Windows.
+const byteOrderMark = "\xef\xbb\xbf"
 
 func (t *tolerant) Write(p []byte) (int, error) {
-	_, _ = t.scanner.Write(p) // Finish returns the error again
+	text := p
+	for !t.begun && len(text) > 0 {
+		if t.skipped == len(byteOrderMark) || text[0] != byteOrderMark[t.skipped] {
+			t.begun = true
+			_, _ = t.scanner.Write([]byte(byteOrderMark[:t.skipped%len(byteOrderMark)])) // it was none
+			break
+		}
+		text = text[1:]
+		t.skipped++
+	}
+	_, _ = t.scanner.Write(text) // Finish returns the error again
 	return len(p), nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+	"github.com/caddy-freetier/caddy-freetier/internal/bodies"
 	"github.com/caddy-freetier/caddy-freetier/internal/parent"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
 )
@@ -36,8 +37,9 @@ func init() {
 // other field at the top level of a JSON body. It changes nothing of the
 // request. A request without a body may name the field in its query.
 //
-// The body is kept in memory until the answer has come, so that a retry sends
-// it again.
+// The body is kept until the response has come, so that a retry sends it again.
+// If the memory for request bodies, a quarter of the process's memory limit, is
+// exhausted, the request gets status 503.
 type Policy struct {
 	// The field's name. Default: `model`.
 	Field string `json:"field,omitempty"`
@@ -64,6 +66,7 @@ type Policy struct {
 	decided  string // the request variable of this policy's decision
 	clock    clockwork.Clock
 	awake    *awake.Tracker
+	bodies   *bodies.Shared // given back in Cleanup
 	logger   *zap.Logger
 }
 
@@ -97,6 +100,7 @@ func (p *Policy) Provision(ctx caddy.Context) error {
 		return err
 	}
 	p.clock, p.awake = app.Clock(), app.Awake()
+	p.bodies = bodies.Acquire()
 	p.decided = fmt.Sprintf("model_field.%p", p) // a request may pass several proxies
 	if p.Field == "" {
 		p.Field = defaultField
@@ -120,6 +124,14 @@ func (p *Policy) Provision(ctx caddy.Context) error {
 		p.fallback = mod.(reverseproxy.Selector)
 	}
 	return p.provisionRoutes(ctx)
+}
+
+// Cleanup gives back what Provision took.
+func (p *Policy) Cleanup() error {
+	if p.bodies != nil {
+		bodies.Release()
+	}
+	return nil
 }
 
 // provisionRoutes looks the routes' upstreams up in the proxy around, unless it
@@ -196,6 +208,7 @@ func (p *Policy) Select(pool reverseproxy.UpstreamPool, r *http.Request, w http.
 // Interface guards
 var (
 	_ caddy.Provisioner     = (*Policy)(nil)
+	_ caddy.CleanerUpper    = (*Policy)(nil)
 	_ caddy.Validator       = (*Policy)(nil)
 	_ reverseproxy.Selector = (*Policy)(nil)
 )
