@@ -34,6 +34,10 @@ var directives = []struct {
 		"lb_policy model-field", "docs/model-field.md", "http://127.0.0.1:1 {\nreverse_proxy 127.0.0.1:2 {\n%s\n}\n}\n",
 		[]string{"route"},
 	},
+	{
+		"lb_policy fastest-swagger", "docs/fastest-swagger.md", "http://127.0.0.1:1 {\nreverse_proxy 127.0.0.1:2 {\n%s\n}\n}\n",
+		nil,
+	},
 }
 
 // values are what a placeholder of a syntax can stand for, or an option's whole
@@ -41,7 +45,7 @@ var directives = []struct {
 var values = map[string]string{
 	"<duration>": "30s", "<number>": "1", "<n>": "1", "<period>": "day", "<percent>": "10%", "<size>": "1MB", "<status>": "429",
 	"<url>": "https://a.example/", "<path>": "/a", "<ip>": "192.0.2.1", "<upstream>": "127.0.0.1:2", "<file>": "/a",
-	"<name>": "a", "<field>": "a", "<value>": "a", "<value or pattern>": "a*", "<policy>": "random",
+	"<name>": "a", "<field>": "a", "<value>": "a", "<value or pattern>": "a*", "<policy>": "random", "<text>": "a",
 }
 
 // option is an option in a directive's syntax, or the directive.

@@ -90,16 +90,22 @@ func Percent(field **float64, below bool) Parser {
 	})
 }
 
-// maxSize is far above what fits into memory, and keeps sizes positive.
-const maxSize = 1 << 40
+const (
+	// maxSize is far above what fits into memory, and keeps sizes positive.
+	maxSize = 1 << 40
+
+	// minSize is below what anybody limits a page or a body to: a smaller size
+	// is one whose unit was forgotten.
+	minSize = 100
+)
 
 // Size parses an option whose value is a size in bytes. As everywhere in
 // Caddyfiles, 1MB is 1,000,000 bytes and 1MiB 1,048,576.
 func Size(field *int64) Parser {
 	return One("<size>", "64MB", func(arg string) error {
 		size, err := humanize.ParseBytes(arg)
-		if err != nil || size == 0 || size > maxSize {
-			return notA(arg, "a size above 0", "64MB")
+		if err != nil || size < minSize || size > maxSize {
+			return notA(arg, "a size with its unit", "64MB")
 		}
 		*field = int64(size)
 		return nil

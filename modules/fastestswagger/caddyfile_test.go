@@ -22,22 +22,23 @@ func TestMistakes(t *testing.T) {
 		line            int
 		says            []string
 	}{
-		{"unknown option", policy("", "intervall 30s"), 4, []string{`"intervall"`, "interval, timeout"}},
+		{"unknown option", policy("", "intervall 30s"), 4, []string{"unknown option intervall of fastest-swagger", "interval, timeout"}},
 		{"interval without a unit", policy("", "interval 30"), 4, []string{`"30"`, "30s"}},
-		{"interval zero", policy("", "interval 0s"), 4, []string{"above 0"}},
-		{"interval missing", policy("", "interval"), 4, []string{"interval needs a value"}},
-		{"negative timeout", policy("", "timeout -1s"), 4, []string{"above 0"}},
-		{"two timeouts", policy("", "timeout 1s 2s"), 4, []string{"one value"}},
+		{"interval zero", policy("", "interval 0s"), 4, []string{"too short", "1ms"}},
+		{"interval missing", policy("", "interval"), 4, []string{"write: interval <duration>", "30s"}},
+		{"negative timeout", policy("", "timeout -1s"), 4, []string{"too short", "1ms"}},
+		{"two timeouts", policy("", "timeout 1s 2s"), 4, []string{"too many values for timeout", "<duration>"}},
 		{"given twice", policy("", "timeout 1s\n\t\t\ttimeout 2s"), 5, []string{"timeout is given twice"}},
 		{"status", policy("", "expect ok"), 4, []string{"2xx", "200"}},
 		{"status class", policy("", "expect 2xx 9xx"), 4, []string{`"9xx"`}},
 		{"status digit", policy("", "expect 2"), 4, []string{"2xx"}},
 		{"no status", policy("", "expect"), 4, []string{"2xx"}},
 		{"text without quotes", policy("", "contains Swagger UI"), 4, []string{"quotes"}},
-		{"empty text", policy("", `contains ""`), 4, []string{"contains needs a text"}},
-		{"size", policy("", "max_size big"), 4, []string{"4MB"}},
-		{"no size", policy("", "max_size 0"), 4, []string{"above 0"}},
-		{"margin without percent", policy("", "margin 15"), 4, []string{"15%"}},
+		{"empty text", policy("", `contains ""`), 4, []string{"contains: the value is empty", "swagger-ui"}},
+		{"size", policy("", "max_size big"), 4, []string{"with its unit", "64MB"}},
+		{"size without a unit", policy("", "max_size 4"), 4, []string{`"4"`, "with its unit", "64MB"}},
+		{"no size", policy("", "max_size 0"), 4, []string{"64MB"}},
+		{"margin without percent", policy("", "margin 15"), 4, []string{"percentage", "10%"}},
 		{"margin too wide", policy("", "margin 100%"), 4, []string{"below 100%"}},
 		{"margin no number", policy("", "margin NaN%"), 4, []string{"percentage"}},
 		{"fallback missing", policy("", "fallback"), 4, []string{"random"}},
@@ -47,7 +48,7 @@ func TestMistakes(t *testing.T) {
 		{"path without slash", policy("", "path docs"), 4, []string{"/swagger/index.html"}},
 		{"path with a fragment", policy("", "path /docs#top"), 4, []string{"path of a page"}},
 		{"two paths", policy("/a ", "path /b"), 4, []string{"/a", "/b", "one of them"}},
-		{"two arguments", policy("/a 30s ", ""), 3, []string{`"30s"`, "block"}},
+		{"two arguments", policy("/a 30s ", ""), 3, []string{"too many values for fastest-swagger", "block"}},
 	} {
 		mistakes = append(mistakes, caddytest.Mistake{Name: m.name, Caddyfile: m.caddyfile, Line: m.line, Says: m.says})
 	}
