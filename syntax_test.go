@@ -38,6 +38,10 @@ var directives = []struct {
 		"lb_policy fastest-swagger", "docs/fastest-swagger.md", "http://127.0.0.1:1 {\nreverse_proxy 127.0.0.1:2 {\n%s\n}\n}\n",
 		nil,
 	},
+	{
+		"keepalive", "docs/keepalive.md", "{\n%s\n}\n",
+		[]string{"notify", "target", "target header", "target quota"},
+	},
 }
 
 // values are what a placeholder of a syntax can stand for, or an option's whole
@@ -46,6 +50,8 @@ var values = map[string]string{
 	"<duration>": "30s", "<number>": "1", "<n>": "1", "<period>": "day", "<percent>": "10%", "<size>": "1MB", "<status>": "429",
 	"<url>": "https://a.example/", "<path>": "/a", "<ip>": "192.0.2.1", "<upstream>": "127.0.0.1:2", "<file>": "/a",
 	"<name>": "a", "<field>": "a", "<value>": "a", "<value or pattern>": "a*", "<policy>": "random", "<text>": "a",
+	"<method>": "POST", "<host:port>": "a.example:443",
+	"cron <expression> [<zone>]": `"* * * * *"`, "window <HH:MM>-<HH:MM> [<zone>]": "07:00-23:00", "platform <name>": "render",
 }
 
 // option is an option in a directive's syntax, or the directive.

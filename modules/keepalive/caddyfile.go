@@ -1,13 +1,15 @@
 package keepalive
 
 import (
-	"strconv"
+	"errors"
+	"math"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/caddyfileutil"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
@@ -51,44 +53,52 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 	if existing != nil {
 		return nil, d.Err("keepalive is given twice; put all targets into one block")
 	}
-	if d.NextArg() {
-		return nil, d.Errf("unexpected %q; keepalive takes a block", d.Val())
+	if _, err := caddyfileutil.Arguments(d, "", ""); err != nil {
+		return nil, err
 	}
 	app := new(App)
-	if err := app.parse(d); err != nil {
+	if err := caddyfileutil.ParseBlock(d, "keepalive", app.options()); err != nil {
 		return nil, err
 	}
 	return httpcaddyfile.App{Name: "keepalive", Value: caddyconfig.JSON(app, nil)}, nil
 }
 
-func (a *App) parse(d *caddyfile.Dispenser) error {
-	return parseBlock(d, []option{
-		{name: "interval", parse: into(&a.Interval, parseDuration)},
-		{name: "jitter", parse: into(&a.Jitter, parsePercent)},
-		{name: "timeout", parse: into(&a.Timeout, parseDuration)},
-		{name: "concurrency", parse: into(&a.Concurrency, parseCount)},
-		{name: "notify", repeats: true, parse: a.addNotification},
-		{name: "target", repeats: true, parse: a.addTarget},
-	})
+func (a *App) options() []caddyfileutil.Option {
+	return []caddyfileutil.Option{
+		{Name: "interval", Parse: caddyfileutil.Duration(&a.Interval, minDuration)},
+		{Name: "jitter", Parse: caddyfileutil.Percent(&a.Jitter, false)},
+		{Name: "timeout", Parse: caddyfileutil.Duration(&a.Timeout, minDuration)},
+		{Name: "concurrency", Parse: caddyfileutil.Number(&a.Concurrency, 1, math.MaxInt)},
+		{Name: "notify", Repeats: true, Parse: caddyfileutil.Args("<url> [<body>]", "https://ntfy.sh/topic {event.message}", a.addNotification)},
+		{Name: "target", Repeats: true, Block: true, Parse: a.parseTarget},
+	}
 }
 
-func (a *App) addNotification(d *caddyfile.Dispenser) error {
-	args := d.RemainingArgs()
-	if len(args) == 0 || len(args) > 2 {
-		return d.Err("write: notify <url> [<body>], with quotes around a body that has spaces")
-	}
+func (a *App) addNotification(args []string) error {
 	n := &Notification{URL: args[0]}
 	if len(args) == 2 {
 		n.Body = args[1]
 	}
 	a.Notify = append(a.Notify, n)
-	return wrap(d, n.check())
+	return n.check()
 }
 
-func (a *App) addTarget(d *caddyfile.Dispenser) error {
+func (a *App) parseTarget(d *caddyfile.Dispenser) error {
 	at := *d // where the target begins, for errors that its end reveals
-	t := new(Target)
-	if err := t.parse(d); err != nil {
+	args, err := caddyfileutil.Arguments(d, "<name> [<url>]", "api https://api.example.com/health")
+	if err != nil {
+		return err
+	}
+	t := &Target{Name: args[0]}
+	if err := t.check(); err != nil {
+		return d.WrapErr(err)
+	}
+	if len(args) == 2 {
+		if err := t.setURL(args[1]); err != nil {
+			return d.WrapErr(err)
+		}
+	}
+	if err := caddyfileutil.ParseBlock(d, "target", t.options()); err != nil {
 		return err
 	}
 	if a.target(t.Name) != nil {
@@ -101,132 +111,88 @@ func (a *App) addTarget(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-func (t *Target) parse(d *caddyfile.Dispenser) error {
-	args := d.RemainingArgs()
-	if len(args) == 0 || len(args) > 2 {
-		return d.Err("write: target <name> [<url>]")
+func (t *Target) options() []caddyfileutil.Option {
+	return []caddyfileutil.Option{
+		{Name: "url", Parse: caddyfileutil.One("<url>", "https://api.example.com/health", t.setURL)},
+		{Name: "method", Parse: caddyfileutil.One("<method>", "POST", t.setMethod)},
+		{Name: "header", Repeats: true, Parse: caddyfileutil.Header(&t.Header)},
+		{Name: "body", Parse: caddyfileutil.One("<text>", "`{\"ping\": true}`", t.setBody)},
+		{Name: "expect", Parse: caddyfileutil.Statuses(&t.Expect, 2, 5, "200 or 2xx")},
+		{Name: "interval", Excludes: "cron", Parse: caddyfileutil.Duration(&t.Interval, minDuration)},
+		{Name: "cron", Excludes: "interval", Parse: caddyfileutil.Args("<expression> [<zone>]", `"*/3 * * * *" Asia/Shanghai`, t.setCron)},
+		{Name: "timeout", Parse: caddyfileutil.Duration(&t.Timeout, minDuration)},
+		{Name: "jitter", Parse: caddyfileutil.Percent(&t.Jitter, false)},
+		{Name: "platform", Parse: caddyfileutil.One("<name>", "render", t.setPlatform)},
+		{Name: "sleeps_after", Parse: caddyfileutil.Duration(&t.SleepsAfter, minDuration)},
+		{Name: "quota", Repeats: true, Parse: caddyfileutil.Args("<n> [requests]/<period> [<account>] [<zone>]", "750h/month", t.addQuota)},
+		{Name: "upstream", Parse: caddyfileutil.One("<host:port>", "api.example.com:443", t.setUpstream)},
+		{Name: "cold_start", Parse: caddyfileutil.Duration(&t.ColdStart, minDuration)},
+		{Name: "window", Parse: caddyfileutil.Args("<HH:MM>-<HH:MM> [<zone>]", "07:00-23:30 Asia/Shanghai", t.setWindow)},
 	}
-	t.Name = args[0]
-	if err := t.check(); err != nil {
-		return wrap(d, err)
-	}
-	if len(args) == 2 {
-		if err := t.setURL(d, args[1]); err != nil {
-			return err
-		}
-	}
-	return parseBlock(d, []option{
-		{name: "url", parse: one("<url>", t.setURL)},
-		{name: "method", parse: one("<method>", t.setMethod)},
-		{name: "header", repeats: true, parse: t.addHeader},
-		{name: "body", parse: into(&t.Body, parseText)},
-		{name: "expect", parse: t.setExpect},
-		{name: "interval", excludes: "cron", parse: into(&t.Interval, parseDuration)},
-		{name: "cron", excludes: "interval", parse: t.setCron},
-		{name: "timeout", parse: into(&t.Timeout, parseDuration)},
-		{name: "jitter", parse: into(&t.Jitter, parsePercent)},
-		{name: "platform", parse: one("<name>", t.setPlatform)},
-		{name: "quota", repeats: true, parse: t.addQuota},
-		{name: "sleeps_after", parse: into(&t.SleepsAfter, parseDuration)},
-		{name: "upstream", parse: one("<host:port>", t.setUpstream)},
-		{name: "cold_start", parse: into(&t.ColdStart, parseDuration)},
-		{name: "window", parse: t.setWindow},
-	})
 }
 
-func (t *Target) setURL(d *caddyfile.Dispenser, s string) error {
+func (t *Target) setURL(arg string) error {
 	if t.URL != "" {
-		return d.Errf("the URL of target %s is given twice", t.Name)
+		return errors.New("url is given twice, first after the target's name; keep one of the two")
 	}
-	t.URL = s
-	if hasPlaceholder(s) {
+	t.URL = arg
+	if hasPlaceholder(arg) {
 		return nil // checked when its placeholders are known
 	}
-	_, err := parseURL(s)
-	return wrap(d, err)
+	_, err := parseURL(arg)
+	return err
 }
 
-func (t *Target) setMethod(d *caddyfile.Dispenser, s string) error {
-	t.Method = strings.ToUpper(s)
-	return wrap(d, t.check())
+func (t *Target) setMethod(arg string) error {
+	t.Method = strings.ToUpper(arg)
+	return t.check()
 }
 
-func (t *Target) addHeader(d *caddyfile.Dispenser) error {
-	args := d.RemainingArgs()
-	if len(args) != 2 {
-		return d.Err("write: header <name> <value>, with quotes around a value that has spaces")
-	}
-	if t.Header == nil {
-		t.Header = make(map[string][]string)
-	}
-	t.Header.Add(strings.TrimSuffix(args[0], ":"), args[1])
-	return wrap(d, t.check())
+func (t *Target) setBody(arg string) error {
+	t.Body = arg
+	return nil
 }
 
-func (t *Target) setExpect(d *caddyfile.Dispenser) error {
-	args := d.RemainingArgs()
-	if len(args) == 0 {
-		return wrap(d, errExpect)
-	}
-	for _, arg := range args {
-		digits, isClass := strings.CutSuffix(arg, "xx")
-		status, err := strconv.Atoi(digits)
-		if err != nil || isClass != (len(digits) == 1) {
-			return d.Errf("%q: %w", arg, errExpect)
-		}
-		t.Expect = append(t.Expect, status)
-	}
-	return wrap(d, t.check())
+func (t *Target) setPlatform(arg string) error {
+	t.Platform = arg
+	_, err := findPlatform(arg)
+	return err
 }
 
-func (t *Target) setPlatform(d *caddyfile.Dispenser, s string) error {
-	t.Platform = s
-	_, err := findPlatform(s)
-	return wrap(d, err)
-}
-
-func (t *Target) addQuota(d *caddyfile.Dispenser) error {
-	q, err := quota.Parse(d.RemainingArgs())
+func (t *Target) addQuota(args []string) error {
+	q, err := quota.Parse(args)
 	if err != nil {
-		return wrap(d, err)
+		return err
 	}
 	t.Quotas = append(t.Quotas, q)
-	return wrap(d, t.checkQuotaUnits())
+	return t.checkQuotaUnits()
 }
 
-func (t *Target) setCron(d *caddyfile.Dispenser) error {
-	args := d.RemainingArgs()
-	if len(args) == 0 || len(args) > 2 {
-		return d.Err("write: cron <expression> [<zone>], with quotes around the expression")
-	}
+func (t *Target) setCron(args []string) error {
 	t.Cron = &Cron{Expression: args[0]}
 	if len(args) == 2 {
 		t.Cron.Zone = args[1]
 	}
-	return wrap(d, t.Cron.provision())
+	return t.Cron.provision()
 }
 
-func (t *Target) setUpstream(d *caddyfile.Dispenser, s string) error {
-	t.Upstream = s
-	if hasPlaceholder(s) {
+func (t *Target) setUpstream(arg string) error {
+	t.Upstream = arg
+	if hasPlaceholder(arg) {
 		return nil
 	}
-	_, err := parseUpstream(s)
-	return wrap(d, err)
+	_, err := parseUpstream(arg)
+	return err
 }
 
-func (t *Target) setWindow(d *caddyfile.Dispenser) error {
-	args := d.RemainingArgs()
-	if len(args) == 0 || len(args) > 2 {
-		return wrap(d, errWindow)
-	}
+func (t *Target) setWindow(args []string) error {
 	from, to, ok := strings.Cut(args[0], "-")
 	if !ok {
-		return wrap(d, errWindow)
+		return errWindow
 	}
 	t.Window = &Window{From: from, To: to}
 	if len(args) == 2 {
 		t.Window.Zone = args[1]
 	}
-	return wrap(d, t.Window.provision())
+	return t.Window.provision()
 }

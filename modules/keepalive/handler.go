@@ -11,6 +11,7 @@ import (
 	"github.com/jonboulle/clockwork"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+	"github.com/caddy-freetier/caddy-freetier/internal/caddyfileutil"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
 )
 
@@ -92,16 +93,17 @@ func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 // UnmarshalCaddyfile sets up the handler from the directive `awake`.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume directive name
-	args := d.RemainingArgs()
-	if len(args) != 1 || d.NextBlock(0) {
-		return d.WrapErr(errHandler)
+	args, err := caddyfileutil.Arguments(d, "<upstream>", "api.example.com:443")
+	if err != nil {
+		return err
 	}
 	h.Upstream = args[0]
-	if hasPlaceholder(h.Upstream) {
-		return nil
+	if !hasPlaceholder(h.Upstream) {
+		if _, err := nameUpstream(h.Upstream); err != nil {
+			return d.WrapErr(err)
+		}
 	}
-	_, err := nameUpstream(h.Upstream)
-	return wrap(d, err)
+	return caddyfileutil.NoBlock(d, "awake")
 }
 
 // Interface guards

@@ -53,6 +53,6 @@ func TestHandlerMistakes(t *testing.T) {
 		{Name: "no upstream", Caddyfile: site("awake"), Line: 2, Says: []string{"write: awake <upstream>"}},
 		{Name: "two upstreams", Caddyfile: site("awake a.example:443 b.example:443"), Line: 2, Says: []string{"write: awake <upstream>"}},
 		{Name: "no port", Caddyfile: site("awake a.example"), Line: 2, Says: []string{"api.example.com:443"}},
-		{Name: "a block", Caddyfile: site("awake a.example:443 {\n\t\tx\n\t}"), Line: 3, Says: []string{"write: awake <upstream>"}},
+		{Name: "a block", Caddyfile: site("awake a.example:443 {\n\t\tx\n\t}"), Line: 2, Says: []string{"awake takes no block"}},
 	})
 }

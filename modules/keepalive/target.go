@@ -156,7 +156,7 @@ func (t *Target) check() error {
 		return errName
 	}
 	if t.Method != "" && !httpguts.ValidHeaderFieldName(t.Method) {
-		return fmt.Errorf("%q is not a method", t.Method)
+		return fmt.Errorf("%q is not a method; write one such as POST", t.Method)
 	}
 	for name := range t.Header {
 		if !httpguts.ValidHeaderFieldName(name) {
@@ -296,3 +296,7 @@ func validPort(s string) bool {
 	port, err := strconv.ParseUint(s, 10, 16)
 	return err == nil && port > 0
 }
+
+// hasPlaceholder reports whether a text can be checked only when the
+// configuration is loaded.
+func hasPlaceholder(s string) bool { return strings.Contains(s, "{") }
