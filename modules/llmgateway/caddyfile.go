@@ -17,7 +17,7 @@ import (
 
 // options are the subdirectives of llm_gateway, as the errors list them.
 const (
-	options        = "client, anonymous, channel, fallback, default_channel, lb_policy, retries, try_duration, retry_on, cooldown, first_byte_timeout, max_body, cors, allow_header"
+	options        = "client, anonymous, channel, fallback, default_channel, lb_policy, retries, try_duration, retry_on, cooldown, first_byte_timeout, max_body, cors, allow_path, allow_header"
 	clientOptions  = "models and limit"
 	channelOptions = "api_key, models, quota, weight, tier, auth, header_up, allow_header, include_usage, transport"
 )
@@ -68,6 +68,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		first_byte_timeout <duration>
 //		max_body        <size>
 //		cors            <origin>...|*|off
+//		allow_path      <pattern>...
 //		allow_header    <name>...
 //	}
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -130,6 +131,8 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 		h.FirstByteTimeout, err = unmarshalDuration(d)
 	case "max_body":
 		h.MaxBody, err = directive.Size(d)
+	case "allow_path":
+		err = unmarshalPaths(d, &h.AllowPaths)
 	case "allow_header":
 		err = unmarshalHeaderNames(d, &h.AllowHeaders)
 	case "cors":
@@ -261,6 +264,21 @@ func unmarshalOrigins(d *caddyfile.Dispenser) ([]string, error) {
 		}
 	}
 	return origins, nil
+}
+
+// unmarshalPaths adds patterns of paths that may pass.
+func unmarshalPaths(d *caddyfile.Dispenser, to *[]string) error {
+	patterns := d.RemainingArgs()
+	if len(patterns) == 0 {
+		return d.Err("allow_path needs one or several paths: allow_path /api/chat /api/tags")
+	}
+	for _, pattern := range patterns {
+		if err := checkAllowedPath(pattern); err != nil {
+			return d.WrapErr(err)
+		}
+	}
+	*to = append(*to, patterns...)
+	return nil
 }
 
 // unmarshalHeaderNames adds names of headers that may pass to channels.

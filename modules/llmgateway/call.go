@@ -23,6 +23,7 @@ type call struct {
 	usageEdit *reqbody.Edit // makes the stream tell its usage, nil: nothing to add
 	source    upload        // the body as it comes in
 	body      *reqbody.Body // nil: none
+	location  location      // where the request goes
 	upgrading bool          // the client asks for a WebSocket
 
 	candidates   []candidate

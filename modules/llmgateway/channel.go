@@ -213,8 +213,12 @@ func (c *Channel) parseURL() error {
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return errors.New("the URL must have no user, query or fragment; keys go into api_key")
 	}
-	u.Path = strings.TrimSuffix(u.Path, "/")
-	u.RawPath = strings.TrimSuffix(u.RawPath, "/")
+	if endpoint := endpointAtEnd(u.Path); endpoint != "" {
+		u.Path, u.RawPath = strings.TrimSuffix(strings.TrimRight(u.Path, "/"), endpoint), ""
+		return fmt.Errorf("the URL ends in an endpoint, %s, which requests bring along: write %s", endpoint, u)
+	}
+	u.Path = strings.TrimRight(u.Path, "/")
+	u.RawPath = strings.TrimRight(u.RawPath, "/")
 	c.base, c.dial = u, awake.Upstream(u)
 	c.dialInfo = newDialInfo(c.dial)
 	return nil

@@ -23,6 +23,8 @@ type apiError struct {
 	code    string // OpenAI's `code`, null if empty
 	param   string // OpenAI's `param`, null if empty
 	wait    time.Duration
+	allow   string // the header Allow, empty for none
+	upgrade string // the header Upgrade, empty for none
 	message string
 }
 
@@ -32,6 +34,26 @@ var (
 		kind:    "invalid_request_error",
 		code:    "invalid_api_key",
 		message: "Incorrect or missing API key. Send the key that the owner of this gateway gave you as Authorization: Bearer KEY.",
+	}
+	ambiguousPath    = invalidRequest("The path cannot be read: it has dot segments, or characters that servers read in different ways.")
+	notForRestricted = &apiError{
+		status:  http.StatusForbidden,
+		kind:    "invalid_request_error",
+		code:    "endpoint_not_allowed",
+		message: "Your key is held to some models or to limits, so it is for requests to models only. What belongs to the whole account, and WebSockets, are for other keys.",
+	}
+	webSocketRefused = &apiError{
+		status:  http.StatusUpgradeRequired,
+		kind:    "invalid_request_error",
+		code:    "websocket_not_supported",
+		upgrade: "HTTP/1.1",
+		message: "There is no WebSocket here. Send the request with POST.",
+	}
+	webSocketRequired = &apiError{
+		status:  http.StatusUpgradeRequired,
+		kind:    "invalid_request_error",
+		upgrade: "websocket",
+		message: "This endpoint is for WebSockets.",
 	}
 	foreignPage = &apiError{
 		status:  http.StatusForbidden,
@@ -77,6 +99,28 @@ func invalidRequest(message string) *apiError {
 
 func invalidModel(message string) *apiError {
 	return &apiError{status: http.StatusBadRequest, kind: "invalid_request_error", param: "model", message: message}
+}
+
+// noEndpoint says which base URL is the right one: a wrong one is why most
+// clients come here.
+func noEndpoint(base string) *apiError {
+	return &apiError{
+		status: http.StatusNotFound,
+		kind:   "invalid_request_error",
+		code:   "unknown_url",
+		message: "There is no such endpoint. The base URL of this gateway is " + base + "/v1 for OpenAI's SDKs and most programs, and " +
+			base + " for Anthropic's and Google's.",
+	}
+}
+
+func methodNotAllowed(allowed methods) *apiError {
+	return &apiError{
+		status:  http.StatusMethodNotAllowed,
+		kind:    "invalid_request_error",
+		code:    "method_not_allowed",
+		allow:   allowed.String(),
+		message: "This method is not allowed here. There are " + allowed.String() + ".",
+	}
 }
 
 func modelNotFound(model string) *apiError {
@@ -170,6 +214,8 @@ func (e *apiError) anthropicType() string {
 	switch e.status {
 	case http.StatusUnauthorized:
 		return "authentication_error"
+	case http.StatusForbidden:
+		return "permission_error"
 	case http.StatusNotFound:
 		return "not_found_error"
 	case http.StatusRequestEntityTooLarge:
@@ -190,6 +236,8 @@ func (e *apiError) googleStatus() string {
 	switch e.status {
 	case http.StatusUnauthorized:
 		return "UNAUTHENTICATED"
+	case http.StatusForbidden:
+		return "PERMISSION_DENIED"
 	case http.StatusNotFound:
 		return "NOT_FOUND"
 	case http.StatusTooManyRequests:
@@ -218,6 +266,9 @@ func (e *apiError) header() http.Header {
 	if e.status == http.StatusUnauthorized {
 		header.Set("WWW-Authenticate", "Bearer") // RFC 9110, 15.5.2
 	}
+	if e.allow != "" {
+		header.Set("Allow", e.allow)
+	}
 	if e.wait > 0 {
 		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(e.wait.Seconds()))))
 	}
@@ -228,6 +279,10 @@ func (e *apiError) header() http.Header {
 func (e *apiError) write(w http.ResponseWriter, r *http.Request) {
 	for name, values := range e.header() {
 		w.Header()[name] = values
+	}
+	if e.upgrade != "" && r.ProtoMajor == 1 { // RFC 9110, 15.5.22
+		w.Header().Set("Upgrade", e.upgrade)
+		w.Header().Set("Connection", "Upgrade")
 	}
 	if r.ProtoMajor == 1 && r.Header["Expect"] != nil {
 		// Else the server would wait for the body before it answers, and the

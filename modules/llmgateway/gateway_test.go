@@ -78,6 +78,14 @@ func (g *gateway) try(t testing.TB, method, path, body string, header ...string)
 	return answer{resp, string(text)}, err
 }
 
+// handshake asks for a WebSocket that is not opened.
+func (g *gateway) handshake(t testing.TB, path string, header ...string) answer {
+	t.Helper()
+	return g.do(t, http.MethodGet, path, "", append([]string{
+		"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", "x3JJHMbDL1EzLkh9GBhXDw==",
+	}, header...)...)
+}
+
 // chat sends a small chat.
 func (g *gateway) chat(t testing.TB, model string, header ...string) answer {
 	t.Helper()
@@ -324,15 +332,17 @@ func TestRefusedRequests(t *testing.T) {
 	t.Run("model in query and body", func(t *testing.T) {
 		g.do(t, http.MethodPost, "/v1/chat/completions?model=gpt-4", chatBody("gpt-3.5-turbo")).wantError(t, 400, "")
 		g.do(t, http.MethodPost, "/v1/chat/completions?model=gpt-4", chatBody("gpt-3.5-turbo"), bob...).wantError(t, 400, "")
-		g.do(t, http.MethodGet, "/v1/realtime?model=gpt-4", "", bob...).wantError(t, 404, "model_not_found")
-		g.do(t, http.MethodGet, "/v1/realtime?model=gpt-3.5-turbo&model=gpt-4", "", bob...).wantError(t, 400, "")
-		g.do(t, http.MethodGet, "/v1/realtime?model=gpt-3.5-turbo&mode%6c=gpt-4", "", bob...).wantError(t, 400, "")
+		g.do(t, http.MethodPost, "/v1/chat/completions?model=gpt-3.5-turbo&model=gpt-4", chatBody("gpt-3.5-turbo"), bob...).wantError(t, 400, "")
+		g.do(t, http.MethodPost, "/v1/chat/completions?model=gpt-3.5-turbo&mode%6c=gpt-4", chatBody("gpt-3.5-turbo"), bob...).wantError(t, 400, "")
+		g.handshake(t, "/v1/realtime?model=gpt-3.5-turbo&model=gpt-4").wantError(t, 400, "")
+		g.handshake(t, "/v1/realtime?model=gpt-5").wantError(t, 404, "model_not_found")
 	})
 	t.Run("model elsewhere", func(t *testing.T) {
 		allowed := chatBody("gpt-3.5-turbo")
 		g.do(t, http.MethodPost, "/v1beta/models/gpt-4:generateContent", "{}", bob...).wantGoogleError(t, 404, "NOT_FOUND")
 		g.do(t, http.MethodPost, "/v1beta/models/gpt-4:generateContent", allowed, bob...).wantGoogleError(t, 400, "INVALID_ARGUMENT")
-		g.do(t, http.MethodPost, "/v1//Models//gpt-4:x", allowed, bob...).wantError(t, 404, "model_not_found")
+		g.do(t, http.MethodPost, "/v1//Models//gpt-4:x", allowed, bob...).wantError(t, 404, "unknown_url")
+		g.do(t, http.MethodPost, "/v1//models//gpt-4:generateContent", allowed, bob...).wantGoogleError(t, 400, "INVALID_ARGUMENT")
 		g.do(t, http.MethodPost, "/v1/chat/completions?model=gpt-3.5-turbo", "{}", bob...).wantError(t, 400, "")
 		g.do(t, http.MethodPost, "/v1beta/models/gpt-3.5-turbo/%2e%2e/gpt-4:generateContent", allowed, bob...).wantGoogleError(t, 400, "INVALID_ARGUMENT")
 		g.do(t, http.MethodPost, "/openai/deployments/gpt-4/chat/completions", allowed, bob...).wantError(t, 404, "model_not_found")
@@ -374,7 +384,7 @@ func TestQueryModel(t *testing.T) {
 			api_key sk-upstream
 			models  gpt-realtime as gpt/realtime&1
 		}`)
-	g.do(t, http.MethodGet, "/v1/realtime?a=%20&model=gpt-realtime&b", "").wantStatus(t, 200)
+	g.handshake(t, "/v1/realtime?a=%20&model=gpt-realtime&b").wantStatus(t, 200)
 	if got := up.Next(t).URI; got != "/openai/v1/realtime?a=%20&model=gpt%2Frealtime%261&b" {
 		t.Errorf("URI: %s", got)
 	}
@@ -404,8 +414,8 @@ func TestDefaultChannel(t *testing.T) {
 	}
 	// A client with few models could hide another in what nobody reads.
 	bob := []string{"Authorization", "Bearer bob-key", "Content-Type"}
-	g.do(t, http.MethodPost, "/v1/files", form, append(bob, "multipart/form-data; boundary=b")...).wantStatus(t, 200)
-	g.do(t, http.MethodPost, "/v1/files", form, append(bob, "multipart/related; boundary=b")...).wantStatus(t, 400)
+	g.do(t, http.MethodPost, "/v1/files", form, append(bob, "multipart/form-data; boundary=b")...).wantError(t, 403, "endpoint_not_allowed")
+	g.do(t, http.MethodPost, "/v1/chat/completions", "{}", append(bob, "application/json")...).wantError(t, 400, "")
 }
 
 func TestModels(t *testing.T) {

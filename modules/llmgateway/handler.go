@@ -121,6 +121,12 @@ type Handler struct {
 	// an anonymous gateway, where no key keeps foreign pages out.
 	CORS []string `json:"cors,omitempty"`
 
+	// Paths that pass besides those of the APIs that the gateway knows, `*`
+	// standing for any characters, such as Ollama's `/api/chat` and
+	// `/api/tags`. Clients with models or limits may only send a POST there,
+	// which names a model that they may use. Default: none.
+	AllowPaths []string `json:"allow_paths,omitempty"`
+
 	// Further headers of clients that all channels get: see the channels'
 	// allow_headers. Default: none.
 	AllowHeaders []string `json:"allow_headers,omitempty"`
@@ -285,6 +291,11 @@ func (h *Handler) check() error {
 	if h.DefaultChannel != "" && h.channel(h.DefaultChannel) == nil {
 		return fmt.Errorf("default_channel %s: there is no such channel", h.DefaultChannel)
 	}
+	for _, pattern := range h.AllowPaths {
+		if err := checkAllowedPath(pattern); err != nil {
+			return err
+		}
+	}
 	names := make(map[string]bool)
 	for _, c := range h.Channels {
 		if c.Name == "" || names[c.Name] {
@@ -315,7 +326,8 @@ func (h *Handler) channel(name string) *Channel {
 // and attempts them. It returns no error: Caddy would log that beside
 // the request as the client sent it, keys included.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if h.screen(w, r) {
+	location, unknown := h.locate(r)
+	if h.screen(w, r, location) {
 		return nil
 	}
 	client, wrong := h.authenticate(r)
@@ -324,23 +336,29 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return nil
 	}
 	client.total.Inc()
-	c := &call{gateway: h, client: client, start: h.clock.Now()}
+	c := &call{gateway: h, client: client, start: h.clock.Now(), location: location}
 	r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Map(c.placeholder)
 	c.addToLog(r)
-	if id, ok := isModelList(r); ok {
+	if unknown == nil {
+		unknown = c.mayPass(r)
+	}
+	if unknown != nil {
+		c.refuse(w, r, unknown)
+		return nil
+	}
+	if location.endpoint.isModelList() {
 		if client != h.everybody {
 			h.wake()
 		}
-		h.serveModels(w, r, client, id)
+		h.serveModels(w, r, client, modelID(r.URL.Path))
 		return nil
 	}
 	defer c.release()
 	if err := c.prepare(w, r); err != nil {
-		collectors.refused.WithLabelValues(client.Name, strconv.Itoa(err.status)).Inc()
-		err.write(w, r)
+		c.refuse(w, r, err)
 		return nil
 	}
-	if isUpgrade(r) {
+	if c.upgrading {
 		c.upgrade(w, r, next)
 		return nil
 	}
@@ -351,6 +369,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	c.respond(w, res)
 	return nil
+}
+
+// refuse sends an error of ours to the client.
+func (c *call) refuse(w http.ResponseWriter, r *http.Request, err *apiError) {
+	collectors.refused.WithLabelValues(c.client.Name, strconv.Itoa(err.status)).Inc()
+	err.write(w, r)
 }
 
 // prepare does all that comes before the first try.

@@ -14,6 +14,8 @@ var (
 	noUserAgent = []string{""}         // net/http would name itself
 	onlyTrailer = []string{"trailers"}
 	onlyUpgrade = []string{"Upgrade"}
+
+	onlyWebSocket = []string{"websocket"}
 )
 
 // outgoing returns the header of an attempt: what a channel may know of the

@@ -15,19 +15,11 @@ type listedModel struct {
 	owner string // the channel's name
 }
 
-// isModelList tells whether the request asks for the list of models or for one
-// entry of it, whose name it returns. Names may contain slashes.
-func isModelList(r *http.Request) (id string, ok bool) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return "", false
-	}
-	path := r.URL.Path
-	for _, version := range []string{"/v1beta/openai", "/v1beta", "/v1"} {
-		if rest, found := strings.CutPrefix(path, version+"/models"); found && (rest == "" || rest[0] == '/') {
-			return strings.TrimPrefix(rest, "/"), true
-		}
-	}
-	return "", false
+// modelID returns the model that a canonical path of the list asks for, "" for
+// the list itself. Names may contain slashes.
+func modelID(path string) string {
+	_, id, _ := strings.Cut(path, "/models")
+	return strings.TrimPrefix(id, "/")
 }
 
 // serveModels lists the models that the client may use, or describes one, in

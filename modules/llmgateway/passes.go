@@ -1,20 +1,109 @@
 package llmgateway
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
 
-// screen answers what never gets to a channel and needs no key: preflights, and
-// requests of web pages that may not use the gateway. It reports whether it has
-// answered.
-func (h *Handler) screen(w http.ResponseWriter, r *http.Request) bool {
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// locate finds the endpoint that a request is for and gives the request the
+// endpoint's canonical path, which all that follows goes by.
+func (h *Handler) locate(r *http.Request) (location, *apiError) {
+	l, plain := locate(r.URL, methodOf(r), h.AllowPaths)
+	switch {
+	case !plain:
+		return l, ambiguousPath
+	case l.endpoint == nil:
+		return l, noEndpoint(baseURL(r))
+	}
+	r.URL.Path, r.URL.RawPath = l.path, l.rawPath
+	return l, nil
+}
+
+// screen answers what never gets to a channel and needs no key: preflights,
+// methods that the gateway does not know, requests of web pages that may not use
+// it, and the question of Claude Code whether anybody is there. It reports
+// whether it has answered.
+func (h *Handler) screen(w http.ResponseWriter, r *http.Request, l location) bool {
 	switch {
 	case h.cors.serve(w, r):
 	case r.Method == http.MethodOptions:
-		w.Header().Set("Allow", corsMethods)
+		w.Header().Set("Allow", l.methods(false).String())
 		w.WriteHeader(http.StatusNoContent)
+	case methodOf(r) == 0:
+		methodNotAllowed(l.methods(false)).write(w, r)
+	case r.Method == http.MethodHead && (r.URL.Path == "/" || r.URL.Path == "/api/hello"):
+		w.WriteHeader(http.StatusOK)
 	case h.cors.refuses(r):
 		foreignPage.write(w, r)
 	default:
 		return false
 	}
 	return true
+}
+
+// methods are what may be done at the location. A restricted client may not do
+// what concerns the account as a whole.
+func (l location) methods(restricted bool) methods {
+	switch {
+	case l.endpoint == nil:
+		return get | post | put | del
+	case restricted:
+		return l.endpoint.all
+	}
+	return l.endpoint.all | l.endpoint.own
+}
+
+// mayPass decides by method and path whether the client's request may pass.
+func (c *call) mayPass(r *http.Request) *apiError {
+	method, restricted := methodOf(r), c.client.restricted()
+	c.upgrading = method == socket
+	allowed := c.location.methods(restricted)
+	switch {
+	case c.upgrading && c.location.endpoint == responsesEndpoint && (restricted || r.URL.Query().Get("model") == ""):
+		return webSocketRefused
+	case c.upgrading && r.Method == http.MethodGet && r.ContentLength != 0:
+		return invalidRequest("The handshake of a WebSocket has no body.")
+	case method&allowed != 0:
+		return nil
+	case restricted && (allowed == 0 || method&c.location.methods(false) != 0):
+		return notForRestricted
+	case c.upgrading:
+		return invalidRequest("There is no WebSocket at this path.")
+	case method == get && allowed&socket != 0:
+		return webSocketRequired
+	}
+	return methodNotAllowed(allowed)
+}
+
+// restricted reports whether the client is held to some models or to limits. It
+// may use endpoints that ask a model for something, and nothing else: what
+// concerns the account as a whole, and a WebSocket, could name any model and
+// cost any number of tokens.
+func (c *Client) restricted() bool { return c.limited() || c.any() }
+
+// baseURL is the address under which the client reaches the gateway, as it has
+// to be configured in clients, without a version.
+func baseURL(r *http.Request) string {
+	scheme, host := "http", r.Host
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted {
+		if proto := r.Header.Get("X-Forwarded-Proto"); proto == "http" || proto == "https" {
+			scheme = proto
+		}
+		if forwarded := r.Header.Get("X-Forwarded-Host"); forwarded != "" {
+			host = forwarded
+		}
+	}
+	prefix := ""
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && original.URL != nil {
+		// What handle_path and its like have cut off.
+		if cut, found := strings.CutSuffix(original.URL.Path, r.URL.Path); found {
+			prefix = strings.TrimSuffix(cut, "/")
+		}
+	}
+	return scheme + "://" + host + prefix
 }

@@ -8,47 +8,63 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
-// nativePath is a path of Gemini's own dialect, which names the model:
-// /v1beta/models/{model}:generateContent.
-// Source: https://ai.google.dev/api/generate-content
-type nativePath struct {
+// modelPath is a path that names a model.
+type modelPath struct {
 	before, after string // what stands around the model
+	segment       bool   // the model is one segment, so that its slashes are escaped
 }
 
-func (p nativePath) found() bool { return p.after != "" }
+func (p modelPath) found() bool { return p.before != "" }
 
-// streams tells whether the answer comes bit by bit.
-func (p nativePath) streams() bool { return strings.HasPrefix(p.after, ":stream") }
+// streams reports whether the response comes bit by bit.
+func (p modelPath) streams() bool { return strings.HasPrefix(p.after, ":stream") }
 
-// parseNativePath takes a path of Gemini's dialect apart.
-func parseNativePath(path string) (p nativePath, model string) {
-	i := strings.Index(path, "/models/")
-	if i <= 0 || !isVersion(path[:i]) {
-		return nativePath{}, ""
+// with returns the path for another model, as url.URL has it.
+func (p modelPath) with(model string) (path, rawPath string) {
+	if p.segment && strings.Contains(model, "/") {
+		rawPath = (&url.URL{Path: p.before}).EscapedPath() + url.PathEscape(model) + (&url.URL{Path: p.after}).EscapedPath()
 	}
-	i += len("/models/")
-	method := strings.LastIndexByte(path, ':')
-	if method <= i || strings.ContainsRune(path[method:], '/') {
-		return nativePath{}, ""
-	}
-	return nativePath{path[:i], path[method:]}, path[i:method]
+	return p.before + model + p.after, rawPath
 }
 
-// isVersion tells whether a path is the version of an API: /v1, /v1beta.
-func isVersion(path string) bool {
-	rest, ok := strings.CutPrefix(path, "/v")
-	return ok && rest != "" && rest[0] >= '0' && rest[0] <= '9' && !strings.ContainsRune(rest, '/')
+// version is the path's first segment, with its slash: /v1beta.
+func (p modelPath) version() string {
+	return p.before[:1+strings.IndexByte(p.before[1:], '/')]
+}
+
+// parseGeminiPath takes a path of Gemini's own dialect apart, which names the
+// model: /v1beta/models/{model}:generateContent. A tuned model is named together
+// with its collection: tunedModels/{model}.
+// Source: https://ai.google.dev/api/generate-content
+func parseGeminiPath(path string) (p modelPath, model string) {
+	for _, collection := range [...]string{"/models/", "/tunedModels/"} {
+		i := strings.Index(path, collection)
+		if i <= 0 || !isVersion(path[1:i]) {
+			continue
+		}
+		start := i + 1 // of the model's name
+		if collection == "/models/" {
+			start = i + len(collection)
+		}
+		method := strings.LastIndexByte(path, ':')
+		if method <= i+len(collection) || strings.ContainsRune(path[method:], '/') {
+			continue
+		}
+		return modelPath{before: path[:start], after: path[method:]}, path[start:method]
+	}
+	return modelPath{}, ""
 }
 
 // readPath finds the model in the path. Gemini's SDKs repeat it in the body of
-// some calls, as `models/{model}`.
-func (c *call) readPath(path string) *apiError {
-	parsed, model := parseNativePath(path)
+// some calls, as `models/{model}`. In the paths of other APIs a name in the body
+// counts, since Azure's deployments may have names of their own.
+func (c *call) readPath(u *url.URL) *apiError {
+	parsed, model := parseGeminiPath(u.Path)
 	if !parsed.found() {
+		if parsed, model = parseOtherPath(u); parsed.found() && !c.inBody {
+			c.model, c.inPath = model, parsed
+		}
 		return nil
-	}
-	if strings.Contains(model, `\`) {
-		return invalidRequest("The path cannot be read.")
 	}
 	if c.inBody {
 		if name, ok := strings.CutPrefix(c.model, "models/"); ok {
@@ -62,15 +78,45 @@ func (c *call) readPath(path string) *apiError {
 	return nil
 }
 
-// hasDotSegments tells whether a path means another one (RFC 3986, section
-// 5.2.4).
-func hasDotSegments(path string) bool {
+// parseOtherPath finds the model in paths of other APIs: Azure's deployments and
+// OpenAI's old engines, and, where allow_path lets them pass, Bedrock's
+// (/model/{model}/converse), Cloudflare's (/ai/run/@cf/{model}) and those of
+// Hugging Face, Vertex and their like (/models/{model}).
+func parseOtherPath(u *url.URL) (p modelPath, model string) {
+	path, at := u.EscapedPath(), 0
 	for segment := range strings.SplitSeq(path, "/") {
-		if segment == "." || segment == ".." {
-			return true
+		at += len(segment) + 1 // behind the slash that follows
+		if at >= len(path) {
+			break
 		}
+		model = path[at:]
+		switch strings.ToLower(segment) {
+		case "deployments", "engines", "model":
+			model, _, _ = strings.Cut(model, "/")
+			p.segment = true
+		case "run":
+			if !strings.HasSuffix(path[:at], "/ai/run/") {
+				continue
+			}
+		case "models", "tunedmodels":
+			model, _, _ = strings.Cut(model, "/v1/")
+			if i := strings.LastIndexByte(model, ':'); i > strings.LastIndexByte(model, '/') {
+				model = model[:i]
+			}
+		default:
+			continue
+		}
+		p.before, p.after = unescape(path[:at]), unescape(path[at+len(model):])
+		return p, unescape(model)
 	}
-	return false
+	return modelPath{}, ""
+}
+
+// unescape decodes a part of a path. An error cannot happen: net/url has decoded
+// the whole before.
+func unescape(path string) string {
+	text, _ := url.PathUnescape(path)
+	return text
 }
 
 // queryModel returns the model in the query, which is where WebSockets have it.
@@ -90,36 +136,18 @@ func queryModel(r *http.Request) (string, *apiError) {
 	return query.Get("model"), nil
 }
 
-// namesModel are the path segments before a model's name, of Gemini, Azure and
-// OpenAI's old API.
-var namesModel = map[string]bool{"models": true, "tunedmodels": true, "deployments": true, "engines": true}
-
 // checkElsewhere refuses what could name a model where the gateway does not
 // read it, if the client may use some models only: a body that is passed on
-// unread, and paths other than Gemini's.
-func (c *call) checkElsewhere(path string) *apiError {
+// unread, and a path beside a body that names another.
+func (c *call) checkElsewhere(u *url.URL) *apiError {
 	if !c.client.limited() {
 		return nil
 	}
 	if c.opaque {
 		return invalidModel("Your key is for some models only, and the gateway cannot see which one this body names.")
 	}
-	if strings.Contains(path, `\`) {
-		return invalidRequest("The path cannot be read.")
-	}
-	if c.inPath.found() {
-		return nil
-	}
-	named := false
-	for segment := range strings.SplitSeq(path, "/") {
-		if segment == "" {
-			continue
-		}
-		name, _, _ := strings.Cut(segment, ":")
-		if named && !c.client.mayUse(name) {
-			return modelNotFound(name)
-		}
-		named = namesModel[strings.ToLower(segment)]
+	if parsed, model := parseOtherPath(u); parsed.found() && !c.inPath.found() && !c.client.mayUse(model) {
+		return modelNotFound(model)
 	}
 	return nil
 }

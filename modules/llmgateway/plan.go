@@ -26,11 +26,11 @@ func newTiers(channels []*Channel) (tiers [][]*Channel) {
 // plan puts everything that could answer the call in order, once.
 func (c *call) plan(r *http.Request, w http.ResponseWriter) *apiError {
 	c.candidates = c.room[:0]
-	if err := c.checkElsewhere(r.URL.Path); err != nil {
+	if err := c.checkElsewhere(r.URL); err != nil {
 		return err
 	}
 	if c.model == "" {
-		if c.gateway.fallback == nil {
+		if c.gateway.fallback == nil || c.client.restricted() {
 			return noModel
 		}
 		c.addChannel(c.gateway.fallback, "", nil)

@@ -15,7 +15,7 @@ import (
 // modelRef is the model that a request names, and where it was found.
 type modelRef struct {
 	model  string // "" for none
-	inPath nativePath
+	inPath modelPath
 	query  bool          // the query names it
 	inBody bool          // the body names it
 	field  reqbody.Value // where
@@ -43,10 +43,6 @@ var scanners = sync.Pool{New: func() any { return reqbody.NewScanner("model", ot
 // body counts, else the path (Gemini) or the query (WebSockets); where two of
 // them name different models the request is refused.
 func (c *call) read(w http.ResponseWriter, r *http.Request) *apiError {
-	if strings.Contains(r.URL.Path, "/.") && hasDotSegments(r.URL.Path) {
-		// It could lead out of the path of a channel's URL.
-		return invalidRequest("The path has dot segments.")
-	}
 	asked, err := queryModel(r)
 	if err != nil {
 		return err
@@ -54,7 +50,7 @@ func (c *call) read(w http.ResponseWriter, r *http.Request) *apiError {
 	if err := c.readBody(w, r); err != nil {
 		return err
 	}
-	if err := c.readPath(r.URL.Path); err != nil {
+	if err := c.readPath(r.URL); err != nil {
 		return err
 	}
 	switch {
@@ -63,7 +59,7 @@ func (c *call) read(w http.ResponseWriter, r *http.Request) *apiError {
 		return invalidModel("The request names two models.")
 	case c.body != nil && !c.opaque:
 		return invalidModel("The model must be named in the body.")
-	default:
+	case c.upgrading:
 		c.model, c.query = asked, true
 	}
 	if !reqbody.IsPlainText(c.model) {
@@ -73,7 +69,7 @@ func (c *call) read(w http.ResponseWriter, r *http.Request) *apiError {
 }
 
 func (c *call) readBody(w http.ResponseWriter, r *http.Request) *apiError {
-	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+	if c.upgrading || r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return nil
 	}
 	if limit := c.gateway.MaxBody; r.ContentLength > limit {

@@ -56,7 +56,7 @@ func (c *call) url(u *url.URL) *url.URL {
 	if c.query {
 		renamed.RawQuery = replaceQuery(u.RawQuery, "model", c.current.model)
 	} else {
-		renamed.Path, renamed.RawPath = c.inPath.before+c.current.model+c.inPath.after, ""
+		renamed.Path, renamed.RawPath = c.inPath.with(c.current.model)
 	}
 	return &renamed
 }

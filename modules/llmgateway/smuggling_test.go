@@ -249,7 +249,7 @@ func FuzzModel(f *testing.F) {
 		r := &http.Request{Method: http.MethodPost, URL: u, Header: http.Header{"Content-Type": {contentType}}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}
 		c := &call{gateway: gateway, client: bob}
 		defer c.release()
-		if c.read(httptest.NewRecorder(), r) != nil || c.checkElsewhere(u.Path) != nil || c.model == "" || !bob.mayUse(c.model) {
+		if c.read(httptest.NewRecorder(), r) != nil || c.checkElsewhere(u) != nil || c.model == "" || !bob.mayUse(c.model) {
 			return
 		}
 		if values := u.Query()["model"]; len(values) > 1 || len(values) == 1 && values[0] != c.model {

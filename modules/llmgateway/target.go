@@ -14,9 +14,8 @@ func (c *Channel) target(u *url.URL) *url.URL {
 		return target
 	}
 	base, rest := c.base.Path, withoutVersion(u.Path)
-	if native, _ := parseNativePath(u.Path); native.found() {
-		version := native.before[:strings.LastIndex(native.before, "/models/")]
-		if before, _, ok := strings.Cut(base+"/", version+"/"); ok {
+	if native, _ := parseGeminiPath(u.Path); native.found() {
+		if before, _, ok := strings.Cut(base+"/", native.version()+"/"); ok {
 			base, rest = before, u.Path
 		}
 	}

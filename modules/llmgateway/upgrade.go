@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/parent"
 )
@@ -109,21 +110,35 @@ func loadProxy(ctx caddy.Context, proxy *reverseproxy.Handler) (*reverseproxy.Ha
 	return mod.(*reverseproxy.Handler), nil
 }
 
-// isUpgrade reports whether the client asks for another protocol, over HTTP/1.1
+// isUpgrade reports whether the client asks for a WebSocket, over HTTP/1.1
 // or by the extended CONNECT of HTTP/2 and 3 (RFC 8441, RFC 9220).
+//
+// It is for WebSockets only. A client that offers another protocol, such as the
+// h2c of Java's, gets its response over the one that it speaks already.
 func isUpgrade(r *http.Request) bool {
-	return r.Header["Upgrade"] != nil || r.Method == http.MethodConnect
+	switch {
+	case r.Method == http.MethodConnect && r.ProtoMajor == 2:
+		return r.Header.Get(":protocol") == "websocket"
+	case r.Method == http.MethodConnect && r.ProtoMajor == 3:
+		return r.Proto == "websocket"
+	case r.Method != http.MethodGet || r.Header["Upgrade"] == nil || r.ProtoMajor != 1 || r.ProtoMinor == 0:
+		return false
+	}
+	return httpguts.HeaderValuesContainsToken(r.Header["Upgrade"], "websocket") &&
+		httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade")
 }
 
 // upgrade lets the proxy switch protocols. The channel that was tried last is
 // the one that has switched.
 func (c *call) upgrade(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) {
-	c.upgrading = true
 	caddyhttp.SetVar(r.Context(), callVar, c)
 	inner := r.WithContext(r.Context()) // a shallow copy
 	inner.Body, inner.ContentLength, inner.TransferEncoding = extendedBody(r), 0, nil
 	inner.Header = maps.Clone(r.Header)
-	inner.Header["Connection"] = onlyUpgrade // the proxy removes what else it names
+	if inner.Header["Upgrade"] != nil {
+		// The proxy would remove what else they name, or offer it to the channel.
+		inner.Header["Connection"], inner.Header["Upgrade"] = onlyUpgrade, onlyWebSocket
+	}
 	err := c.gateway.upgrades.ServeHTTP(w, inner, next)
 	switch {
 	case err == nil:
