@@ -92,17 +92,28 @@ func (c *Channel) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 		}
 		c.NoIncludeUsage = value == "off"
 	case "transport":
-		c.Transport = new(reverseproxy.HTTPTransport)
-		if err := c.Transport.UnmarshalCaddyfile(d.NewFromNextSegment()); err != nil {
-			return err
-		}
-		if c.Transport.TLS != nil && c.base.Scheme != "https" {
-			return d.Errf("channel %s: the transport has TLS options, but the URL is http://", c.Name)
-		}
+		return c.unmarshalTransport(d)
 	default:
 		return d.Errf("unknown option %s of a channel; there are %s", d.Val(), channelOptions)
 	}
 	return err
+}
+
+func (c *Channel) unmarshalTransport(d *caddyfile.Dispenser) error {
+	block := d.NewFromNextSegment()
+	c.Transport = new(reverseproxy.HTTPTransport)
+	if err := c.Transport.UnmarshalCaddyfile(block); err != nil {
+		return err
+	}
+	mistake := checkTransport(c.Transport, c.base.Scheme == "https")
+	if mistake == nil {
+		return nil
+	}
+	// The error points to the option.
+	for block.Reset(); block.Next() && block.Val() != mistake.option; {
+		continue
+	}
+	return block.Errf("channel %s: %w", c.Name, mistake.err)
 }
 
 func (c *Channel) unmarshalKeys(d *caddyfile.Dispenser) error {

@@ -107,7 +107,7 @@ func (h *Handler) pause(ctx context.Context, wait time.Duration, wanted <-chan s
 
 // list asks the channel for its models, with its own key.
 func (c *Channel) list(ctx context.Context, now time.Time) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, catalogTimeout)
+	ctx, cancel := context.WithTimeout(ownRequests(ctx), catalogTimeout)
 	defer cancel()
 	out := &http.Request{Method: http.MethodGet, URL: c.target(&url.URL{Path: "/v1/models"}), Host: c.base.Host, Header: make(http.Header)}
 	if c.Auth.Scheme == "x-api-key" {

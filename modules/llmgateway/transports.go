@@ -1,11 +1,15 @@
 package llmgateway
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
@@ -26,23 +30,15 @@ func (t *transports) get(options *reverseproxy.HTTPTransport, https bool) (*reve
 	if options == nil {
 		options = new(reverseproxy.HTTPTransport)
 	}
+	if mistake := checkTransport(options, https); mistake != nil {
+		return nil, mistake.err
+	}
 	raw, err := json.Marshal(options)
 	if err != nil {
 		return nil, err
 	}
-	if https && options.TLS == nil {
-		// Marshaled apart: options is what the configuration shows.
-		withTLS := make(map[string]any)
-		if err := json.Unmarshal(raw, &withTLS); err != nil {
-			return nil, err
-		}
-		withTLS["tls"] = struct{}{}
-		if raw, err = json.Marshal(withTLS); err != nil {
-			return nil, err
-		}
-	}
-	if !https && options.TLS != nil {
-		return nil, errors.New("the transport has TLS options, but the URL is http://")
+	if raw, err = resolveTransport(raw, https); err != nil {
+		return nil, err
 	}
 	if made, ok := t.made[string(raw)]; ok {
 		return made, nil
@@ -55,4 +51,117 @@ func (t *transports) get(options *reverseproxy.HTTPTransport, https bool) (*reve
 	sendDirectly(made.Transport)
 	t.made[string(raw)] = made
 	return made, nil
+}
+
+// resolveTransport replaces the placeholders that Caddy would replace while it
+// connects, and turns TLS on for https. It works on the marshaled options,
+// since the options themselves are what the configuration shows.
+func resolveTransport(raw []byte, https bool) ([]byte, error) {
+	options := make(map[string]json.RawMessage)
+	if err := json.Unmarshal(raw, &options); err != nil {
+		return nil, err
+	}
+	if https && options["tls"] == nil {
+		options["tls"] = json.RawMessage("{}")
+	}
+	for _, place := range []struct {
+		object, field, option string
+		later                 bool // whether placeholders of a request may be left
+	}{
+		{"tls", "server_name", "tls_server_name", false},
+		{"network_proxy", "url", "network_proxy", true},
+	} {
+		if options[place.object] == nil {
+			continue
+		}
+		fields := make(map[string]any)
+		if err := json.Unmarshal(options[place.object], &fields); err != nil {
+			return nil, err
+		}
+		value, ok := fields[place.field].(string)
+		if !ok {
+			continue
+		}
+		resolved, err := caddy.NewReplacer().ReplaceOrErr(value, true, !place.later)
+		if err != nil {
+			return nil, fmt.Errorf("transport: %s: %w", place.option, err)
+		}
+		fields[place.field] = resolved
+		if options[place.object], err = json.Marshal(fields); err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(options)
+}
+
+// transportMistake is an option of a transport that cannot work in a channel.
+type transportMistake struct {
+	option string // as the Caddyfile has it
+	err    error
+}
+
+// checkTransport refuses options that have no meaning for a channel, or that
+// another one would silently undo. What needs the values of placeholders is
+// checked by resolveTransport.
+func checkTransport(options *reverseproxy.HTTPTransport, https bool) *transportMistake {
+	mistake := func(option, text string) *transportMistake {
+		return &transportMistake{option, errors.New(text)}
+	}
+	if options.ProxyProtocol != "" {
+		return mistake("proxy_protocol", "the transport has proxy_protocol, which would tell the channel the address of the client; remove it")
+	}
+	if options.TLS != nil && !https {
+		return mistake("transport", "the transport has TLS options, but the URL is http://")
+	}
+	if options.TLS != nil {
+		if name := unknownPlaceholder(options.TLS.ServerName); name != "" {
+			return mistake("tls_server_name", "tls_server_name is replaced when the configuration is loaded, and {"+name+"} is not known then; write the name, or {env.NAME}")
+		}
+	}
+	if !slices.Contains(options.Versions, "3") {
+		return nil
+	}
+	switch {
+	case len(options.Versions) > 1:
+		return mistake("versions", "versions: HTTP/3 allows no other version beside it; write: versions 3")
+	case !https:
+		return mistake("versions", "versions 3 needs TLS, but the URL is http://")
+	case options.ForwardProxyURL != "" || usesProxy(options.NetworkProxyRaw):
+		return mistake("versions", "versions 3 would bypass the proxy, which carries TCP only; remove one of them")
+	}
+	return nil
+}
+
+// usesProxy reports whether the module of a network_proxy is another than none.
+func usesProxy(raw json.RawMessage) bool {
+	var module struct {
+		From string `json:"from"`
+	}
+	return len(raw) > 0 && (json.Unmarshal(raw, &module) != nil || module.From != "none")
+}
+
+// unknownPlaceholder returns the first placeholder of a text that is known only
+// while a request is served, "" if there is none.
+func unknownPlaceholder(text string) string {
+	repl := caddy.NewReplacer().WithoutFile()
+	for rest := text; ; {
+		_, after, found := strings.Cut(rest, "{")
+		name, next, closed := strings.Cut(after, "}")
+		if !found || !closed {
+			return ""
+		}
+		if _, known := repl.Get(name); !known && !strings.HasPrefix(name, "file.") {
+			return name
+		}
+		rest = next
+	}
+}
+
+// ownRequests returns a context for requests that no client has asked for, such
+// as one for a channel's list of models. Caddy's transports look for the
+// replacer and the variables of a request in its context, also in goroutines in
+// which a panic would end the process.
+func ownRequests(ctx context.Context) context.Context {
+	ctx = context.WithValue(ctx, caddy.ReplacerCtxKey, caddy.NewReplacer())
+	return context.WithValue(ctx, caddyhttp.VarsCtxKey, make(map[string]any))
 }
