@@ -94,7 +94,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	case h.DefaultChannel != "" && h.channel(h.DefaultChannel) == nil:
 		return noDefault
 	}
-	return nil
+	return h.checkDemo()
 }
 
 func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) (err error) {
@@ -151,7 +151,19 @@ func (h *Handler) unmarshalClient(d *caddyfile.Dispenser) error {
 	if len(args) < 2 {
 		return d.Err("a client wants a name and one or several keys: client <name> <key>... (is an environment variable unset?)")
 	}
-	c := &Client{Name: args[0], Keys: args[1:]}
+	c := &Client{Name: args[0], Keys: args[1:], Source: sourceOf(d)}
+	if slices.Contains(c.Keys, "") {
+		return d.Errf("client %s: a key is empty", c.Name)
+	}
+	for i, key := range c.Keys {
+		err := checkKeyWord(key)
+		if slices.Contains(c.Keys[:i], key) {
+			err = errSameKey
+		}
+		if err != nil {
+			return d.WrapErr(keyPlace{owner: "client " + c.Name, number: i + 1}.error("", err))
+		}
+	}
 	for _, other := range h.Clients {
 		if other.Name == c.Name {
 			return d.Errf("there are two clients named %s; give each a name of its own, or one of them both keys", c.Name)
@@ -161,9 +173,6 @@ func (h *Handler) unmarshalClient(d *caddyfile.Dispenser) error {
 				return d.Errf("clients %s and %s have the same key", other.Name, c.Name)
 			}
 		}
-	}
-	if slices.Contains(c.Keys, "") {
-		return d.Errf("client %s: a key is empty", c.Name)
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		if err := c.unmarshalOption(d); err != nil {
@@ -180,6 +189,9 @@ func (c *Client) unmarshalOption(d *caddyfile.Dispenser) error {
 		models := d.RemainingArgs()
 		if len(models) == 0 {
 			return d.Err("models wants one or several names: models gpt-4o gpt-4* (without the line: all)")
+		}
+		if err := checkModelNames(models, c.Models); err != nil {
+			return d.WrapErr(err)
 		}
 		c.Models = append(c.Models, models...)
 	case "limit":
@@ -202,6 +214,9 @@ func (h *Handler) unmarshalFallback(d *caddyfile.Dispenser) error {
 	}
 	if strings.Contains(args[n-1], "*") {
 		return d.Errf("fallback to %s: the model that stands in must have no wildcard", args[n-1])
+	}
+	if err := checkModelNames(append(slices.Clip(args[:n-2]), args[n-1]), nil); err != nil {
+		return d.WrapErr(err)
 	}
 	h.Fallbacks = append(h.Fallbacks, &Fallback{Models: args[:n-2], To: args[n-1]})
 	return nil

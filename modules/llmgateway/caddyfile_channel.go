@@ -17,7 +17,7 @@ func (h *Handler) unmarshalChannel(d *caddyfile.Dispenser) error {
 	if len(args) != 2 {
 		return d.Err("a channel wants a name and the address of its API: channel <name> https://api.example.com/v1")
 	}
-	c := &Channel{Name: args[0], URL: args[1]}
+	c := &Channel{Name: args[0], URL: args[1], Source: sourceOf(d)}
 	if h.channel(c.Name) != nil {
 		return d.Errf("there are two channels named %s; give each a name of its own", c.Name)
 	}
@@ -128,7 +128,11 @@ func (c *Channel) unmarshalKeys(d *caddyfile.Dispenser) error {
 		if slices.Contains(c.APIKeys, key) {
 			return d.Errf("channel %s has the same api_key twice", c.Name)
 		}
+		if err := checkKeyWord(key); err != nil {
+			return d.WrapErr(keyPlace{owner: "channel " + c.Name, number: len(c.APIKeys) + 1}.error("", err))
+		}
 		c.APIKeys = append(c.APIKeys, key)
+		c.setKeySource(len(c.APIKeys)-1, sourceOf(d))
 	}
 	return nil
 }
@@ -143,6 +147,13 @@ func (c *Channel) unmarshalModels(d *caddyfile.Dispenser) error {
 	}
 	if strings.Contains(route.As, "*") {
 		return d.Errf("models ... as %s: the channel's own name must have no wildcard", route.As)
+	}
+	var before []string
+	for _, other := range c.Models {
+		before = append(before, other.Names...)
+	}
+	if err := checkRoute(route, before); err != nil {
+		return d.WrapErr(err)
 	}
 	c.Models = append(c.Models, route)
 	return nil

@@ -74,6 +74,13 @@ type Channel struct {
 	// https URL.
 	Transport *reverseproxy.HTTPTransport `json:"transport,omitempty"`
 
+	// Where the channel stands, for error messages.
+	Source string `json:"source,omitempty"`
+
+	// Where each of the api_keys stands, for error messages. One that stands
+	// where the key before it does may be left empty.
+	KeySources []string `json:"key_sources,omitempty"`
+
 	choice    *reverseproxy.Upstream // stands for the channel in lb_policy
 	awake     *awake.Tracker
 	open      atomic.Int64 // requests under way
@@ -179,14 +186,14 @@ func (c *Channel) keys() []*key {
 // readKeys resolves the keys. One that is known stays as it is.
 func (c *Channel) readKeys(repl *caddy.Replacer, h *Handler) error {
 	keys := make([]*key, 0, len(c.APIKeys))
-	for _, apiKey := range c.APIKeys {
-		secret, err := resolveKey(repl, apiKey)
+	for i, apiKey := range c.APIKeys {
+		secret, err := resolveKey(repl, apiKey, c.keyPlace(i), h.logger)
 		if err != nil {
 			return err
 		}
 		same := func(k *key) bool { return k.secret == secret }
 		if slices.ContainsFunc(keys, same) {
-			return errors.New("two of its keys are the same")
+			return c.keyPlace(i).error("", errSameKey)
 		}
 		if i := slices.IndexFunc(c.keys(), same); i >= 0 {
 			keys = append(keys, c.keys()[i])
@@ -199,6 +206,9 @@ func (c *Channel) readKeys(repl *caddy.Replacer, h *Handler) error {
 			return err
 		}
 		keys = append(keys, k)
+	}
+	if err := h.keys.Load().checkDemo(c, keys); err != nil {
+		return err
 	}
 	c.secrets.Store(&keys)
 	return nil

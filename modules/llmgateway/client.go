@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,7 +17,7 @@ var (
 	errNoClients           = errors.New("who may use the gateway? Add a client with a key, or anonymous")
 	errAnonymousAndClients = errors.New("anonymous lets everybody in, so clients have no meaning beside it")
 	errNoChannels          = errors.New("the gateway needs at least one channel")
-	errEmptyKey            = errors.New("a key is empty")
+	errNoKeys              = errors.New("the client has no keys; add one")
 )
 
 // Client is somebody who may use the gateway.
@@ -40,6 +39,9 @@ type Client struct {
 	// `x-ratelimit-*` headers. What is refused before it gets to a channel does
 	// not count. Default: none.
 	Limits []*quota.Quota `json:"limits,omitempty"`
+
+	// Where the client stands, for error messages.
+	Source string `json:"source,omitempty"`
 
 	limits
 	total  prometheus.Counter
@@ -73,20 +75,6 @@ func matchesAny(patterns []string, model string) bool {
 	return false
 }
 
-// resolveKey replaces placeholders. An unset one is an error rather than an
-// empty key.
-func resolveKey(repl *caddy.Replacer, key string) (string, error) {
-	secret, err := repl.ReplaceOrErr(key, true, true)
-	if err != nil {
-		return "", fmt.Errorf("a key cannot be resolved: %w", err)
-	}
-	secret = strings.TrimSpace(secret)
-	if secret == "" {
-		return "", errEmptyKey
-	}
-	return secret, nil
-}
-
 // keyring finds a client by its key. It holds salted hashes only: how long a
 // look-up takes says nothing about a key, and a memory dump holds no key of a
 // client.
@@ -103,15 +91,16 @@ func (h *Handler) readKeyring(repl *caddy.Replacer) (*keyring, error) {
 	k := newKeyring()
 	for _, c := range h.Clients {
 		if len(c.Keys) == 0 {
-			return nil, fmt.Errorf("client %s: %w", c.Name, errEmptyKey)
+			return nil, fmt.Errorf("client %s: %w", c.Name, errNoKeys)
 		}
-		for _, key := range c.Keys {
-			secret, err := resolveKey(repl, key)
-			if err == nil {
-				err = k.add(secret, c)
-			}
+		for i, key := range c.Keys {
+			place := keyPlace{"client " + c.Name, i + 1, c.Source}
+			secret, err := resolveKey(repl, key, place, h.logger)
 			if err != nil {
-				return nil, fmt.Errorf("client %s: %w", c.Name, err)
+				return nil, err
+			}
+			if err := k.add(secret, c); err != nil {
+				return nil, place.error("", err)
 			}
 		}
 	}
@@ -133,7 +122,7 @@ func (k *keyring) hash(key string) [sha256.Size]byte {
 func (k *keyring) add(key string, c *Client) error {
 	sum := k.hash(key)
 	if other, ok := k.clients[sum]; ok {
-		return fmt.Errorf("the same key is given to client %s already", other.Name)
+		return fmt.Errorf("is a key of client %s already", other.Name)
 	}
 	k.clients[sum] = c
 	return nil

@@ -203,7 +203,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	transports := newTransports(ctx)
 	for _, c := range h.Channels {
 		if err := c.provision(repl, transports, h); err != nil {
-			return fmt.Errorf("channel %s: %w", c.Name, err)
+			return located(c.Source, fmt.Errorf("channel %s: %w", c.Name, err))
 		}
 		if c.Name == h.DefaultChannel {
 			h.fallback = c
@@ -310,7 +310,7 @@ func (h *Handler) check() error {
 		}
 		names[c.Name] = true
 	}
-	return nil
+	return h.checkNames()
 }
 
 func (h *Handler) channel(name string) *Channel {

@@ -75,7 +75,13 @@ func (h *Handler) watchKeyFiles(files keyFiles) func(context.Context) {
 
 func (h *Handler) readKeysAgain() {
 	repl := caddy.NewReplacer()
-	if keys, err := h.readKeyring(repl); err == nil {
+	keys, err := h.readKeyring(repl)
+	for _, c := range h.Channels {
+		if err == nil {
+			err = keys.checkDemo(c, c.keys())
+		}
+	}
+	if err == nil {
 		h.keys.Store(keys)
 	} else {
 		h.logger.Warn("the clients' keys stay as they were", zap.Error(err))

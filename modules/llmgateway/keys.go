@@ -1,0 +1,269 @@
+package llmgateway
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"go.uber.org/zap"
+)
+
+// shortKey is the number of characters below which loading warns of a key: it
+// is more likely a word that was not meant as a key, and can be guessed.
+const shortKey = 8
+
+var (
+	errEmptyKey = errors.New("is empty")
+	errSameKey  = errors.New("is the same as one before it")
+)
+
+// keyPlace says where a key stands in the configuration, for errors and
+// warnings, which never show the key itself.
+type keyPlace struct {
+	owner  string // such as "client me"
+	number int    // among the owner's keys, from 1
+	source string // file and line, "" for JSON
+}
+
+func (p keyPlace) String() string { return fmt.Sprintf("key %d of %s", p.number, p.owner) }
+
+// error says what is wrong with the key and where it stands. origin is where
+// its text comes from, as keyOrigin returns it.
+func (p keyPlace) error(origin string, err error) error {
+	return located(p.source, fmt.Errorf("%v%s %w", p, origin, err))
+}
+
+// locatedError is an error with the file and line that it is about.
+type locatedError struct {
+	source string
+	err    error
+}
+
+func (e *locatedError) Error() string { return e.source + ": " + e.err.Error() }
+
+func (e *locatedError) Unwrap() error { return e.err }
+
+// located adds the place to an error, unless it is unknown or the error has a
+// more exact one.
+func located(source string, err error) error {
+	if _, ok := errors.AsType[*locatedError](err); ok || source == "" || err == nil {
+		return err
+	}
+	return &locatedError{source, err}
+}
+
+// sourceOf returns where a directive or option stands.
+func sourceOf(d *caddyfile.Dispenser) string { return fmt.Sprintf("%s:%d", d.File(), d.Line()) }
+
+// resolveKey returns the key that a word of the configuration stands for. What
+// cannot be a key is an error; an unset variable is one rather than an empty
+// key. A key that is merely short is warned of.
+func resolveKey(repl *caddy.Replacer, word string, place keyPlace, logger *zap.Logger) (string, error) {
+	parts, err := splitKeyWord(word)
+	if err != nil {
+		return "", place.error("", err)
+	}
+	var key strings.Builder
+	for _, part := range parts {
+		value := part.literal
+		if part.placeholder != "" {
+			if value, err = part.resolve(repl); err != nil {
+				return "", place.error("", err)
+			}
+		}
+		key.WriteString(value)
+	}
+	secret := strings.TrimSpace(key.String())
+	if err := checkKey(secret); err != nil {
+		return "", place.error(keyOrigin(parts), err)
+	}
+	if utf8.RuneCountInString(secret) < shortKey {
+		logger.Warn("key is short; a key of fewer than 8 characters can be guessed, and may be a word that was not meant as a key",
+			zap.Stringer("key", place), zap.String("source", place.source))
+	}
+	return secret, nil
+}
+
+// checkKeyWord refuses a word of the configuration that cannot be a key,
+// whatever the values of its placeholders are.
+func checkKeyWord(word string) error {
+	parts, err := splitKeyWord(word)
+	if err != nil {
+		return err
+	}
+	var text strings.Builder
+	for _, part := range parts {
+		if part.placeholder != "" {
+			part.literal = "x" // stands for a value that is right
+		}
+		text.WriteString(part.literal)
+	}
+	return checkKey(strings.TrimSpace(text.String()))
+}
+
+// keyPart is a piece of a word: a placeholder without its braces, or text.
+type keyPart struct{ placeholder, literal string }
+
+var (
+	errKeyBrace       = errors.New(`has a brace that begins no placeholder: a key comes from {env.NAME} or {file./path}; write \{ for a brace of the key itself`)
+	errKeyVariable    = errors.New("looks like a variable of a shell or of another program: write {env.NAME}, with the variable's name between the braces")
+	errKeyPlaceholder = errors.New("is what documentation writes in the place of a key: write the key, or {env.NAME}")
+)
+
+// splitKeyWord takes a word apart as Caddy's replacer does. Its errors contain
+// nothing of the word, which may be a key.
+func splitKeyWord(word string) (parts []keyPart, err error) {
+	if strings.HasPrefix(word, "$") || strings.HasPrefix(word, "env.") || strings.HasPrefix(word, "file.") {
+		return nil, errKeyVariable
+	}
+	var text strings.Builder
+	for i := 0; i < len(word); i++ {
+		switch c := word[i]; {
+		case c == '\\' && i+1 < len(word) && (word[i+1] == '{' || word[i+1] == '}'):
+			i++
+			text.WriteByte(word[i])
+		case c != '{':
+			text.WriteByte(c)
+		default:
+			end := strings.IndexByte(word[i:], '}')
+			if end < 0 {
+				return nil, errKeyBrace
+			}
+			name := word[i+1 : i+end]
+			kind, rest, _ := strings.Cut(name, ".")
+			if kind != "env" && kind != "file" || rest == "" || strings.Contains(rest, "{") {
+				return nil, errKeyBrace
+			}
+			if text.Len() > 0 {
+				parts = append(parts, keyPart{literal: text.String()})
+				text.Reset()
+			}
+			parts = append(parts, keyPart{placeholder: name})
+			i += end
+		}
+	}
+	if text.Len() > 0 {
+		parts = append(parts, keyPart{literal: text.String()})
+	}
+	return parts, nil
+}
+
+// resolve returns the value of a placeholder, without the white space around
+// it that files end with.
+func (p keyPart) resolve(repl *caddy.Replacer) (string, error) {
+	value, _ := repl.GetString(p.placeholder)
+	if value = strings.TrimSpace(value); value != "" {
+		return value, nil
+	}
+	kind, name, _ := strings.Cut(p.placeholder, ".")
+	if kind == "env" {
+		return "", fmt.Errorf("is empty, since the environment variable %s is not set where Caddy runs; after a change of the environment (/etc/caddy/env for instance) restart Caddy, for a reload does not read it anew", name)
+	}
+	if _, err := os.ReadFile(name); err != nil {
+		return "", fmt.Errorf("cannot be read: %w", err)
+	}
+	return "", fmt.Errorf("is empty, since the file %s is", name)
+}
+
+// keyOrigin names the variables and files that the text of a key comes from,
+// and returns "" for a text that stands in the configuration.
+func keyOrigin(parts []keyPart) string {
+	var names []string
+	for _, part := range parts {
+		switch kind, name, _ := strings.Cut(part.placeholder, "."); kind {
+		case "env":
+			names = append(names, "the environment variable "+name)
+		case "file":
+			names = append(names, "the file "+name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return ", from " + strings.Join(names, " and ") + ","
+}
+
+var (
+	// leftover is a placeholder in a value, which nobody replaces any more.
+	leftover = regexp.MustCompile(`\{\$|\$\{|\{env\.|\{file\.`)
+
+	// assignment is a line of an environment file.
+	assignment = regexp.MustCompile(`(?i)^(export |[A-Z0-9_]*(KEY|TOKEN|SECRET)[A-Z0-9_]*=[^=])`)
+)
+
+// checkKey refuses a text that no provider gives out as a key and no client
+// should use as one. It is what is left of a comment, of a list in another
+// syntax, or of a value in the wrong form.
+func checkKey(key string) error {
+	words := strings.Fields(key)
+	switch {
+	case len(words) == 0:
+		return errEmptyKey
+	case strings.EqualFold(words[0], "Bearer"):
+		return errors.New("begins with Bearer: write the key alone, since Bearer is added to it by itself")
+	case hasAnyPrefix(key, "//", "--", "#", "/*", "*/", "<!--"):
+		return errors.New("begins as a comment does, whose words would all be keys: in a Caddyfile a comment begins with # and a white space before that")
+	case strings.HasPrefix(key, "$"), leftover.MatchString(key), len(key) > 2 && key[0] == '%' && key[len(key)-1] == '%':
+		return errKeyVariable
+	case assignment.MatchString(key):
+		return errors.New("is a whole line of an environment file: keep the value only")
+	case strings.HasSuffix(key, "..."), key[0] == '<' && key[len(key)-1] == '>':
+		return errKeyPlaceholder
+	case strings.ContainsAny(key, ",;"):
+		return errors.New("has a comma or semicolon: separate keys with white space, each being a word (and a variable or file) of its own")
+	case strings.ContainsAny(key, "\"'`"):
+		return errors.New("has quotation marks, which would be sent as a part of it: write the value without them (Docker's --env-file, for instance, takes them literally)")
+	}
+	return checkKeyCharacters(key)
+}
+
+func checkKeyCharacters(key string) error {
+	for _, r := range key {
+		switch {
+		case r < utf8.RuneSelf && unicode.IsSpace(r):
+			return errors.New("has white space or several lines in it: write each key as a word (and a variable or file) of its own")
+		case r < utf8.RuneSelf && unicode.IsControl(r):
+			return errors.New("has control characters in it: write or save it again")
+		case r >= utf8.RuneSelf:
+			return errors.New("has characters outside ASCII, such as a full-width one or an invisible mark, in it: write or save it again")
+		}
+	}
+	return nil
+}
+
+func hasAnyPrefix(text string, prefixes ...string) bool {
+	for _, prefix := range prefixes {
+		if strings.HasPrefix(text, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// keyPlace returns where the channel's key with an index stands.
+func (c *Channel) keyPlace(i int) keyPlace {
+	place := keyPlace{"channel " + c.Name, i + 1, c.Source}
+	for ; i >= 0; i-- {
+		if i < len(c.KeySources) && c.KeySources[i] != "" {
+			place.source = c.KeySources[i]
+			break
+		}
+	}
+	return place
+}
+
+// setKeySource notes where the key with an index stands, unless that follows
+// from the keys before it.
+func (c *Channel) setKeySource(i int, source string) {
+	if c.keyPlace(i).source == source {
+		return
+	}
+	c.KeySources = append(c.KeySources, make([]string, i+1-len(c.KeySources))...)
+	c.KeySources[i] = source
+}
