@@ -97,7 +97,13 @@ func (c *Caddy) TryReload(caddyfile string) error {
 	if err != nil {
 		return err
 	}
-	cfg, err = c.prepare(cfg)
+	return c.TryLoad(cfg)
+}
+
+// TryLoad is TryReload for a Caddyfile that was adapted before, as another
+// process would do it.
+func (c *Caddy) TryLoad(cfg []byte) error {
+	cfg, err := c.prepare(cfg)
 	if err != nil {
 		return err
 	}

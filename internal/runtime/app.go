@@ -39,11 +39,16 @@ func init() {
 }
 
 // App runs the background tasks of one configuration. It needs no
-// configuration of its own: Caddy loads it as soon as a module asks for it.
+// configuration of its own, since Caddy loads it as soon as a module asks for
+// it; the global option `freetier` has what concerns all modules.
 type App struct {
 	// Where the tasks' time comes from. Default: the system's clock. Tests
 	// put a clock here that they turn by hand.
 	ClockRaw json.RawMessage `json:"clock,omitempty" caddy:"namespace=freetier.clocks inline_key=source"`
+
+	// The environment variables that the Caddyfile was read with. Default: it
+	// is not checked whether the server has the same ones.
+	Variables *Variables `json:"variables,omitempty"`
 
 	clock  clockwork.Clock
 	events *Events
@@ -99,6 +104,11 @@ func (a *App) Provision(ctx caddy.Context) (err error) {
 	a.logger = ctx.Logger()
 	pooled, _ := trackers.LoadOrStore(trackerKey, awake.NewTracker())
 	a.awake = pooled.(*awake.Tracker)
+	if a.Variables != nil {
+		if err := a.Variables.check(a.logger); err != nil {
+			return err
+		}
+	}
 	if a.events, err = newEvents(ctx); err != nil {
 		return err
 	}

@@ -1,0 +1,63 @@
+package runtime
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+)
+
+// Variables are the environment variables that a Caddyfile takes values from,
+// as {$NAME} or {$NAME:default}. They are replaced where the Caddyfile is read,
+// which for `caddy reload` is not the server but the shell that it was called
+// from. Where that lacks the server's variables their defaults would silently
+// take the place of what runs.
+type Variables struct {
+	// The variables that were set where the Caddyfile was read.
+	Set []string `json:"set,omitempty"`
+
+	// The variables that were not, so that their defaults count. When one of
+	// them is set in the server, the configuration is refused if it would
+	// replace another one, and warned of if it is the first.
+	Unset []string `json:"unset,omitempty"`
+
+	// Where the option stands, for error messages.
+	Source string `json:"source,omitempty"`
+}
+
+// newVariables notes which of the variables are set in this process.
+func newVariables(names []string, source string) *Variables {
+	v := &Variables{Source: source}
+	for _, name := range names {
+		if _, ok := os.LookupEnv(name); ok {
+			v.Set = append(v.Set, name)
+		} else {
+			v.Unset = append(v.Unset, name)
+		}
+	}
+	return v
+}
+
+// check compares the variables with those of this process.
+func (v *Variables) check(logger *zap.Logger) error {
+	missed := slices.DeleteFunc(slices.Clone(v.Unset), func(name string) bool {
+		_, ok := os.LookupEnv(name)
+		return !ok
+	})
+	replaces := caddy.ActiveContext().Context != nil
+	switch {
+	case len(missed) > 0 && replaces:
+		return fmt.Errorf("%s: the Caddyfile was read without %s, which this server was started with, so that defaults, such as a demo's, "+
+			"would take the place of what runs; reload with `systemctl reload caddy`, or in a shell that has the same variables; "+
+			"to do without them take them out of the environment and restart Caddy", v.Source, strings.Join(missed, ", "))
+	case len(missed) > 0:
+		logger.Warn("the Caddyfile was read without variables that this server was started with; their defaults count",
+			zap.Strings("variables", missed), zap.String("source", v.Source))
+	case len(v.Set) > 0 && len(v.Unset) > 0:
+		logger.Info("variables of the Caddyfile are not set; their defaults count", zap.Strings("variables", v.Unset))
+	}
+	return nil
+}
