@@ -299,6 +299,7 @@ func TestExampleOnPublicDomains(t *testing.T) {
 		"AI_DOMAIN": "ai.example.com", "API_DOMAIN": "api.example.com", "DNS_DOMAIN": "dns.example.com",
 		"API_URL_1": "https://a.onrender.com", "API_URL_2": "https://b.zeabur.app",
 		"FREE_URL": "https://api.chatanywhere.tech", "PAID_URL": "https://api.openai.com/v1",
+		"FREE_KEYS": "sk-free-key", "PAID_KEYS": "sk-paid-key", "CLIENT_KEYS": "key-of-my-client",
 		"DOH_URLS_1":     "https://dns.nextdns.io/abc123 https://dns.nextdns.io/def456",
 		"FORWARD_DOMAIN": "www.example.com", "FORWARD_URL_2": "https://api.example.org",
 	})

@@ -46,10 +46,10 @@ func TestTheOtherTakesOver(t *testing.T) {
 		"502":     func(p *platform) { p.Handle(caddytest.Answer(http.StatusBadGateway, "", "")) },
 		"reset":   func(p *platform) { p.Handle(caddytest.Reset) },
 	} {
-		for _, method := range []string{http.MethodGet, http.MethodPost} {
+		for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodPost} {
 			t.Run(name+" "+method, func(t *testing.T) {
 				a, b := newPlatform(t, caddytest.Echo), newPlatform(t, caddytest.Echo)
-				s := start(t, "", stock, a, b)
+				s := start(t, "", strings.Replace(stock, "DELETE", "DELETE POST", 1), a, b)
 				s.loaded(a, 100*time.Millisecond, swagger)
 				s.loaded(b, 100*time.Millisecond, swagger)
 				if w := s.winner(); w != a.Addr() {
@@ -57,7 +57,7 @@ func TestTheOtherTakesOver(t *testing.T) {
 				}
 				broken(a)
 				sent := ""
-				if method == http.MethodPost {
+				if method != http.MethodGet {
 					sent = body
 				}
 				status, answer := s.do(method, sent)
@@ -97,30 +97,70 @@ func TestNoUpstreamTwice(t *testing.T) {
 	}
 }
 
-// What Caddy holds unavailable gets no request while another is available,
-// however fast it is. When none is, Caddy answers.
-func TestUnavailable(t *testing.T) {
+// What has failed gets no request while another is available, however fast it
+// is. When none is, the best of them answers, for what failed may have been the
+// requests.
+func TestFailedUpstreamIsLast(t *testing.T) {
 	a, b := newPlatform(t, caddytest.Answer(http.StatusBadGateway, "", "")), newPlatform(t, caddytest.Echo)
 	s := start(t, "", stock, a, b)
 	s.loaded(a, 100*time.Millisecond, swagger)
 	s.loaded(b, 9*time.Second, swagger)
 	for range 5 {
-		if status, _ := s.do(http.MethodPost, "x"); status != http.StatusOK {
+		if status, _ := s.do(http.MethodGet, ""); status != http.StatusOK {
 			t.Errorf("status %d", status)
 		}
 	}
-	if a, b := len(a.api()), len(b.api()); a != 1 || b != 5 {
-		t.Errorf("requests: %d and %d, want 1 and 5", a, b)
+	if a, b := len(a.api()), len(b.api()); a != 3 || b != 5 {
+		t.Errorf("requests: %d and %d, want 3 and 5", a, b)
 	}
 	if why := s.upstreams()[0].Why; !strings.Contains(why, "unavailable") {
 		t.Errorf("why is %q, want that Caddy holds it unavailable", why)
 	}
-	b.Handle(b.serve(caddytest.Answer(http.StatusBadGateway, "", "")))
-	if status, _ := s.do(http.MethodPost, "x"); status != http.StatusBadGateway {
-		t.Errorf("status %d, want the last upstream's 502", status)
+	b.Handle(b.serve(caddytest.Answer(http.StatusBadGateway, "text/plain", "sorry")))
+	for i, want := range []string{"sorry", "sorry", "sorry", "", ""} { // from the fourth on of the faster one
+		if status, body := s.do(http.MethodPost, "x"); status != http.StatusBadGateway || body != want {
+			t.Errorf("request %d: status %d, %q, want an upstream's own 502", i, status, body)
+		}
 	}
-	if status, _ := s.do(http.MethodPost, "x"); status != http.StatusServiceUnavailable {
-		t.Errorf("status %d, want Caddy's 503 when none is available", status)
+	if n := len(a.api()); n != 5 {
+		t.Errorf("the faster one got %d requests, want 5", n)
+	}
+	a.Handle(a.serve(caddytest.Echo))
+	if status, _ := s.do(http.MethodPost, "x"); status != http.StatusOK {
+		t.Errorf("status %d, want the answer of the faster one", status)
+	}
+}
+
+// Limits and active health checks hold as they do with any policy.
+func TestUnavailable(t *testing.T) {
+	for name, others := range map[string]string{
+		"full":      "fail_duration 30s\nunhealthy_request_count 1",
+		"unhealthy": "fail_duration 30s\nhealth_uri /health\nhealth_interval 1h",
+		"no counts": "health_uri /health\nhealth_interval 1h",
+	} {
+		t.Run(name, func(t *testing.T) {
+			hanging, hang := make(chan struct{}), make(chan struct{})
+			defer close(hang)
+			a := newPlatform(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/health" {
+					w.WriteHeader(http.StatusInternalServerError)
+					return
+				}
+				close(hanging)
+				<-hang
+			})
+			s := start(t, "", others, a)
+			if name == "full" {
+				go http.Get("http://" + s.addr + "/")
+				<-hanging
+			} else {
+				s.Logs.Wait(t, "status code out of tolerances")
+			}
+			eventually(t, func() bool {
+				status, _ := s.do(http.MethodGet, "")
+				return status == http.StatusServiceUnavailable
+			})
+		})
 	}
 }
 

@@ -25,11 +25,13 @@ const page = "/swagger/index.html"
 const stock = `
 	lb_retries 2
 	lb_retry_match {
-		expression ` + "`{rp.status_code} >= 500 || {rp.is_transport_error} == true`" + `
+		method GET HEAD OPTIONS PUT DELETE
+		expression ` + "`{rp.status_code} in [502, 503, 504] || {rp.is_transport_error} == true`" + `
 	}
 	request_buffers 1MB
 	fail_duration 30s
-	unhealthy_status 5xx
+	max_fails 3
+	unhealthy_status 502 503 504
 `
 
 // platform is an upstream whose page is answered by the test, one load at a

@@ -134,7 +134,7 @@ func TestDynamicUpstreams(t *testing.T) {
 	}
 	// The list has new values for each try: what was tried is known by address.
 	fast.Handle(fast.serve(caddytest.Answer(http.StatusBadGateway, "", "")))
-	if status, body := s.do(http.MethodPost, "whole"); status != http.StatusOK || body != "whole" {
+	if status, body := s.do(http.MethodPut, "whole"); status != http.StatusOK || body != "whole" {
 		t.Errorf("status %d %q, want the other upstream's 200", status, body)
 	}
 	if len(fast.api()) != 2 || len(slow.api()) != 2 {

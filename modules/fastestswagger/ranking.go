@@ -45,6 +45,12 @@ const (
 	failing       // its last load failed
 )
 
+// before reports whether an upstream with this rank and cost is chosen before
+// another one.
+func (e *rank) before(cost float64, other *rank, otherCost float64) bool {
+	return e.class < other.class || (e.class == other.class && cost < otherCost)
+}
+
 // notThere is a place at which there is no rank.
 const notThere = -1
 

@@ -10,16 +10,22 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/openrequests"
 )
 
-// Select returns the available upstream that answers soonest: the one whose
-// page loads fastest, counting the requests that it already has to answer. It
-// never returns one that Caddy holds unavailable, nor, while another one is
-// left, one that the request has tried already.
+// Select returns the upstream that answers soonest: the one whose page loads
+// fastest, counting the requests that it already has to answer. Upstreams that
+// Caddy holds unavailable only because requests to them have failed come last,
+// other unavailable ones never. While another one is left, none is returned
+// that the request has tried already. For a request whose body is gone there
+// is none.
 func (s *Selection) Select(pool reverseproxy.UpstreamPool, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
 	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
 	before := vars[s.triedVar]
 	if before != nil {
+		if isSent(r) {
+			return nil // so that the response of the attempt before is the answer
+		}
 		return s.selectAgain(pool, r, w, vars, before)
 	}
+	watchBody(r)
 	u := s.choose(pool, r, w)
 	if u != nil && vars != nil {
 		// Most requests need one try: a list is made when there is a second.
@@ -71,8 +77,9 @@ func without(pool reverseproxy.UpstreamPool, tried []*reverseproxy.Upstream) rev
 	return left
 }
 
-// choose returns the best available upstream of the pool, if there is one. It
-// runs for each request: no lock, no allocation.
+// choose returns the best available upstream of the pool, or else the best of
+// those that have only failed, if there is one. It runs for each request: no
+// lock, no allocation.
 func (s *Selection) choose(pool reverseproxy.UpstreamPool, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
 	var (
 		rk       = s.ranking.Load()
@@ -82,6 +89,9 @@ func (s *Selection) choose(pool reverseproxy.UpstreamPool, r *http.Request, w ht
 		passed   *rank // sleeps, and would be the best if it did not
 		passedAt float64
 		open     = openrequests.CounterOf(r)
+		last     *reverseproxy.Upstream // is tried when none is available
+		lastRank *rank
+		lastCost float64
 	)
 	for i, u := range pool {
 		e := rk.of(i, u)
@@ -90,8 +100,14 @@ func (s *Selection) choose(pool reverseproxy.UpstreamPool, r *http.Request, w ht
 		}
 		cost := e.cost * float64(1+open(u))
 		sleeper := e.class == asleep && (passed == nil || cost < passedAt)
-		better := best == nil || e.class < bestRank.class || e.class == bestRank.class && cost < bestCost
-		if !sleeper && !better || !u.Available() {
+		better := best == nil || e.before(cost, bestRank, bestCost)
+		if !sleeper && !better {
+			continue
+		}
+		if !u.Available() {
+			if best == nil && (last == nil || e.before(cost, lastRank, lastCost)) && s.hasOnlyFailed(u) {
+				last, lastRank, lastCost = u, e, cost
+			}
 			continue
 		}
 		if sleeper {
@@ -102,7 +118,10 @@ func (s *Selection) choose(pool reverseproxy.UpstreamPool, r *http.Request, w ht
 		}
 	}
 	if best == nil {
-		return nil
+		if last == nil {
+			return nil
+		}
+		best, bestRank, bestCost = last, lastRank, lastCost
 	}
 	if !bestRank.measured && !rk.anyMeasured(pool) {
 		best, bestRank = s.fallBack(rk, pool, r, w, best, bestRank)
@@ -120,6 +139,13 @@ func (s *Selection) choose(pool reverseproxy.UpstreamPool, r *http.Request, w ht
 		}
 	}
 	return best
+}
+
+// hasOnlyFailed reports whether an unavailable upstream is that because requests
+// to it have failed, which may be the fault of the requests. Were all such
+// upstreams refused, one URL that fails everywhere would take down the others.
+func (s *Selection) hasOnlyFailed(u *reverseproxy.Upstream) bool {
+	return s.passive != nil && !u.Full() && u.Host.Fails() >= s.passive.MaxFails
 }
 
 // anyMeasured tells whether there is an available upstream with a score that

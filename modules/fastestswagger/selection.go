@@ -55,6 +55,10 @@ var policies = caddy.NewUsagePool()
 // upstream that fails to deliver the page ranks behind all others, and an
 // upstream is not tried twice in one request while another one is left.
 //
+// Upstreams that are unavailable only because requests to them have failed
+// (`fail_duration`) are tried last, and never refused: else one URL that fails
+// everywhere would take all others down.
+//
 // Upstreams of which the app keepalive knows that they sleep come after those
 // that are awake. The one that would have won is woken up in the background;
 // a request that has nowhere else to go waits for it. The page of one that is
@@ -104,7 +108,8 @@ type Selection struct {
 	fallback  reverseproxy.Selector
 	page      *url.URL // path and query only
 	parent    *reverseproxy.Handler
-	transport http.RoundTripper // the parent's, known once the task runs
+	passive   *reverseproxy.PassiveHealthChecks // the parent's, nil: none
+	transport http.RoundTripper                 // the parent's, known once the task runs
 	// transportKey is the transport's part of the page keys.
 	transportKey  string
 	dynamic       bool
@@ -199,6 +204,9 @@ func (s *Selection) findParent(ctx caddy.Context) error {
 	s.parent = proxy
 	s.transportKey = fingerprint(proxy.Transport)
 	s.dynamic = proxy.DynamicUpstreamsRaw != nil || proxy.DynamicUpstreams != nil
+	if proxy.HealthChecks != nil {
+		s.passive = proxy.HealthChecks.Passive
+	}
 	return nil
 }
 
