@@ -42,6 +42,13 @@ var directives = []struct {
 		"keepalive", "docs/keepalive.md", "{\n%s\n}\n",
 		[]string{"notify", "target", "target header", "target quota"},
 	},
+	{
+		"llm_gateway", "docs/llm_gateway.md", "http://127.0.0.1:1 {\n%s\n}\n",
+		[]string{
+			"client", "client models", "client limit", "channel", "channel api_key", "channel models", "channel quota",
+			"channel header_up", "channel allow_header", "fallback", "allow_path", "allow_header",
+		},
+	},
 }
 
 // values are what a placeholder of a syntax can stand for, or an option's whole
@@ -50,7 +57,8 @@ var values = map[string]string{
 	"<duration>": "30s", "<number>": "1", "<n>": "1", "<period>": "day", "<percent>": "10%", "<size>": "1MB", "<status>": "429",
 	"<url>": "https://a.example/", "<path>": "/a", "<ip>": "192.0.2.1", "<upstream>": "127.0.0.1:2", "<file>": "/a",
 	"<name>": "a", "<field>": "a", "<value>": "a", "<value or pattern>": "a*", "<policy>": "random", "<text>": "a",
-	"<method>": "POST", "<host:port>": "a.example:443",
+	"<method>": "POST", "<key>": "a-key-of-a-client", "<pattern>": "a*", "<name or pattern>": "a*", "<model>": "b", "<origin>": "https://a.example",
+	"allow_path <pattern>...": "/a", "<host:port>": "a.example:443",
 	"cron <expression> [<zone>]": `"* * * * *"`, "window <HH:MM>-<HH:MM> [<zone>]": "07:00-23:00", "platform <name>": "render",
 }
 
@@ -224,7 +232,7 @@ func TestOptionsGivenTwice(t *testing.T) {
 			line := o.line(t)
 			first, err := refuse(line + "\n" + line)
 			says := fmt.Sprintf("%s is given twice, first in line %d; keep one of the two, at Caddyfile:%d", o.name, first, first+1)
-			switch refused := err != nil && strings.Contains(err.Error(), "given twice"); {
+			switch refused := err != nil && strings.Contains(err.Error(), o.name+" is given twice, first in line"); {
 			case repeats(o.name) && refused:
 				t.Errorf("%s is a list: %v", o.name, err)
 			case !repeats(o.name) && (!refused || !strings.HasSuffix(err.Error(), says)):

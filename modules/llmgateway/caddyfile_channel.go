@@ -1,125 +1,64 @@
 package llmgateway
 
 import (
-	"net/http"
+	"fmt"
+	"math"
 	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/caddyfileutil"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
-func (h *Handler) unmarshalChannel(d *caddyfile.Dispenser) error {
-	args := d.RemainingArgs()
-	if len(args) != 2 {
-		return d.Err("a channel wants a name and the address of its API: channel <name> https://api.example.com/v1")
+func (h *Handler) parseChannel(d *caddyfile.Dispenser) error {
+	at := *d // where the channel begins, for errors that its end reveals
+	args, err := caddyfileutil.Arguments(d, "<name> <url>", "free https://api.example.com/v1")
+	if err != nil {
+		return err
 	}
 	c := &Channel{Name: args[0], URL: args[1], Source: sourceOf(d)}
 	if h.channel(c.Name) != nil {
 		return d.Errf("there are two channels named %s; give each a name of its own", c.Name)
 	}
 	if err := c.parseURL(); err != nil {
-		return d.Errf("channel %s: %v", c.Name, err)
+		return d.Errf("channel %s: %w", c.Name, err)
 	}
-	noModels := d.Errf("channel %s: %v", c.Name, errNoModels)
-	noKey := d.Errf("channel %s has no api_key; add one, or auth none for an API that wants no key", c.Name)
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		if err := c.unmarshalOption(d); err != nil {
-			return err
-		}
+	if err := caddyfileutil.ParseBlock(d, "channel", c.options()); err != nil {
+		return err
 	}
 	if len(c.Models) == 0 {
-		return noModels
+		return at.Errf("channel %s: %w", c.Name, errNoModels)
 	}
 	if len(c.APIKeys) == 0 && c.Auth.Scheme != "none" {
-		return noKey
+		return at.Errf("channel %s has no api_key; add one, or auth none for an API that needs no key", c.Name)
 	}
 	h.Channels = append(h.Channels, c)
 	return nil
 }
 
-func (c *Channel) unmarshalOption(d *caddyfile.Dispenser) (err error) {
-	switch d.Val() {
-	case "api_key":
-		return c.unmarshalKeys(d)
-	case "models":
-		return c.unmarshalModels(d)
-	case "quota":
-		q, err := quota.Parse(d.RemainingArgs())
-		if err == nil && q.Unit == ledger.Seconds {
-			err = errHours
-		}
-		if err != nil {
-			return d.WrapErr(err)
-		}
-		c.Quotas = append(c.Quotas, q)
-	case "weight":
-		c.Weight, err = unmarshalNumber(d)
-	case "tier":
-		c.Tier, err = unmarshalNumber(d)
-	case "auth":
-		args := d.RemainingArgs()
-		if len(args) == 0 || len(args) > 2 {
-			return d.Errf("auth is one of %s", authSchemes)
-		}
-		c.Auth.Scheme = args[0]
-		if len(args) == 2 && args[0] == "query" {
-			c.Auth.Parameter = args[1]
-		} else if len(args) == 2 {
-			return d.Errf("auth %s takes no further word; auth is one of %s", args[0], authSchemes)
-		}
-		if err := c.Auth.check(); err != nil {
-			return d.WrapErr(err)
-		}
-	case "header_up":
-		args := d.RemainingArgs()
-		if len(args) != 2 {
-			return d.Err("header_up wants a name and a value: header_up X-Title \"my gateway\"")
-		}
-		if c.Headers == nil {
-			c.Headers = make(http.Header)
-		}
-		c.Headers.Add(args[0], args[1])
-	case "allow_header":
-		err = unmarshalHeaderNames(d, &c.AllowHeaders)
-	case "include_usage":
-		var value string
-		if !d.AllArgs(&value) || value != "on" && value != "off" {
-			return d.Err("include_usage is on or off: whether streams may be asked for their usage (stream_options)")
-		}
-		c.NoIncludeUsage = value == "off"
-	case "transport":
-		return c.unmarshalTransport(d)
-	default:
-		return d.Errf("unknown option %s of a channel; there are %s", d.Val(), channelOptions)
+func (c *Channel) options() []caddyfileutil.Option {
+	return []caddyfileutil.Option{
+		{Name: "api_key", Repeats: true, Parse: c.parseKeys},
+		{Name: "models", Repeats: true, Parse: caddyfileutil.Args("<name or pattern>... [as <model>]", "gpt-4 gpt-4-turbo as gpt-4-0125-preview", c.addModels)},
+		{Name: "quota", Repeats: true, Parse: caddyfileutil.Args("<n> [tokens]/<period> [<account>] [<zone>]", "200/day", c.addQuota)},
+		{Name: "weight", Parse: caddyfileutil.Number(&c.Weight, 1, math.MaxInt)},
+		{Name: "tier", Parse: caddyfileutil.Number(&c.Tier, 1, math.MaxInt)},
+		{Name: "auth", Parse: caddyfileutil.Args("<scheme> [<parameter>]", "x-api-key", c.setAuth)},
+		{Name: "header_up", Repeats: true, Parse: caddyfileutil.Header(&c.Headers)},
+		{Name: "allow_header", Repeats: true, Parse: allowHeaders(&c.AllowHeaders)},
+		{Name: "include_usage", Parse: caddyfileutil.OnOff(func(on bool) { c.NoIncludeUsage = !on })},
+		{Name: "transport", Block: true, Parse: c.parseTransport},
 	}
-	return err
 }
 
-func (c *Channel) unmarshalTransport(d *caddyfile.Dispenser) error {
-	block := d.NewFromNextSegment()
-	c.Transport = new(reverseproxy.HTTPTransport)
-	if err := c.Transport.UnmarshalCaddyfile(block); err != nil {
+func (c *Channel) parseKeys(d *caddyfile.Dispenser) error {
+	keys, err := caddyfileutil.Arguments(d, "<key>...", "{env.GROQ_KEY} (is an environment variable unset?)")
+	if err != nil {
 		return err
-	}
-	mistake := checkTransport(c.Transport, c.base.Scheme == "https")
-	if mistake == nil {
-		return nil
-	}
-	// The error points to the option.
-	for block.Reset(); block.Next() && block.Val() != mistake.option; {
-		continue
-	}
-	return block.Errf("channel %s: %w", c.Name, mistake.err)
-}
-
-func (c *Channel) unmarshalKeys(d *caddyfile.Dispenser) error {
-	keys := d.RemainingArgs()
-	if len(keys) == 0 {
-		return d.Err("api_key wants one or several keys (is an environment variable unset?)")
 	}
 	for _, key := range keys {
 		if key == "" {
@@ -137,24 +76,61 @@ func (c *Channel) unmarshalKeys(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-func (c *Channel) unmarshalModels(d *caddyfile.Dispenser) error {
-	route := &ModelRoute{Names: d.RemainingArgs()}
-	if n := len(route.Names); n >= 2 && route.Names[n-2] == "as" {
-		route.Names, route.As = route.Names[:n-2], route.Names[n-1]
+func (c *Channel) addModels(args []string) error {
+	route := &ModelRoute{Names: args}
+	if n := len(args) - 2; n >= 0 && args[n] == "as" {
+		route.Names, route.As = args[:n], args[n+1]
 	}
 	if len(route.Names) == 0 || slices.Contains(route.Names, "as") {
-		return d.Err("models wants names, and perhaps the channel's own one: models gpt-4 gpt-4-turbo as gpt-4-0125-preview")
+		return caddyfileutil.ErrUsage
 	}
 	if strings.Contains(route.As, "*") {
-		return d.Errf("models ... as %s: the channel's own name must have no wildcard", route.As)
+		return fmt.Errorf("models ... as %s: the channel's own name must have no wildcard", route.As)
 	}
 	var before []string
 	for _, other := range c.Models {
 		before = append(before, other.Names...)
 	}
-	if err := checkRoute(route, before); err != nil {
-		return d.WrapErr(err)
-	}
 	c.Models = append(c.Models, route)
-	return nil
+	return checkRoute(route, before)
+}
+
+func (c *Channel) addQuota(args []string) error {
+	q, err := quota.Parse(args)
+	if err == nil && q.Unit == ledger.Seconds {
+		err = errHours
+	}
+	c.Quotas = append(c.Quotas, q)
+	return err
+}
+
+func (c *Channel) setAuth(args []string) error {
+	c.Auth.Scheme = args[0]
+	if len(args) == 2 {
+		if c.Auth.Scheme != "query" {
+			return fmt.Errorf("auth %s takes no further word; auth is one of %s", c.Auth.Scheme, authSchemes)
+		}
+		c.Auth.Parameter = args[1]
+	}
+	return c.Auth.check()
+}
+
+func (c *Channel) parseTransport(d *caddyfile.Dispenser) error {
+	if ahead := *d; ahead.NextArg() { // which Caddy's parser would ignore, and the block with it
+		return d.Err("transport takes no value, since it is always http; write its options into a block: transport { ... }")
+	}
+	block := d.NewFromNextSegment()
+	c.Transport = new(reverseproxy.HTTPTransport)
+	if err := c.Transport.UnmarshalCaddyfile(block); err != nil {
+		return err
+	}
+	mistake := checkTransport(c.Transport, c.base.Scheme == "https")
+	if mistake == nil {
+		return nil
+	}
+	// The error points to the option.
+	for block.Reset(); block.Next() && block.Val() != mistake.option; {
+		continue
+	}
+	return block.Errf("channel %s: %w", c.Name, mistake.err)
 }
