@@ -49,6 +49,11 @@ var (
 		upgrade: "HTTP/1.1",
 		message: "There is no WebSocket here. Send the request with POST.",
 	}
+	noWebSocket = &apiError{
+		status:  http.StatusBadGateway,
+		kind:    "api_error",
+		message: "The channel has answered without opening a WebSocket.",
+	}
 	webSocketRequired = &apiError{
 		status:  http.StatusUpgradeRequired,
 		kind:    "invalid_request_error",

@@ -133,7 +133,9 @@ func isUpgrade(r *http.Request) bool {
 func (c *call) upgrade(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) {
 	caddyhttp.SetVar(r.Context(), callVar, c)
 	inner := r.WithContext(r.Context()) // a shallow copy
-	inner.Body, inner.ContentLength, inner.TransferEncoding = extendedBody(r), 0, nil
+	if r.Method != http.MethodConnect { // whose body is the tunnel itself
+		inner.Body, inner.ContentLength, inner.TransferEncoding = http.NoBody, 0, nil
+	}
 	inner.Header = maps.Clone(r.Header)
 	if inner.Header["Upgrade"] != nil {
 		// The proxy would remove what else they name, or offer it to the channel.
@@ -142,24 +144,14 @@ func (c *call) upgrade(w http.ResponseWriter, r *http.Request, next caddyhttp.Ha
 	err := c.gateway.upgrades.ServeHTTP(w, inner, next)
 	switch {
 	case err == nil:
+	case c.notSwitched != nil && r.Method == http.MethodConnect && c.notSwitched.StatusCode < 300:
+		c.notSwitched.Body.Close()
+		noWebSocket.write(w, r) // for CONNECT a success would be an open tunnel
 	case c.notSwitched != nil:
 		c.respond(w, c.notSwitched)
 	default:
 		notReached(c.tries).write(w, r)
 	}
-}
-
-// extendedBody returns the body of an extended CONNECT, which is the tunnel
-// itself. An upgrade over HTTP/1.1 has none.
-func extendedBody(r *http.Request) (body interface {
-	Read([]byte) (int, error)
-	Close() error
-},
-) {
-	if r.Method == http.MethodConnect {
-		return r.Body
-	}
-	return http.NoBody
 }
 
 // Interface guards
