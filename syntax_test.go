@@ -14,14 +14,18 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
 
-// directives are those with a block. Their syntax stands in a doc comment.
-var directives = []struct {
-	name, page string
-	frame      string // what stands around the directive, with %s for it
+// directive is one with a block, or a global option, policy or source.
+type directive struct {
+	name  string
+	page  string // "" for one that has none
+	frame string // what stands around the directive, with %s for it
 
 	// lists are the options that can be repeated, after those that they are in.
 	lists []string
-}{
+}
+
+// directives have their syntax in a doc comment.
+var directives = []directive{
 	{
 		"doh", "docs/doh.md", "http://127.0.0.1:1 {\n%s\n}\n",
 		[]string{"upstream", "upstream header", "client", "client limit", "hosts"},
@@ -49,6 +53,7 @@ var directives = []struct {
 			"channel header_up", "channel allow_header", "fallback", "allow_path", "allow_header",
 		},
 	},
+	{"freetier", "", "{\n%s\n}\n", []string{"variables"}},
 }
 
 // values are what a placeholder of a syntax can stand for, or an option's whole
@@ -72,9 +77,13 @@ type option struct {
 // syntaxes returns the syntax of each directive as its doc comment has it.
 func syntaxes(t *testing.T) map[string]string {
 	t.Helper()
-	files, err := filepath.Glob("modules/*/*.go")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no sources (%v)", err)
+	var files []string
+	for _, pattern := range []string{"modules/*/*.go", "modules/*/*/*.go", "internal/*/*.go"} {
+		some, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, some...)
 	}
 	all := make(map[string]string)
 	for _, file := range files {
@@ -86,7 +95,9 @@ func syntaxes(t *testing.T) map[string]string {
 			if _, after, found := strings.Cut(comment.Text(), "Syntax:\n\n"); found {
 				syntax, _, _ := strings.Cut(after, "\n\n")
 				syntax = normal(syntax)
-				all[directiveName.FindString(syntax)] = syntax
+				if directive := directiveName.FindString(syntax); directive != "" {
+					all[directive] = syntax
+				}
 			}
 		}
 	}
@@ -204,6 +215,16 @@ func forEachBlock(t *testing.T, visit func(t *testing.T, path []*option, refuse 
 	}
 }
 
+// No directive with a block is left out of these tests.
+func TestSyntaxesAreTested(t *testing.T) {
+	for name, syntax := range syntaxes(t) {
+		tested := slices.ContainsFunc(directives, func(d directive) bool { return d.name == name })
+		if strings.Contains(syntax, "{\n") && !tested {
+			t.Errorf("%s is not tested", name)
+		}
+	}
+}
+
 // The parser knows the options of the syntax and no others.
 func TestSyntaxIsParsed(t *testing.T) {
 	forEachBlock(t, func(t *testing.T, path []*option, refuse func(string) (int, error), _ func(string) bool) {
@@ -284,6 +305,9 @@ func TestSyntaxIsDocumented(t *testing.T) {
 		})
 	}
 	for _, directive := range directives {
+		if directive.page == "" {
+			continue
+		}
 		t.Run(directive.name, func(t *testing.T) {
 			content, err := os.ReadFile(directive.page)
 			if err != nil {

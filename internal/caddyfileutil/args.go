@@ -31,6 +31,14 @@ func Arguments(d *caddyfile.Dispenser, usage, example string) ([]string, error) 
 	return args, nil
 }
 
+// NoArguments refuses arguments of a directive or option that has a block only.
+func NoArguments(d *caddyfile.Dispenser) error {
+	if name := d.Val(); d.NextArg() {
+		return d.Errf("%s takes no value; write its options into a block", name)
+	}
+	return nil
+}
+
 func write(name, usage, example string) string {
 	return fmt.Sprintf("write: %s %s, such as %s %s", name, usage, name, example)
 }

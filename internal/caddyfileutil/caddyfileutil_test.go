@@ -59,7 +59,7 @@ func (s *settings) options() []Option {
 			return errors.New("not today")
 		})},
 		{Name: "block", Block: true, Parse: func(d *caddyfile.Dispenser) error {
-			if _, err := Arguments(d, "", ""); err != nil {
+			if err := NoArguments(d); err != nil {
 				return err
 			}
 			return ParseBlock(d, "block", []Option{{Name: "inner", Parse: Args("[<text>...]", "a", func(args []string) error {
@@ -186,7 +186,7 @@ func TestMistakes(t *testing.T) {
 		{"refused x", "refused: not today"},
 		{"refused usage", "write: refused <text>, such as refused a"},
 		{"refused named", "refused named: says so itself"},
-		{"block x", "block takes no value; remove what follows it in the line"},
+		{"block x", "block takes no value; write its options into a block"},
 		{"block {\nother a\n}", "unknown option other of block; there is inner"},
 	} {
 		_, err := parse("thing {\n" + tc.lines + "\n}")

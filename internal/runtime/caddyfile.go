@@ -3,11 +3,12 @@ package runtime
 import (
 	"fmt"
 	"regexp"
-	"slices"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/caddyfileutil"
 )
 
 func init() {
@@ -27,33 +28,34 @@ var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 	d.Next() // consume option name
 	if existing != nil {
-		return nil, d.Err("freetier is given twice")
+		return nil, d.Err("freetier is given twice; put all variables into one block")
 	}
-	if d.NextArg() {
-		return nil, d.Errf("unexpected %q; freetier takes a block", d.Val())
+	source := fmt.Sprintf("%s:%d", d.File(), d.Line())
+	if err := caddyfileutil.NoArguments(d); err != nil {
+		return nil, err
 	}
 	var names []string
-	source := fmt.Sprintf("%s:%d", d.File(), d.Line())
-	for d.NextBlock(0) {
-		if d.Val() != "variables" {
-			return nil, d.Errf("unknown option %q of freetier; there is variables", d.Val())
-		}
-		args := d.RemainingArgs()
-		if len(args) == 0 {
-			return nil, d.Err("variables needs the names of environment variables: variables AI_DOMAIN PAID_URL")
-		}
-		for _, name := range args {
-			if !variableName.MatchString(name) {
-				return nil, d.Errf("variables: %q is not the name of an environment variable; write it without $ and braces", name)
-			}
-			if !slices.Contains(names, name) {
-				names = append(names, name)
-			}
-		}
+	options := []caddyfileutil.Option{
+		{Name: "variables", Repeats: true, Parse: caddyfileutil.Args("<name>...", "AI_DOMAIN PAID_URL", func(args []string) error {
+			names = append(names, args...)
+			return checkVariables(args)
+		})},
+	}
+	if err := caddyfileutil.ParseBlock(d, "freetier", options); err != nil {
+		return nil, err
 	}
 	app := new(App)
 	if len(names) > 0 {
 		app.Variables = newVariables(names, source)
 	}
 	return httpcaddyfile.App{Name: "freetier", Value: caddyconfig.JSON(app, nil)}, nil
+}
+
+func checkVariables(names []string) error {
+	for _, name := range names {
+		if !variableName.MatchString(name) {
+			return fmt.Errorf("%q is not the name of an environment variable; write it without $ and braces", name)
+		}
+	}
+	return nil
 }

@@ -31,7 +31,10 @@ type Variables struct {
 // newVariables notes which of the variables are set in this process.
 func newVariables(names []string, source string) *Variables {
 	v := &Variables{Source: source}
-	for _, name := range names {
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			continue
+		}
 		if _, ok := os.LookupEnv(name); ok {
 			v.Set = append(v.Set, name)
 		} else {

@@ -100,8 +100,8 @@ func TestCaddyfileMistakes(t *testing.T) {
 		{Name: "no name", Caddyfile: "{\n\tfreetier {\n\t\tvariables\n\t}\n}\n", Line: 3, Says: []string{"variables AI_DOMAIN PAID_URL"}},
 		{Name: "placeholder", Caddyfile: "{\n\tfreetier {\n\t\tvariables $AI_DOMAIN\n\t}\n}\n", Line: 3, Says: []string{`"$AI_DOMAIN"`, "without $ and braces"}},
 		{Name: "comma", Caddyfile: "{\n\tfreetier {\n\t\tvariables A, B\n\t}\n}\n", Line: 3, Says: []string{`"A,"`}},
-		{Name: "unknown option", Caddyfile: "{\n\tfreetier {\n\t\tvariable A\n\t}\n}\n", Line: 3, Says: []string{`"variable"`, "there is variables"}},
-		{Name: "argument", Caddyfile: "{\n\tfreetier A\n}\n", Line: 2, Says: []string{"takes a block"}},
+		{Name: "unknown option", Caddyfile: "{\n\tfreetier {\n\t\tvariable A\n\t}\n}\n", Line: 3, Says: []string{"unknown option variable of freetier", "there is variables"}},
+		{Name: "argument", Caddyfile: "{\n\tfreetier A\n}\n", Line: 2, Says: []string{"freetier takes no value", "block"}},
 		{Name: "twice", Caddyfile: "{\n\tfreetier {\n\t}\n\tfreetier {\n\t}\n}\n", Line: 4, Says: []string{"given twice"}},
 	})
 }

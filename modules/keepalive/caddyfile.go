@@ -53,7 +53,7 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 	if existing != nil {
 		return nil, d.Err("keepalive is given twice; put all targets into one block")
 	}
-	if _, err := caddyfileutil.Arguments(d, "", ""); err != nil {
+	if err := caddyfileutil.NoArguments(d); err != nil {
 		return nil, err
 	}
 	app := new(App)

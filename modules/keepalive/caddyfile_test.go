@@ -24,7 +24,7 @@ func TestMistakes(t *testing.T) {
 	}{
 		{"unknown option", app("\t\tintervall 3m"), 3, []string{"unknown option intervall of keepalive", "interval, jitter, timeout, concurrency, notify and target"}},
 		{"unknown target option", target("\t\t\tmethods POST"), 4, []string{"unknown option methods of target", "method", "window"}},
-		{"argument of keepalive", "{\n\tkeepalive 3m {\n\t}\n}\n", 2, []string{"keepalive takes no value"}},
+		{"argument of keepalive", "{\n\tkeepalive 3m {\n\t}\n}\n", 2, []string{"keepalive takes no value", "block"}},
 		{"keepalive twice", "{\n\tkeepalive {\n\t}\n\tkeepalive {\n\t}\n}\n", 4, []string{"one block"}},
 		{"option twice", app("\t\tjitter 1%\n\t\tjitter 2%"), 4, []string{"jitter is given twice"}},
 		{"bad duration", app("\t\tinterval 3"), 3, []string{`"3" is not a duration`, "such as 400ms or 30s"}},

@@ -73,7 +73,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // directive name
 	at := *d // where the gateway begins, for errors that its end reveals
-	if _, err := caddyfileutil.Arguments(d, "", ""); err != nil {
+	if err := caddyfileutil.NoArguments(d); err != nil {
 		return err
 	}
 	var noDefault error // raised at the end: the channel may come later

@@ -116,8 +116,9 @@ func (c *Channel) setAuth(args []string) error {
 }
 
 func (c *Channel) parseTransport(d *caddyfile.Dispenser) error {
-	if ahead := *d; ahead.NextArg() { // which Caddy's parser would ignore, and the block with it
-		return d.Err("transport takes no value, since it is always http; write its options into a block: transport { ... }")
+	ahead := *d // Caddy's parser would ignore a value, and the block with it
+	if err := caddyfileutil.NoArguments(&ahead); err != nil {
+		return err
 	}
 	block := d.NewFromNextSegment()
 	c.Transport = new(reverseproxy.HTTPTransport)

@@ -103,7 +103,7 @@ func TestCaddyfileMistakes(t *testing.T) {
 		option("allow_header of an account", "allow_header OpenAI-Project", "use header_up"),
 		channel("include_usage without a value", "include_usage", "write: include_usage on|off"),
 		channel("include_usage as a number", "include_usage 1", `"1" is not one of on and off`),
-		channel("transport with a name", "transport http {\ndial_timeout 3s\n}", "transport takes no value", "transport {"),
+		channel("transport with a name", "transport http {\ndial_timeout 3s\n}", "transport takes no value", "block"),
 		channel("unknown transport option", "transport {\nnonsense#HERE\n}", "nonsense"),
 		option("fallback without a model", "fallback a b", "fallback gpt-4* to"),
 		option("fallback to a wildcard", "fallback a to b*", "no wildcard"),
