@@ -11,6 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
 )
 
 var errExhausted = errors.New("the key's quota is exhausted")
@@ -58,6 +60,7 @@ func (c *call) attempt(req *http.Request) (*http.Response, error) {
 	c.await(req.Context())
 	c.gateway.awake.Touch(c.current.channel.dial, c.gateway.clock.Now())
 	start := c.gateway.clock.Now()
+	c.sent = true
 	res, err := c.send(req)
 	c.latency = c.gateway.clock.Since(start)
 	if err != nil {
@@ -95,21 +98,33 @@ func (c *call) receive(res *http.Response) (int, error) {
 	a := c.newReply(res)
 	if c.reply = a; a == nil || c.model == "" {
 		c.inTime()
-		if c.model != "" && isPage(res) {
-			return 0, errNotAPI
-		}
 		return res.StatusCode, nil
 	}
-	res.Body, a.live = a, c.inPath.streams()
-	if a.stream && c.asksUsage() {
-		a.body = &usageFilter{body: a.body, seen: a.tokens.find}
+	if isPage(res) {
+		c.inTime()
+		return 0, errNotAPI
+	}
+	res.Body = a
+	if !a.typed {
+		if err := a.sniff(c.countsTokens()); err != nil {
+			c.inTime()
+			return 0, err
+		}
+	}
+	if !a.isText() {
+		c.inTime()
+		return res.StatusCode, nil
+	}
+	if a.kind == usage.Events && c.asksUsage() {
+		a.filterUsage()
 		res.ContentLength = -1
 		res.Header.Del("Content-Length")
 	}
-	if a.stream && c.timer == nil && !c.mayHaveNext() {
+	if a.kind == usage.Events && c.timer == nil && !c.mayHaveNext() {
 		// Nothing to wait for: the stream begins at once.
 		a.watch = func(status int) {
 			if status != http.StatusOK {
+				a.failed = true
 				c.judge(res, status)
 			}
 		}
@@ -117,6 +132,7 @@ func (c *call) receive(res *http.Response) (int, error) {
 	}
 	status, err := a.hold()
 	c.inTime()
+	a.failed = status >= 400
 	return status, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
@@ -43,6 +44,8 @@ type call struct {
 	reply        *reply         // of this try, nil: none that can be read
 	firstReply   reply          // room for that of the first try
 	timer        clockwork.Timer
+	sent         bool  // an attempt has sent the request
+	estimated    int64 // tokens charged beyond those that the response states
 }
 
 // candidate is a key of a channel, and the model to ask it for.
@@ -151,12 +154,12 @@ func (c *call) channelFailed() {
 	}
 }
 
-// usage is what the answer has cost, as far as it has been read.
-func (c *call) usage() *usage {
+// usage is what the response states that it has cost, as far as it has been read.
+func (c *call) usage() *usage.Usage {
 	if c.reply == nil {
-		return new(usage)
+		return new(usage.Usage)
 	}
-	return &c.reply.tokens.usage
+	return &c.reply.tokens.Usage
 }
 
 // MarshalLogObject is the field `llm_gateway` of the access log.
@@ -167,8 +170,11 @@ func (c *call) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	if c.current != nil {
 		enc.AddString("channel", c.current.channel.Name)
 		enc.AddString("sent_model", c.current.model)
-		enc.AddInt64("input_tokens", c.usage().input())
-		enc.AddInt64("output_tokens", c.usage().output())
+		enc.AddInt64("input_tokens", c.usage().Input())
+		enc.AddInt64("output_tokens", c.usage().Output())
+		if c.estimated > 0 {
+			enc.AddInt64("estimated_tokens", c.estimated)
+		}
 	}
 	return nil
 }

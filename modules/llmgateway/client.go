@@ -35,9 +35,10 @@ type Client struct {
 	Models []string `json:"models,omitempty"`
 
 	// How many requests the client may make in a period, or how many tokens it
-	// may use; several limits hold together. Answers carry OpenAI's
+	// may use; several limits hold together. Responses carry OpenAI's
 	// `x-ratelimit-*` headers. What is refused before it gets to a channel does
-	// not count. Default: none.
+	// not count. Tokens that no response states are estimated from the bytes of
+	// the request and the response. Default: none.
 	Limits []*quota.Quota `json:"limits,omitempty"`
 
 	// Where the client stands, for error messages.

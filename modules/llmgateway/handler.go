@@ -385,6 +385,9 @@ func (c *call) prepare(w http.ResponseWriter, r *http.Request) *apiError {
 	if err := c.read(w, r); err != nil {
 		return err
 	}
+	if err := c.checkStreamed(); err != nil {
+		return err
+	}
 	if err := c.plan(r, w); err != nil {
 		return err
 	}

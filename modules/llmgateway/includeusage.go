@@ -12,11 +12,25 @@ import (
 // longestEvent is the longest event that is looked at as a whole.
 const longestEvent = 1 << 20
 
+// checkStreamed refuses what could make a stream of a response that the gateway
+// takes for a plain one, or keep its usage from a client with a token limit.
+func (c *call) checkStreamed() *apiError {
+	if len(c.client.tokens) == 0 {
+		return nil
+	}
+	for _, field := range [...]reqbody.Span{c.stream, c.extras} {
+		if field.Twice {
+			return invalidRequest("The request has the field " + field.Name + " more than once.")
+		}
+	}
+	return nil
+}
+
 // askUsage prepares what makes OpenAI's streams tell the usage, for a client
 // with a token limit that has not asked for it itself.
 // Source: https://platform.openai.com/docs/api-reference/chat/create#stream_options
 func (c *call) askUsage(path string) {
-	if len(c.client.tokens) == 0 || !strings.HasSuffix(path, "/completions") || c.stream.Twice || c.extras.Twice || !c.streamed() {
+	if len(c.client.tokens) == 0 || !isCompletions(path) || !c.streamed() {
 		return
 	}
 	if c.extras.End == 0 {
@@ -38,8 +52,24 @@ func (c *call) askUsage(path string) {
 	}
 }
 
-// asksUsage tells whether this try asks for the usage on its own account.
+// isCompletions reports whether an endpoint speaks OpenAI's chat or completions
+// dialect, in whatever spelling of its path.
+func isCompletions(path string) bool { return strings.Contains(strings.ToLower(path), "completions") }
+
+// asksUsage reports whether this attempt asks for the usage on its own account.
 func (c *call) asksUsage() bool { return c.usageEdit != nil && !c.current.channel.NoIncludeUsage }
+
+// filterUsage takes the event with the usage out of the response, also of what
+// is held of it already.
+func (a *reply) filterUsage() {
+	f := &usageFilter{body: a.body, seen: a.tokens.WriteFinal}
+	if len(a.held) > 0 {
+		f.room, f.err = append(f.room, a.held...), a.err
+		a.held, a.err = a.held[:0], nil
+		f.look()
+	}
+	a.body = f
+}
 
 // usageFilter takes the event out of a stream that the client has not asked
 // for. All other bytes pass as they come, events as a whole.
@@ -110,7 +140,7 @@ func eventLength(p []byte) int {
 // has the usage, and no choices.
 func isUsageEvent(event []byte) bool {
 	data, ok := bytes.CutPrefix(event, []byte("data:"))
-	if !ok || !bytes.Contains(data, usageKey) {
+	if !ok || !bytes.Contains(data, []byte(`"usage`)) {
 		return false
 	}
 	var chunk struct {

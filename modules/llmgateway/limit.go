@@ -132,23 +132,3 @@ func (c *call) showLimit(header http.Header, unit string, meters quota.Meters) {
 	header.Set("X-Ratelimit-Remaining-"+unit, strconv.FormatInt(tightest.Left(), 10))
 	header.Set("X-Ratelimit-Reset-"+unit, reset.String())
 }
-
-// settle measures the answer and charges what it has cost.
-func (c *call) settle() {
-	if c.reply == nil || c.current == nil {
-		return
-	}
-	c.reply.tokens.end()
-	if c.current.measures != nil {
-		c.current.measures.observe(c.start, c.gateway.clock.Now(), c.reply)
-	}
-	used := c.reply.tokens.usage
-	if used.output() == 0 {
-		// The client left before the usage came: an event is about a token.
-		used.completion = c.reply.tokens.events
-	}
-	c.client.chargeTokens(used.total())
-	if c.current.key != nil {
-		c.current.key.chargeTokens(used.total())
-	}
-}

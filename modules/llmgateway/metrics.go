@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
 )
 
 // metrics are the package's collectors. Caddy has a new registry after each
@@ -18,6 +20,7 @@ type metrics struct {
 	cooldown keysInCooldown
 
 	wrongKeys prometheus.Counter
+	estimated prometheus.Counter
 
 	tokens     *prometheus.HistogramVec
 	duration   *prometheus.HistogramVec
@@ -41,6 +44,10 @@ func newMetrics() *metrics {
 		}, append([]string{"gen_ai_provider_name", "gen_ai_request_model"}, labels...))
 	}
 	return &metrics{
+		estimated: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "caddy", Subsystem: "llm_gateway", Name: "estimated_tokens_total",
+			Help: "Tokens charged to clients' limits or keys' quotas that no response states.",
+		}),
 		wrongKeys: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: "caddy", Subsystem: "llm_gateway", Name: "wrong_keys_total",
 			Help: "Requests with a key that no client has, or with several different keys.",
@@ -65,7 +72,7 @@ func newMetrics() *metrics {
 // register adds the collectors to the registry of a configuration.
 func (m *metrics) register(registry *prometheus.Registry) error {
 	for _, c := range []prometheus.Collector{
-		m.requests, m.refused, m.tries, m.cooldown, m.wrongKeys, m.tokens, m.duration, m.firstToken, m.perToken,
+		m.requests, m.refused, m.tries, m.cooldown, m.wrongKeys, m.estimated, m.tokens, m.duration, m.firstToken, m.perToken,
 	} {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
@@ -107,18 +114,18 @@ func (m *measures) begin() {
 func (m *measures) observe(start, end time.Time, r *reply) {
 	m.once.Do(m.begin)
 	m.duration.Observe(end.Sub(start).Seconds())
-	used := &r.tokens.usage
-	if n := used.input(); n > 0 {
+	used := &r.tokens.Usage
+	if n := used.Input(); n > 0 {
 		m.input.Observe(float64(n))
 	}
-	if n := used.output(); n > 0 {
+	if n := used.Output(); n > 0 {
 		m.output.Observe(float64(n))
 	}
-	if !r.stream || r.first.IsZero() {
+	if r.kind != usage.Events || r.first.IsZero() {
 		return
 	}
 	m.firstToken.Observe(r.first.Sub(start).Seconds())
-	if n := used.output(); n > 1 && !r.last.IsZero() {
+	if n := used.Output(); n > 1 && !r.last.IsZero() {
 		m.perOutput.Observe(r.last.Sub(r.first).Seconds() / float64(n-1))
 	}
 }

@@ -27,9 +27,9 @@ func (c *call) gatewayPlaceholder(name string) (any, bool) {
 	case "tries":
 		return c.tries, true
 	case "input_tokens":
-		return c.usage().input(), true
+		return c.usage().Input(), true
 	case "output_tokens":
-		return c.usage().output(), true
+		return c.usage().Output(), true
 	case "sent_model":
 		if c.current != nil {
 			return c.current.model, true

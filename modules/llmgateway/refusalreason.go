@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
 )
 
 // refusalReason is what a refusal with 401, 402 or 403 is about.
@@ -163,10 +165,10 @@ func (c *call) refusalText(res *http.Response) []byte {
 	if res.StatusCode >= 400 {
 		return c.beginning(res)
 	}
-	if c.reply == nil || !c.reply.stream {
-		if c.reply == nil {
-			return nil
-		}
+	if c.reply == nil {
+		return nil
+	}
+	if c.reply.kind != usage.Events {
 		return c.reply.held
 	}
 	event, _ := firstEvent(c.reply.held, true)

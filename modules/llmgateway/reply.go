@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/jonboulle/clockwork"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
 )
 
 const (
@@ -24,14 +26,16 @@ var (
 	errEmpty  = errors.New("the answer is empty")
 )
 
-// reply is the body of a channel's answer on its way to the client. What was
+// reply is the body of a channel's response on its way to the client. What was
 // read of it to see whether it is an error comes first, and the tokens that it
 // has cost are read as it passes.
 type reply struct {
 	body   io.ReadCloser
-	stream bool // events
+	kind   usage.Kind
+	typed  bool // the kind is known from the header, else the text itself shows it
 	live   bool // JSON that comes bit by bit
-	tokens meter
+	failed bool // it stands for an error
+	tokens usage.Meter
 
 	room  *[holdStep]byte // from steps, given back at the end
 	held  []byte          // read and not passed on
@@ -42,27 +46,24 @@ type reply struct {
 	watch func(status int) // told once what the first event says, nil: told already
 }
 
-// steps are reused: each answer needs one for a moment.
+// steps are reused: each response needs one for a moment.
 var steps = sync.Pool{New: func() any { return new([holdStep]byte) }}
 
-// newReply wraps the body of an answer that can be read as it passes, else it
-// returns nil. The answer of the first try, mostly the only one, lies in the
-// call.
+// newReply wraps the body of a successful response, and returns nil for others.
+// The response of the first attempt, mostly the only one, lies in the call.
 func (c *call) newReply(res *http.Response) *reply {
 	if res.StatusCode < 200 || res.StatusCode > 299 || res.StatusCode == http.StatusNoContent ||
-		res.Body == nil || res.Header["Content-Encoding"] != nil || res.Request.Method == http.MethodHead {
-		return nil
-	}
-	contentType := strings.ToLower(res.Header.Get("Content-Type"))
-	stream := strings.HasPrefix(contentType, "text/event-stream")
-	if !stream && !strings.HasPrefix(contentType, "application/json") {
+		res.Body == nil || res.Request.Method == http.MethodHead {
 		return nil
 	}
 	a := &c.firstReply
 	if c.tries > 1 {
 		a = new(reply)
 	}
-	a.body, a.clock, a.stream, a.tokens.lines = res.Body, c.gateway.clock, stream, stream
+	a.body, a.clock = res.Body, c.gateway.clock
+	a.kind, a.typed = kindOf(res.Header)
+	a.live = c.inPath.streams() || a.kind == usage.JSON && strings.HasSuffix(res.Header.Get("Content-Type"), "ndjson")
+	a.tokens = usage.NewMeter(a.kind, c.countsTokens())
 	return a
 }
 
@@ -75,38 +76,37 @@ func isPage(res *http.Response) bool {
 // hold reads on until it is clear whether the answer is an error, and returns
 // the status that it stands for: that of the error, or 200.
 func (a *reply) hold() (status int, err error) {
-	a.room = steps.Get().(*[holdStep]byte)
-	a.held = a.room[:0]
 	seen := 0
-	for a.err == nil && len(a.held) < mostHeld {
+	for {
+		if a.kind == usage.Events {
+			event, at := firstEvent(a.held[seen:], a.err != nil)
+			if seen += at; event.found {
+				return event.status(), nil
+			}
+		} else if text := bytes.TrimLeft(a.held, space); len(text) > 0 {
+			if text[0] == '<' {
+				return 0, errNotAPI
+			}
+			// A response of a few kilobytes is read to its end: where that does
+			// not come there is still another attempt.
+			if (len(a.held) >= holdStep || a.live) && !mayBeError(text) {
+				break
+			}
+		}
+		if a.err != nil || len(a.held) >= mostHeld {
+			break
+		}
 		if err := a.more(); err != nil {
 			return 0, err
 		}
-		if !a.stream {
-			text := bytes.TrimLeft(a.held, space)
-			if len(text) > 0 && text[0] == '<' {
-				return 0, errNotAPI
-			}
-			// An answer of a few kilobytes is read to its end: where that does
-			// not come there is still another try.
-			whole := len(a.held) >= holdStep || a.live
-			if len(text) > 0 && whole && !mayBeError(text) {
-				break
-			}
-			continue
-		}
-		event, at := firstEvent(a.held[seen:], a.err != nil)
-		if seen += at; event.found {
-			return event.status(), nil
-		}
 	}
 	switch {
-	case a.stream && a.err == io.EOF, len(bytes.TrimLeft(a.held, space)) == 0:
+	case a.kind == usage.Events && a.err == io.EOF, len(bytes.TrimLeft(a.held, space)) == 0:
 		return 0, errEmpty
-	case a.stream || a.err != io.EOF:
+	case a.kind == usage.Events || a.err != io.EOF:
 		return http.StatusOK, nil
 	}
-	a.tokens.whole(a.held)
+	a.tokens.Whole(a.held)
 	if mayBeError(a.held) {
 		return statusOf(a.held, false), nil
 	}
@@ -115,6 +115,10 @@ func (a *reply) hold() (status int, err error) {
 
 // more reads some of the body. Its end is no error.
 func (a *reply) more() error {
+	if a.room == nil {
+		a.room = steps.Get().(*[holdStep]byte)
+		a.held = a.room[:0]
+	}
 	if len(a.held) == cap(a.held) {
 		a.held = append(make([]byte, 0, 4*cap(a.held)), a.held...)
 	}
@@ -143,7 +147,7 @@ func (a *reply) Read(p []byte) (n int, err error) {
 	if n > 0 {
 		a.pass(p[:n])
 	}
-	if err != nil && a.stream {
+	if err != nil && a.kind == usage.Events {
 		a.last = a.clock.Now()
 	}
 	return n, err
@@ -151,7 +155,7 @@ func (a *reply) Read(p []byte) (n int, err error) {
 
 // pass looks at what goes to the client.
 func (a *reply) pass(p []byte) {
-	if a.stream && a.first.IsZero() {
+	if a.kind == usage.Events && a.first.IsZero() {
 		a.first = a.clock.Now()
 	}
 	if a.watch != nil {
@@ -160,7 +164,7 @@ func (a *reply) pass(p []byte) {
 			a.watch = nil
 		}
 	}
-	a.tokens.write(p)
+	a.tokens.Write(p)
 }
 
 // Close ends the answer.

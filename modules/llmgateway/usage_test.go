@@ -52,30 +52,6 @@ func TestUsage(t *testing.T) {
 	g.chat(t, "m", "Authorization", "").wantStatus(t, 401)
 }
 
-// The usage is the same however the answer is cut into pieces.
-func TestMeter(t *testing.T) {
-	for _, tc := range usages {
-		for _, n := range []int{1, 7, 100, 3000, 4096, 5000, 1 << 20} {
-			m := meter{lines: tc.contentType == "text/event-stream"}
-			for text := []byte(tc.text); len(text) > 0; {
-				step := min(n, len(text))
-				m.write(text[:step])
-				text = text[step:]
-			}
-			if m.end(); m.input() != 12 || m.output() != 34 {
-				t.Errorf("%s in pieces of %d: %+v", tc.name, n, m.usage)
-			}
-		}
-	}
-	for _, text := range []string{"", `"usage`, `"usage":`, `"usage":{`, `"usage":{"prompt_tokens`, `"usage":{"prompt_tokens":`, `"usage":null`, `"usage":{"prompt_tokens":"many"}`, `{"usage_x":{"prompt_tokens":1}}`} {
-		var u usage
-		u.find([]byte(text))
-		if u.total() != 0 {
-			t.Errorf("%s: %+v", text, u)
-		}
-	}
-}
-
 const usageEvent = `data: {"choices":[],"usage":{"prompt_tokens":60,"completion_tokens":41}}` + "\n\n"
 
 // A token limit is charged after the answer, which is never cut, and refuses
