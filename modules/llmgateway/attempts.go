@@ -63,6 +63,10 @@ func (c *call) attempt(req *http.Request) (*http.Response, error) {
 	c.sent = true
 	res, err := c.send(req)
 	c.latency = c.gateway.clock.Since(start)
+	if err == nil {
+		cleanResponse(res, c.current.mask())
+	}
+	err = c.current.mask().inError(err)
 	if err != nil {
 		c.recordFailure(req, err)
 		return nil, err
@@ -74,9 +78,6 @@ func (c *call) attempt(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	c.judge(res, c.status)
-	if c.mayRefuse(c.status) {
-		c.mask(res)
-	}
 	c.sign(res)
 	return res, nil
 }

@@ -89,6 +89,7 @@ type Channel struct {
 	dial      string   // host and port, also the name for awake
 	secrets   atomic.Pointer[[]*key]
 	headers   http.Header
+	keyless   *mask    // for responses to requests without a key
 	allowed   []string // headers that may pass, in canonical form
 	cooldowns *cooldown.Breaker
 	signature []string // the value of X-Gateway-Channel
@@ -101,9 +102,10 @@ type Channel struct {
 // key is an account's key.
 type key struct {
 	secret    string
-	header    string            // that shows it, "" for none
-	value     []string          // of the header; a header map takes it as it is
-	cooldowns *cooldown.Breaker // by the name that the channel has for a model
+	header    string               // that shows it, "" for none
+	value     []string             // of the header; a header map takes it as it is
+	cooldowns *cooldown.Breaker    // by the name that the channel has for a model
+	mask      atomic.Pointer[mask] // made with the first response
 	limits
 }
 
@@ -170,6 +172,7 @@ func (c *Channel) provision(repl *caddy.Replacer, transports *transports, h *Han
 			c.headers[http.CanonicalHeaderKey(name)] = append(c.headers[http.CanonicalHeaderKey(name)], value)
 		}
 	}
+	c.keyless = newMask(c.headerSecrets()...)
 	var err error
 	c.http, err = transports.get(c.Transport, c.base.Scheme == "https")
 	return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptrace"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -55,6 +56,10 @@ func (t *ChannelTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	c, ok := caddyhttp.GetVar(req.Context(), callVar).(*call)
 	if !ok {
 		return t.probe(req)
+	}
+	if trace := httptrace.ContextClientTrace(req.Context()); trace != nil {
+		// The proxy would pass on each informational response of each channel.
+		trace.Got1xxResponse = nil
 	}
 	res, err := c.roundTrip(req)
 	if err != nil {
