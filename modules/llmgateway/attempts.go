@@ -40,7 +40,7 @@ func (c *call) roundTrip(req *http.Request) (*http.Response, error) {
 		case !retry && err == nil:
 			return res, nil
 		case !retry:
-			return c.bestRefusal(req), nil
+			return c.bestRefusal(req, err), nil
 		case err == nil:
 			c.keep(res, c.reply)
 		}
@@ -64,7 +64,7 @@ func (c *call) attempt(req *http.Request) (*http.Response, error) {
 	res, err := c.send(req)
 	c.latency = c.gateway.clock.Since(start)
 	if err == nil {
-		cleanResponse(res, c.current.mask())
+		res, err = c.pass(req, res)
 	}
 	err = c.current.mask().inError(err)
 	if err != nil {
@@ -85,10 +85,13 @@ func (c *call) attempt(req *http.Request) (*http.Response, error) {
 // bestRefusal returns the response for the client when no candidate is left and
 // the last attempt got none: that of the last candidate that refused, or an
 // error of ours.
-func (c *call) bestRefusal(req *http.Request) *http.Response {
+func (c *call) bestRefusal(req *http.Request, last error) *http.Response {
 	if kept := c.refused; kept != nil {
 		c.refused, c.reply = nil, c.refusedReply
 		return kept
+	}
+	if reason := redirectReason(last); reason != "" {
+		return notPassed(reason).response(req)
 	}
 	return notReached(c.tries).response(req)
 }
@@ -171,7 +174,11 @@ func (c *call) recordFailure(req *http.Request, err error) {
 		return
 	}
 	c.current.channel.tries.failed.Inc()
-	c.recordChannelFailure()
+	if c.model != "" || redirectReason(err) == "" {
+		c.recordChannelFailure()
+	} else {
+		c.current.release() // a path that redirects says nothing about the channel
+	}
 	c.logAttempt("no response", zap.Error(err))
 }
 

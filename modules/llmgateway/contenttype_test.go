@@ -76,7 +76,7 @@ func TestContentTypes(t *testing.T) {
 			continue
 		}
 		if tc.status != 200 {
-			if !strings.Contains(a.text, `"type":"invalid_request_error"`) {
+			if !strings.Contains(a.text, `"type":"invalid_request_error"`) && !strings.Contains(a.text, `"status":"INVALID_ARGUMENT"`) {
 				t.Errorf("%s: %s", name, a.text)
 			}
 			continue

@@ -24,7 +24,7 @@ func dialectOf(r *http.Request) dialect {
 		return anthropic
 	case strings.HasPrefix(path, "/v1beta/openai/"):
 		return openAI
-	case strings.HasPrefix(path, "/v1beta/"), r.Method == http.MethodPost && isMethod(path):
+	case strings.HasPrefix(path, "/v1beta/"), strings.HasPrefix(path, "/upload/"), strings.HasPrefix(path, "/download/"), r.Method == http.MethodPost && isMethod(path):
 		return gemini
 	}
 	return openAI

@@ -185,6 +185,15 @@ func notReached(tries int) *apiError {
 	}
 }
 
+func notPassed(reason string) *apiError {
+	return &apiError{
+		status:  http.StatusBadGateway,
+		kind:    "api_error",
+		code:    "upstream_redirect",
+		message: "The response cannot be passed on: " + reason + ".",
+	}
+}
+
 // body is the error as r's client expects it.
 func (e *apiError) body(r *http.Request) []byte {
 	var envelope any

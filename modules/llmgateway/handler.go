@@ -148,6 +148,7 @@ type Handler struct {
 	cors      cors
 	tiers     [][]*Channel // by tier, the first asked first
 	fallback  *Channel     // for requests without a model
+	elsewhere http.RoundTripper
 	started   time.Time
 	logger    *zap.Logger
 }
@@ -182,6 +183,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := collectors.register(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
+	h.elsewhere = newElsewhere(isElsewhere, nil)
 	h.setDefaults()
 	if err := h.check(); err != nil {
 		return err

@@ -331,7 +331,7 @@ func TestResponsesWithKeys(t *testing.T) {
 			if n := a.ContentLength; n >= 0 && int(n) != len(a.text) {
 				t.Errorf("%d bytes, announced %d", len(a.text), n)
 			}
-			for _, gone := range []string{"Set-Cookie", "X-Goog-Api-Key"} {
+			for _, gone := range []string{"Set-Cookie", "X-Goog-Api-Key", "Location"} {
 				if a.Header[gone] != nil || a.Trailer[gone] != nil {
 					t.Errorf("the client gets %s", gone)
 				}

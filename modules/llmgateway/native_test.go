@@ -66,7 +66,13 @@ func TestNativeBaseURL(t *testing.T) {
 		{"/gemini/v1beta/openai", "/v1beta/models/x:y", "/gemini/v1beta/models/x:y"},
 		{"/v1beta", "/v1/models/x:y", "/v1beta/models/x:y"},
 		{"/v1beta2", "/v1beta/models/x:y", "/v1beta2/v1beta/models/x:y"},
-		{"/v1beta", "/v1beta/files", "/v1beta/v1beta/files"},
+		{"/v1beta", "/v1beta/files", "/v1beta/files"},
+		{"/v1beta/openai", "/v1beta/files/a:download", "/v1beta/files/a:download"},
+		{"/v1beta", "/upload/v1beta/files", "/upload/v1beta/files"},
+		{"/gemini/v1beta", "/download/v1beta/files/a:download", "/gemini/download/v1beta/files/a:download"},
+		{"", "/upload/v1beta/files", "/upload/v1beta/files"},
+		{"/v1", "/upload/v1/files", "/upload/v1/files"},
+		{"/v1", "/v1/files", "/v1/files"},
 	} {
 		c := &Channel{URL: "https://api.example" + tc.base}
 		if err := c.parseURL(); err != nil {

@@ -6,6 +6,19 @@ import (
 	"strings"
 )
 
+// pass makes of a channel's response what can be passed on: redirects end here,
+// and no secret of the channel is left in it.
+func (c *call) pass(req *http.Request, res *http.Response) (*http.Response, error) {
+	if isRedirect(res.StatusCode) {
+		var err error
+		if res, err = c.follow(req, res); err != nil {
+			return nil, err
+		}
+	}
+	cleanResponse(res, c.current.mask())
+	return res, nil
+}
+
 // cleanResponse takes out of a channel's response what must not reach the client,
 // the logs and the placeholders: the channel's secrets, wherever they stand, and
 // headers that are not for this client.

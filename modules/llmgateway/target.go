@@ -14,8 +14,8 @@ func (c *Channel) target(u *url.URL) *url.URL {
 		return target
 	}
 	base, rest := c.base.Path, withoutVersion(u.Path)
-	if native, _ := parseGeminiPath(u.Path); native.found() {
-		if before, _, ok := strings.Cut(base+"/", native.version()+"/"); ok {
+	if version := geminiVersion(u.Path); version != "" {
+		if before, _, ok := strings.Cut(base+"/", version+"/"); ok {
 			base, rest = before, u.Path
 		}
 	}
@@ -24,6 +24,21 @@ func (c *Channel) target(u *url.URL) *url.URL {
 		target.RawPath = c.base.EscapedPath() + withoutVersion(u.EscapedPath())
 	}
 	return target
+}
+
+// geminiVersion returns the version in a path of Gemini's, with a slash before it:
+// of /v1beta/files, /upload/v1beta/files and /v1beta/models/{model}:{method}. /v1
+// is Gemini's only where the rest is.
+func geminiVersion(path string) string {
+	if native, _ := parseGeminiPath(path); native.found() {
+		return native.version()
+	}
+	rest := strings.TrimPrefix(strings.TrimPrefix(path, "/upload"), "/download")
+	version, _, _ := strings.Cut(strings.TrimPrefix(rest, "/"), "/")
+	if !isVersion(version) || version == "v1" && rest == path {
+		return ""
+	}
+	return "/" + version
 }
 
 // withoutVersion cuts a leading /v1 off a path.
