@@ -19,7 +19,11 @@ var keyHeaders = [...]string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Ap
 // all keys from the request. A request that shows two different keys is refused
 // like one with a wrong key, so that a request tries one key and not thousands.
 func (h *Handler) authenticate(r *http.Request) (*Client, *apiError) {
-	shown := takeKeys(r)
+	return h.identify(r, takeKeys(r))
+}
+
+// identify finds the client by the keys that its request has shown.
+func (h *Handler) identify(r *http.Request, shown shownKeys) (*Client, *apiError) {
 	if h.Anonymous {
 		return h.everybody, nil
 	}

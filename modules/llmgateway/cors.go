@@ -7,11 +7,12 @@ import (
 )
 
 const (
-	corsMethods = "GET, POST, DELETE, OPTIONS"
+	corsMethods = "GET, POST, PUT, DELETE, OPTIONS"
 	corsMaxAge  = "86400" // a day, in seconds
 	corsExpose  = "Retry-After, x-request-id, X-Gateway-Channel, X-Gateway-Model, " +
 		"x-ratelimit-limit-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-requests, " +
-		"x-ratelimit-remaining-tokens, x-ratelimit-reset-requests, x-ratelimit-reset-tokens"
+		"x-ratelimit-remaining-tokens, x-ratelimit-reset-requests, x-ratelimit-reset-tokens, " +
+		"x-goog-upload-url, x-goog-upload-status, x-goog-upload-size-received"
 )
 
 // cors answers for the gateway as the Fetch standard's CORS protocol asks.

@@ -172,6 +172,9 @@ var geminiEndpoints = []*endpoint{
 // geminiUploads are Gemini's below /upload and a version.
 var geminiUploads = []*endpoint{{"files", 0, post | put}}
 
+// geminiDownloads are Gemini's below /download and a version.
+var geminiDownloads = []*endpoint{{"files/*", 0, get}}
+
 // geminiCalls are the methods that ask a model of Gemini's for something. The
 // batches among its methods run for hours on the account and name files.
 var geminiCalls = map[string]bool{
@@ -200,6 +203,7 @@ var (
 	endpointTable = newTable(endpoints)
 	geminiTable   = newTable(geminiEndpoints)
 	uploadTable   = newTable(geminiUploads)
+	downloadTable = newTable(geminiDownloads)
 	// exactEndpoints spares the usual paths the way through locate.
 	exactEndpoints = newExactEndpoints()
 )

@@ -483,7 +483,7 @@ func TestCORS(t *testing.T) {
 		for name, want := range map[string]string{
 			"Access-Control-Allow-Origin":  "*",
 			"Access-Control-Allow-Headers": "authorization,x-stainless-os",
-			"Access-Control-Allow-Methods": "GET, POST, DELETE, OPTIONS",
+			"Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
 			"Access-Control-Max-Age":       "86400",
 		} {
 			if got := a.Header.Get(name); got != want {

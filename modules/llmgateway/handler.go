@@ -148,6 +148,7 @@ type Handler struct {
 	cors      cors
 	tiers     [][]*Channel // by tier, the first asked first
 	fallback  *Channel     // for requests without a model
+	sealers   *sealers     // of the handles of uploads
 	elsewhere http.RoundTripper
 	started   time.Time
 	logger    *zap.Logger
@@ -183,6 +184,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := collectors.register(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
+	h.sealers = &sealers{storage: ctx.Storage(), logger: h.logger}
 	h.elsewhere = newElsewhere(isElsewhere, nil)
 	h.setDefaults()
 	if err := h.check(); err != nil {
@@ -330,6 +332,10 @@ func (h *Handler) channel(name string) *Channel {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	location, unknown := h.locate(r)
 	if h.screen(w, r, location) {
+		return nil
+	}
+	if sealed := takeUpload(r); sealed != nil {
+		h.serveUpload(w, r, sealed)
 		return nil
 	}
 	client, wrong := h.authenticate(r)

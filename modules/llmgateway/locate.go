@@ -95,6 +95,8 @@ func mend(path []string, method methods) location {
 		return geminiModel(rest, version)
 	case first == "upload" && len(rest) > 2 && isVersion(rest[1]):
 		return newLocation(uploadTable.find(rest[2:]), "/upload", rest[1:])
+	case first == "download" && len(rest) > 2 && isVersion(rest[1]):
+		return newLocation(downloadTable.find(rest[2:]), "/download", rest[1:])
 	case first == "deployments" && len(rest) > 2:
 		return perModel("/openai", rest)
 	case first == "engines" && len(rest) > 2:

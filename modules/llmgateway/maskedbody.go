@@ -91,6 +91,30 @@ func newMaskedConn(conn io.ReadWriteCloser, res *http.Response, m *mask) *masked
 	}
 }
 
+// WriteTo implements io.WriterTo, so that what arrives is written piece by piece.
+// By its ReadFrom Caddy's connection would count the bytes at the very end, while
+// a reload may already say goodbye on it.
+func (c *maskedConn) WriteTo(w io.Writer) (total int64, _ error) {
+	buffer := copyBuffers.Get().(*[copyBufferSize]byte)
+	defer copyBuffers.Put(buffer)
+	for {
+		n, err := c.Read(buffer[:])
+		if n > 0 {
+			written, err := w.Write(buffer[:n])
+			total += int64(written)
+			if err != nil {
+				return total, err
+			}
+		}
+		if err == io.EOF {
+			return total, nil
+		}
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
 // Write implements io.Writer.
 func (c *maskedConn) Write(p []byte) (int, error) { return c.conn.Write(p) }
 

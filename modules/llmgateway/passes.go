@@ -86,18 +86,6 @@ func (c *Client) restricted() bool { return c.limited() || c.any() }
 // baseURL is the address under which the client reaches the gateway, as it has
 // to be configured in clients, without a version.
 func baseURL(r *http.Request) string {
-	scheme, host := "http", r.Host
-	if r.TLS != nil {
-		scheme = "https"
-	}
-	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted {
-		if proto := r.Header.Get("X-Forwarded-Proto"); proto == "http" || proto == "https" {
-			scheme = proto
-		}
-		if forwarded := r.Header.Get("X-Forwarded-Host"); forwarded != "" {
-			host = forwarded
-		}
-	}
 	prefix := ""
 	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && original.URL != nil {
 		// What handle_path and its like have cut off.
@@ -105,5 +93,5 @@ func baseURL(r *http.Request) string {
 			prefix = strings.TrimSuffix(cut, "/")
 		}
 	}
-	return scheme + "://" + host + prefix
+	return origin(r) + prefix
 }

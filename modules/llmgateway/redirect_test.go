@@ -257,7 +257,7 @@ func TestRedirectIsFollowed(t *testing.T) {
 		t.Errorf("HEAD announces %d bytes", head.ContentLength)
 	}
 	hops.Store(1)
-	g.do(t, http.MethodPost, contentPaths[0], chatBody("m")).wantError(t, 502, "upstream_redirect")
+	g.do(t, http.MethodPost, contentPaths[1], "{}").wantError(t, 502, "upstream_redirect")
 }
 
 // What another host says is not taken for the channel's: its refusals put no key

@@ -7,13 +7,17 @@ import (
 )
 
 // pass makes of a channel's response what can be passed on: redirects end here,
-// and no secret of the channel is left in it.
+// URLs of uploads become ours, and no secret of the channel is left in it.
 func (c *call) pass(req *http.Request, res *http.Response) (*http.Response, error) {
 	if isRedirect(res.StatusCode) {
 		var err error
 		if res, err = c.follow(req, res); err != nil {
 			return nil, err
 		}
+	}
+	if err := c.sealUpload(req, res); err != nil {
+		res.Body.Close()
+		return nil, err
 	}
 	cleanResponse(res, c.current.mask())
 	return res, nil

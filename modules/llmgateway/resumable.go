@@ -1,0 +1,313 @@
+package llmgateway
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"golang.org/x/net/http/httpguts"
+	"golang.org/x/net/publicsuffix"
+)
+
+// uploadParameter is the parameter of the query that has the handle of an upload.
+// The path before it is that of the request that began the upload, so that it
+// takes the same way through the Caddyfile.
+const uploadParameter = "gateway_upload"
+
+// uploadHeaders are where a response tells the URL to which an upload goes on.
+// Source: https://ai.google.dev/gemini-api/docs/files, and for Location
+// https://cloud.google.com/storage/docs/performing-resumable-uploads
+var uploadHeaders = [...]string{"X-Goog-Upload-Url", "X-Goog-Upload-Control-Url", "Location"}
+
+var (
+	uploadNotFound = &apiError{
+		status:  http.StatusNotFound,
+		kind:    "invalid_request_error",
+		message: "The upload does not exist or has expired. Start it again.",
+	}
+	uploadOfAnother = &apiError{
+		status:  http.StatusForbidden,
+		kind:    "invalid_request_error",
+		message: "The upload was started with another API key.",
+	}
+	uploadMethod = &apiError{
+		status:  http.StatusMethodNotAllowed,
+		kind:    "invalid_request_error",
+		message: "An upload goes on with POST, PUT or DELETE.",
+	}
+	uploadUnavailable = &apiError{
+		status:  http.StatusServiceUnavailable,
+		kind:    "server_error",
+		message: "The gateway cannot read the secret of its uploads. Try again later.",
+	}
+)
+
+// sealUpload puts a URL of this gateway in the place of those at which an upload
+// goes on. The channel's own would lead past the gateway, where the client's key
+// is worth nothing, and may have the channel's key in it.
+func (c *call) sealUpload(req *http.Request, res *http.Response) error {
+	for _, name := range uploadHeaders {
+		given := res.Header.Get(name)
+		if given == "" || name == "Location" && !speaksResumable(req) {
+			continue
+		}
+		delete(res.Header, name)
+		if res.StatusCode > 299 {
+			continue
+		}
+		channel, key := c.current.channel, c.current.key
+		target, err := res.Request.URL.Parse(given)
+		if err != nil || !channel.takesUploads(target) {
+			return redirected("the channel wants the upload to go on at another provider")
+		}
+		target = withoutSecret(target, key)
+		if m := c.current.mask(); m.inText(target.String()) != target.String() {
+			return redirected("the channel's URL for the upload shows its key in an unknown way")
+		}
+		sealer, err := c.gateway.sealers.create(req.Context())
+		if err != nil {
+			return err
+		}
+		handle := uploadHandle{
+			client:  c.client.Name,
+			channel: channel.Name,
+			key:     key.hash(),
+			url:     target.String(),
+			expires: c.gateway.clock.Now().Add(uploadTime),
+		}
+		res.Header[name] = []string{publicURL(req) + "?" + uploadParameter + "=" + handle.seal(sealer)}
+	}
+	return nil
+}
+
+// speaksResumable reports whether a request belongs to an upload in one of Google's
+// resumable protocols, of which some give the URL as Location.
+func speaksResumable(r *http.Request) bool {
+	return r.Header["X-Goog-Upload-Protocol"] != nil || r.Header["X-Goog-Upload-Command"] != nil ||
+		slices.Contains(strings.Split(r.URL.Path, "/"), "upload")
+}
+
+// takesUploads reports whether an upload to the channel may go on at a URL: at
+// the channel's own host, or over https at one of the same provider's.
+func (c *Channel) takesUploads(u *url.URL) bool {
+	if u.User != nil || u.Fragment != "" {
+		return false
+	}
+	if c.isOrigin(u) {
+		return true
+	}
+	domain := registeredDomain(c.base.Hostname())
+	return u.Scheme == "https" && domain != "" && domain == registeredDomain(u.Hostname())
+}
+
+// registeredDomain returns the part of a host's name that somebody has registered,
+// as example.co.uk, or "". Names below the domain of a hosting service count as
+// the service's.
+func registeredDomain(host string) string {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	suffix, icann := publicsuffix.PublicSuffix(host)
+	for !icann && strings.Contains(suffix, ".") {
+		suffix, icann = publicsuffix.PublicSuffix(suffix[strings.IndexByte(suffix, '.')+1:])
+	}
+	before, ok := strings.CutSuffix(host, "."+suffix)
+	if !ok || !icann {
+		return ""
+	}
+	return before[strings.LastIndexByte(before, '.')+1:] + "." + suffix
+}
+
+// publicURL returns the URL of a request without its query, as the client has
+// written it: before a handler in front of the gateway has changed the path, and
+// before a trusted proxy has changed scheme and host.
+func publicURL(r *http.Request) string {
+	path := r.URL.EscapedPath()
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && original.URL != nil {
+		path = original.URL.EscapedPath()
+	}
+	return origin(r) + path
+}
+
+// origin returns the scheme and host at which the client has reached the gateway.
+func origin(r *http.Request) string {
+	scheme, host := "http", r.Host
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted {
+		if proto := strings.ToLower(firstOf(r.Header["X-Forwarded-Proto"])); proto == "http" || proto == "https" {
+			scheme = proto
+		}
+		if forwarded := firstOf(r.Header["X-Forwarded-Host"]); forwarded != "" && httpguts.ValidHostHeader(forwarded) {
+			host = forwarded
+		}
+	}
+	return (&url.URL{Scheme: scheme, Host: host}).String()
+}
+
+// firstOf returns the first element of a header that is a list: what the proxy
+// nearest to the client has seen.
+func firstOf(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	first, _, _ := strings.Cut(values[0], ",")
+	return strings.TrimSpace(first)
+}
+
+// takeUpload removes the handles of uploads from a request, so that no log of ours
+// shows them, and returns them.
+func takeUpload(r *http.Request) []string {
+	if !strings.Contains(r.URL.RawQuery, uploadParameter) {
+		return nil
+	}
+	rest, sealed := takeQuery(r.URL.RawQuery, uploadParameter)
+	if sealed != nil {
+		r.URL.RawQuery = rest
+		r.RequestURI = r.URL.RequestURI()
+	}
+	return sealed
+}
+
+// serveUpload goes on with an upload. A client may show its key, as some SDKs do,
+// but need not.
+func (h *Handler) serveUpload(w http.ResponseWriter, r *http.Request, sealed []string) {
+	shown := takeKeys(r)
+	c, target, wrong := h.openUpload(r, sealed)
+	if shown != (shownKeys{}) {
+		client, wrongKey := h.identify(r, shown)
+		switch {
+		case wrongKey != nil:
+			wrong = wrongKey
+		case wrong == nil && client != c.client:
+			wrong = uploadOfAnother
+		}
+	}
+	if wrong == nil && !slices.Contains([]string{http.MethodPost, http.MethodPut, http.MethodDelete}, r.Method) {
+		wrong = uploadMethod
+	}
+	if wrong != nil {
+		wrong.write(w, r)
+		return
+	}
+	c.client.total.Inc()
+	r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Map(c.placeholder)
+	c.addToLog(r)
+	c.source.begin(w, r, h.clock)
+	defer c.source.end()
+	res, err := c.forwardUpload(r, target)
+	switch {
+	case c.source.slow.Load() && err != nil:
+		uploadTooSlow.write(w, r)
+	case r.Context().Err() != nil:
+		if err == nil {
+			res.Body.Close()
+		}
+		w.WriteHeader(statusClientClosed)
+	case err != nil:
+		c.logAttempt("upload failed", zap.Error(err))
+		notReached(1).write(w, r)
+	default:
+		c.respond(w, res)
+	}
+}
+
+// openUpload returns a call for the upload that a handle stands for, and the
+// channel's URL. What the handle names must still be there, and its client must
+// still be allowed to upload.
+func (h *Handler) openUpload(r *http.Request, sealed []string) (*call, *url.URL, *apiError) {
+	sealer, err := h.sealers.find(r.Context())
+	switch {
+	case len(sealed) != 1 || errors.Is(err, errNoSecret):
+		return nil, nil, uploadNotFound
+	case err != nil:
+		return nil, nil, uploadUnavailable
+	}
+	handle, err := openHandle(sealer, sealed[0], h.clock.Now())
+	if err != nil {
+		return nil, nil, uploadNotFound
+	}
+	client, channel := h.clientNamed(handle.client), h.channel(handle.channel)
+	if client == nil || client.restricted() || channel == nil {
+		return nil, nil, uploadNotFound
+	}
+	target, err := url.Parse(handle.url)
+	if err != nil || !channel.takesUploads(target) {
+		return nil, nil, uploadNotFound
+	}
+	c := &call{gateway: h, client: client, start: h.clock.Now(), tries: 1}
+	c.current = &candidate{channel: channel}
+	if handle.key != (keyHash{}) {
+		keys := channel.keys()
+		i := slices.IndexFunc(keys, func(k *key) bool { return k.hash() == handle.key })
+		if i < 0 {
+			return nil, nil, uploadNotFound
+		}
+		c.current.key = keys[i]
+	}
+	return c, target, nil
+}
+
+func (h *Handler) clientNamed(name string) *Client {
+	if h.Anonymous && name == h.everybody.Name {
+		return h.everybody
+	}
+	for _, c := range h.Clients {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// forwardUpload passes the client's part of the upload on as it arrives, to where
+// it belongs and nowhere else: the channel's key has begun the upload, and what
+// was read of the body cannot be sent again.
+func (c *call) forwardUpload(r *http.Request, target *url.URL) (*http.Response, error) {
+	channel, key := c.current.channel, c.current.key
+	out := &http.Request{Method: r.Method, Header: c.outgoing(r.Header), ContentLength: r.ContentLength}
+	for _, name := range bodyHeaders {
+		if values := r.Header[name]; values != nil {
+			out.Header[name] = values // the body passes as it is
+		}
+	}
+	if r.ContentLength != 0 {
+		out.Body = struct {
+			io.Reader
+			io.Closer
+		}{&c.source, r.Body}
+	}
+	var res *http.Response
+	var err error
+	if channel.isOrigin(target) {
+		channel.pointTo(out, target, key)
+		res, err = channel.http.RoundTrip(out.WithContext(channel.dialContext(r.Context())))
+	} else {
+		for name := range channel.headers {
+			delete(out.Header, name)
+		}
+		out.URL, out.Host = target, target.Host
+		res, err = c.elsewhere(out.WithContext(r.Context()))
+	}
+	if err != nil {
+		return nil, c.current.mask().inError(err)
+	}
+	// 308 says that the upload is not complete, and not where to go.
+	if isRedirect(res.StatusCode) && (res.StatusCode != http.StatusPermanentRedirect || res.Header["Location"] != nil) {
+		err = redirected("the channel redirects an upload (status %d)", res.StatusCode)
+	} else {
+		err = c.sealUpload(r, res)
+	}
+	if err != nil {
+		res.Body.Close()
+		return nil, err
+	}
+	cleanResponse(res, c.current.mask())
+	c.sign(res)
+	return res, nil
+}
