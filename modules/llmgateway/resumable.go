@@ -52,13 +52,14 @@ var (
 // goes on. The channel's own would lead past the gateway, where the client's key
 // is worth nothing, and may have the channel's key in it.
 func (c *call) sealUpload(req *http.Request, res *http.Response) error {
+	tellsByItsName := res.Header["X-Goog-Upload-Url"] != nil
 	for _, name := range uploadHeaders {
 		given := res.Header.Get(name)
-		if given == "" || name == "Location" && !speaksResumable(req) {
+		if given == "" || name == "Location" && !tellsByItsName && !speaksResumable(req) {
 			continue
 		}
 		delete(res.Header, name)
-		if res.StatusCode > 299 {
+		if res.StatusCode > 299 || name == "Location" && tellsByItsName {
 			continue
 		}
 		channel, key := c.current.channel, c.current.key

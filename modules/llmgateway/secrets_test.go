@@ -4,10 +4,13 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -31,7 +34,10 @@ var (
 		"refusing": "sk-secret/refusing+1", "broken": "sk-secret/broken+1", "hanging": "sk-secret/hanging+1",
 		"gemini": "sk-secret/gemini+1", "cut": "sk-secret/cut+1", "good": "sk-secret/good+1", "file": "sk-secret/file+1",
 		"telling": "sk-secret/telling+1", "endless": "sk-secret/endless+1",
+		"echoing": "sk-secret/echoing+1", "asking": "sk-secret/asking+1",
 	}
+	// ownerKey is that of a client without limits, who may do more.
+	ownerKey     = "client-secret/4+eeee"
 	otherSecrets = []string{"header-secret/1+dddd", "notify-secret"}
 )
 
@@ -89,6 +95,7 @@ func startSecretRun(t *testing.T) *secretRun {
 	for i, key := range clientKeys {
 		t.Setenv(fmt.Sprintf("CLIENT_KEY_%d", i+1), key)
 	}
+	t.Setenv("OWNER_KEY", ownerKey)
 	t.Setenv("HEADER_SECRET", otherSecrets[0])
 	t.Setenv("NOTIFY_SECRET", otherSecrets[1])
 	answers := map[string]http.HandlerFunc{
@@ -105,6 +112,8 @@ func startSecretRun(t *testing.T) *secretRun {
 		"cut":     caddytest.CutOff("text/event-stream", chunk),
 		"good":    caddytest.JSON(200, completion),
 		"file":    caddytest.JSON(200, completion),
+		"echoing": echoSecrets,
+		"asking":  echoSecrets,
 	}
 	for name, answer := range answers {
 		t.Setenv("KEY_"+strings.ToUpper(name), channelKeys[name])
@@ -157,9 +166,12 @@ func (run *secretRun) config(addr string) string {
 		"telling":  "",
 		"endless":  "",
 		"good":     "tier 2\nheader_up X-Other {env.HEADER_SECRET}",
+		"echoing":  "header_up X-Other-Token {env.HEADER_SECRET}",
+		"asking":   "auth query key",
 	} {
 		models := "m only-" + name
-		if name == "telling" || name == "endless" {
+		switch name {
+		case "telling", "endless", "echoing", "asking":
 			models = "only-" + name // no other one would be asked
 		}
 		fmt.Fprintf(&channels, "channel %s %s {\napi_key {env.KEY_%s}\nmodels %s\n%s\n}\n",
@@ -202,6 +214,8 @@ http://` + addr + ` {
 			limit 1M tokens/month
 			limit 10000/day
 		}
+		client owner {env.OWNER_KEY}
+		default_channel echoing
 		lb_policy fastest-swagger
 		first_byte_timeout 300ms
 		` + channels.String() + `
@@ -260,12 +274,79 @@ func (run *secretRun) ask(key string) {
 		"Content-Type", "multipart/form-data; boundary=b", "Authorization", "Bearer "+key)
 }
 
+// echoSecrets is a handler of a channel that repeats all that it gets, wherever it
+// can: in headers of all responses, in bodies of all kinds, in redirects, trailers
+// and WebSockets.
+func echoSecrets(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	dump, _ := httputil.DumpRequest(r, false)
+	text := string(dump) + " " + r.URL.Query().Get("key") + " " + base64.StdEncoding.EncodeToString(dump)
+	token := r.URL.Query().Get("key") + r.Header.Get("Authorization")
+	w.Header().Set("Trailer", "X-Echo-Trailer")
+	w.Header().Set("X-Echo", token)
+	w.Header().Set("Set-Cookie", "token="+url.QueryEscape(token))
+	w.Header().Set("X-Echo-Url", r.URL.String())
+	w.Header().Set("Location", "https://internal.example"+r.URL.String()+"#"+url.QueryEscape(token))
+	defer func() {
+		w.Header().Set("X-Echo-Trailer", token)
+		w.Header().Set(http.TrailerPrefix+"X-Echo-Late", token)
+	}()
+	quoted, _ := json.Marshal(text)
+	switch {
+	case r.Header.Get("Upgrade") != "":
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		fmt.Fprint(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Echo: "+token+"\r\n\r\n\x81\x7e\x01\x00"+text)
+		rw.Flush()
+	case strings.HasSuffix(r.URL.Path, "/embeddings"), strings.HasSuffix(r.URL.Path, "/content"):
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	case strings.HasPrefix(r.URL.Path, "/upload/"):
+		w.Header().Set("X-Goog-Upload-Url", "http://"+r.Host+r.URL.Path+"?upload_id=1&key="+url.QueryEscape(strings.TrimPrefix(token, "Bearer ")))
+	case strings.Contains(string(body), `"stream":true`):
+		caddytest.Events("data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n", "data: {\"choices\":[{\"delta\":{\"content\":"+string(quoted)+"}}]}\n\n")(w, r)
+	case strings.HasSuffix(r.URL.Path, "/speech"):
+		caddytest.Answer(200, "audio/mpeg", "\xff\xfb"+text)(w, r)
+	case strings.HasSuffix(r.URL.Path, "/moderations"):
+		caddytest.Answer(403, "text/html", "<p>"+html.EscapeString(text)+"</p>")(w, r)
+	default:
+		caddytest.JSON(200, `{"object":"chat.completion","choices":[{"message":{"content":`+string(quoted)+`}}]}`)(w, r)
+	}
+}
+
+// askForEchoes sends requests of all kinds to the channels that repeat all.
+func (run *secretRun) askForEchoes() {
+	owner := []string{"Authorization", "Bearer " + ownerKey}
+	for _, model := range []string{"only-echoing", "only-asking"} {
+		for _, path := range []string{"/v1/chat/completions", "/v1/messages", "/v1/embeddings", "/v1/audio/speech", "/v1/moderations", "/v1/responses"} {
+			run.send(http.MethodPost, path, chatBody(model), owner...)
+			run.send(http.MethodPost, path, strings.Replace(chatBody(model), "{", `{"stream":true,`, 1), owner...)
+		}
+		run.send(http.MethodPost, "/v1beta/models/"+model+":generateContent", "{}", owner...)
+		shown.add("client", run.raw(run.t, "GET /v1/realtime?model="+model+" HTTP/1.1\r\nHost: "+strings.TrimPrefix(run.URL, "http://")+"\r\nAuthorization: Bearer "+ownerKey+
+			"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\n\r\n"))
+	}
+	for _, path := range []string{"/v1/files", "/v1/files/file-1", "/v1/files/file-1/content", "/v1/batches"} {
+		run.send(http.MethodGet, path, "", owner...)
+		run.send(http.MethodHead, path, "", owner...)
+	}
+	run.send(http.MethodTrace, "/v1/files", "", owner...)
+	run.send(http.MethodPost, "/upload/v1beta/files", "{}", append(owner, "X-Goog-Upload-Protocol", "resumable", "X-Goog-Upload-Command", "start")...)
+	if !strings.Contains(shown.of["client"], uploadParameter) {
+		run.t.Error("no upload has begun")
+	}
+}
+
 // send sends a request and notes what the client gets.
 func (run *secretRun) send(method, path, body string, header ...string) {
 	a, _ := run.try(run.t, method, path, body, header...) // some are cut off
-	text := a.text + "\n"
-	for name, values := range a.Header {
-		text += name + ": " + strings.Join(values, ", ") + "\n"
+	text := a.text + "\n" + a.Status + "\n"
+	for _, header := range []http.Header{a.Header, a.Trailer} {
+		for name, values := range header {
+			text += name + ": " + strings.Join(values, ", ") + "\n"
+		}
 	}
 	shown.add("client", text)
 }
@@ -290,7 +371,7 @@ func (run *secretRun) leave(query string, header ...string) {
 		}
 	}()
 	up := run.channels["endless"]
-	for len(up.Requests()) == run.left {
+	for run.chatsAt(up) == run.left { // lb_policy loads pages there too
 		select {
 		case <-answered:
 			return // the key is wrong
@@ -301,6 +382,15 @@ func (run *secretRun) leave(query string, header ...string) {
 	up.WaitLeft(run.t)
 	run.left++
 	<-answered
+}
+
+func (run *secretRun) chatsAt(up *caddytest.Upstream) (n int) {
+	for _, r := range up.Requests() {
+		if r.Method == http.MethodPost {
+			n++
+		}
+	}
+	return n
 }
 
 var adminPaths = []string{
@@ -358,6 +448,7 @@ func TestSecrets(t *testing.T) {
 		run.ask(key)
 	}
 	run.ask(clientKeys[2]) // which nobody has
+	run.askForEchoes()
 	run.writeKey(newFileKey)
 	run.Logs.Wait(t, "keys were read again from their files")
 	run.send(http.MethodPost, "/v1/chat/completions", chatBody("only-file"), "Authorization", "Bearer "+clientKeys[0])
@@ -365,7 +456,7 @@ func TestSecrets(t *testing.T) {
 	run.Logs.Wait(t, `"status":499`)
 	run.look()
 
-	keys := append([]string{newFileKey}, clientKeys...)
+	keys := append([]string{newFileKey, ownerKey}, clientKeys...)
 	var ours []string
 	for _, key := range channelKeys {
 		ours = append(ours, key)
@@ -379,7 +470,7 @@ func TestSecrets(t *testing.T) {
 	}
 	run.wantNone("an answer", shown.of["client"], append(ours, otherSecrets...)...)
 	for name, up := range run.channels {
-		others := append([]string{}, clientKeys...)
+		others := append([]string{ownerKey}, clientKeys...)
 		for other, key := range channelKeys {
 			if other != name {
 				others = append(others, key)
