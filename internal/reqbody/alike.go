@@ -21,21 +21,38 @@ func Alike(name, field string) bool {
 	if strings.Contains(name, "=?") {
 		return true // an encoded word (RFC 2047), whatever it says
 	}
-	for range maxEncodings {
-		if foldsTo(name, field) {
-			return true
-		}
-		decoded := decodeName(name)
-		if decoded == name {
-			return false
-		}
-		name = decoded
-	}
-	return true // nobody writes that many by accident
+	return isAlikeWithin(name, field, maxEncodings)
 }
 
-// maxEncodings is how many encodings on top of each other are undone.
+// maxEncodings is how many encodings on top of each other are undone. Nobody
+// writes more of them by accident.
 const maxEncodings = 4
+
+// isAlikeWithin is Alike for a name that may be encoded so many times.
+func isAlikeWithin(name, field string, encodings int) bool {
+	if foldsTo(name, field) || strings.Contains(name, `\`) && foldsTo(unescapeName(name, true), field) {
+		return true
+	}
+	variants := []string{name, strings.Map(dropSpecial, name)}
+	for i, variant := range variants {
+		decoded := decodeName(variant)
+		if decoded == variant || i > 0 && variant == name {
+			continue
+		}
+		if encodings == 0 || isAlikeWithin(decoded, field, encodings-1) {
+			return true
+		}
+	}
+	return false
+}
+
+// dropSpecial drops all but the printable characters of ASCII.
+func dropSpecial(c rune) rune {
+	if c <= ' ' || c >= 0x7f {
+		return -1
+	}
+	return c
+}
 
 func isPlainName(name string) bool {
 	for i := range len(name) {
@@ -49,12 +66,13 @@ func isPlainName(name string) bool {
 // decodeName undoes one layer of the encodings that names come in: percent
 // signs, HTML's references and backslashes.
 func decodeName(name string) string {
-	return html.UnescapeString(unescapeName(name))
+	return html.UnescapeString(unescapeName(name, false))
 }
 
-// unescapeName undoes %6d, %u006d, \x6d, \u006d and \m, and leaves what is none
-// of them as it is.
-func unescapeName(name string) string {
+// unescapeName undoes %6d, %u006d, \x6d and \u006d. Of another character behind a
+// backslash it leaves that, or, where that may stand for a control character as
+// in C, nothing.
+func unescapeName(name string, likeC bool) string {
 	if !strings.ContainsAny(name, `%\`) {
 		return name
 	}
@@ -70,6 +88,8 @@ func unescapeName(name string) string {
 			i += n
 		} else if c == '%' {
 			b.WriteByte(c)
+		} else if likeC && i+1 < len(name) && strings.IndexByte("abefnrtv0", name[i+1]) >= 0 {
+			i++
 		}
 	}
 	return b.String()
@@ -102,7 +122,16 @@ func hexAfter(s string, percent bool) (value rune, n int) {
 // foldsTo reports whether name is field to a parser that drops or folds
 // characters, or to one that ends a name at the first special one.
 func foldsTo(name, field string) bool {
-	return matchesFolded(name, field) || matchesFolded(firstWord(name), field)
+	return matchesFolded(name, field) || matchesFolded(firstWord(name), field) ||
+		matchesFolded(firstWord(strings.Map(dropControls, name)), field)
+}
+
+// dropControls drops white space and control characters of ASCII.
+func dropControls(c rune) rune {
+	if c <= ' ' || c == 0x7f {
+		return -1
+	}
+	return c
 }
 
 // firstWord returns the first run of characters that may be part of a name in
@@ -120,9 +149,9 @@ func firstWord(name string) string {
 	return name
 }
 
-// matchesFolded compares letters and digits. Other ASCII characters are
-// dropped, and one that is not ASCII may stand for up to two letters (ß and ﬆ
-// do) or none, so that no tables of Unicode's many equivalences are needed.
+// matchesFolded compares letters and digits. Other characters are dropped, of
+// which those that are not ASCII may stand for up to two letters instead (ß and
+// ﬆ do), so that no tables of Unicode's many equivalences are needed.
 func matchesFolded(name, field string) bool {
 	want := make([]byte, 0, len(field))
 	for i := range len(field) {
@@ -147,11 +176,9 @@ func matchesFolded(name, field string) bool {
 				}
 			}
 			read = next
-		case c < utf8.RuneSelf:
+		case c < utf8.RuneSelf: // dropped
 		case mayBeLatin(c):
 			read |= read<<1 | read<<2
-		default:
-			return false
 		}
 	}
 	return read>>len(want)&1 == 1
@@ -165,7 +192,7 @@ func lower(c byte) byte {
 }
 
 // mayBeLatin reports whether some folding makes Latin letters of a character
-// that is not ASCII, or drops it: all but the letters of other scripts.
+// that is not ASCII: of all but the letters of other scripts.
 func mayBeLatin(c rune) bool {
 	return !unicode.IsLetter(c) || unicode.In(c, unicode.Latin, unicode.Common, unicode.Inherited, unicode.Other_Default_Ignorable_Code_Point)
 }

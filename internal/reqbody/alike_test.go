@@ -20,7 +20,7 @@ var alikes = []string{
 	"mod%65l", "%6dodel", "mod%u0065l", "mod%2565l", "%256dodel", "model%00", "model%5B%5D", "+model", "mo+del", "mo%64el%20",
 	`\u006dodel`, `\x6dodel`, `\\u006dodel`, "&#109;odel", "&#x6d;odel", "mod&#101;l", "m&amp;#111;del", "model&shy;",
 	"=?utf-8?q?model?=", "=?utf-8?b?bW9kZWw=?=", "=?x-unknown?q?other?=", "a=?", "mo-del", "model-", "-model",
-	"%25252525256dodel",
+	"%25252525256dodel", "mod模el", "model模型", `mod\u0065l\n`, `model\t`, `mod\el`, `\0model`, "\\\ufeffx6dodel", "%\u200b6dodel", "mod%00el[0]", "ｍod\x00el[0]",
 }
 
 // And none of these is.

@@ -63,7 +63,7 @@ func parsePartHeader(header []byte, field string) (info partInfo, reason string)
 	}
 	name := params["name"]
 	_, encodedName := params["name*"]
-	if encodedName || !isReadable(name) || strings.Contains(name, "=?") || strings.EqualFold(name, "_charset_") {
+	if encodedName || !isReadable(name) || strings.Contains(name, `\`) || strings.Contains(name, "=?") || strings.EqualFold(name, "_charset_") {
 		return info, oddName
 	}
 	if name != field && Alike(name, field) {

@@ -30,7 +30,7 @@ var (
 // sent is the Content-Type of the attempts. It is never the client's own text,
 // whose parameters another parser could read in another way. A form's depends on
 // its boundary and is empty here.
-func classify(r *http.Request) (kind bodyKind, sent []string, err *apiError) {
+func (c *call) classify(r *http.Request) (kind bodyKind, sent []string, err *apiError) {
 	header := r.Header["Content-Type"]
 	upload := isUpload(r)
 	if len(header) == 1 && header[0] == "application/json" && !upload {
@@ -48,7 +48,7 @@ func classify(r *http.Request) (kind bodyKind, sent []string, err *apiError) {
 		}
 	}
 	switch {
-	case upload, isOpaque(mediaType) && takesOpaque(r.URL.Path, mediaType):
+	case upload, isOpaque(mediaType) && c.takesOpaque(r.URL.Path, mediaType):
 		return opaqueBody, opaqueType(mediaType, params), nil
 	case isBinary(mediaType):
 		return 0, nil, unsupportedType("This path takes a JSON object or a form, not " + mediaType + ". Send JSON with Content-Type: application/json.")
@@ -74,10 +74,10 @@ func isUTF8(charset string) bool {
 // isOpaque reports whether a media type is neither text nor JSON nor a form.
 func isOpaque(mediaType string) bool {
 	main, sub, _ := strings.Cut(mediaType, "/")
-	switch main {
-	case "", "text":
+	switch {
+	case sub == "", main == "*", main == "text":
 		return false
-	case "multipart":
+	case main == "multipart":
 		return sub != "form-data"
 	}
 	return !strings.Contains(sub, "json") && !strings.Contains(sub, "form")
@@ -100,15 +100,20 @@ func isBinary(mediaType string) bool {
 
 // takesOpaque reports whether an API takes bodies of a type that is neither JSON
 // nor a form at this path: sound to transcribe, files, and the offer of a WebRTC
-// session. Lenient parsers read any multipart type as a form, so these are for
-// paths at which no model answers.
-func takesOpaque(path, mediaType string) bool {
+// session. Lenient parsers read any multipart type as a form, so these are only
+// for Google's uploads, where no model answers. What paths of allow_path take is
+// not known.
+func (c *call) takesOpaque(path, mediaType string) bool {
+	isMultipart := strings.HasPrefix(mediaType, "multipart/")
+	if c.location.endpoint == allowedPath {
+		return !isMultipart
+	}
 	for segment := range strings.SplitSeq(path, "/") {
 		switch segment {
-		case "files", "upload", "uploads":
+		case "upload":
 			return true
-		case "audio", "realtime":
-			return !strings.HasPrefix(mediaType, "multipart/")
+		case "audio", "files", "realtime", "uploads":
+			return !isMultipart
 		}
 	}
 	return false

@@ -19,7 +19,7 @@ const (
 // the API takes such bodies.
 func TestContentTypes(t *testing.T) {
 	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
-	g := start(t, "default_channel a\nchannel a "+up.URL+" {\napi_key k\nmodels m\n}")
+	g := start(t, "default_channel a\nallow_path /ai/listen\nchannel a "+up.URL+" {\napi_key k\nmodels m\n}")
 	const object = `{"model":"m"}`
 	text := formPart("m", `name="model"`) + "--b--\r\n"
 	quoted := strings.ReplaceAll(text, "--b", "--b=1.B")
@@ -62,10 +62,15 @@ func TestContentTypes(t *testing.T) {
 		{"/v1/audio/transcriptions", "audio/L16", strings.Repeat("\x00", 50) + "{", 200, "audio/l16"},
 		{"/v1/audio/transcriptions", "multipart/mixed; boundary=b", text, 415, ""},
 		{"/v1/audio/transcriptions", "text/plain", wav, 400, ""},
+		{"/v1/audio/transcriptions", "*/*", wav, 400, ""},
+		{"/v1/audio/transcriptions", "audio", wav, 415, ""},
 		{"/v1/realtime/calls", "application/sdp", "v=0\r\n", 200, "application/sdp"},
 		{"/upload/v1beta/files", "multipart/related; boundary=b", text, 200, "multipart/related; boundary=b"},
 		{"/upload/v1beta/files", "image/png", "\x89PNG", 200, "image/png"},
 		{"/upload/v1beta/files", "application/octet-stream", object, 400, ""},
+		{"/ai/listen", "audio/wav", wav, 200, "audio/wav"},
+		{"/ai/listen", "audio/wav", object, 400, ""},
+		{"/ai/listen", "multipart/mixed; boundary=b", text, 415, ""},
 	} {
 		name := fmt.Sprintf("%s %s %.20q", tc.path, tc.contentType, tc.body)
 		// A header that the client says ends here keeps its type all the same.

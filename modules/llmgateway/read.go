@@ -75,7 +75,7 @@ func (c *call) readBody(w http.ResponseWriter, r *http.Request) *apiError {
 	if limit := c.gateway.MaxBody; r.ContentLength > limit {
 		return bodyTooLarge(limit)
 	}
-	kind, sent, err := classify(r)
+	kind, sent, err := c.classify(r)
 	if err != nil {
 		return err
 	}

@@ -3,20 +3,14 @@ package llmgateway
 import (
 	"bufio"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/jonboulle/clockwork"
-
-	"github.com/caddy-freetier/caddy-freetier/internal/bodies"
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
 
@@ -221,51 +215,4 @@ func TestLookAlikes(t *testing.T) {
 			t.Errorf("sent %s, arrived %s", body, got.Body)
 		}
 	}
-}
-
-// FuzzModel compares what the gateway makes of a request with encoding/json
-// and net/url: one that is let through names no other model anywhere.
-func FuzzModel(f *testing.F) {
-	for _, tc := range smuggling {
-		path, contentType := "/v1/chat/completions", "application/json"
-		if tc.line != "" {
-			path = strings.TrimPrefix(tc.line, "POST ")
-		}
-		if tc.header != "" {
-			contentType = strings.TrimPrefix(strings.Split(tc.header, "\r\n")[0], "Content-Type: ")
-		}
-		f.Add(path, contentType, tc.body)
-	}
-	f.Add("/v1/chat/completions?a=b", "application/json", allowed)
-	gateway := &Handler{MaxBody: 1 << 20, Clients: []*Client{{Name: "bob", Models: []string{"gpt-3.5*"}}}, everybody: new(Client), clock: clockwork.NewFakeClock()}
-	gateway.shareBodies()
-	defer bodies.Release()
-	bob := gateway.Clients[0]
-	f.Fuzz(func(t *testing.T, path, contentType, body string) {
-		u, err := url.ParseRequestURI(path)
-		if err != nil || body == "" {
-			return
-		}
-		r := &http.Request{Method: http.MethodPost, URL: u, Header: http.Header{"Content-Type": {contentType}}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}
-		c := &call{gateway: gateway, client: bob}
-		defer c.release()
-		if c.read(httptest.NewRecorder(), r) != nil || c.checkElsewhere(u) != nil || c.model == "" || !bob.mayUse(c.model) {
-			return
-		}
-		if values := u.Query()["model"]; len(values) > 1 || len(values) == 1 && values[0] != c.model {
-			t.Fatalf("%s names %v, the gateway reads %s", path, values, c.model)
-		}
-		if c.opaque || c.form != nil {
-			return // FuzzForm
-		}
-		var request struct {
-			Model *string `json:"model"`
-		}
-		if err := json.Unmarshal([]byte(body), &request); err != nil {
-			t.Fatalf("encoding/json refuses %q (%v), the gateway reads %s", body, err, c.model)
-		}
-		if request.Model != nil && strings.TrimPrefix(*request.Model, "models/") != strings.TrimPrefix(c.model, "models/") {
-			t.Fatalf("encoding/json reads %s, the gateway %s", *request.Model, c.model)
-		}
-	})
 }
