@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -65,11 +64,11 @@ var (
 
 // check refuses what is wrong in the configuration as it is written.
 func (n *Notification) check() error {
-	for _, match := range eventPlaceholder.FindAllStringSubmatch(n.URL+n.Body, -1) {
-		if !slices.Contains(eventFields, match[1]) {
-			return fmt.Errorf("unknown placeholder %s; there are {event.name}, {event.target}, {event.message}, {event.%s}",
-				match[0], strings.Join(eventFields[3:], "}, {event."))
-		}
+	if err := checkPlaceholders(n.URL + n.Body); err != nil {
+		return err
+	}
+	if err := checkBody(n.Body); err != nil {
+		return err
 	}
 	if hasPlaceholder(eventPlaceholder.ReplaceAllString(n.URL, "")) {
 		return nil // looked at when its placeholders are known
@@ -110,7 +109,9 @@ func (n *Notification) provision(rt *runtime.App, logger *zap.Logger, client *ht
 	if n.host, err = notifyHost(n.url); err != nil {
 		return err
 	}
-	n.json = json.Valid([]byte(eventPlaceholder.ReplaceAllLiteralString(n.body, "0")))
+	if n.json, err = isJSON(n.body); err != nil {
+		return err
+	}
 	n.queue = make(chan map[string]string, notifyQueue)
 	n.logger, n.client = logger, client
 	return rt.Go("keepalive notifications", n.run)
@@ -187,7 +188,7 @@ func (n *Notification) request(ctx context.Context, fields map[string]string) (*
 	switch {
 	case n.body == "":
 	case n.json:
-		method, kind, body = http.MethodPost, "application/json", fill(n.body, fields, escapeJSON)
+		method, kind, body = http.MethodPost, "application/json", fillJSON(n.body, fields)
 	default:
 		method, kind, body = http.MethodPost, "text/plain; charset=utf-8", fill(n.body, fields, func(s string) string { return s })
 	}
@@ -204,9 +205,13 @@ func (n *Notification) request(ctx context.Context, fields map[string]string) (*
 
 // fill replaces the placeholders of an event.
 func fill(s string, fields map[string]string, escape func(string) string) string {
+	return fillAll(s, func(name string) string { return escape(fields[name]) })
+}
+
+// fillAll replaces the placeholders of an event by what value returns for each.
+func fillAll(s string, value func(name string) string) string {
 	return eventPlaceholder.ReplaceAllStringFunc(s, func(placeholder string) string {
-		name := eventPlaceholder.FindStringSubmatch(placeholder)[1]
-		return escape(fields[name])
+		return value(eventPlaceholder.FindStringSubmatch(placeholder)[1])
 	})
 }
 
