@@ -71,10 +71,14 @@ func (s *state) underWay() <-chan struct{} {
 	return s.flight.done
 }
 
-// wake pings unless it has been tried just now or the hours are used up.
+// wake pings unless it has been tried just now, or the hours or requests of the
+// account are used up.
 func (s *state) wake(t *Target) <-chan struct{} {
 	now := t.app.clock.Now()
 	if t.member != nil && t.account.Used(now) >= t.account.Limit() {
+		return nil
+	}
+	if t.pings != nil && !t.pings.May(1) {
 		return nil
 	}
 	s.mu.Lock()

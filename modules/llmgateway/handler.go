@@ -356,7 +356,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	if location.endpoint.isModelList() {
 		if client != h.everybody {
-			h.wake()
+			h.wake(client)
 		}
 		h.serveModels(w, r, client, modelID(r.URL.Path))
 		return nil

@@ -3,17 +3,38 @@ package llmgateway
 import (
 	"context"
 	"time"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
 // sleeps tells whether the channel's instance has to wake up first.
 func (c *Channel) sleeps() bool { return c.awake.Sleeps(c.dial) }
 
-// wake wakes the channels that are asked first, if they sleep: a user is about
-// to ask for something.
-func (h *Handler) wake() {
+// wake wakes the channels that are asked first and that the client may use, if
+// they sleep: a user is about to ask for something.
+func (h *Handler) wake(client *Client) {
 	for _, channel := range h.tiers[0] {
-		h.awake.Wake(channel.dial)
+		if channel.mayServe(client) {
+			h.awake.Wake(channel.dial)
+		}
 	}
+}
+
+// mayServe reports whether the channel has a model that the client may use.
+func (c *Channel) mayServe(client *Client) bool {
+	if !client.limited() {
+		return true
+	}
+	for _, route := range c.Models {
+		for _, name := range route.Names {
+			for _, pattern := range client.Models {
+				if reqbody.Match(pattern, name) || reqbody.Match(name, pattern) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // addSleepers adds the channels that sleep, behind those that are awake, of

@@ -204,3 +204,27 @@ func TestAnonymousModelsWakeNothing(t *testing.T) {
 		t.Errorf("it is %v", got)
 	}
 }
+
+// A client that may use some models only wakes the channels that have one.
+func TestModelsWakeWhatTheClientMayUse(t *testing.T) {
+	for name, test := range map[string]struct {
+		mayUse, has string
+		pings       int
+	}{
+		"its model":                {"small", "large small", 1},
+		"another model":            {"small", "large", 0},
+		"its pattern":              {"small-*", "large small-1", 1},
+		"another pattern":          {"small-*", "large-*", 0},
+		"pattern of the channel":   {"small-1", "small-*", 1},
+		"patterns of both":         {"small-*", "sm*", 1},
+		"pattern for anything":     {"small", "*", 1},
+		"all but another's models": {"*", "large", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newSleeper(t)
+			g, _ := startSleepy(t, a, "client bob key-of-bob {\nmodels "+test.mayUse+"\n}\nchannel a "+a.URL+" {\napi_key k\nmodels "+test.has+"\n}")
+			g.do(t, http.MethodGet, "/v1/models", "", "Authorization", "Bearer key-of-bob").wantStatus(t, 200)
+			a.wantPings(t, test.pings)
+		})
+	}
+}
