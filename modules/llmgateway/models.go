@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
@@ -102,6 +103,7 @@ func (h *Handler) models(client *Client) []listedModel {
 
 // offered yields the names under which clients get the channel's models.
 func (c *Channel) offered(yield func(string) bool) {
+	listed := sync.OnceValue(c.catalog.names) // the same ones for all patterns
 	for _, route := range c.Models {
 		for _, pattern := range route.Names {
 			if !isPattern(pattern) {
@@ -110,7 +112,7 @@ func (c *Channel) offered(yield func(string) bool) {
 				}
 				continue
 			}
-			for _, name := range c.catalog.names() {
+			for _, name := range listed() {
 				if route.As == "" && reqbody.Match(pattern, name) && !yield(name) {
 					return
 				}
