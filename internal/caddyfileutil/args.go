@@ -157,6 +157,10 @@ func Header(field *http.Header) Parser {
 		if !httpguts.ValidHeaderFieldValue(args[1]) {
 			return fmt.Errorf("the value of %s has a line break or another control character; remove it", name)
 		}
+		switch strings.ToLower(strings.TrimSpace(args[1])) {
+		case "bearer", "basic", "token":
+			return fmt.Errorf("the value of %s has no key behind its scheme; is an environment variable unset?", name)
+		}
 		if *field == nil {
 			*field = make(http.Header)
 		}

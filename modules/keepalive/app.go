@@ -106,7 +106,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.slots = places.(*semaphore.Weighted)
 	for _, t := range a.Targets {
 		if err := t.provision(a); err != nil {
-			return fmt.Errorf("target %s: %w", t.Name, err)
+			return fmt.Errorf("target %s: %w", t.Name, runtime.ExplainUnset(err))
 		}
 	}
 	for i, n := range a.Notify {
@@ -114,7 +114,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 			return errors.New("a notification is null")
 		}
 		if err := n.provision(rt, a.logger, a.client); err != nil {
-			return fmt.Errorf("notification %d: %w", i+1, err)
+			return fmt.Errorf("notification %d: %w", i+1, runtime.ExplainUnset(err))
 		}
 	}
 	return a.openQuotas(rt)

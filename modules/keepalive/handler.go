@@ -56,7 +56,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.clock, h.awake = rt.Clock(), rt.Awake()
 	name, err := caddy.NewReplacer().ReplaceOrErr(h.Upstream, true, true)
 	if err != nil {
-		return err
+		return runtime.ExplainUnset(err)
 	}
 	h.upstream, err = nameUpstream(name)
 	return err

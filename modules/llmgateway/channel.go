@@ -20,6 +20,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
+	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
 )
 
 // Channel is one account, or several alike, at one provider.
@@ -164,7 +165,7 @@ func (c *Channel) provision(repl *caddy.Replacer, transports *transports, h *Han
 		for _, value := range values {
 			value, err := repl.ReplaceOrErr(value, true, false)
 			if err != nil {
-				return fmt.Errorf("header %s: %w", name, err)
+				return fmt.Errorf("header %s: %w", name, runtime.ExplainUnset(err))
 			}
 			if !httpguts.ValidHeaderFieldValue(value) {
 				return fmt.Errorf("header %s: its value has a control character", name)

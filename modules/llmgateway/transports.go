@@ -11,6 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
 )
 
 // transports holds one http transport for each distinct set of options, so
@@ -84,7 +86,7 @@ func resolveTransport(raw []byte, https bool) ([]byte, error) {
 		}
 		resolved, err := caddy.NewReplacer().ReplaceOrErr(value, true, !place.later)
 		if err != nil {
-			return nil, fmt.Errorf("transport: %s: %w", place.option, err)
+			return nil, fmt.Errorf("transport: %s: %w", place.option, runtime.ExplainUnset(err))
 		}
 		fields[place.field] = resolved
 		if options[place.object], err = json.Marshal(fields); err != nil {
