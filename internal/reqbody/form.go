@@ -40,6 +40,8 @@ type Form struct {
 	offset int64  // of buf in the form
 	err    error
 
+	names func(name string) // is told of each part, nil: nobody is
+
 	isField bool // the part being read is the field
 	found   bool
 	text    []byte
@@ -61,6 +63,9 @@ func NewForm(field, contentType string) (*Form, error) {
 func (f *Form) ContentType() string {
 	return mime.FormatMediaType("multipart/form-data", map[string]string{"boundary": string(f.delim[2:])})
 }
+
+// Names makes the form report the name of each part.
+func (f *Form) Names(report func(name string)) { f.names = report }
 
 // Write reads on. The first error is returned, and again by all later calls.
 func (f *Form) Write(p []byte) (n int, err error) {
@@ -171,6 +176,9 @@ func (f *Form) partHeader() bool {
 	if reason != "" {
 		f.fail(reason)
 		return false
+	}
+	if f.names != nil {
+		f.names(h.name)
 	}
 	if f.isField = h.isField; h.isField {
 		if f.found {

@@ -30,6 +30,7 @@ func isAlphanumeric(c rune) bool {
 
 // partInfo is what the header of a part says.
 type partInfo struct {
+	name                string
 	isField             bool
 	lengthAt, lengthEnd int // the line with a Content-Length, -1: none
 }
@@ -62,6 +63,7 @@ func parsePartHeader(header []byte, field string) (info partInfo, reason string)
 		return info, oddHeader
 	}
 	name := params["name"]
+	info.name = name
 	_, encodedName := params["name*"]
 	if encodedName || !isReadable(name) || strings.Contains(name, `\`) || strings.Contains(name, "=?") || strings.EqualFold(name, "_charset_") {
 		return info, oddName

@@ -88,6 +88,10 @@ type Scanner struct {
 	others []Span // further fields whose places are noted
 	other  int    // of these the one being read, -1: none
 
+	notes  func(key []byte) bool // chooses further fields, nil: none
+	noted  []Span                // what it has chosen
+	noting bool                  // the last of them is being read
+
 	isField bool // the last top-level key is the field
 	found   bool
 	null    bool
@@ -118,7 +122,7 @@ func (s *Scanner) Reset() {
 	for i := range s.others {
 		s.others[i] = Span{Name: s.others[i].Name}
 	}
-	*s = Scanner{field: s.field, others: s.others, other: -1, objects: s.objects[:0], capture: s.capture[:0]}
+	*s = Scanner{field: s.field, others: s.others, other: -1, objects: s.objects[:0], capture: s.capture[:0], noted: s.noted[:0]}
 }
 
 // Other returns where the other field of this number stands.
@@ -126,6 +130,17 @@ func (s *Scanner) Other(i int) Span { return s.others[i] }
 
 // Others returns where all of them stand. The slice is valid until Reset.
 func (s *Scanner) Others() []Span { return s.others }
+
+// Note makes the scanner note the places of all fields that choose reports true
+// for, until Reset. The bytes of the key are valid during the call.
+func (s *Scanner) Note(choose func(key []byte) bool) { s.notes = choose }
+
+// Noted returns what Note has chosen, in the order of the text. The slice is
+// valid until Reset.
+func (s *Scanner) Noted() []Span { return s.noted }
+
+// maxNoted bounds the fields that are noted. Requests have a few dozen.
+const maxNoted = 256
 
 // Write reads on. The first error is returned, and again by all later calls.
 func (s *Scanner) Write(p []byte) (int, error) {
@@ -242,6 +257,10 @@ func (s *Scanner) after(c byte, i int) int {
 		s.others[s.other].End = s.offset + int64(i)
 		s.other = -1
 	}
+	if s.noting && s.depth == 1 {
+		s.noted[len(s.noted)-1].End = s.offset + int64(i)
+		s.noting = false
+	}
 	switch {
 	case c == ',' && object:
 		s.state = beforeKey
@@ -277,6 +296,9 @@ func (s *Scanner) begin(c byte, i int) int {
 	field := s.isField && s.depth == 1
 	if s.other >= 0 && s.depth == 1 {
 		s.others[s.other].Start = s.offset + int64(i)
+	}
+	if s.noting && s.depth == 1 {
+		s.noted[len(s.noted)-1].Start = s.offset + int64(i)
 	}
 	if field && c != '"' && c != 'n' {
 		return s.fail(i, "the "+s.field+" is not a string")

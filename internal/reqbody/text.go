@@ -177,6 +177,9 @@ func (s *Scanner) capturedKey() {
 		s.foundField()
 		return
 	}
+	if s.notes != nil && s.notes(key) {
+		s.note(string(key))
+	}
 	for i := range s.others {
 		if span := &s.others[i]; string(key) == span.Name {
 			span.Twice, s.other = span.End > 0, i
@@ -186,6 +189,15 @@ func (s *Scanner) capturedKey() {
 	if escaped || !isSnakeCase(key) {
 		s.compareOddKey(string(key))
 	}
+}
+
+// note prepares for the value of a field whose place is noted.
+func (s *Scanner) note(key string) {
+	if len(s.noted) == maxNoted {
+		s.err = &AmbiguousError{"the object has too many fields"}
+		return
+	}
+	s.noted, s.noting = append(s.noted, Span{Name: key}), true
 }
 
 // isSnakeCase reports whether a key has nothing but lower-case letters, digits

@@ -136,9 +136,9 @@ func queryModel(r *http.Request) (string, *apiError) {
 	return query.Get("model"), nil
 }
 
-// checkElsewhere refuses what could name a model where the gateway does not
-// read it, if the client may use some models only: a body that is passed on
-// unread, and a path beside a body that names another.
+// checkElsewhere refuses what could name another model, if the client may use
+// some models only: a body that is passed on unread, a path beside a body that
+// names another, and further fields of the body.
 func (c *call) checkElsewhere(u *url.URL) *apiError {
 	if !c.client.limited() {
 		return nil
@@ -149,5 +149,5 @@ func (c *call) checkElsewhere(u *url.URL) *apiError {
 	if parsed, model := parseOtherPath(u); parsed.found() && !c.inPath.found() && !c.client.mayUse(model) {
 		return modelNotFound(model)
 	}
-	return nil
+	return c.checkOtherModels()
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -25,19 +26,15 @@ type modelRef struct {
 	stream reqbody.Span  // the JSON body's `stream`
 	extras reqbody.Span  // the JSON body's `stream_options`
 
-	// Fields of the JSON body that may name further models, or could be read as
-	// such, by otherFields.
-	alternatives []reqbody.Span
+	// What else may name models, for a client that may use some only.
+	noted   []reqbody.Span // fields of the JSON body
+	oddForm bool           // the form has such a field
 
 	contentType []string // of the body as channels get it; empty without a body
 }
 
-// otherFields are fields of a JSON body that matter beside the model: stream and
-// stream_options, and those in which some APIs let a request name further models.
-var otherFields = []string{"stream", "stream_options", "models", "fallbacks", "session", "provider", "providerOptions"}
-
 // scanners are reused: their state is larger than a small request.
-var scanners = sync.Pool{New: func() any { return reqbody.NewScanner("model", otherFields...) }}
+var scanners = sync.Pool{New: func() any { return reqbody.NewScanner("model", "stream", "stream_options") }}
 
 // read finds the model and keeps the body for the attempts. What stands in the
 // body counts, else the path (Gemini) or the query (WebSockets); where two of
@@ -147,6 +144,9 @@ func (c *call) readJSON(r *http.Request, codings []coding) *apiError {
 	scanner := scanners.Get().(*reqbody.Scanner)
 	scanner.Reset()
 	defer scanners.Put(scanner)
+	if c.client.limited() {
+		scanner.Note(isSearched)
+	}
 	if err := c.keepBody(r, codings, true, scanner); err != nil {
 		return c.bodyError(err)
 	}
@@ -154,24 +154,17 @@ func (c *call) readJSON(r *http.Request, codings []coding) *apiError {
 		return nil
 	}
 	value, err := scanner.Finish()
-	c.noteOthers(scanner.Others())
+	c.stream, c.extras, c.noted = scanner.Other(0), scanner.Other(1), slices.Clone(scanner.Noted())
 	return c.found(value, err)
-}
-
-// noteOthers copies what the scanner has noted of otherFields.
-func (c *call) noteOthers(spans []reqbody.Span) {
-	c.stream, c.extras = spans[0], spans[1]
-	for _, span := range spans[2:] {
-		if span.End > 0 || span.Alike {
-			c.alternatives = append(c.alternatives, span)
-		}
-	}
 }
 
 func (c *call) readForm(r *http.Request, codings []coding) *apiError {
 	form, err := reqbody.NewForm("model", r.Header.Get("Content-Type"))
 	if err != nil {
 		return c.bodyError(err)
+	}
+	if c.client.limited() {
+		form.Names(func(name string) { c.oddForm = c.oddForm || isOddFormField(name) })
 	}
 	if err := c.keepBody(r, codings, false, form); err != nil {
 		return c.bodyError(err)

@@ -207,7 +207,7 @@ func TestLookAlikes(t *testing.T) {
 		`{"metadata":{"model":"gpt-4"},"model":"gpt-3.5-turbo"}`,
 		`{"model":"gpt-3.5-turbo","tools":[{"model":"gpt-4","Model":1}]}`,
 		`{"x":"\"model\":\"gpt-4\"","model":"gpt-3.5-turbo"}`,
-		`{"models":"gpt-4","mode":"x","model":"gpt-3.5\u002dturbo"}`,
+		`{"mode":"gpt-4","modes":["gpt-4"],"model":"gpt-3.5\u002dturbo"}`,
 	} {
 		a := g.do(t, http.MethodPost, "/v1/chat/completions", body, "Authorization", "Bearer bob-key", "X-Model", "gpt-4")
 		a.wantStatus(t, 200)

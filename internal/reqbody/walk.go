@@ -1,0 +1,116 @@
+package reqbody
+
+import "bytes"
+
+// These functions walk through a text that is known to be valid JSON, as a
+// Scanner has found it. They skip values without looking into them, and copy
+// nothing but keys with escapes.
+
+// Fields yields the keys of an object, decoded, and the values as they are
+// written. It yields nothing for other values.
+func Fields(object []byte, yield func(key, value []byte) bool) {
+	object = bytes.TrimLeft(object, space)
+	if len(object) == 0 || object[0] != '{' {
+		return
+	}
+	for i := skipSpace(object, 1); i < len(object) && object[i] == '"'; i = skipSpace(object, i) {
+		end := skipValue(object, i)
+		key := Text(object[i:end])
+		start := skipSpace(object, skipSpace(object, end)+1) // behind the colon
+		end = skipValue(object, start)
+		if !yield(key, object[start:end]) {
+			return
+		}
+		if i = skipSpace(object, end); i < len(object) && object[i] == ',' {
+			i++
+		}
+	}
+}
+
+// Elements yields the elements of a list as they are written. It yields nothing
+// for other values.
+func Elements(list []byte, yield func(element []byte) bool) {
+	list = bytes.TrimLeft(list, space)
+	if len(list) == 0 || list[0] != '[' {
+		return
+	}
+	for i := skipSpace(list, 1); i < len(list) && list[i] != ']'; i = skipSpace(list, i) {
+		end := skipValue(list, i)
+		if !yield(list[i:end]) {
+			return
+		}
+		if i = skipSpace(list, end); i < len(list) && list[i] == ',' {
+			i++
+		}
+	}
+}
+
+// Text returns the text of a string as it is written, nil for other values. What
+// is not valid Unicode in it becomes the replacement character.
+func Text(value []byte) []byte {
+	if len(value) < 2 || value[0] != '"' {
+		return nil
+	}
+	raw := value[1 : len(value)-1]
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return raw
+	}
+	text, _ := decode(raw)
+	return []byte(text)
+}
+
+// space is what may stand between the parts of a JSON text.
+const space = " \t\r\n"
+
+func skipSpace(text []byte, i int) int {
+	for i < len(text) && (text[i] == ' ' || text[i] == '\t' || text[i] == '\r' || text[i] == '\n') {
+		i++
+	}
+	return i
+}
+
+// skipValue returns where the value ends that begins at i.
+func skipValue(text []byte, i int) int {
+	depth := 0
+	for i < len(text) {
+		switch text[i] {
+		case '"':
+			i = skipString(text, i)
+			if depth == 0 {
+				return i
+			}
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth == 0 {
+				return i // the end of what the value stands in
+			}
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		case ',', ' ', '\t', '\r', '\n':
+			if depth == 0 {
+				return i
+			}
+		}
+		i++
+	}
+	return i
+}
+
+// skipString returns where the string ends that begins at i.
+func skipString(text []byte, i int) int {
+	i++
+	for {
+		end := bytes.IndexByte(text[i:], '"')
+		if end < 0 {
+			return len(text)
+		}
+		escape := bytes.IndexByte(text[i:i+end], '\\')
+		if escape < 0 {
+			return i + end + 1
+		}
+		i = min(i+escape+2, len(text))
+	}
+}
