@@ -211,7 +211,7 @@ http://` + addr + ` {
 	}
 	llm_gateway {
 		client alice {env.CLIENT_KEY_1} {env.CLIENT_KEY_2} {
-			limit 1M tokens/month
+			limit 1000M tokens/month
 			limit 10000/day
 		}
 		client owner {env.OWNER_KEY}
