@@ -45,6 +45,7 @@ type call struct {
 	firstReply   reply          // room for that of the first try
 	timer        clockwork.Timer
 	sent         bool  // an attempt has sent the request
+	reserved     int64 // of the client's tokens
 	estimated    int64 // tokens charged beyond those that the response states
 }
 
@@ -62,6 +63,9 @@ type candidate struct {
 // and a trial that was claimed and not made are given back.
 func (c *call) release() {
 	c.settle()
+	if c.reserved > 0 {
+		c.client.reserved.Add(-c.reserved)
+	}
 	c.settleRefusals()
 	if c.current != nil {
 		c.current.channel.open.Add(-1)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
@@ -18,6 +19,9 @@ var errHours = errors.New("requests or tokens are counted: write it like 1000/da
 // was admitted is never cut.
 type limits struct {
 	requests, tokens quota.Meters
+
+	// reserved are the tokens that requests under way are expected to use.
+	reserved atomic.Int64
 }
 
 // open opens the meters of limits or quotas.
@@ -72,6 +76,19 @@ func (l *limits) chargeTokens(tokens int64) {
 	}
 }
 
+// reserveTokens reserves tokens for a request under way. If those of others leave
+// nothing it reserves nothing and returns the meter that does not allow it.
+func (l *limits) reserveTokens(tokens int64) *quota.Meter {
+	others := l.reserved.Add(tokens) - tokens
+	for _, m := range l.tokens {
+		if others > 0 && !m.May(others+1) {
+			l.reserved.Add(-tokens)
+			return m
+		}
+	}
+	return nil
+}
+
 // checkLimits refuses a client of which a limit is exhausted. It comes before
 // the body is read, so that such a client costs no memory, and charges nothing.
 func (c *call) checkLimits(w http.ResponseWriter, r *http.Request) *apiError {
@@ -91,6 +108,14 @@ func (c *call) checkLimits(w http.ResponseWriter, r *http.Request) *apiError {
 func (c *call) admit(w http.ResponseWriter) *apiError {
 	if !c.client.any() {
 		return nil
+	}
+	if len(c.client.tokens) > 0 {
+		tokens := c.expectedTokens()
+		if full := c.client.reserveTokens(tokens); full != nil {
+			c.showLimits(w.Header())
+			return limitReached(full, "tokens", time.Second) // one of the others may end by then
+		}
+		c.reserved = tokens
 	}
 	if exhausted := c.client.chargeRequest(); exhausted != nil {
 		return c.refuseBy(exhausted, w) // other requests came first

@@ -72,6 +72,27 @@ func (c *call) isTokenCount() bool {
 	return strings.HasSuffix(path, "/count_tokens") || strings.HasSuffix(path, ":countTokens") || strings.HasSuffix(path, "/responses/input_tokens")
 }
 
+const (
+	// expectedOutput is how many tokens of output a request reserves, unless that
+	// is more than a sixteenth of a limit.
+	expectedOutput = 4096
+	// smallBody is how long a request may be that is taken for text without
+	// looking at it, in bytes.
+	smallBody = 64 << 10
+)
+
+// expectedTokens is what a request under way is expected to use.
+func (c *call) expectedTokens() int64 {
+	output := int64(expectedOutput)
+	for _, m := range c.client.tokens {
+		output = min(output, m.Limit()/16)
+	}
+	if c.body != nil && c.body.Len() <= smallBody {
+		return c.body.Len()/usage.TextBytes + output
+	}
+	return c.estimateInput() + output
+}
+
 // estimateInput estimates the tokens of the request's body.
 func (c *call) estimateInput() int64 {
 	switch {

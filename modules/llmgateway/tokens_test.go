@@ -325,3 +325,64 @@ func TestPassesWithoutType(t *testing.T) {
 		t.Errorf("Content-Type %s", got)
 	}
 }
+
+// Requests at the same time do not pass a token limit without bound: each
+// reserves what it is expected to use.
+func TestTokensOfRequestsAtOnce(t *testing.T) {
+	release := make(chan struct{})
+	up := caddytest.NewUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		<-release
+		caddytest.JSON(200, `{"choices":[],"usage":{"prompt_tokens":1000,"completion_tokens":10}}`)(w, r)
+	})
+	g := start(t, "client bob bob-key {\nlimit 10k tokens/month\n}\nchannel a "+up.URL+" {\napi_key k\nmodels m\n}")
+	bob := []string{"Authorization", "Bearer bob-key"}
+	answers := make(chan answer, 50)
+	for range cap(answers) {
+		go func() {
+			a, _ := g.try(t, http.MethodPost, "/v1/chat/completions", prompt(""), bob...)
+			answers <- a
+		}()
+	}
+	for range cap(answers) - 7 { // 7 of them reserve the limit and a little more
+		var a answer
+		select {
+		case a = <-answers:
+		case <-time.After(10 * time.Second):
+			close(release)
+			t.Fatalf("%d requests reached the channel, want 7", len(up.Requests()))
+		}
+		a.wantError(t, 429, "rate_limit_exceeded")
+		if got := a.Header.Get("Retry-After"); got != "1" {
+			t.Errorf("Retry-After: %s", got)
+		}
+	}
+	close(release)
+	for range 7 {
+		(<-answers).wantStatus(t, 200)
+	}
+	wantUsed(t, "bob", 7070, 7070)
+	g.do(t, http.MethodPost, "/v1/chat/completions", prompt(""), bob...).wantStatus(t, 200)
+	if n := len(up.Requests()); n != 8 {
+		t.Errorf("%d requests reached the channel", n)
+	}
+}
+
+// What is refused, what fails and what is left gives its reservation back.
+func TestReservationsAreGivenBack(t *testing.T) {
+	up := caddytest.NewUpstream(t, caddytest.JSON(500, "{}"))
+	g, _, _ := startAt(t, "client bob bob-key {\nlimit 5k tokens/month\nlimit 8/day\n}\nchannel a "+up.URL+" {\napi_key k\nmodels m\n}")
+	bob := []string{"Authorization", "Bearer bob-key"}
+	for range 8 {
+		g.do(t, http.MethodPost, "/v1/chat/completions", prompt(""), bob...).wantStatus(t, 500)
+	}
+	g.do(t, http.MethodPost, "/v1/chat/completions", prompt(""), bob...).wantError(t, 429, "rate_limit_exceeded")
+	g.do(t, http.MethodPost, "/v1/chat/completions", strings.Replace(prompt(""), `"m"`, `"x"`, 1), bob...).wantStatus(t, 429)
+	gateways.Range(func(_, value any) bool {
+		for _, c := range value.(*Handler).Clients {
+			if n := c.reserved.Load(); n != 0 {
+				t.Errorf("%d tokens are still reserved", n)
+			}
+		}
+		return true
+	})
+}
