@@ -68,7 +68,7 @@ func (a *adversary) file(t *testing.T, name, own string, at instant) []byte {
 	f := &file{Process: name, Written: instant(a.r.Int64N(1 << 33)), Counts: a.counts(at)}
 	if name == common {
 		f.Process = ""
-		f.Folded = map[string]folded{
+		f.Compacted = map[string]compacted{
 			own:                {At: at, Counts: a.counts(at)},
 			"0123456789abcdef": {At: instant(a.r.Int64N(1 << 33)), Counts: a.counts(at)},
 		}
@@ -130,7 +130,7 @@ func TestLyingFiles(t *testing.T) {
 // other counts do not count either.
 func TestImpossibleCounts(t *testing.T) {
 	for _, n := range []int64{math.MinInt64, -1, maxCount + 1, math.MaxInt64} {
-		for _, in := range []string{"counts", "folded"} {
+		for _, in := range []string{"counts", "compacted"} {
 			t.Run(fmt.Sprint(in, n), func(t *testing.T) {
 				storage := newMemory()
 				p := newTestProcess(t, storage, clockwork.NewFakeClockAt(start))
@@ -140,8 +140,8 @@ func TestImpossibleCounts(t *testing.T) {
 				from, _ := c.Window()
 				lie := counts{c.key: {instant(from.Unix()): n}, "k": {0: 5}}
 				f, name := &file{Process: "0123456789abcdef", Counts: lie}, "0123456789abcdef"
-				if in == "folded" {
-					f, name = &file{Counts: counts{"k": {0: 5}}, Folded: map[string]folded{"a": {Counts: lie}}}, common
+				if in == "compacted" {
+					f, name = &file{Counts: counts{"k": {0: 5}}, Compacted: map[string]compacted{"a": {Counts: lie}}}, common
 				}
 				raw, err := f.encode()
 				if err != nil {
@@ -202,7 +202,7 @@ func TestNotLedgerFiles(t *testing.T) {
 			}
 			want(t, "the sum", c.Sum(), 4+2*oldIntervals)
 			if files := names(t, storage); !slices.Contains(files, common+suffix) || slices.Contains(files, dead.files.process+suffix) {
-				t.Errorf("the dead process was not folded: %v", files)
+				t.Errorf("the dead process was not compacted: %v", files)
 			}
 			if _, err := os.Lstat(path); err != nil {
 				t.Errorf("it has gone: %v", err)

@@ -141,7 +141,7 @@ func (c *cluster) pass(m *member) {
 
 func (c *cluster) kill(m *member) {
 	c.alive = slices.DeleteFunc(c.alive, func(other *member) bool { return other == m })
-	// A write can cross with somebody's folding of the same file and be deleted
+	// A write can cross with somebody's compacting of the same file and be deleted
 	// with it, if it comes after a long silence. The next pass makes that good;
 	// so it takes two, an interval, until a count is safe.
 	c.lost += m.counted - m.safe
@@ -238,7 +238,7 @@ func TestCluster(t *testing.T) {
 				c.settle()
 				most = max(most, len(c.storage.values))
 			}
-			// The dead are folded: what is left are the common file and those
+			// The dead are compacted: what is left are the common file and those
 			// of the living.
 			if most > 8 {
 				t.Errorf("%d files are left", most)

@@ -35,9 +35,9 @@ type cell struct {
 	own         atomic.Int64 // counted by this process, 0 to maxCount
 	others      atomic.Int64 // counted by all others, as far as is known, 0 to maxCount
 
-	// folded is the part of own that others have already taken over into the
+	// compacted is the part of own that others have already taken over into the
 	// common file. Only the pass that holds Ledger.busy touches it.
-	folded int64
+	compacted int64
 }
 
 // Add counts n in the current period. A count never goes backwards: n below

@@ -19,7 +19,7 @@ func Stored(root string) (total int64, err error) {
 	for _, path := range paths {
 		raw, err := os.ReadFile(path)
 		if os.IsNotExist(err) {
-			continue // folded meanwhile
+			continue // compacted meanwhile
 		}
 		if err != nil {
 			return 0, err
@@ -41,7 +41,7 @@ func Stored(root string) (total int64, err error) {
 	all := make(counts)
 	all.addBeyond(whole.Counts, nil)
 	for name, f := range left {
-		all.addBeyond(f.Counts, whole.Folded[name].Counts)
+		all.addBeyond(f.Counts, whole.Compacted[name].Counts)
 	}
 	for _, periods := range all {
 		for _, n := range periods {

@@ -26,14 +26,14 @@ type file struct {
 	// Written is when.
 	Written instant `json:"written"`
 	// Counts are those of the process, in the common file those of all
-	// processes that were folded into it.
+	// processes that were compacted into it.
 	Counts counts `json:"counts"`
-	// Folded are the processes whose files the common file has taken over
+	// Compacted are the processes whose files the common file has taken over
 	// lately, and what was in them.
-	Folded map[string]folded `json:"folded,omitempty"`
+	Compacted map[string]compacted `json:"folded,omitempty"`
 }
 
-type folded struct {
+type compacted struct {
 	At     instant `json:"at"`
 	Counts counts  `json:"counts"`
 }
@@ -104,7 +104,7 @@ func decode(raw []byte) (*file, error) {
 // counted. The checksum has no key: whoever can write to the storage can write
 // any number.
 func (f *file) possible() bool {
-	for _, past := range f.Folded {
+	for _, past := range f.Compacted {
 		if !past.Counts.possible() {
 			return false
 		}

@@ -18,7 +18,7 @@ import (
 )
 
 // Where the ledger lives in the storage. Beside the file of each process is
-// the common file, into which those of dead processes are folded.
+// the common file, into which those of dead processes are compacted.
 const (
 	folder = "freetier/ledger"
 	suffix = ".ledger"
@@ -65,7 +65,7 @@ func newProcess() string {
 func keyOf(name string) string { return path.Join(folder, name+suffix) }
 
 // pass is one going over the storage: what the others have counted is read,
-// the own counts are written, and what the dead have left is folded.
+// the own counts are written, and what the dead have left is compacted.
 type pass struct {
 	*Ledger
 	*files
@@ -89,7 +89,7 @@ func (p *pass) run(ctx context.Context) error {
 		return errors.Join(err, failed)
 	}
 	if names != nil {
-		err = errors.Join(err, p.fold(ctx))
+		err = errors.Join(err, p.compact(ctx))
 	}
 	return err
 }
@@ -116,7 +116,7 @@ func (p *pass) over(key string, from instant) bool {
 }
 
 // read reads the files of all other processes and then the common file. In
-// this order a file that is folded meanwhile is never missed: it is deleted
+// this order a file that is compacted meanwhile is never missed: it is deleted
 // only after the common file has it. It returns the names of all processes
 // that have a file, nil if the storage or the common file cannot be read. The
 // file of one process that cannot be read does not keep the others from
@@ -248,15 +248,15 @@ func (p *pass) quarantine(ctx context.Context, name string, raw []byte, reason e
 }
 
 // settle makes good that others have taken this process for dead, as they do
-// when it has not counted for a while, and have folded its file. The part they
+// when it has not counted for a while, and have compacted its file. The part they
 // have is theirs from now on; the rest goes on under a new name.
 func (p *pass) settle(ctx context.Context, names map[string]bool) {
-	_, taken := p.common.file.Folded[p.process]
+	_, taken := p.common.file.Compacted[p.process]
 	switch {
-	case taken && p.foldOneself(ctx), p.stored == nil, names[p.process]:
+	case taken && p.compactSelf(ctx), p.stored == nil, names[p.process]:
 		return
 	case !taken && p.good < p.at-forgetAfter/2:
-		// The file was folded in a long absence, and by now that is forgotten.
+		// The file was compacted in a long absence, and by now that is forgotten.
 		p.give(p.stored)
 	}
 	p.stored = nil // the file has gone and is written again
@@ -267,7 +267,7 @@ func (p *pass) give(taken counts) {
 	for _, c := range p.lasting() {
 		c.mu.Lock()
 		for from, cell := range c.cells {
-			cell.folded = saturated(cell.folded, taken[c.key][from])
+			cell.compacted = saturated(cell.compacted, taken[c.key][from])
 		}
 		c.mu.Unlock()
 	}
@@ -278,16 +278,16 @@ func (p *pass) spread() {
 	total := make(counts)
 	total.addBeyond(p.common.file.Counts, nil)
 	for name, s := range p.seen {
-		total.addBeyond(s.file.Counts, p.common.file.Folded[name].Counts)
+		total.addBeyond(s.file.Counts, p.common.file.Compacted[name].Counts)
 	}
-	// Of what is folded a part can be our own, even if that is not settled yet.
-	unsettled := p.common.file.Folded[p.process].Counts
+	// Of what is compacted a part can be our own, even if that is not settled yet.
+	unsettled := p.common.file.Compacted[p.process].Counts
 	lasting := p.lasting()
 	for _, c := range lasting {
 		c.mu.Lock()
 		for from, cell := range c.cells {
 			if periods := total[c.key]; periods != nil {
-				periods[from] -= cell.folded + unsettled[c.key][from]
+				periods[from] -= cell.compacted + unsettled[c.key][from]
 			}
 		}
 		c.mu.Unlock()
@@ -331,7 +331,7 @@ func (l *Ledger) own() counts {
 	for _, c := range l.lasting() {
 		c.mu.Lock()
 		for from, cell := range c.cells {
-			own.add(c.key, from, cell.own.Load()-cell.folded)
+			own.add(c.key, from, cell.own.Load()-cell.compacted)
 		}
 		c.mu.Unlock()
 	}

@@ -42,7 +42,7 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// A laptop wakes up after so long that the others have folded its file and
+// A laptop wakes up after so long that the others have compacted its file and
 // forgotten about it.
 func TestBackAfterHours(t *testing.T) {
 	storage := newMemory()
@@ -57,8 +57,8 @@ func TestBackAfterHours(t *testing.T) {
 		clock.Advance(20 * time.Second)
 		server.pass()
 	}
-	if folded := server.files.common.file; len(folded.Folded) > 0 || len(folded.Counts) == 0 {
-		t.Fatalf("the common file is %+v, want it to have folded and forgotten", folded)
+	if compacted := server.files.common.file; len(compacted.Compacted) > 0 || len(compacted.Counts) == 0 {
+		t.Fatalf("the common file is %+v, want it to have compacted and forgotten", compacted)
 	}
 	count(laptop, 10)
 	for range 3 {

@@ -136,7 +136,7 @@ func TestKill(t *testing.T) {
 	if testing.Short() {
 		kills = 20
 	}
-	// With the short interval files are also folded, since they are old sooner.
+	// With the short interval files are also compacted, since they are old sooner.
 	const short, long = 50 * time.Millisecond, 200 * time.Millisecond
 	for i, interval := range []time.Duration{short, short, long, long} {
 		t.Run(fmt.Sprint(i, interval), func(t *testing.T) {

@@ -64,7 +64,7 @@ func (c *call) asksUsage() bool { return c.usageEdit != nil && !c.current.channe
 func (a *reply) filterUsage() {
 	f := &usageFilter{body: a.body, seen: a.tokens.WriteFinal}
 	if len(a.held) > 0 {
-		f.room, f.err = append(f.room, a.held...), a.err
+		f.buffer, f.err = append(f.buffer, a.held...), a.err
 		a.held, a.err = a.held[:0], nil
 		f.look()
 	}
@@ -77,9 +77,9 @@ type usageFilter struct {
 	body io.ReadCloser
 	seen func(event []byte) // is shown the event
 
-	room  []byte // read, and not looked at yet
-	ready []byte // looked at, and not passed on yet
-	err   error  // of body, behind both
+	buffer []byte // read, and not looked at yet
+	ready  []byte // looked at, and not passed on yet
+	err    error  // of body, behind both
 }
 
 // Read implements io.Reader.
@@ -88,10 +88,10 @@ func (f *usageFilter) Read(p []byte) (int, error) {
 		if f.err != nil {
 			return 0, f.err
 		}
-		at := len(f.room)
-		f.room = append(f.room, p...) // room for as much as is wanted
-		n, err := f.body.Read(f.room[at:])
-		f.room, f.err = f.room[:at+n], err
+		at := len(f.buffer)
+		f.buffer = append(f.buffer, p...) // makes room for as much as is wanted
+		n, err := f.body.Read(f.buffer[at:])
+		f.buffer, f.err = f.buffer[:at+n], err
 		f.look()
 	}
 	n := copy(p, f.ready)
@@ -103,22 +103,22 @@ func (f *usageFilter) Read(p []byte) (int, error) {
 func (f *usageFilter) look() {
 	at := 0
 	for {
-		length := eventLength(f.room[at:])
+		length := eventLength(f.buffer[at:])
 		if length == 0 {
 			break
 		}
-		event := f.room[at : at+length]
+		event := f.buffer[at : at+length]
 		if at += length; isUsageEvent(event) {
 			f.seen(event)
 		} else {
 			f.ready = append(f.ready, event...)
 		}
 	}
-	if f.err != nil || len(f.room)-at > longestEvent {
-		f.ready = append(f.ready, f.room[at:]...)
-		at = len(f.room)
+	if f.err != nil || len(f.buffer)-at > longestEvent {
+		f.ready = append(f.ready, f.buffer[at:]...)
+		at = len(f.buffer)
 	}
-	f.room = f.room[:copy(f.room, f.room[at:])]
+	f.buffer = f.buffer[:copy(f.buffer, f.buffer[at:])]
 }
 
 // eventLength returns where the first event of p ends, 0 if it has not ended.

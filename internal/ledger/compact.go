@@ -16,21 +16,21 @@ const (
 	// dead. A living one that is idle may be, and settles that later.
 	silentIntervals = 12
 	// By its own clock, a file must be this many intervals old before it is
-	// folded unseen. Clocks of two machines differ less.
+	// compacted unseen. Clocks of two machines differ less.
 	oldIntervals = 120
 
 	// forgetAfter is how many seconds the common file remembers whom it has
-	// folded, so that a process taken for dead can find out. They must have
+	// compacted, so that a process taken for dead can find out. They must have
 	// gone by evenly: a machine that slept gets them again.
 	forgetAfter instant = 3600
 
-	// maxFolded is how many of them it remembers. Only a crash loop has more.
-	maxFolded = 200
+	// maxCompacted is how many of them it remembers. Only a crash loop has more.
+	maxCompacted = 200
 )
 
-// fold moves the counts of dead processes into the common file. Otherwise each
+// compact moves the counts of dead processes into the common file. Otherwise each
 // restart would leave one more file to read.
-func (p *pass) fold(ctx context.Context) error {
+func (p *pass) compact(ctx context.Context) error {
 	dead := p.dead()
 	if len(dead) == 0 && !p.remembersTooMuch() {
 		return nil
@@ -40,13 +40,13 @@ func (p *pass) fold(ctx context.Context) error {
 		return nil // whoever holds the lock does the same work
 	}
 	defer unlock()
-	if err := p.foldLocked(ctx, dead); err != nil {
-		return fmt.Errorf("folding the ledger: %w", err)
+	if err := p.compactLocked(ctx, dead); err != nil {
+		return fmt.Errorf("compacting the ledger: %w", err)
 	}
 	return nil
 }
 
-// lock takes the lock under which files are folded. It does not wait for long,
+// lock takes the lock under which files are compacted. It does not wait for long,
 // because meanwhile nothing is written; then it returns nil.
 func (p *pass) lock(ctx context.Context) (unlock func()) {
 	wait, cancel := context.WithTimeout(ctx, max(p.interval/4, 50*time.Millisecond))
@@ -59,7 +59,7 @@ func (p *pass) lock(ctx context.Context) (unlock func()) {
 }
 
 func (p *pass) remembersTooMuch() bool {
-	for name, past := range p.common.file.Folded {
+	for name, past := range p.common.file.Compacted {
 		if p.forgettable(name, past) {
 			return true
 		}
@@ -68,8 +68,8 @@ func (p *pass) remembersTooMuch() bool {
 }
 
 // forgettable reports whether the common file need not remember any longer
-// that it has folded a process.
-func (p *pass) forgettable(name string, past folded) bool {
+// that it has compacted a process.
+func (p *pass) forgettable(name string, past compacted) bool {
 	return p.quiet >= time.Hour && p.seen[name] == nil && past.At < p.at-forgetAfter
 }
 
@@ -86,10 +86,10 @@ func (p *pass) dead() []string {
 	return dead
 }
 
-// foldOneself is for a process that finds itself folded. It adds what it has
+// compactSelf is for a process that finds itself compacted. It adds what it has
 // counted since and goes on under a new name; it reports whether it could.
 // Otherwise everything is right as it is until the next pass.
-func (p *pass) foldOneself(ctx context.Context) bool {
+func (p *pass) compactSelf(ctx context.Context) bool {
 	unlock := p.lock(ctx)
 	if unlock == nil {
 		return false
@@ -103,23 +103,23 @@ func (p *pass) foldOneself(ctx context.Context) bool {
 	if p.storeCommon(ctx, into) != nil {
 		return false
 	}
-	// If a write of ours has crossed with the folding there is a file again.
-	// When it cannot be deleted it does no harm: all that is in it is folded.
+	// If a write of ours has crossed with the compacting there is a file again.
+	// When it cannot be deleted it does no harm: all that is in it is compacted.
 	_ = p.storage.Delete(ctx, keyOf(p.process))
-	p.give(into.Folded[p.process].Counts)
+	p.give(into.Compacted[p.process].Counts)
 	p.process, p.stored = newProcess(), nil
 	return true
 }
 
-// foldLocked reads again what is folded, since another process may have come
+// compactLocked reads again what is compacted, since another process may have come
 // first. A file is deleted only after the common file has its counts.
-func (p *pass) foldLocked(ctx context.Context, dead []string) error {
+func (p *pass) compactLocked(ctx context.Context, dead []string) error {
 	into, err := p.loadFresh(ctx, common)
 	if err != nil {
 		return err
 	}
-	before := len(into.Folded)
-	maps.DeleteFunc(into.Folded, p.forgettable)
+	before := len(into.Compacted)
+	maps.DeleteFunc(into.Compacted, p.forgettable)
 	var gone []string
 	for _, name := range dead {
 		f, failed := p.loadFresh(ctx, name)
@@ -133,7 +133,7 @@ func (p *pass) foldLocked(ctx context.Context, dead []string) error {
 		into.take(name, f.Counts, p.at)
 		gone = append(gone, name)
 	}
-	if len(gone) == 0 && len(into.Folded) == before {
+	if len(gone) == 0 && len(into.Compacted) == before {
 		return err
 	}
 	if err := p.storeCommon(ctx, into); err != nil {
@@ -149,9 +149,9 @@ func (p *pass) foldLocked(ctx context.Context, dead []string) error {
 }
 
 func (p *pass) storeCommon(ctx context.Context, f *file) error {
-	for len(f.Folded) > maxFolded {
-		delete(f.Folded, slices.MinFunc(slices.Collect(maps.Keys(f.Folded)), func(a, b string) int {
-			return cmp.Compare(f.Folded[a].At, f.Folded[b].At)
+	for len(f.Compacted) > maxCompacted {
+		delete(f.Compacted, slices.MinFunc(slices.Collect(maps.Keys(f.Compacted)), func(a, b string) int {
+			return cmp.Compare(f.Compacted[a].At, f.Compacted[b].At)
 		}))
 	}
 	f.Written = p.at
@@ -170,20 +170,20 @@ func (p *pass) storeCommon(ctx context.Context, f *file) error {
 // take adds the counts of a process. Where its file has been taken before, and
 // came back, it adds what is new.
 func (f *file) take(process string, theirs counts, at instant) {
-	past := f.Folded[process]
+	past := f.Compacted[process]
 	if past.Counts == nil {
 		past.Counts = make(counts)
 	}
 	if f.Counts == nil {
 		f.Counts = make(counts)
 	}
-	if f.Folded == nil {
-		f.Folded = make(map[string]folded)
+	if f.Compacted == nil {
+		f.Compacted = make(map[string]compacted)
 	}
 	f.Counts.addBeyond(theirs, past.Counts)
 	past.Counts.raise(theirs)
 	past.At = at
-	f.Folded[process] = past
+	f.Compacted[process] = past
 }
 
 // loadFresh returns an empty file where there is none, or something else has
