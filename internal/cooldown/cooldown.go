@@ -1,6 +1,6 @@
 // Package cooldown is a circuit breaker: it records what must not be used for a
-// while, such as an API key for one model or a failing channel, and lets one
-// request find out when that is over.
+// while, such as an API key for one model, a failing channel or DNS upstream,
+// and lets one request find out when that is over.
 //
 //	           Start                the time comes
 //	in use ────────────▶ cooldown ────────────────▶ half-open ◀─┐
@@ -16,6 +16,7 @@
 package cooldown
 
 import (
+	"cmp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,7 +33,7 @@ const (
 	// never in cooldown.
 	MaxNameLength = 256
 
-	// trialTimeout is how long a trial may last. After it the next one begins.
+	// trialTimeout is the default of Cooldown.TrialTimeout.
 	trialTimeout = 5 * time.Minute
 
 	// forgetAfter is how long after its end a cooldown is remembered, so that
@@ -53,6 +54,15 @@ type Cooldown struct {
 	// twice the last length, up to MaxLength.
 	Length, MaxLength time.Duration
 
+	// Fixed says that a guess leaves the end of a cooldown under way as it is.
+	// It is for what is used in spite of its cooldown when there is nothing
+	// better: otherwise each failure would put the trial off.
+	Fixed bool
+
+	// TrialTimeout is how long the trial may last. After it the next one
+	// begins. Default: 5 minutes.
+	TrialTimeout time.Duration
+
 	// Requested says that the name comes from a request and not from the
 	// configuration. Of such names only MaxRequested are kept.
 	Requested bool
@@ -61,11 +71,11 @@ type Cooldown struct {
 // Breaker holds the cooldowns of one thing. It is safe for concurrent use, and
 // costs an atomic load as long as there are none.
 type Breaker struct {
-	active atomic.Bool // whether there are entries or failures
+	active   atomic.Bool  // whether there are entries
+	failures atomic.Int64 // in a row
 
-	mu       sync.Mutex
-	entries  map[string]*entry
-	failures int // in a row
+	mu      sync.Mutex
+	entries map[string]*entry
 }
 
 type entry struct {
@@ -78,7 +88,8 @@ type entry struct {
 func New() *Breaker { return &Breaker{entries: make(map[string]*entry)} }
 
 // Until returns when the name may be used again, and the zero time if it may be
-// used now.
+// used now. With the zero time for now it also returns a time that has passed,
+// as long as nobody has succeeded since.
 func (b *Breaker) Until(name string, now time.Time) time.Time {
 	if !b.active.Load() {
 		return time.Time{}
@@ -116,7 +127,7 @@ func (b *Breaker) Acquire(name string, now time.Time) bool {
 	}
 	for _, e := range found {
 		if e != nil {
-			e.trial = now.Add(trialTimeout)
+			e.trial = now.Add(cmp.Or(e.TrialTimeout, trialTimeout))
 		}
 	}
 	return true
@@ -139,12 +150,12 @@ func (b *Breaker) Release(name string) {
 // Succeed ends the cooldowns of the name and of the whole, and the failures in
 // a row. It reports whether there was a cooldown.
 func (b *Breaker) Succeed(name string) bool {
-	if !b.active.Load() {
+	if !b.active.Load() && b.failures.Load() == 0 {
 		return false
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.failures = 0
+	b.failures.Store(0)
 	before := len(b.entries)
 	delete(b.entries, All)
 	delete(b.entries, name)
@@ -166,6 +177,9 @@ func (b *Breaker) start(name string, c Cooldown, now time.Time) bool {
 	}
 	b.forget(now)
 	e, known := b.entries[name]
+	if known && c.Fixed && c.Until.IsZero() && e.trial.IsZero() && e.Until.After(now) {
+		return false
+	}
 	if !known {
 		if c.Requested {
 			b.makeRoom()
@@ -202,13 +216,15 @@ func (e *entry) next(c Cooldown) time.Duration {
 func (b *Breaker) Fail(inARow int, c Cooldown, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.failures++
-	b.active.Store(true) // so that Succeed counts anew
-	if _, known := b.entries[All]; b.failures < inARow && !known {
+	failures := b.failures.Add(1)
+	if _, known := b.entries[All]; failures < int64(inARow) && !known {
 		return false
 	}
 	return b.start(All, c, now)
 }
+
+// Failures returns how many failures in a row Fail has counted.
+func (b *Breaker) Failures() int { return int(b.failures.Load()) }
 
 // of returns the entries that decide about a name, nil for none.
 func (b *Breaker) of(name string) [2]*entry {
@@ -259,7 +275,7 @@ func (b *Breaker) List(now time.Time) []State {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.forget(now)
-	b.active.Store(len(b.entries) > 0 || b.failures > 0)
+	b.active.Store(len(b.entries) > 0)
 	var list []State
 	for name, e := range b.entries {
 		if e.Until.After(now) {

@@ -115,6 +115,57 @@ func TestFailuresInARow(t *testing.T) {
 	wantUntil(t, b, All, now, now.Add(2*time.Second))
 }
 
+// A fixed cooldown ends when it was to end, however often what is used in spite
+// of it fails; after its trial the next one is longer.
+func TestFixed(t *testing.T) {
+	b, now := New(), start
+	c := guess(10 * time.Second)
+	c.Fixed = true
+	b.Fail(1, c, now)
+	for _, length := range []time.Duration{10, 20, 40, 80, 80} {
+		end := now.Add(length * time.Second)
+		for now.Before(end) {
+			if b.Fail(1, c, now) {
+				t.Error("a cooldown begins while it is under way")
+			}
+			wantUntil(t, b, All, now, end)
+			now = now.Add(time.Second)
+		}
+		b.Acquire(All, now)
+		b.Fail(1, c, now)
+	}
+	b.Start(All, Cooldown{Until: now.Add(time.Second), Fixed: true}, now)
+	wantUntil(t, b, All, now, now.Add(time.Second))
+}
+
+// As long as there is no cooldown nothing waits for a lock, also while failures
+// are counted.
+func TestNoLock(t *testing.T) {
+	b := New()
+	b.Fail(3, guess(time.Second), start)
+	b.Fail(3, guess(time.Second), start)
+	if n := b.Failures(); n != 2 {
+		t.Errorf("%d failures in a row, want 2", n)
+	}
+	b.mu.Lock()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.Until("m", start)
+		b.Acquire("m", start)
+		b.Release("m")
+	}()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		t.Error("a lock is waited for")
+	}
+	b.mu.Unlock()
+	if b.Succeed(All) || b.Failures() != 0 {
+		t.Error("a success does not end the failures in a row")
+	}
+}
+
 // A trial whose outcome never comes does not last for ever.
 func TestLostTrial(t *testing.T) {
 	b := New()
@@ -123,6 +174,15 @@ func TestLostTrial(t *testing.T) {
 	b.Acquire("m", now)
 	if b.Acquire("m", now.Add(trialTimeout-1)) || !b.Acquire("m", now.Add(trialTimeout)) {
 		t.Error("the trial does not time out")
+	}
+
+	c := guess(time.Second)
+	c.TrialTimeout = 10 * time.Second
+	b.Start("n", c, start)
+	b.Acquire("n", now)
+	wantUntil(t, b, "n", now, now.Add(10*time.Second))
+	if b.Acquire("n", now.Add(10*time.Second-1)) || !b.Acquire("n", now.Add(10*time.Second)) {
+		t.Error("the trial does not time out when it shall")
 	}
 }
 

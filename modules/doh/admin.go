@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
 )
 
 func init() {
@@ -24,11 +26,12 @@ type upstreamStatus struct {
 	Weight    int     `json:"weight"`
 	Queries   int64   `json:"queries"`
 	Failures  int64   `json:"failures"`
-	InARow    int64   `json:"consecutive_failures"`
+	InARow    int     `json:"consecutive_failures"`
 	LastError string  `json:"last_error,omitempty"`
 	LatencyMS float64 `json:"latency_ms"`
 
-	RestsUntil *time.Time `json:"rests_until,omitempty"`
+	// CooldownUntil stays after that time, until the trial succeeds.
+	CooldownUntil *time.Time `json:"cooldown_until,omitempty"`
 
 	Quota *quotaStatus `json:"quota,omitempty"`
 }
@@ -81,12 +84,12 @@ func (u *upstream) status() upstreamStatus {
 		Weight:    u.weight,
 		Queries:   u.queries.Load(),
 		Failures:  u.failures.Load(),
-		InARow:    u.streak.Load(),
+		InARow:    u.cooldowns.Failures(),
 		LatencyMS: float64(u.latency.Load()) / float64(time.Millisecond),
 	}
-	if rest := u.rest.Load(); rest != 0 {
-		until := time.Unix(0, rest).UTC()
-		s.RestsUntil = &until
+	if until := u.cooldowns.Until(cooldown.All, time.Time{}); !until.IsZero() {
+		until = until.UTC()
+		s.CooldownUntil = &until
 	}
 	if m := u.meter.Load(); m != nil {
 		s.Quota = &quotaStatus{Limit: m.Limit(), Used: m.Used(), Left: m.Left(), Renews: m.Renews()}

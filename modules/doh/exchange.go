@@ -20,7 +20,7 @@ const (
 	failType     = "content_type" // not a DNS message
 	failInvalid  = "malformed"    // a DNS message that does not parse
 	failMismatch = "mismatch"     // not an answer to the question
-	failQuota    = "quota"        // nothing was sent: the quota is spent
+	failQuota    = "quota"        // nothing was sent: the quota is exhausted
 	failServfail = "servfail"     // the server failed, and not over DNSSEC
 )
 
@@ -71,7 +71,7 @@ func (u *upstream) send(ctx context.Context, l link, q *query) ([]byte, uint32, 
 
 func (u *upstream) sendOnce(ctx context.Context, l link, q *query) ([]byte, uint32, error) {
 	if !u.take() {
-		return nil, 0, errSpent
+		return nil, 0, errExhausted
 	}
 	if u.addr != "" {
 		u.awake.Touch(u.addr, time.Now())

@@ -31,17 +31,17 @@ var policies = []string{policyQuota, policyRandom, policyFastest, policyRoundRob
 const explore = 20
 
 // pick returns an upstream that was not tried yet and has some quota left, of
-// the first tier that has one, or nil. Those that rest come last.
+// the first tier that has one, or nil. Those in cooldown come last.
 func (p *Pool) pick(tried []*upstream) *upstream {
 	now := p.clock.Now()
-	for _, resting := range []bool{false, true} {
+	for _, inCooldown := range []bool{false, true} {
 		for i := range p.tiers {
 			for {
-				u := p.choose(i, tried, resting, now)
+				u := p.choose(i, tried, inCooldown, now)
 				if u == nil {
 					break
 				}
-				if resting || u.try(now) {
+				if inCooldown || u.acquire(now) {
 					return u
 				}
 			}
@@ -50,13 +50,15 @@ func (p *Pool) pick(tried []*upstream) *upstream {
 	return nil
 }
 
-func (p *Pool) choose(number int, tried []*upstream, resting bool, now time.Time) *upstream {
+// choose returns one of the tier by the policy, or nil. One in cooldown is left
+// out unless inCooldown is set.
+func (p *Pool) choose(number int, tried []*upstream, inCooldown bool, now time.Time) *upstream {
 	tier := p.tiers[number]
 	var room [16]float64 // on the stack, for pools of the usual size
 	shares := p.shares(room[:0], tier, now)
 	total := 0.0
 	for i, u := range tier {
-		if u.spent() || !resting && !u.rested(now) || slices.Contains(tried, u) {
+		if u.exhausted() || (!inCooldown && u.inCooldown(now)) || slices.Contains(tried, u) {
 			shares[i] = 0
 		}
 		total += shares[i]
@@ -154,7 +156,7 @@ func (p *Pool) shares(shares []float64, tier []*upstream, now time.Time) []float
 		if quotas == 0 {
 			shares = append(shares[:i], 1)
 		} else if u.meter.Load() == nil {
-			// When all quotas of the tier are spent it carries on alone.
+			// When all quotas of the tier are exhausted it carries on alone.
 			shares[i] = max(mean, 1e-9)
 		}
 		shares[i] *= float64(u.weight)
@@ -162,10 +164,10 @@ func (p *Pool) shares(shares []float64, tier []*upstream, now time.Time) []float
 	return shares
 }
 
-// spent tells whether the quotas of all upstreams are spent.
-func (p *Pool) spent() bool {
+// exhausted reports whether the quotas of all upstreams are exhausted.
+func (p *Pool) exhausted() bool {
 	for _, tier := range p.tiers {
-		if slices.ContainsFunc(tier, func(u *upstream) bool { return !u.spent() }) {
+		if slices.ContainsFunc(tier, func(u *upstream) bool { return !u.exhausted() }) {
 			return false
 		}
 	}

@@ -91,7 +91,7 @@ func unanswered(q *query, err error) *answer {
 	var f *failure
 	errors.As(err, &f)
 	if f != nil && f.kind == failQuota {
-		reply.explain(edeOther, "the quotas of all upstreams are spent")
+		reply.explain(edeOther, "the quotas of all upstreams are exhausted")
 	} else if f != nil && f.kind == failTimeout {
 		reply.explain(edeNoReachableAuthority, "no upstream answered in time")
 	} else {

@@ -55,7 +55,7 @@ func (p *proxied) chosen(choice *reverseproxy.Upstream) *upstream {
 func (p *Pool) left(tried []*upstream) []*upstream {
 	for _, tier := range p.tiers {
 		left := slices.DeleteFunc(slices.Clone(tier), func(u *upstream) bool {
-			return u.spent() || slices.Contains(tried, u)
+			return u.exhausted() || slices.Contains(tried, u)
 		})
 		if len(left) > 0 {
 			return left

@@ -47,7 +47,11 @@ type upstreamState struct {
 	Name     string
 	Queries  int64
 	Failures int64
-	Quota    *struct {
+	InARow   int `json:"consecutive_failures"`
+
+	CooldownUntil time.Time `json:"cooldown_until"`
+
+	Quota *struct {
 		Limit, Used, Left int64
 		Renews            time.Time
 	}
@@ -87,7 +91,7 @@ func TestQuota(t *testing.T) {
 	p.ask(13)
 	wantAsked(t, small, 10)
 	wantAsked(t, spare, 10)
-	for _, text := range []string{"four fifths of the quota", "the quota of an upstream is spent"} {
+	for _, text := range []string{"four fifths of the quota", "quota of upstream exhausted"} {
 		if n := p.Logs.Count(`"level":"warn"`, text, `"upstream":"small"`); n != 1 {
 			t.Errorf("%d warnings that %s, want 1", n, text)
 		}
@@ -113,8 +117,8 @@ func TestQuota(t *testing.T) {
 	wantAsked(t, small, 13)
 }
 
-// With all quotas spent the answer is SERVFAIL and says why, and nothing is sent.
-func TestAllQuotasSpent(t *testing.T) {
+// With all quotas exhausted the answer is SERVFAIL and says why, and nothing is sent.
+func TestAllQuotasExhausted(t *testing.T) {
 	u := caddytest.NewDoHUpstream(t, caddytest.Records(t, "@ 60 IN A 192.0.2.1"))
 	p := startPool(t, noon(), t.TempDir(), up(t, u, "/a", "quota 2/month"), up(t, u, "/b", "quota 1/month"))
 	p.ask(3)
@@ -123,7 +127,7 @@ func TestAllQuotasSpent(t *testing.T) {
 		t.Errorf("rcode %d", reply.Rcode)
 	}
 	opt := reply.IsEdns0()
-	if opt == nil || len(opt.Option) != 1 || !strings.Contains(opt.Option[0].String(), "quotas of all upstreams are spent") {
+	if opt == nil || len(opt.Option) != 1 || !strings.Contains(opt.Option[0].String(), "quotas of all upstreams are exhausted") {
 		t.Errorf("the extended error is %v", opt)
 	}
 	wantAsked(t, u, 3)

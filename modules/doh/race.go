@@ -42,9 +42,12 @@ func (p *Pool) ask(l *lookup, first *upstream, once bool) (*answer, error) {
 	}
 	if first == nil {
 		first = p.pick(l.tried)
+	} else {
+		// The caller's choice stands. It may be the trial after a cooldown.
+		first.acquire(p.clock.Now())
 	}
-	if first == nil && p.spent() {
-		return nil, errSpent
+	if first == nil && p.exhausted() {
+		return nil, errExhausted
 	}
 	if first == nil {
 		return nil, errNoUpstreams
@@ -215,8 +218,8 @@ func (r *race) beaten(u *upstream, err error, took time.Duration) {
 
 func (p *Pool) answered(u *upstream, took time.Duration) {
 	u.watch(u.name, p.logger)
-	if u.answered(took) {
-		p.logger.Info("upstream answers again", zap.String("upstream", u.name))
+	if u.recordSuccess(took) {
+		p.logger.Info("upstream works again", zap.String("upstream", u.name))
 	}
 }
 
@@ -226,8 +229,8 @@ func (p *Pool) failed(u *upstream, err error) {
 	if f.kind == failQuota {
 		return // that is no fault
 	}
-	if u.failed(f, p.clock.Now(), time.Duration(p.Timeout)) {
-		p.logger.Info("upstream does not answer", zap.String("upstream", u.name), zap.Error(f))
+	if u.recordFailure(f, p.clock.Now(), time.Duration(p.Timeout)) {
+		p.logger.Info("upstream in cooldown", zap.String("upstream", u.name), zap.Error(f))
 	} else if c := p.logger.Check(zapcore.DebugLevel, "exchange failed"); c != nil {
 		c.Write(zap.String("upstream", u.name), zap.Error(f))
 	}

@@ -5,29 +5,32 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
 )
 
-// After downAfter failures in a row an upstream rests: for firstRest, then
-// twice as long after each trial that fails, up to longestRest. A trial that
-// is never heard of is over after trialTime.
 const (
-	downAfter   = 3
-	firstRest   = 30 * time.Second
-	longestRest = 5 * time.Minute
-	trialTime   = 10 * time.Second
+	// So many failures in a row put an upstream in cooldown: for
+	// defaultCooldown, then twice as long after each trial that fails, up to
+	// longestCooldown.
+	failuresInARow  = 3
+	defaultCooldown = 30 * time.Second
+	longestCooldown = 5 * time.Minute
+
+	// trialTimeout is when a trial without an outcome is over, such as one
+	// that was answered with SERVFAIL, as all the others were.
+	trialTimeout = 10 * time.Second
 )
 
 // stats is what an upstream has done since it came into use.
 type stats struct {
 	queries  atomic.Int64
 	failures atomic.Int64
-	streak   atomic.Int64 // failures in a row
 	latency  atomic.Int64 // decayed, in nanoseconds
 	score    atomic.Int64 // the same with penalties for failures; 0: unmeasured
 	last     atomic.Pointer[failure]
 
-	rests atomic.Int64 // one after the other
-	rest  atomic.Int64 // when it ends, in Unix nanoseconds; 0: no rest
+	cooldowns *cooldown.Breaker
 
 	queriesTotal  prometheus.Counter
 	failuresTotal *prometheus.CounterVec
@@ -36,6 +39,7 @@ type stats struct {
 
 func newStats(name string) stats {
 	return stats{
+		cooldowns:     cooldown.New(),
 		queriesTotal:  collectors.upstreamQueries.WithLabelValues(name),
 		failuresTotal: collectors.upstreamFailures.MustCurryWith(prometheus.Labels{"upstream": name}),
 		duration:      collectors.upstreamDuration.WithLabelValues(name),
@@ -48,44 +52,38 @@ func (s *stats) sent() {
 	s.queriesTotal.Inc()
 }
 
-// rested tells whether the upstream may be asked: it does not rest, or its
-// trial is due.
-func (s *stats) rested(now time.Time) bool { return now.UnixNano() >= s.rest.Load() }
-
-// try takes the trial that is due, if one is. It returns false if somebody
-// else was faster.
-func (s *stats) try(now time.Time) bool {
-	rest := s.rest.Load()
-	return rest == 0 || now.UnixNano() >= rest && s.rest.CompareAndSwap(rest, now.Add(trialTime).UnixNano())
+// inCooldown reports whether the upstream is in cooldown, or in a trial that
+// somebody else makes.
+func (s *stats) inCooldown(now time.Time) bool {
+	return !s.cooldowns.Until(cooldown.All, now).IsZero()
 }
 
-// answered notes a valid answer and tells whether the upstream was down.
-func (s *stats) answered(took time.Duration) (wasDown bool) {
+// acquire reports whether the upstream may be asked now. When its cooldown has
+// just ended, the caller makes the trial.
+func (s *stats) acquire(now time.Time) bool { return s.cooldowns.Acquire(cooldown.All, now) }
+
+// recordSuccess records a valid answer and reports whether it ended a cooldown.
+func (s *stats) recordSuccess(took time.Duration) bool {
 	s.duration.Observe(took.Seconds())
 	decay(&s.latency, took, 8)
 	decay(&s.score, took, 8)
-	if s.streak.Load() == 0 || s.streak.Swap(0) < downAfter {
-		return false
-	}
-	s.rests.Store(0)
-	s.rest.Store(0)
-	return true
+	return s.cooldowns.Succeed(cooldown.All)
 }
 
-// failed notes a failure, which costs as much as the longest wait, and tells
-// whether the upstream has just gone down.
-func (s *stats) failed(f *failure, now time.Time, longest time.Duration) (down bool) {
+// recordFailure records a failure, which costs as much as the longest wait, and
+// reports whether it put the upstream in cooldown.
+func (s *stats) recordFailure(f *failure, now time.Time, longest time.Duration) bool {
 	s.failures.Add(1)
 	s.failuresTotal.WithLabelValues(f.kind).Inc()
 	s.last.Store(f)
 	decay(&s.score, longest, 3)
-	streak := s.streak.Add(1)
-	if streak >= downAfter && s.rested(now.Add(trialTime)) {
-		// Else it rests already, and was asked since there was no other.
-		length := min(firstRest<<min(s.rests.Add(1)-1, 10), longestRest)
-		s.rest.Store(now.Add(length).UnixNano())
-	}
-	return streak == downAfter
+	return s.cooldowns.Fail(failuresInARow, cooldown.Cooldown{
+		Reason:       f.kind,
+		Length:       defaultCooldown,
+		MaxLength:    longestCooldown,
+		Fixed:        true,
+		TrialTimeout: trialTimeout,
+	}, now)
 }
 
 // decay moves a mean by a share of the way to a new value. Two at once may

@@ -44,8 +44,8 @@ type Upstream struct {
 
 	// How many queries each address may be sent in a period; those that name
 	// an account share one count. Every query that is sent counts, also a
-	// repeated one. With its quota spent an upstream rests until the next
-	// period. Default: no limit.
+	// repeated one. An upstream whose quota is exhausted is not asked before
+	// the next period. Default: no limit.
 	Quota *quota.Quota `json:"quota,omitempty"`
 
 	// IP addresses of the upstream's host, so that it is reached without
@@ -77,7 +77,7 @@ type upstream struct {
 	// whole is asked for answers that come truncated over link; nil if they do not.
 	whole link
 	stats
-	budget
+	quotaUse
 }
 
 // settings are all that makes an upstream what it is.

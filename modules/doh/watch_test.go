@@ -38,7 +38,7 @@ func TestAdminAndMetrics(t *testing.T) {
 	want := []map[string]any{
 		{
 			"name": "the-bad", "tier": 1.0, "weight": 7.0, "queries": 3.0, "failures": 3.0, "consecutive_failures": 3.0, "last_error": "status 429",
-			"rests_until": clock.Now().Add(30 * time.Second).UTC().Format(time.RFC3339Nano),
+			"cooldown_until": clock.Now().Add(30 * time.Second).UTC().Format(time.RFC3339Nano),
 		},
 		{"name": "127.0.0.1#1", "tier": 2.0, "weight": 1.0, "queries": 5.0, "failures": 0.0, "consecutive_failures": 0.0},
 	}
@@ -74,7 +74,7 @@ func TestAdminAndMetrics(t *testing.T) {
 			}
 		}
 	}
-	if n := c.Logs.Count("upstream does not answer", "the-bad"); n != 1 {
+	if n := c.Logs.Count("upstream in cooldown", "the-bad"); n != 1 {
 		t.Errorf("the failing upstream was logged %d times, want once", n)
 	}
 	bad.Handle(caddytest.DoH(caddytest.Records(t, "@ 60 IN A 192.0.2.1")))
@@ -83,7 +83,7 @@ func TestAdminAndMetrics(t *testing.T) {
 		query := question("www.example.", dns.TypeA)
 		answer(t, query, post(t, c.Client(), "http://"+addr+"/dns-query", pack(t, query)))
 	}
-	if n := c.Logs.Count("upstream answers again", "the-bad"); n != 1 {
+	if n := c.Logs.Count("upstream works again", "the-bad"); n != 1 {
 		t.Errorf("its recovery was logged %d times, want once", n)
 	}
 	if since := time.Since(caddytest.Awake(t).LastSeen(good.Addr())); since > time.Minute {

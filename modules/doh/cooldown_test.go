@@ -11,8 +11,9 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
 
-// An upstream that fails three times rests, and comes back by one trial query.
-func TestRest(t *testing.T) {
+// An upstream that fails three times in a row goes into cooldown, and comes back
+// by one trial query.
+func TestCooldown(t *testing.T) {
 	bad := caddytest.NewTLSUpstream(t, caddytest.Answer(http.StatusInternalServerError, "", ""))
 	good := caddytest.NewDoHUpstream(t, caddytest.Records(t, "@ 60 IN A 192.0.2.1"))
 	clock := clockwork.NewFakeClock()
@@ -69,8 +70,8 @@ func TestOneTrial(t *testing.T) {
 	<-done
 }
 
-// When all rest they are asked all the same.
-func TestAllRest(t *testing.T) {
+// When all are in cooldown they are asked all the same.
+func TestAllInCooldown(t *testing.T) {
 	bad := caddytest.NewTLSUpstream(t, caddytest.Answer(http.StatusInternalServerError, "", ""))
 	p := startPool(t, clockwork.NewFakeClock(), t.TempDir(), up(t, bad, "/"))
 	p.ask(10)
@@ -78,6 +79,70 @@ func TestAllRest(t *testing.T) {
 	bad.Handle(caddytest.DoH(caddytest.Records(t, "@ 60 IN A 192.0.2.1")))
 	if reply := p.ask(1); reply.Rcode != dns.RcodeSuccess {
 		t.Errorf("the answer is %v", reply)
+	}
+}
+
+// What is asked although it is in cooldown does not lengthen that: the trial
+// comes in time, and counts as one.
+func TestCooldownUnderLoad(t *testing.T) {
+	bad := caddytest.NewTLSUpstream(t, caddytest.Answer(http.StatusInternalServerError, "", ""))
+	clock := clockwork.NewFakeClock()
+	p := startPool(t, clock, t.TempDir(), up(t, bad, "/"))
+	p.ask(3)
+	want := clock.Now().Add(30 * time.Second)
+	for range 29 {
+		clock.Advance(time.Second)
+		p.ask(1)
+		p.wantCooldown(want)
+	}
+	clock.Advance(time.Second)
+	p.ask(3)
+	p.wantCooldown(want.Add(time.Minute))
+	if n := p.upstreams()[0].InARow; n != 35 {
+		t.Errorf("%d failures in a row, want 35", n)
+	}
+}
+
+// A trial without an outcome is followed by another ten seconds later.
+func TestTrialWithoutOutcome(t *testing.T) {
+	bad := caddytest.NewTLSUpstream(t, caddytest.Answer(http.StatusInternalServerError, "", ""))
+	good := caddytest.NewDoHUpstream(t, caddytest.Records(t, "@ 60 IN A 192.0.2.1"))
+	clock := clockwork.NewFakeClock()
+	p := startPool(t, clock, t.TempDir(), up(t, bad, "/"), up(t, good, "/", "tier 2"), up(t, good, "/third", "tier 3"))
+	p.ask(3)
+	servfail := caddytest.DoH(caddytest.Rcode(dns.RcodeServerFailure, -1))
+	bad.Handle(servfail)
+	good.Handle(servfail)
+	clock.Advance(30 * time.Second)
+	p.ask(3)
+	wantAsked(t, bad, 4)
+	clock.Advance(10*time.Second - 1)
+	p.ask(3)
+	wantAsked(t, bad, 4)
+	clock.Advance(1)
+	p.ask(3)
+	wantAsked(t, bad, 5)
+}
+
+// What a reverse_proxy chooses after a cooldown is a trial too.
+func TestProxyTrial(t *testing.T) {
+	bad := caddytest.NewTLSUpstream(t, caddytest.Answer(http.StatusInternalServerError, "", ""))
+	clock := clockwork.NewFakeClock()
+	addr := caddytest.Addr(t)
+	c := caddytest.Start(t, proxy(addr, []string{up(t, bad, "/")}), caddytest.WithFakeClock(clock))
+	p := &pooled{Caddy: c, t: t, addr: addr, client: c.Client()}
+	p.ask(5)
+	p.wantCooldown(clock.Now().Add(30 * time.Second))
+	clock.Advance(30 * time.Second)
+	p.ask(1)
+	p.wantCooldown(clock.Now().Add(time.Minute))
+}
+
+// wantCooldown checks until when the first upstream is in cooldown.
+func (p *pooled) wantCooldown(want time.Time) {
+	p.t.Helper()
+	if got := p.upstreams()[0].CooldownUntil; !got.Equal(want) {
+		p.t.Errorf("in cooldown until %v, want %v", got, want)
 	}
 }
 
