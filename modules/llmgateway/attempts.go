@@ -1,196 +1,206 @@
 package llmgateway
 
 import (
-	"context"
 	"errors"
-	"net"
 	"net/http"
+	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
-
-	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
 )
+
+// attempts are what could answer a request, in order, and what has been tried. They
+// belong to the request's goroutine.
+type attempts struct {
+	*request
+
+	candidates []candidate
+	few        [2]candidate // room for the usual number of them
+	claimed    *candidate   // of the next attempt, if there is one
+
+	count    int      // of the attempts so far
+	current  *attempt // the last one, once count is above 0
+	first    attempt  // room for it, which is mostly the only one
+	deferred *attempt // was refused; its response is open, in case nothing better comes
+	// notSwitched is what a channel gave instead of another protocol.
+	notSwitched *http.Response
+	refusals    []refusals
+
+	// What the client got.
+	sentStatus int         // 0 before it
+	sentHeader http.Header // as the channel sent it
+	duration   time.Duration
+	estimated  int64 // tokens charged beyond those that the response states
+	reserved   int64 // of the client's tokens, until the end
+}
+
+// newAttempts returns the attempts of a request before its candidates are known.
+func newAttempts(q *request) *attempts { return &attempts{request: q} }
 
 var errExhausted = errors.New("the key's quota is exhausted")
 
 // roundTrip tries one candidate after the other until one gives a response that
 // no other candidate may better. It returns an error only when the client has
 // left; when no channel could be reached, the response is an error of ours.
-func (c *call) roundTrip(req *http.Request) (*http.Response, error) {
+func (as *attempts) roundTrip(req *http.Request) (*http.Response, error) {
 	for {
-		c.startNext()
-		res, err := c.attempt(req)
+		a := as.startNext()
+		err := as.make(a, req)
 		if left := req.Context().Err(); left != nil {
 			if err == nil {
-				res.Body.Close()
+				a.res.Body.Close()
 			} else {
-				c.current.release()
+				a.candidate.release()
 			}
 			return nil, left
 		}
-		if err == nil && !c.gateway.retries(c.status) {
-			return res, nil
+		if err == nil && !as.gateway.retries(a.status) {
+			return a.res, nil
 		}
-		retry := c.mayTryAgain()
+		retry := as.claimNext()
 		switch {
 		case !retry && err == nil:
-			return res, nil
+			return a.res, nil
 		case !retry:
-			return c.bestRefusal(req, err), nil
+			return as.bestRefusal(req, err), nil
 		case err == nil:
-			c.keep(res, c.reply)
+			as.deferResponse(a)
 		}
 	}
 }
 
-// attempt makes one attempt with the current candidate and records what its
-// outcome says about the key and the channel. c.status is the status that the
-// response stands for, which for an error inside a 200 is that of the error.
-func (c *call) attempt(req *http.Request) (*http.Response, error) {
-	if key := c.current.key; key != nil && key.chargeRequest() != nil {
+// make makes one attempt and records what its outcome says about the key and the
+// channel.
+func (as *attempts) make(a *attempt, req *http.Request) error {
+	if key := a.candidate.key; key != nil && key.chargeRequest() != nil {
 		// Another request took the last one.
-		c.current.release()
-		c.logAttempt("no response", zap.Error(errExhausted))
-		return nil, errExhausted
+		a.candidate.release()
+		a.log("no response", zap.Error(errExhausted))
+		return errExhausted
 	}
-	c.await(req.Context())
-	c.gateway.awake.Touch(c.current.channel.dial, c.gateway.clock.Now())
-	start := c.gateway.clock.Now()
-	c.sent = true
-	res, err := c.send(req)
-	c.latency = c.gateway.clock.Since(start)
+	a.awaitInstance(req.Context())
+	err := a.send(req)
 	if err == nil {
-		res, err = c.pass(req, res)
+		// Where no candidate is left there is nothing to wait for: the stream
+		// begins at once, and its first event is judged as it passes.
+		err = a.receive(as.mayHaveNext(), func(status int) { as.judge(a, status) })
 	}
-	err = c.current.mask().inError(err)
 	if err != nil {
-		c.recordFailure(req, err)
-		return nil, err
+		as.recordFailure(a, req, err)
+		return err
 	}
-	c.status, err = c.receive(res)
-	if err != nil {
-		res.Body.Close()
-		c.recordFailure(req, err)
-		return nil, err
-	}
-	c.judge(res, c.status)
-	c.sign(res)
-	return res, nil
+	as.judge(a, a.status)
+	a.sign()
+	return nil
 }
 
 // bestRefusal returns the response for the client when no candidate is left and
 // the last attempt got none: that of the last candidate that refused, or an
 // error of ours.
-func (c *call) bestRefusal(req *http.Request, last error) *http.Response {
-	if kept := c.refused; kept != nil {
-		c.refused, c.reply = nil, c.refusedReply
-		return kept
+func (as *attempts) bestRefusal(req *http.Request, last error) *http.Response {
+	if a := as.deferred; a != nil {
+		as.deferred = nil
+		as.setCurrent(a)
+		return a.res
 	}
 	if reason := redirectReason(last); reason != "" {
 		return notPassed(reason).response(req)
 	}
-	return notReached(c.tries).response(req)
+	return notReached(as.count).response(req)
 }
 
-// receive reads the beginning of a response, as far as it decides whether there
-// is another attempt, and returns the status that it stands for.
-func (c *call) receive(res *http.Response) (int, error) {
-	a := c.newReply(res)
-	if c.reply = a; a == nil || c.model == "" {
-		c.inTime()
-		return res.StatusCode, nil
+// deferResponse keeps a refused response instead of the one before. It stays open
+// and unread, so that it can reach the client if nothing better comes.
+func (as *attempts) deferResponse(a *attempt) {
+	if as.deferred != nil {
+		as.deferred.res.Body.Close()
 	}
-	if isPage(res) {
-		c.inTime()
-		return 0, errNotAPI
+	as.deferred = a
+}
+
+// startNext begins the attempt with the claimed candidate.
+func (as *attempts) startNext() *attempt {
+	a := &as.first
+	if as.count > 0 {
+		a = new(attempt)
 	}
-	res.Body = a
-	if !a.typed {
-		if err := a.sniff(c.countsTokens()); err != nil {
-			c.inTime()
-			return 0, err
+	a.request, a.candidate, a.number = as.request, as.claimed, as.count+1
+	as.claimed = nil
+	as.setCurrent(a)
+	as.count++
+	return a
+}
+
+// setCurrent makes a the attempt that counts as open at its channel.
+func (as *attempts) setCurrent(a *attempt) {
+	if as.count > 0 {
+		as.current.candidate.channel.open.Add(-1)
+	}
+	as.current = a
+	a.candidate.channel.open.Add(1)
+}
+
+// claimNext claims the next candidate and reports whether there is one.
+func (as *attempts) claimNext() bool {
+	return as.mayHaveNext() && as.gateway.clock.Since(as.start) < time.Duration(as.gateway.TryDuration) && as.claim()
+}
+
+// mayHaveNext reports whether another attempt may follow, without claiming it.
+func (as *attempts) mayHaveNext() bool {
+	limit := as.gateway.Retries
+	return (limit == 0 || as.count <= limit) && as.peek() != nil
+}
+
+// claim claims the first candidate that was not tried, those of channels that
+// have failed coming last. One that is in cooldown meanwhile is passed over.
+func (as *attempts) claim() bool {
+	now := as.gateway.clock.Now()
+	for {
+		next := as.peek()
+		if next == nil {
+			return false
+		}
+		next.tried = true
+		if next.acquire(now) {
+			as.claimed = next
+			return true
 		}
 	}
-	if !a.isText() {
-		c.inTime()
-		return res.StatusCode, nil
-	}
-	if a.kind == usage.Events && c.asksUsage() {
-		a.filterUsage()
-		res.ContentLength = -1
-		res.Header.Del("Content-Length")
-	}
-	if a.kind == usage.Events && c.timer == nil && !c.mayHaveNext() {
-		// Nothing to wait for: the stream begins at once.
-		a.watch = func(status int) {
-			if status != http.StatusOK {
-				a.failed = true
-				c.judge(res, status)
-			}
+}
+
+// peek returns the next candidate that was not tried, nil for none.
+func (as *attempts) peek() *candidate {
+	var last *candidate
+	for i := range as.candidates {
+		next := &as.candidates[i]
+		switch {
+		case next.tried:
+		case !next.last:
+			return next
+		case last == nil:
+			last = next
 		}
-		return res.StatusCode, nil
 	}
-	status, err := a.hold()
-	c.inTime()
-	a.failed = status >= 400
-	return status, err
+	return last
 }
 
-// judge records what a response says about the key and the channel.
-func (c *call) judge(res *http.Response, status int) {
-	tries := &c.current.channel.tries
-	switch {
-	case status >= 500 || status == http.StatusRequestTimeout:
-		tries.failed.Inc()
-		c.recordChannelFailure()
-	case status == http.StatusUnauthorized || status == http.StatusPaymentRequired || status == http.StatusForbidden:
-		tries.refused.Inc()
-		c.recordRefusal(res, status)
-	case status == http.StatusTooManyRequests:
-		tries.limited.Inc()
-		c.recordRateLimit(res, status)
-	case status >= 400:
-		// The client's mistake, which says nothing about the key.
-		tries.answered.Inc()
-		c.recordReachable()
-		c.current.releaseKey()
-		return
-	default:
-		tries.answered.Inc()
-		c.recordSuccess()
-		return
+// close ends the attempts: what the response has cost is charged, and the refused
+// response's connection, the body's memory, and a trial that was claimed and not
+// made are given back.
+func (as *attempts) close() {
+	if as.count > 0 {
+		as.settle()
+		as.current.candidate.channel.open.Add(-1)
 	}
-	c.logAttempt("refused", zap.Int("status", status))
-}
-
-// recordFailure is for an attempt without a response, which is nobody's failure
-// when the client has left.
-func (c *call) recordFailure(req *http.Request, err error) {
-	if req.Context().Err() != nil {
-		return
+	as.client.reserved.Add(-as.reserved)
+	as.settleRefusals()
+	if as.deferred != nil {
+		as.deferred.res.Body.Close()
 	}
-	c.current.channel.tries.failed.Inc()
-	if c.model != "" || redirectReason(err) == "" {
-		c.recordChannelFailure()
-	} else {
-		c.current.release() // a path that redirects says nothing about the channel
+	if as.claimed != nil {
+		as.claimed.release()
 	}
-	c.logAttempt("no response", zap.Error(err))
-}
-
-func (c *call) logAttempt(message string, reason zap.Field) {
-	if entry := c.gateway.logger.Check(zapcore.DebugLevel, message); entry != nil {
-		entry.Write(
-			zap.String("client", c.client.Name),
-			zap.String("channel", c.current.channel.Name),
-			zap.String("model", c.current.model),
-			zap.Int("attempt", c.tries),
-			reason)
-	}
+	as.request.close()
 }
 
 // retries reports whether another candidate is tried after a response with
@@ -205,20 +215,4 @@ func (h *Handler) retries(status int) bool {
 		}
 	}
 	return false
-}
-
-// dialInfoKey is the context key of reverseproxy.DialInfo. HTTPTransport dials
-// that and not the URL, so each attempt carries its own: a request that passes
-// a proxy of Caddy's has the proxy's in its context.
-const dialInfoKey caddy.CtxKey = "reverse_proxy.dial_info"
-
-// dialContext returns the context of an attempt at the channel.
-func (c *Channel) dialContext(ctx context.Context) context.Context {
-	return context.WithValue(ctx, dialInfoKey, c.dialInfo)
-}
-
-// newDialInfo returns what HTTPTransport dials for a host and port.
-func newDialInfo(address string) reverseproxy.DialInfo {
-	host, port, _ := net.SplitHostPort(address) // awake.Upstream has joined them
-	return reverseproxy.DialInfo{Network: "tcp", Address: address, Host: host, Port: port}
 }

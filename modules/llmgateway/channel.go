@@ -94,7 +94,7 @@ type Channel struct {
 	allowed   []string // headers that may pass, in canonical form
 	cooldowns *cooldown.Breaker
 	signature []string // the value of X-Gateway-Channel
-	tries     triesOf
+	attempts  outcomes // of attempts, counted
 	catalog   *catalog
 	turn      atomic.Uint32
 	http      *reverseproxy.HTTPTransport
@@ -146,7 +146,7 @@ func (c *Channel) provision(repl *caddy.Replacer, transports *transports, h *Han
 		return errors.New("the channel has no api_key (use auth none for an API that wants no key)")
 	}
 	c.Tier, c.Weight = max(1, c.Tier), max(1, c.Weight)
-	c.signature, c.tries = []string{c.Name}, collectors.triesOf(c.Name)
+	c.signature, c.attempts = []string{c.Name}, collectors.outcomesOf(c.Name)
 	for _, route := range c.Models {
 		for _, name := range route.Names {
 			route.measures = append(route.measures, &measures{channel: c.Name, model: cmp.Or(route.As, name)})

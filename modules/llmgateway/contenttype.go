@@ -30,7 +30,7 @@ var (
 // sent is the Content-Type of the attempts. It is never the client's own text,
 // whose parameters another parser could read in another way. A form's depends on
 // its boundary and is empty here.
-func (c *call) classify(r *http.Request) (kind bodyKind, sent []string, err *apiError) {
+func (l location) classify(r *http.Request) (kind bodyKind, sent []string, err *apiError) {
 	header := r.Header["Content-Type"]
 	upload := isUpload(r)
 	if len(header) == 1 && header[0] == "application/json" && !upload {
@@ -48,7 +48,7 @@ func (c *call) classify(r *http.Request) (kind bodyKind, sent []string, err *api
 		}
 	}
 	switch {
-	case upload, isOpaque(mediaType) && c.takesOpaque(r.URL.Path, mediaType):
+	case upload, isOpaque(mediaType) && l.takesOpaque(r.URL.Path, mediaType):
 		return opaqueBody, opaqueType(mediaType, params), nil
 	case isBinary(mediaType):
 		return 0, nil, unsupportedType("This path takes a JSON object or a form, not " + mediaType + ". Send JSON with Content-Type: application/json.")
@@ -103,9 +103,9 @@ func isBinary(mediaType string) bool {
 // session. Lenient parsers read any multipart type as a form, so these are only
 // for Google's uploads, where no model answers. What paths of allow_path take is
 // not known.
-func (c *call) takesOpaque(path, mediaType string) bool {
+func (l location) takesOpaque(path, mediaType string) bool {
 	isMultipart := strings.HasPrefix(mediaType, "multipart/")
-	if c.location.endpoint == allowedPath {
+	if l.endpoint == allowedPath {
 		return !isMultipart
 	}
 	for segment := range strings.SplitSeq(path, "/") {
@@ -152,12 +152,12 @@ func opaqueType(mediaType string, params map[string]string) []string {
 // client has said is about the body as it was before the gateway decoded it and
 // replaced the model, and could make another reader decode it once more. It
 // comes last, so that no header of the client can take the type away.
-func (c *call) setContent(header http.Header) {
+func (a *attempt) setContent(header http.Header) {
 	for _, name := range bodyHeaders {
 		delete(header, name)
 	}
-	if len(c.contentType) > 0 {
-		header["Content-Type"] = c.contentType
+	if len(a.contentType) > 0 {
+		header["Content-Type"] = a.contentType
 	}
 }
 

@@ -24,12 +24,12 @@ var (
 
 // elsewhere makes a request to a host that is not the channel's, but that the
 // channel has named.
-func (c *call) elsewhere(out *http.Request) (*http.Response, error) {
+func (a *attempt) elsewhere(out *http.Request) (*http.Response, error) {
 	// Through the proxy any address could be reached: it looks up the name.
-	if proxy, err := c.current.channel.http.Transport.Proxy(out); proxy != nil || err != nil {
+	if proxy, err := a.candidate.channel.http.Transport.Proxy(out); proxy != nil || err != nil {
 		return nil, errProxied
 	}
-	return c.gateway.elsewhere.RoundTrip(out)
+	return a.gateway.elsewhere.RoundTrip(out)
 }
 
 // newElsewhere returns the transport for requests to hosts that no channel's URL

@@ -13,7 +13,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -344,14 +343,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return nil
 	}
 	client.total.Inc()
-	c := &call{gateway: h, client: client, start: h.clock.Now(), location: location}
-	r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Map(c.placeholder)
-	c.addToLog(r)
+	q := h.newRequest(client, location)
+	as := newAttempts(q)
+	as.describe(r)
 	if unknown == nil {
-		unknown = c.mayPass(r)
+		unknown = q.mayPass(r)
 	}
 	if unknown != nil {
-		c.refuse(w, r, unknown)
+		q.refuse(w, r, unknown)
 		return nil
 	}
 	if location.endpoint.isModelList() {
@@ -361,48 +360,42 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		h.serveModels(w, r, client, modelID(r.URL.Path))
 		return nil
 	}
-	defer c.release()
-	if err := c.prepare(w, r); err != nil {
-		c.refuse(w, r, err)
+	defer as.close()
+	if err := as.prepare(w, r); err != nil {
+		q.refuse(w, r, err)
 		return nil
 	}
-	if c.upgrading {
-		c.upgrade(w, r, next)
+	if q.upgrading {
+		as.upgrade(w, r, next)
 		return nil
 	}
-	res, err := c.roundTrip(r)
+	res, err := as.roundTrip(r)
 	if err != nil {
 		w.WriteHeader(statusClientClosed)
 		return nil
 	}
-	c.respond(w, res)
+	as.respond(w, res)
 	return nil
 }
 
-// refuse sends an error of ours to the client.
-func (c *call) refuse(w http.ResponseWriter, r *http.Request, err *apiError) {
-	collectors.refused.WithLabelValues(c.client.Name, strconv.Itoa(err.status)).Inc()
-	err.write(w, r)
-}
-
-// prepare does all that comes before the first try.
-func (c *call) prepare(w http.ResponseWriter, r *http.Request) *apiError {
-	if err := c.checkLimits(w, r); err != nil {
+// prepare does all that comes before the first attempt.
+func (as *attempts) prepare(w http.ResponseWriter, r *http.Request) *apiError {
+	if err := as.checkLimits(w, r); err != nil {
 		return err
 	}
-	if err := c.read(w, r); err != nil {
+	if err := as.read(w, r); err != nil {
 		return err
 	}
-	if err := c.checkStreamed(); err != nil {
+	if err := as.checkStreamed(); err != nil {
 		return err
 	}
-	if err := c.plan(r, w); err != nil {
+	if err := as.plan(r, w); err != nil {
 		return err
 	}
-	if err := c.admit(w); err != nil {
+	if err := as.admit(w); err != nil {
 		return err
 	}
-	c.askUsage(r.URL.Path)
+	as.askUsage(r.URL.Path)
 	return nil
 }
 

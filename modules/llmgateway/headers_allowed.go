@@ -24,12 +24,12 @@ var (
 // It is an allow list because a deny list cannot be complete: each CDN, access
 // proxy and single sign-on has headers of its own that say who the client is.
 // The client's Connection header plays no part, so it cannot remove any.
-func (c *call) outgoing(from http.Header) http.Header {
-	channel := c.current.channel
+func (a *attempt) outgoing(from http.Header) http.Header {
+	channel := a.candidate.channel
 	// One more than the usual number would cost twice the memory.
 	header := make(http.Header, len(from)+1)
 	for name, values := range from {
-		if mayPass(name) || c.upgrading && isHandshake(name) || channel.allows(name) {
+		if mayPass(name) || a.upgrading && isHandshake(name) || channel.allows(name) {
 			header[name] = values
 		}
 	}
@@ -41,7 +41,7 @@ func (c *call) outgoing(from http.Header) http.Header {
 	}
 	// The response is passed on as it comes, and read on its way.
 	header["Accept-Encoding"] = identity
-	c.setContent(header)
+	a.setContent(header)
 	for name, values := range channel.headers {
 		header[name] = values
 	}

@@ -3,7 +3,6 @@ package llmgateway
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"strings"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
@@ -14,11 +13,11 @@ const longestEvent = 1 << 20
 
 // checkStreamed refuses what could make a stream of a response that the gateway
 // takes for a plain one, or keep its usage from a client with a token limit.
-func (c *call) checkStreamed() *apiError {
-	if len(c.client.tokens) == 0 {
+func (q *request) checkStreamed() *apiError {
+	if len(q.client.tokens) == 0 {
 		return nil
 	}
-	for _, field := range [...]reqbody.Span{c.stream, c.extras} {
+	for _, field := range [...]reqbody.Span{q.stream, q.extras} {
 		if field.Twice {
 			return invalidRequest("The request has the field " + field.Name + " more than once.")
 		}
@@ -29,17 +28,17 @@ func (c *call) checkStreamed() *apiError {
 // askUsage prepares what makes OpenAI's streams tell the usage, for a client
 // with a token limit that has not asked for it itself.
 // Source: https://platform.openai.com/docs/api-reference/chat/create#stream_options
-func (c *call) askUsage(path string) {
-	if len(c.client.tokens) == 0 || !isCompletions(path) || !c.streamed() {
+func (q *request) askUsage(path string) {
+	if len(q.client.tokens) == 0 || !isCompletions(path) || !q.streamed() {
 		return
 	}
-	if c.extras.End == 0 {
-		end := c.stream.Start + int64(len("true"))
-		c.usageEdit = &reqbody.Edit{Start: end, End: end, With: []byte(`,"stream_options":{"include_usage":true}`)}
+	if q.extras.End == 0 {
+		end := q.stream.Start + int64(len("true"))
+		q.usageEdit = &reqbody.Edit{Start: end, End: end, With: []byte(`,"stream_options":{"include_usage":true}`)}
 		return
 	}
 	var options map[string]json.RawMessage
-	text := bytes.TrimRight(c.body.Slice(c.extras.Start, c.extras.End), space)
+	text := bytes.TrimRight(q.body.Slice(q.extras.Start, q.extras.End), space)
 	if json.Unmarshal(text, &options) != nil || string(options["include_usage"]) == "true" {
 		return
 	}
@@ -48,7 +47,7 @@ func (c *call) askUsage(path string) {
 	}
 	options["include_usage"] = json.RawMessage("true")
 	if with, err := json.Marshal(options); err == nil {
-		c.usageEdit = &reqbody.Edit{Start: c.extras.Start, End: c.extras.Start + int64(len(text)), With: with}
+		q.usageEdit = &reqbody.Edit{Start: q.extras.Start, End: q.extras.Start + int64(len(text)), With: with}
 	}
 }
 
@@ -56,69 +55,37 @@ func (c *call) askUsage(path string) {
 // dialect, in whatever spelling of its path.
 func isCompletions(path string) bool { return strings.Contains(strings.ToLower(path), "completions") }
 
-// asksUsage reports whether this attempt asks for the usage on its own account.
-func (c *call) asksUsage() bool { return c.usageEdit != nil && !c.current.channel.NoIncludeUsage }
-
-// filterUsage takes the event with the usage out of the response, also of what
-// is held of it already.
-func (a *reply) filterUsage() {
-	f := &usageFilter{body: a.body, seen: a.tokens.WriteFinal}
-	if len(a.held) > 0 {
-		f.buffer, f.err = append(f.buffer, a.held...), a.err
-		a.held, a.err = a.held[:0], nil
-		f.look()
-	}
-	a.body = f
-}
-
-// usageFilter takes the event out of a stream that the client has not asked
-// for. All other bytes pass as they come, events as a whole.
+// usageFilter takes the event out of a stream that the client has not asked for.
+// All other bytes pass as they come, events as a whole.
 type usageFilter struct {
-	body io.ReadCloser
 	seen func(event []byte) // is shown the event
 
-	buffer []byte // read, and not looked at yet
-	ready  []byte // looked at, and not passed on yet
-	err    error  // of body, behind both
+	waiting []byte // has arrived, and is no whole event yet
+	ready   []byte
 }
 
-// Read implements io.Reader.
-func (f *usageFilter) Read(p []byte) (int, error) {
-	for len(f.ready) == 0 {
-		if f.err != nil {
-			return 0, f.err
-		}
-		at := len(f.buffer)
-		f.buffer = append(f.buffer, p...) // makes room for as much as is wanted
-		n, err := f.body.Read(f.buffer[at:])
-		f.buffer, f.err = f.buffer[:at+n], err
-		f.look()
-	}
-	n := copy(p, f.ready)
-	f.ready = f.ready[n:]
-	return n, nil
-}
-
-// look makes whole events ready. What is left at the end is passed on too.
-func (f *usageFilter) look() {
+// pass implements stage. What is no whole event at the end is passed on too.
+func (f *usageFilter) pass(p []byte, then continuation) []byte {
+	f.waiting, f.ready = append(f.waiting, p...), f.ready[:0]
 	at := 0
 	for {
-		length := eventLength(f.buffer[at:])
+		length := eventLength(f.waiting[at:])
 		if length == 0 {
 			break
 		}
-		event := f.buffer[at : at+length]
+		event := f.waiting[at : at+length]
 		if at += length; isUsageEvent(event) {
 			f.seen(event)
 		} else {
 			f.ready = append(f.ready, event...)
 		}
 	}
-	if f.err != nil || len(f.buffer)-at > longestEvent {
-		f.ready = append(f.ready, f.buffer[at:]...)
-		at = len(f.buffer)
+	if then != more || len(f.waiting)-at > longestEvent {
+		f.ready = append(f.ready, f.waiting[at:]...)
+		at = len(f.waiting)
 	}
-	f.buffer = f.buffer[:copy(f.buffer, f.buffer[at:])]
+	f.waiting = f.waiting[:copy(f.waiting, f.waiting[at:])]
+	return f.ready
 }
 
 // eventLength returns where the first event of p ends, 0 if it has not ended.
@@ -136,7 +103,7 @@ func eventLength(p []byte) int {
 	}
 }
 
-// isUsageEvent tells whether an event is the one that include_usage adds: it
+// isUsageEvent reports whether an event is the one that include_usage adds: it
 // has the usage, and no choices.
 func isUsageEvent(event []byte) bool {
 	data, ok := bytes.CutPrefix(event, []byte("data:"))
@@ -149,6 +116,3 @@ func isUsageEvent(event []byte) bool {
 	}
 	return json.Unmarshal(data, &chunk) == nil && chunk.Choices != nil && len(chunk.Choices) == 0 && chunk.Usage != nil
 }
-
-// Close implements io.Closer.
-func (f *usageFilter) Close() error { return f.body.Close() }

@@ -91,8 +91,8 @@ func (l *limits) reserveTokens(tokens int64) *quota.Meter {
 
 // checkLimits refuses a client of which a limit is exhausted. It comes before
 // the body is read, so that such a client costs no memory, and charges nothing.
-func (c *call) checkLimits(w http.ResponseWriter, r *http.Request) *apiError {
-	exhausted := c.client.exhausted()
+func (q *request) checkLimits(w http.ResponseWriter, r *http.Request) *apiError {
+	exhausted := q.client.exhausted()
 	if exhausted == nil {
 		return nil
 	}
@@ -100,49 +100,49 @@ func (c *call) checkLimits(w http.ResponseWriter, r *http.Request) *apiError {
 		// Else the server would wait for the body before it sends the response.
 		w.Header().Set("Connection", "close")
 	}
-	return c.refuseBy(exhausted, w)
+	return q.refuseBy(exhausted, w)
 }
 
 // admit charges the client for a request that has a candidate. Whatever the
 // number of attempts, it is charged once.
-func (c *call) admit(w http.ResponseWriter) *apiError {
-	if !c.client.any() {
+func (as *attempts) admit(w http.ResponseWriter) *apiError {
+	if !as.client.any() {
 		return nil
 	}
-	if len(c.client.tokens) > 0 {
-		tokens := c.expectedTokens()
-		if full := c.client.reserveTokens(tokens); full != nil {
-			c.showLimits(w.Header())
+	if len(as.client.tokens) > 0 {
+		tokens := as.expectedTokens()
+		if full := as.client.reserveTokens(tokens); full != nil {
+			as.showLimits(w.Header())
 			return limitReached(full, "tokens", time.Second) // one of the others may end by then
 		}
-		c.reserved = tokens
+		as.reserved = tokens
 	}
-	if exhausted := c.client.chargeRequest(); exhausted != nil {
-		return c.refuseBy(exhausted, w) // other requests came first
+	if exhausted := as.client.chargeRequest(); exhausted != nil {
+		return as.refuseBy(exhausted, w) // other requests came first
 	}
-	c.showLimits(w.Header())
+	as.showLimits(w.Header())
 	return nil
 }
 
 // refuseBy says which limit is exhausted and when to come again.
-func (c *call) refuseBy(exhausted *quota.Meter, w http.ResponseWriter) *apiError {
-	c.showLimits(w.Header())
+func (q *request) refuseBy(exhausted *quota.Meter, w http.ResponseWriter) *apiError {
+	q.showLimits(w.Header())
 	unit := "requests"
-	if slices.Contains(c.client.tokens, exhausted) {
+	if slices.Contains(q.client.tokens, exhausted) {
 		unit = "tokens"
 	}
-	return limitReached(exhausted, unit, exhausted.Renews().Sub(c.gateway.clock.Now()))
+	return limitReached(exhausted, unit, exhausted.Renews().Sub(q.gateway.clock.Now()))
 }
 
-func (c *call) showLimits(header http.Header) {
-	c.showLimit(header, "Requests", c.client.requests)
-	c.showLimit(header, "Tokens", c.client.tokens)
+func (q *request) showLimits(header http.Header) {
+	q.showLimit(header, "Requests", q.client.requests)
+	q.showLimit(header, "Tokens", q.client.tokens)
 }
 
 // showLimit shows what is left of the client's tightest limit, in the headers
 // that OpenAI's SDKs know.
 // Source: https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers
-func (c *call) showLimit(header http.Header, unit string, meters quota.Meters) {
+func (q *request) showLimit(header http.Header, unit string, meters quota.Meters) {
 	if len(meters) == 0 {
 		return
 	}
@@ -152,7 +152,7 @@ func (c *call) showLimit(header http.Header, unit string, meters quota.Meters) {
 			tightest = m
 		}
 	}
-	reset := tightest.Renews().Sub(c.gateway.clock.Now()).Round(time.Second)
+	reset := tightest.Renews().Sub(q.gateway.clock.Now()).Round(time.Second)
 	header.Set("X-Ratelimit-Limit-"+unit, strconv.FormatInt(tightest.Limit(), 10))
 	header.Set("X-Ratelimit-Remaining-"+unit, strconv.FormatInt(tightest.Left(), 10))
 	header.Set("X-Ratelimit-Reset-"+unit, reset.String())

@@ -12,6 +12,8 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/jonboulle/clockwork"
+
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
 
@@ -69,14 +71,14 @@ func readBy(body io.Reader, lengths []byte) (got []byte, err error) {
 func checkMasked(t *testing.T, secret, text string, arrives, read []byte) {
 	t.Helper()
 	want := strings.ReplaceAll(text, secret, strings.Repeat("*", len(secret)))
-	body := &maskedBody{ReadCloser: &pieces{text: []byte(text), lengths: arrives}, mask: plainMask(secret), response: new(http.Response)}
+	body := masked(&pieces{text: []byte(text), lengths: arrives}, plainMask(secret))
 	got, err := readBy(body, read)
 	if err != nil || string(got) != want {
 		t.Fatalf("secret %q in %q, arriving by %v, read by %v:\n got %q (%v)\nwant %q", secret, text, arrives, read, got, err, want)
 	}
 	// A connection shows at most the beginning of a secret that was cut in two.
 	conn := newMaskedConn(nil, new(http.Response), plainMask(secret))
-	conn.ReadCloser = &pieces{text: []byte(text), lengths: arrives}
+	conn.ReadWriteCloser = readOnly{&pieces{text: []byte(text), lengths: arrives}}
 	got, err = readBy(conn, read)
 	if err != nil || len(got) != len(want) {
 		t.Fatalf("secret %q in %q through a connection: got %q (%v)", secret, text, got, err)
@@ -164,7 +166,7 @@ func TestMaskedForms(t *testing.T) {
 		"with another form behind": secret + " " + base([]byte(secret)),
 	} {
 		for _, step := range []byte{0, 1, 6, 255} {
-			body := &maskedBody{ReadCloser: &pieces{text: []byte("<" + form + ">"), lengths: []byte{step}}, mask: m, response: new(http.Response)}
+			body := masked(&pieces{text: []byte("<" + form + ">"), lengths: []byte{step}}, m)
 			got, err := readBy(body, []byte{step, 255})
 			if err != nil || len(got) != len(form)+2 || strings.Count(string(got), "*") < len(secret)-2 {
 				t.Errorf("%s by %d: %s became %s (%v)", name, step, form, got, err)
@@ -185,12 +187,12 @@ func TestMaskedForms(t *testing.T) {
 func TestMaskLeavesOthersAlone(t *testing.T) {
 	m := newMask("sk-channel-key-1")
 	text := strings.Repeat(completion, 100)
-	got, err := io.ReadAll(&maskedBody{ReadCloser: io.NopCloser(iotest.HalfReader(strings.NewReader(text))), mask: m, response: new(http.Response)})
+	got, err := io.ReadAll(masked(io.NopCloser(iotest.HalfReader(strings.NewReader(text))), m))
 	if err != nil || string(got) != text {
 		t.Errorf("%v, %d bytes of %d", err, len(got), len(text))
 	}
 	broken := errors.New("it broke off at sk-channel-key-1")
-	body := &maskedBody{ReadCloser: io.NopCloser(io.MultiReader(strings.NewReader("text sk-chan"), iotest.ErrReader(broken))), mask: m, response: new(http.Response)}
+	body := masked(io.NopCloser(io.MultiReader(strings.NewReader("text sk-chan"), iotest.ErrReader(broken))), m)
 	got, err = io.ReadAll(body)
 	if string(got) != "text " || !errors.Is(err, broken) || strings.Contains(err.Error(), "sk-channel") {
 		t.Errorf("%q, %v", got, err)
@@ -203,7 +205,7 @@ func TestMaskIsLinear(t *testing.T) {
 	const size = 4 << 20
 	for _, secret := range []string{"********", "aaaaaaaa", "aaaaaaab", strings.Repeat("a", 200) + "b"} {
 		for _, text := range []string{strings.Repeat(secret, size/len(secret)), strings.Repeat("a", size), strings.Repeat("*", size)} {
-			body := &maskedBody{ReadCloser: io.NopCloser(strings.NewReader(text)), mask: newMask(secret), response: new(http.Response)}
+			body := masked(io.NopCloser(strings.NewReader(text)), newMask(secret))
 			start := time.Now()
 			if n, err := io.Copy(io.Discard, body); err != nil || n != int64(len(text)) {
 				t.Fatalf("%d bytes, %v", n, err)
@@ -228,7 +230,7 @@ func TestMaskHoldsNothingBack(t *testing.T) {
 		return string(p[:n])
 	}
 	r, w := io.Pipe()
-	body := &maskedBody{ReadCloser: r, mask: newMask("sk-channel-key-1"), response: new(http.Response)}
+	body := masked(r, newMask("sk-channel-key-1"))
 	for _, event := range []string{"data: sk\n\n", "data: sk-channel\n\n", ": sk-channel-key\n", "s\n"} {
 		go func() { _, _ = io.WriteString(w, event) }()
 		if got := read(body); got != event {
@@ -237,7 +239,7 @@ func TestMaskHoldsNothingBack(t *testing.T) {
 	}
 	r, w = io.Pipe()
 	conn := newMaskedConn(nil, new(http.Response), newMask("sk-channel-key-1"))
-	conn.ReadCloser = r
+	conn.ReadWriteCloser = readOnly{r}
 	for _, frame := range []string{"\x81\x04text", "\x82\x01s", "k-c", "\x82\x01s", "sk-chan", "\x81\x00"} {
 		go func() { _, _ = io.WriteString(w, frame) }()
 		if got := read(conn); got != frame {
@@ -370,3 +372,15 @@ func TestKeyAsHeaderName(t *testing.T) {
 		}
 	}
 }
+
+// masked returns a body in which the secrets of m are masked.
+func masked(body io.ReadCloser, m *mask) *responseBody {
+	b := new(responseBody)
+	b.begin(&http.Response{Body: body}, m, noDeadline, clockwork.NewFakeClock())
+	return b
+}
+
+// readOnly is a connection to which nothing is written.
+type readOnly struct{ io.ReadCloser }
+
+func (readOnly) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }

@@ -82,14 +82,14 @@ func (m *metrics) register(registry *prometheus.Registry) error {
 	return nil
 }
 
-// triesOf are the counters of a channel's tries.
-type triesOf struct {
+// outcomes are the counters of a channel's attempts.
+type outcomes struct {
 	answered, refused, limited, failed prometheus.Counter
 }
 
-func (m *metrics) triesOf(channel string) triesOf {
+func (m *metrics) outcomesOf(channel string) outcomes {
 	of := func(result string) prometheus.Counter { return m.tries.WithLabelValues(channel, result) }
-	return triesOf{of("answered"), of("refused"), of("limited"), of("failed")}
+	return outcomes{of("answered"), of("refused"), of("limited"), of("failed")}
 }
 
 // measures are what is measured of a channel's model, under the name that the
@@ -111,22 +111,22 @@ func (m *measures) begin() {
 }
 
 // observe measures an answer that has ended.
-func (m *measures) observe(start, end time.Time, r *reply) {
+func (m *measures) observe(start, end time.Time, b *responseBody) {
 	m.once.Do(m.begin)
 	m.duration.Observe(end.Sub(start).Seconds())
-	used := &r.tokens.Usage
+	used := &b.tokens.Usage
 	if n := used.Input(); n > 0 {
 		m.input.Observe(float64(n))
 	}
 	if n := used.Output(); n > 0 {
 		m.output.Observe(float64(n))
 	}
-	if r.kind != usage.Events || r.first.IsZero() {
+	if b.kind != usage.Events || b.first.IsZero() {
 		return
 	}
-	m.firstToken.Observe(r.first.Sub(start).Seconds())
-	if n := used.Output(); n > 1 && !r.last.IsZero() {
-		m.perOutput.Observe(r.last.Sub(r.first).Seconds() / float64(n-1))
+	m.firstToken.Observe(b.first.Sub(start).Seconds())
+	if n := used.Output(); n > 1 && !b.last.IsZero() {
+		m.perOutput.Observe(b.last.Sub(b.first).Seconds() / float64(n-1))
 	}
 }
 

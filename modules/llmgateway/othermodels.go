@@ -81,13 +81,13 @@ func foldKey(key []byte) string {
 
 // checkOtherModels refuses a body that names a model which the client may not
 // use in any of the fields that were noted for it.
-func (c *call) checkOtherModels() *apiError {
-	if c.oddForm {
+func (q *request) checkOtherModels() *apiError {
+	if q.oddForm {
 		return invalidModel("Your key is for some models only, and this form has a field that could name another.")
 	}
-	search := modelSearch{mayUse: c.client.mayUse}
-	for _, field := range c.noted {
-		search.field([]byte(field.Name), c.body.Slice(field.Start, field.End), false)
+	search := modelSearch{mayUse: q.client.mayUse}
+	for _, field := range q.noted {
+		search.field([]byte(field.Name), q.body.Slice(field.Start, field.End), false)
 		if search.refused != nil {
 			return search.refused
 		}

@@ -56,20 +56,20 @@ func (l location) methods(restricted bool) methods {
 }
 
 // mayPass decides by method and path whether the client's request may pass.
-func (c *call) mayPass(r *http.Request) *apiError {
-	method, restricted := methodOf(r), c.client.restricted()
-	c.upgrading = method == socket
-	allowed := c.location.methods(restricted)
+func (q *request) mayPass(r *http.Request) *apiError {
+	method, restricted := methodOf(r), q.client.restricted()
+	q.upgrading = method == socket
+	allowed := q.location.methods(restricted)
 	switch {
-	case c.upgrading && c.location.endpoint == responsesEndpoint && (restricted || r.URL.Query().Get("model") == ""):
+	case q.upgrading && q.location.endpoint == responsesEndpoint && (restricted || r.URL.Query().Get("model") == ""):
 		return webSocketRefused
-	case c.upgrading && r.Method == http.MethodGet && r.ContentLength != 0:
+	case q.upgrading && r.Method == http.MethodGet && r.ContentLength != 0:
 		return invalidRequest("The handshake of a WebSocket has no body.")
 	case method&allowed != 0:
 		return nil
-	case restricted && (allowed == 0 || method&c.location.methods(false) != 0):
+	case restricted && (allowed == 0 || method&q.location.methods(false) != 0):
 		return notForRestricted
-	case c.upgrading:
+	case q.upgrading:
 		return invalidRequest("There is no WebSocket at this path.")
 	case method == get && allowed&socket != 0:
 		return webSocketRequired

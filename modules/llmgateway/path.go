@@ -58,23 +58,23 @@ func parseGeminiPath(path string) (p modelPath, model string) {
 // readPath finds the model in the path. Gemini's SDKs repeat it in the body of
 // some calls, as `models/{model}`. In the paths of other APIs a name in the body
 // counts, since Azure's deployments may have names of their own.
-func (c *call) readPath(u *url.URL) *apiError {
+func (q *request) readPath(u *url.URL) *apiError {
 	parsed, model := parseGeminiPath(u.Path)
 	if !parsed.found() {
-		if parsed, model = parseOtherPath(u); parsed.found() && !c.inBody {
-			c.model, c.inPath = model, parsed
+		if parsed, model = parseOtherPath(u); parsed.found() && !q.inBody {
+			q.model, q.inPath = model, parsed
 		}
 		return nil
 	}
-	if c.inBody {
-		if name, ok := strings.CutPrefix(c.model, "models/"); ok {
-			c.model, c.prefix = name, "models/"
+	if q.inBody {
+		if name, ok := strings.CutPrefix(q.model, "models/"); ok {
+			q.model, q.prefix = name, "models/"
 		}
-		if c.model != model {
+		if q.model != model {
 			return invalidModel("The path and the body name two models.")
 		}
 	}
-	c.model, c.inPath = model, parsed
+	q.model, q.inPath = model, parsed
 	return nil
 }
 
@@ -139,15 +139,15 @@ func queryModel(r *http.Request) (string, *apiError) {
 // checkElsewhere refuses what could name another model, if the client may use
 // some models only: a body that is passed on unread, a path beside a body that
 // names another, and further fields of the body.
-func (c *call) checkElsewhere(u *url.URL) *apiError {
-	if !c.client.limited() {
+func (q *request) checkElsewhere(u *url.URL) *apiError {
+	if !q.client.limited() {
 		return nil
 	}
-	if c.opaque {
+	if q.opaque {
 		return invalidModel("Your key is for some models only, and the gateway cannot see which one this body names.")
 	}
-	if parsed, model := parseOtherPath(u); parsed.found() && !c.inPath.found() && !c.client.mayUse(model) {
+	if parsed, model := parseOtherPath(u); parsed.found() && !q.inPath.found() && !q.client.mayUse(model) {
 		return modelNotFound(model)
 	}
-	return c.checkOtherModels()
+	return q.checkOtherModels()
 }

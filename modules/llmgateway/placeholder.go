@@ -4,40 +4,47 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
 )
 
 // placeholder implements caddy.ReplacerFunc: the gateway's own placeholders, and
 // those of reverse_proxy that people log.
-func (c *call) placeholder(key string) (any, bool) {
+func (as *attempts) placeholder(key string) (any, bool) {
 	if name, ok := strings.CutPrefix(key, "http.llm_gateway."); ok {
-		return c.gatewayPlaceholder(name)
+		return as.gatewayPlaceholder(name)
 	}
-	if name, ok := strings.CutPrefix(key, "http.reverse_proxy."); ok && c.current != nil {
-		return c.proxyPlaceholder(name)
+	if name, ok := strings.CutPrefix(key, "http.reverse_proxy."); ok && as.count > 0 {
+		return as.proxyPlaceholder(name)
 	}
 	return nil, false
 }
 
-func (c *call) gatewayPlaceholder(name string) (any, bool) {
+func (as *attempts) gatewayPlaceholder(name string) (any, bool) {
 	switch name {
 	case "client":
-		return c.client.Name, true
+		return as.client.Name, true
 	case "model":
-		return c.model, true
+		return as.model, true
 	case "tries":
-		return c.tries, true
+		return as.count, true
 	case "input_tokens":
-		return c.usage().Input(), true
+		return as.usage().Input(), true
 	case "output_tokens":
-		return c.usage().Output(), true
+		return as.usage().Output(), true
 	case "sent_model":
-		if c.current != nil {
-			return c.current.model, true
+		if as.count > 0 {
+			return as.current.candidate.model, true
 		}
 		return "", true
 	case "channel":
-		if c.current != nil {
-			return c.current.channel.Name, true
+		if as.count > 0 {
+			return as.current.candidate.channel.Name, true
 		}
 		return "", true
 	}
@@ -46,8 +53,8 @@ func (c *call) gatewayPlaceholder(name string) (any, bool) {
 
 // proxyPlaceholder describes the current attempt in the words of reverse_proxy.
 // Source: https://caddyserver.com/docs/caddyfile/directives/reverse_proxy, as of Caddy 2.11
-func (c *call) proxyPlaceholder(name string) (any, bool) {
-	dial := &c.current.channel.dialInfo
+func (as *attempts) proxyPlaceholder(name string) (any, bool) {
+	dial := &as.current.candidate.channel.dialInfo
 	switch name {
 	case "upstream.address":
 		return dial.String(), true
@@ -58,24 +65,24 @@ func (c *call) proxyPlaceholder(name string) (any, bool) {
 	case "upstream.port":
 		return dial.Port, true
 	case "upstream.requests":
-		return int(c.current.channel.open.Load()), true
+		return int(as.current.candidate.channel.open.Load()), true
 	case "upstream.latency":
-		return c.latency, true
+		return as.current.latency, true
 	case "upstream.latency_ms":
-		return milliseconds(c.latency), true
+		return milliseconds(as.current.latency), true
 	case "upstream.duration", "duration":
-		return c.duration, true
+		return as.duration, true
 	case "upstream.duration_ms", "duration_ms":
-		return milliseconds(c.duration), true
+		return milliseconds(as.duration), true
 	case "retries":
-		return c.tries - 1, true
+		return as.count - 1, true
 	case "status_code":
-		return c.sentStatus, c.sentStatus != 0
+		return as.sentStatus, as.sentStatus != 0
 	case "status_text":
-		return http.StatusText(c.sentStatus), c.sentStatus != 0
+		return http.StatusText(as.sentStatus), as.sentStatus != 0
 	}
 	if field, ok := strings.CutPrefix(name, "header."); ok {
-		values, ok := c.sentHeader[http.CanonicalHeaderKey(field)]
+		values, ok := as.sentHeader[http.CanonicalHeaderKey(field)]
 		return strings.Join(values, ","), ok
 	}
 	return nil, false
@@ -83,3 +90,44 @@ func (c *call) proxyPlaceholder(name string) (any, bool) {
 
 // milliseconds keeps the decimals, as Caddy's own `_ms` placeholders do.
 func milliseconds(d time.Duration) float64 { return d.Seconds() * 1e3 }
+
+// usage is what the last response states that it has cost.
+func (as *attempts) usage() *usage.Usage {
+	if as.count == 0 {
+		return new(usage.Usage)
+	}
+	return as.current.usage()
+}
+
+// MarshalLogObject is the field `llm_gateway` of the access log.
+func (as *attempts) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	enc.AddString("client", as.client.Name)
+	enc.AddString("model", as.model)
+	enc.AddInt("tries", as.count)
+	if as.count > 0 {
+		enc.AddString("channel", as.current.candidate.channel.Name)
+		enc.AddString("sent_model", as.current.candidate.model)
+		enc.AddInt64("input_tokens", as.usage().Input())
+		enc.AddInt64("output_tokens", as.usage().Output())
+		if as.estimated > 0 {
+			enc.AddInt64("estimated_tokens", as.estimated)
+		}
+	}
+	return nil
+}
+
+// describe offers the attempts to placeholders and, if there is one, to the
+// access log.
+func (as *attempts) describe(r *http.Request) {
+	r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Map(as.placeholder)
+	server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok || server.Logs == nil {
+		return
+	}
+	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		extra.Add(zap.Object("llm_gateway", as))
+	}
+}
+
+// Interface guards
+var _ zapcore.ObjectMarshaler = (*attempts)(nil)

@@ -23,47 +23,57 @@ func newTiers(channels []*Channel) (tiers [][]*Channel) {
 	return tiers
 }
 
-// plan puts everything that could answer the call in order, once.
-func (c *call) plan(r *http.Request, w http.ResponseWriter) *apiError {
-	c.candidates = c.room[:0]
-	if err := c.checkElsewhere(r.URL); err != nil {
+// candidate is a key of a channel, and the model to ask it for.
+type candidate struct {
+	channel  *Channel
+	key      *key      // unset for auth none
+	model    string    // the channel's own name
+	measures *measures // of the channel's model
+	tried    bool
+	last     bool // the channel has failed: only when nothing else is left
+}
+
+// plan puts everything that could answer the request in order, once.
+func (as *attempts) plan(r *http.Request, w http.ResponseWriter) *apiError {
+	as.candidates = as.few[:0]
+	if err := as.checkElsewhere(r.URL); err != nil {
 		return err
 	}
-	if c.model == "" {
-		if c.gateway.fallback == nil || c.client.restricted() {
+	if as.model == "" {
+		if as.gateway.fallback == nil || as.client.restricted() {
 			return noModel
 		}
-		c.addChannel(c.gateway.fallback, "", nil)
-		return c.begin()
+		as.addChannel(as.gateway.fallback, "", nil)
+		return as.begin()
 	}
-	if !c.client.mayUse(c.model) {
-		return modelNotFound(c.model)
+	if !as.client.mayUse(as.model) {
+		return modelNotFound(as.model)
 	}
-	for model, asked := c.model, []string(nil); model != "" && !slices.Contains(asked, model); {
+	for model, asked := as.model, []string(nil); model != "" && !slices.Contains(asked, model); {
 		asked = append(asked, model)
-		c.addModel(model, r, w)
-		model = c.gateway.standIn(model, c.client)
+		as.addModel(model, r, w)
+		model = as.gateway.standIn(model, as.client)
 	}
-	if len(c.candidates) == 0 {
-		return modelNotFound(c.model)
+	if len(as.candidates) == 0 {
+		return modelNotFound(as.model)
 	}
-	return c.begin()
+	return as.begin()
 }
 
 // begin acquires the first candidate. If none may be used, it says when to come
 // again.
-func (c *call) begin() *apiError {
-	now := c.gateway.clock.Now()
-	for i := range c.candidates {
-		if candidate := &c.candidates[i]; !candidate.channel.cooldowns.Until(cooldown.All, now).IsZero() {
+func (as *attempts) begin() *apiError {
+	now := as.gateway.clock.Now()
+	for i := range as.candidates {
+		if candidate := &as.candidates[i]; !candidate.channel.cooldowns.Until(cooldown.All, now).IsZero() {
 			candidate.last = true
 		}
 	}
-	if c.advance() {
+	if as.claim() {
 		return nil
 	}
 	var soonest time.Time
-	for _, candidate := range c.candidates {
+	for _, candidate := range as.candidates {
 		until := candidate.usableFrom(now)
 		if soonest.IsZero() || until.Before(soonest) {
 			soonest = until
@@ -84,10 +94,10 @@ func (h *Handler) standIn(model string, client *Client) string {
 
 // addModel adds the channels that have the model, tier by tier, and then those
 // that sleep.
-func (c *call) addModel(model string, r *http.Request, w http.ResponseWriter) {
+func (as *attempts) addModel(model string, r *http.Request, w http.ResponseWriter) {
 	var equals, sleepers []*Channel
-	first := len(c.candidates)
-	for _, tier := range c.gateway.tiers {
+	first := len(as.candidates)
+	for _, tier := range as.gateway.tiers {
 		equals = equals[:0]
 		for _, channel := range tier {
 			switch sent, _ := channel.sentModel(model); {
@@ -99,27 +109,43 @@ func (c *call) addModel(model string, r *http.Request, w http.ResponseWriter) {
 			}
 		}
 		for len(equals) > 0 {
-			i := c.gateway.choose(equals, r, w)
+			i := as.gateway.choose(equals, r, w)
 			sent, measures := equals[i].sentModel(model)
-			c.addChannel(equals[i], sent, measures)
+			as.addChannel(equals[i], sent, measures)
 			equals = slices.Delete(equals, i, i+1)
 			w = discardHeader{} // a cookie is for the first choice
 		}
 	}
-	c.addSleepers(sleepers, model, first)
+	as.addSleepers(sleepers, model, first)
 }
 
 // addChannel adds the channel's keys, each time beginning with another one.
-func (c *call) addChannel(channel *Channel, model string, m *measures) {
+func (as *attempts) addChannel(channel *Channel, model string, m *measures) {
 	keys := channel.keys()
 	n := uint32(len(keys))
 	if n == 0 {
-		c.candidates = append(c.candidates, candidate{channel: channel, model: model, measures: m})
+		as.candidates = append(as.candidates, candidate{channel: channel, model: model, measures: m})
 		return
 	}
 	first := channel.turn.Add(1) - 1
 	for i := range n {
 		key := keys[(first+i)%n]
-		c.candidates = append(c.candidates, candidate{channel: channel, key: key, model: model, measures: m})
+		as.candidates = append(as.candidates, candidate{channel: channel, key: key, model: model, measures: m})
+	}
+}
+
+// addSleepers adds the channels that sleep, behind those that are awake, of
+// which first is the number of the first. The one that would have been asked
+// before them is woken up in the background.
+func (as *attempts) addSleepers(sleepers []*Channel, model string, first int) {
+	if len(sleepers) == 0 {
+		return
+	}
+	if s := sleepers[0]; first < len(as.candidates) && s.Tier <= as.candidates[first].channel.Tier {
+		as.gateway.awake.Wake(s.dial)
+	}
+	for _, channel := range sleepers {
+		sent, measures := channel.sentModel(model)
+		as.addChannel(channel, sent, measures)
 	}
 }

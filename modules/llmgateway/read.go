@@ -39,40 +39,40 @@ var scanners = sync.Pool{New: func() any { return reqbody.NewScanner("model", "s
 // read finds the model and keeps the body for the attempts. What stands in the
 // body counts, else the path (Gemini) or the query (WebSockets); where two of
 // them name different models the request is refused.
-func (c *call) read(w http.ResponseWriter, r *http.Request) *apiError {
+func (q *request) read(w http.ResponseWriter, r *http.Request) *apiError {
 	asked, err := queryModel(r)
 	if err != nil {
 		return err
 	}
-	if err := c.readBody(w, r); err != nil {
+	if err := q.readBody(w, r); err != nil {
 		return err
 	}
-	if err := c.readPath(r.URL); err != nil {
+	if err := q.readPath(r.URL); err != nil {
 		return err
 	}
 	switch {
-	case asked == "" || asked == c.model:
-	case c.model != "":
+	case asked == "" || asked == q.model:
+	case q.model != "":
 		return invalidModel("The request names two models.")
-	case c.body != nil && !c.opaque:
+	case q.hasBody() && !q.opaque:
 		return invalidModel("The model must be named in the body.")
-	case c.upgrading:
-		c.model, c.query = asked, true
+	case q.upgrading:
+		q.model, q.query = asked, true
 	}
-	if !reqbody.IsPlainText(c.model) {
+	if !reqbody.IsPlainText(q.model) {
 		return invalidModel("The model's name has invisible characters or white space around it.")
 	}
 	return nil
 }
 
-func (c *call) readBody(w http.ResponseWriter, r *http.Request) *apiError {
-	if c.upgrading || r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+func (q *request) readBody(w http.ResponseWriter, r *http.Request) *apiError {
+	if q.upgrading || r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return nil
 	}
-	if limit := c.gateway.MaxBody; r.ContentLength > limit {
+	if limit := q.gateway.MaxBody; r.ContentLength > limit {
 		return bodyTooLarge(limit)
 	}
-	kind, sent, err := c.classify(r)
+	kind, sent, err := q.location.classify(r)
 	if err != nil {
 		return err
 	}
@@ -80,35 +80,35 @@ func (c *call) readBody(w http.ResponseWriter, r *http.Request) *apiError {
 	if err != nil {
 		return err
 	}
-	c.source.begin(w, r, c.gateway.clock)
-	defer c.source.end()
-	if err := c.readKind(r, kind, codings); err != nil {
+	q.source.begin(w, r, q.gateway.clock)
+	defer q.source.end()
+	if err := q.readKind(r, kind, codings); err != nil {
 		return err
 	}
-	if c.body.Len() == 0 {
+	if q.body.Len() == 0 {
 		// Some servers and proxies send a body without a length and without a byte.
-		c.body.Release()
-		c.body, c.opaque, c.form = nil, false, nil
+		q.body.Release()
+		q.body, q.opaque, q.form = nil, false, nil
 		return nil
 	}
-	if c.form == nil {
-		c.contentType = sent
+	if q.form == nil {
+		q.contentType = sent
 	}
 	return nil
 }
 
-func (c *call) readKind(r *http.Request, kind bodyKind, codings []coding) *apiError {
+func (q *request) readKind(r *http.Request, kind bodyKind, codings []coding) *apiError {
 	switch kind {
 	case opaqueBody:
-		c.opaque = true
+		q.opaque = true
 		if isUpload(r) {
-			return c.bodyError(c.keepBody(r, codings, false, nil))
+			return q.bodyError(q.keepBody(r, codings, false, nil))
 		}
-		return c.bodyError(c.keepBody(r, codings, false, new(opaqueSink)))
+		return q.bodyError(q.keepBody(r, codings, false, new(opaqueSink)))
 	case formBody:
-		return c.readForm(r, codings)
+		return q.readForm(r, codings)
 	default:
-		return c.readJSON(r, codings)
+		return q.readJSON(r, codings)
 	}
 }
 
@@ -116,18 +116,18 @@ func (c *call) readKind(r *http.Request, kind bodyKind, codings []coding) *apiEr
 //
 // An encoded body is decoded when it has come as a whole, so that no client can
 // hold the memory of a decoder by sending slowly.
-func (c *call) keepBody(r *http.Request, codings []coding, isText bool, sink io.Writer) (err error) {
-	budget, limit := c.client.bodies, c.gateway.MaxBody
+func (q *request) keepBody(r *http.Request, codings []coding, isText bool, sink io.Writer) (err error) {
+	budget, limit := q.client.bodies, q.gateway.MaxBody
 	if len(codings) == 0 {
-		c.body, err = budget.Read(plain(&c.source, isText), r.ContentLength, limit, sink)
+		q.body, err = budget.Read(plain(&q.source, isText), r.ContentLength, limit, sink)
 		return err
 	}
-	encoded, err := budget.Read(&c.source, r.ContentLength, limit, nil)
+	encoded, err := budget.Read(&q.source, r.ContentLength, limit, nil)
 	if err != nil {
 		return err
 	}
 	defer encoded.Release()
-	return c.gateway.bodies.Decode(r.Context(), func() error {
+	return q.gateway.bodies.Decode(r.Context(), func() error {
 		source, _ := encoded.Open()
 		defer source.Close()
 		decoded, err := newDecoding(codings, source, limit)
@@ -135,73 +135,73 @@ func (c *call) keepBody(r *http.Request, codings []coding, isText bool, sink io.
 			return err
 		}
 		defer decoded.Close()
-		c.body, err = budget.Read(plain(decoded, isText), -1, limit, sink)
+		q.body, err = budget.Read(plain(decoded, isText), -1, limit, sink)
 		return err
 	})
 }
 
-func (c *call) readJSON(r *http.Request, codings []coding) *apiError {
+func (q *request) readJSON(r *http.Request, codings []coding) *apiError {
 	scanner := scanners.Get().(*reqbody.Scanner)
 	scanner.Reset()
 	defer scanners.Put(scanner)
-	if c.client.limited() {
+	if q.client.limited() {
 		scanner.Note(isSearched)
 	}
-	if err := c.keepBody(r, codings, true, scanner); err != nil {
-		return c.bodyError(err)
+	if err := q.keepBody(r, codings, true, scanner); err != nil {
+		return q.bodyError(err)
 	}
-	if c.body.Len() == 0 {
+	if q.body.Len() == 0 {
 		return nil
 	}
 	value, err := scanner.Finish()
-	c.stream, c.extras, c.noted = scanner.Other(0), scanner.Other(1), slices.Clone(scanner.Noted())
-	return c.found(value, err)
+	q.stream, q.extras, q.noted = scanner.Other(0), scanner.Other(1), slices.Clone(scanner.Noted())
+	return q.found(value, err)
 }
 
-func (c *call) readForm(r *http.Request, codings []coding) *apiError {
+func (q *request) readForm(r *http.Request, codings []coding) *apiError {
 	form, err := reqbody.NewForm("model", r.Header.Get("Content-Type"))
 	if err != nil {
-		return c.bodyError(err)
+		return q.bodyError(err)
 	}
-	if c.client.limited() {
-		form.Names(func(name string) { c.oddForm = c.oddForm || isOddFormField(name) })
+	if q.client.limited() {
+		form.Names(func(name string) { q.oddForm = q.oddForm || isOddFormField(name) })
 	}
-	if err := c.keepBody(r, codings, false, form); err != nil {
-		return c.bodyError(err)
+	if err := q.keepBody(r, codings, false, form); err != nil {
+		return q.bodyError(err)
 	}
-	if c.body.Len() == 0 {
+	if q.body.Len() == 0 {
 		return nil
 	}
 	value, err := form.Finish()
-	c.form, c.contentType = form, []string{form.ContentType()}
-	return c.found(value, err)
+	q.form, q.contentType = form, []string{form.ContentType()}
+	return q.found(value, err)
 }
 
 // found notes the model that stands in the body.
-func (c *call) found(value reqbody.Value, err error) *apiError {
+func (q *request) found(value reqbody.Value, err error) *apiError {
 	if errors.Is(err, reqbody.ErrMissing) {
 		return nil
 	}
 	if err != nil {
-		return c.bodyError(err)
+		return q.bodyError(err)
 	}
 	if value.Text == "" {
 		return invalidModel("The model is an empty string.")
 	}
-	c.model, c.inBody, c.field = value.Text, true, value
+	q.model, q.inBody, q.field = value.Text, true, value
 	return nil
 }
 
 // streamed reports whether the answer is to be a stream.
-func (c *call) streamed() bool {
-	if c.stream.End > 0 {
-		return string(bytes.TrimSpace(c.body.Slice(c.stream.Start, c.stream.End))) == "true"
+func (q *request) streamed() bool {
+	if q.stream.End > 0 {
+		return string(bytes.TrimSpace(q.body.Slice(q.stream.Start, q.stream.End))) == "true"
 	}
-	return c.inPath.streams()
+	return q.inPath.streams()
 }
 
 // bodyError turns a failure to read the body into the client's error.
-func (c *call) bodyError(err error) *apiError {
+func (q *request) bodyError(err error) *apiError {
 	var (
 		invalid   *reqbody.InvalidError
 		ambiguous *reqbody.AmbiguousError
@@ -216,7 +216,7 @@ func (c *call) bodyError(err error) *apiError {
 	case errors.Is(err, reqbody.ErrNotKept):
 		return bodyNotKept
 	case errors.Is(err, reqbody.ErrTooLarge):
-		return bodyTooLarge(c.gateway.MaxBody)
+		return bodyTooLarge(q.gateway.MaxBody)
 	case errors.As(err, &tooLarge):
 		return bodyTooLarge(tooLarge.Limit)
 	case errors.Is(err, reqbody.ErrExhausted):

@@ -69,20 +69,16 @@ func (r *reader) read(in incoming, client *Client) (out reading, ok bool) {
 		Method: http.MethodPost, URL: u, Header: in.Header, Host: "gateway.example",
 		Body: io.NopCloser(bytes.NewReader(in.Body)), ContentLength: int64(len(in.Body)),
 	}
-	c := &call{gateway: r.gateway, client: client}
-	defer func() {
-		if c.body != nil {
-			c.body.Release()
-		}
-	}()
+	c := r.gateway.newRequest(client, location{})
+	defer c.close()
 	if c.read(httptest.NewRecorder(), req) != nil || c.checkElsewhere(u) != nil {
 		return reading{}, false
 	}
 	if c.model != "" && !client.mayUse(c.model) {
 		return reading{}, false
 	}
-	c.current = &candidate{channel: r.channel, model: c.model}
-	sent := c.request(req)
+	a := &attempt{request: c, candidate: &candidate{channel: r.channel, model: c.model}}
+	sent := a.outgoingRequest(req)
 	body, err := io.ReadAll(sent.Body)
 	if err != nil {
 		return reading{}, false

@@ -51,8 +51,8 @@ func isContent(r *http.Request) bool {
 // follow takes the place of a response that redirects. For the content of a file
 // it returns the response of where the redirects lead, and else an error: the
 // attempt has failed.
-func (c *call) follow(req *http.Request, res *http.Response) (*http.Response, error) {
-	if !isContent(req) || c.body != nil {
+func (a *attempt) follow(req *http.Request, res *http.Response) (*http.Response, error) {
+	if !isContent(req) || a.hasBody() {
 		res.Body.Close()
 		return nil, redirected("the channel redirects (status %d)", res.StatusCode)
 	}
@@ -64,7 +64,7 @@ func (c *call) follow(req *http.Request, res *http.Response) (*http.Response, er
 		if err != nil || location == "" {
 			return nil, redirected("the channel redirects to no URL (status %d)", res.StatusCode)
 		}
-		if res, err = c.fetch(req, target); err != nil {
+		if res, err = a.fetch(req, target); err != nil {
 			return nil, err
 		}
 		if !isRedirect(res.StatusCode) {
@@ -77,19 +77,19 @@ func (c *call) follow(req *http.Request, res *http.Response) (*http.Response, er
 }
 
 // fetch asks for the content of a file where the channel says that it is.
-func (c *call) fetch(req *http.Request, target *url.URL) (*http.Response, error) {
-	channel := c.current.channel
+func (a *attempt) fetch(req *http.Request, target *url.URL) (*http.Response, error) {
+	channel := a.candidate.channel
 	target.User, target.Fragment, target.RawFragment = nil, "", ""
 	if target.Scheme != "https" {
 		return nil, redirected("the channel redirects to a URL that is not https")
 	}
 	if channel.isOrigin(target) {
-		out := c.request(req.WithContext(channel.dialContext(req.Context())))
-		channel.pointTo(out, target, c.current.key)
+		out := a.outgoingRequest(req.WithContext(channel.dialContext(req.Context())))
+		channel.pointTo(out, target, a.candidate.key)
 		return channel.http.RoundTrip(out)
 	}
-	target = withoutSecret(target, c.current.key)
-	if m := c.current.mask(); m.inText(target.String()) != target.String() {
+	target = withoutSecret(target, a.candidate.key)
+	if m := a.candidate.mask(); m.inText(target.String()) != target.String() {
 		return nil, redirected("the channel redirects to another host with its key")
 	}
 	out := &http.Request{Method: req.Method, URL: target, Host: target.Host, Header: make(http.Header)}
@@ -99,7 +99,7 @@ func (c *call) fetch(req *http.Request, target *url.URL) (*http.Response, error)
 		}
 	}
 	out.Header["Accept-Encoding"] = identity
-	res, err := c.elsewhere(out.WithContext(req.Context()))
+	res, err := a.elsewhere(out.WithContext(req.Context()))
 	if err != nil {
 		return nil, &redirectError{"the channel redirects to a host that gives no response", err}
 	}

@@ -37,27 +37,27 @@ type refusal struct {
 
 // mayAgain returns when a provider says that a refused request may be made
 // again, in a header or in the body, and the zero time if it does not say.
-func (c *call) mayAgain(res *http.Response) time.Time {
-	now := c.gateway.clock.Now()
-	at := retryAfter(res.Header, now)
-	if !at.IsZero() || res.StatusCode != http.StatusTooManyRequests || !strings.HasPrefix(res.Header.Get("Content-Type"), "application/json") {
+func (a *attempt) mayAgain() time.Time {
+	now := a.gateway.clock.Now()
+	at := retryAfter(a.res.Header, now)
+	if !at.IsZero() || a.res.StatusCode != http.StatusTooManyRequests || !strings.HasPrefix(a.res.Header.Get("Content-Type"), "application/json") {
 		return at
 	}
-	return parseRefusalTimes(c.beginning(res)).mayAgain(now)
+	return parseRefusalTimes(a.beginning()).mayAgain(now)
 }
 
 // beginning returns the beginning of a refusal's body, nil if it does not come
 // in time or cannot be read. The client gets the body whole all the same.
-func (c *call) beginning(res *http.Response) []byte {
-	if res.Header["Content-Encoding"] != nil {
+func (a *attempt) beginning() []byte {
+	if a.res.Header["Content-Encoding"] != nil {
 		return nil
 	}
-	p := peek(res.Body)
-	res.Body = p
+	p := peek(a.res.Body)
+	a.res.Body = p
 	select {
 	case <-p.done:
 		return p.beginning
-	case <-c.gateway.clock.After(refusalTime):
+	case <-a.gateway.clock.After(refusalTime):
 		return nil
 	}
 }

@@ -3,7 +3,6 @@ package llmgateway
 import (
 	"bytes"
 	"encoding/json"
-	"net/http"
 	"strings"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
@@ -151,26 +150,23 @@ func containsAny(text string, phrases []string) bool {
 	return false
 }
 
-// reasonOf reads why the current attempt was refused.
-func (c *call) reasonOf(res *http.Response) refusalReason {
-	if strings.HasPrefix(strings.ToLower(res.Header.Get("Content-Type")), "text/html") {
+// reasonOf reads why the attempt was refused.
+func (a *attempt) reasonOf() refusalReason {
+	if strings.HasPrefix(strings.ToLower(a.res.Header.Get("Content-Type")), "text/html") {
 		return refusalReason{about: aboutRequest}
 	}
-	return reasonIn(c.refusalText(res), c.model, c.current.model)
+	return reasonIn(a.refusalText(), a.model, a.candidate.model)
 }
 
 // refusalText returns the beginning of a refusal, nil if it does not come in
 // time. An error inside a 200 has been read already.
-func (c *call) refusalText(res *http.Response) []byte {
-	if res.StatusCode >= 400 {
-		return c.beginning(res)
+func (a *attempt) refusalText() []byte {
+	switch {
+	case a.res.StatusCode >= 400:
+		return a.beginning()
+	case a.content.kind != usage.Events:
+		return a.content.head
 	}
-	if c.reply == nil {
-		return nil
-	}
-	if c.reply.kind != usage.Events {
-		return c.reply.held
-	}
-	event, _ := firstEvent(c.reply.held, true)
+	event, _ := firstEvent(a.content.head, true)
 	return event.data
 }

@@ -1,7 +1,6 @@
 package llmgateway
 
 import (
-	"net/http"
 	"slices"
 	"time"
 
@@ -43,35 +42,37 @@ type suspect struct {
 }
 
 // refusalsOf returns the refusals of the current candidate's channel.
-func (c *call) refusalsOf() *refusals {
-	at := slices.IndexFunc(c.refusals, func(r refusals) bool { return r.channel == c.current.channel && r.model == c.current.model })
+func (as *attempts) refusalsOf() *refusals {
+	at := slices.IndexFunc(as.refusals, func(r refusals) bool {
+		return r.channel == as.current.candidate.channel && r.model == as.current.candidate.model
+	})
 	if at < 0 {
-		at = len(c.refusals)
-		c.refusals = append(c.refusals, refusals{channel: c.current.channel, model: c.current.model})
+		at = len(as.refusals)
+		as.refusals = append(as.refusals, refusals{channel: as.current.candidate.channel, model: as.current.candidate.model})
 	}
-	return &c.refusals[at]
+	return &as.refusals[at]
 }
 
 // recordRefusal records that the current candidate's key was refused with 401,
 // 402 or 403.
-func (c *call) recordRefusal(res *http.Response, status int) {
-	c.recordReachable()
-	if c.current.key == nil {
+func (as *attempts) recordRefusal(status int) {
+	as.recordReachable()
+	if as.current.candidate.key == nil {
 		return
 	}
-	r, reason := c.refusalsOf(), c.reasonOf(res)
+	r, reason := as.refusalsOf(), as.current.reasonOf()
 	switch {
 	case reason.about == aboutRequest:
 		r.refused, r.unclear = maxRefused, maxUnclear
-		c.current.releaseKey()
+		as.current.candidate.releaseKey()
 	case reason.about == aboutKey && reason.inField:
-		c.coolDown(c.current, true, status, c.guess())
+		as.coolDown(as.current.candidate, true, status, as.guess())
 		return
 	case reason.about == aboutCredit && reason.inField:
-		c.coolDownOnce(r, status, c.guess())
+		as.coolDownOnce(r, status, as.guess())
 		return
 	default:
-		r.suspects = append(r.suspects, suspect{c.current, reason, status})
+		r.suspects = append(r.suspects, suspect{as.current.candidate, reason, status})
 		r.refused++
 		if reason.about == aboutUnclear {
 			r.unclear++
@@ -81,45 +82,45 @@ func (c *call) recordRefusal(res *http.Response, status int) {
 		r.acquit(0)
 	}
 	if r.unclear >= maxUnclear || r.refused >= maxRefused {
-		c.skipChannel()
+		as.skipChannel()
 	}
 }
 
 // recordRateLimit records that the current candidate's key was refused with 429.
-func (c *call) recordRateLimit(res *http.Response, status int) {
-	c.recordReachable()
-	if c.current.key == nil {
+func (as *attempts) recordRateLimit(status int) {
+	as.recordReachable()
+	if as.current.candidate.key == nil {
 		return
 	}
-	cool := c.guess()
-	cool.Until = c.mayAgain(res)
-	if cool.Until.Sub(c.gateway.clock.Now()) >= longQuota {
-		c.coolDown(c.current, false, status, cool)
+	cool := as.guess()
+	cool.Until = as.current.mayAgain()
+	if cool.Until.Sub(as.gateway.clock.Now()) >= longQuota {
+		as.coolDown(as.current.candidate, false, status, cool)
 		return
 	}
-	c.coolDownOnce(c.refusalsOf(), status, cool)
+	as.coolDownOnce(as.refusalsOf(), status, cool)
 }
 
 // coolDownOnce puts the current candidate's key in cooldown for the model,
 // unless the request has done so with enough others.
-func (c *call) coolDownOnce(r *refusals, status int, cool cooldown.Cooldown) {
+func (as *attempts) coolDownOnce(r *refusals, status int, cool cooldown.Cooldown) {
 	if r.cooledDown == maxCooledDown {
-		c.current.releaseKey()
+		as.current.candidate.releaseKey()
 		return
 	}
 	r.cooledDown++
-	c.coolDown(c.current, false, status, cool)
+	as.coolDown(as.current.candidate, false, status, cool)
 }
 
 // confirmRefusals is called when a key answers: other keys of the channel that
 // have refused the same request before were refused themselves.
-func (c *call) confirmRefusals() {
-	if len(c.refusals) == 0 {
+func (as *attempts) confirmRefusals() {
+	if len(as.refusals) == 0 {
 		return
 	}
-	r := c.refusalsOf()
+	r := as.refusalsOf()
 	for _, s := range r.suspects {
-		c.coolDownSuspect(s)
+		as.coolDownSuspect(s)
 	}
 	r.suspects = nil
 }
@@ -127,23 +128,23 @@ func (c *call) confirmRefusals() {
 // settleRefusals ends what is still open when no key of a channel has answered.
 // Without a reason nothing is known. Where texts name the key, and the channel
 // has no other to ask, one of them is believed.
-func (c *call) settleRefusals() {
-	for i := range c.refusals {
-		r := &c.refusals[i]
+func (as *attempts) settleRefusals() {
+	for i := range as.refusals {
+		r := &as.refusals[i]
 		if len(r.suspects) > 0 && r.unclear == 0 && r.refused < maxRefused {
-			c.coolDownSuspect(r.suspects[0])
+			as.coolDownSuspect(r.suspects[0])
 			r.acquit(1)
 		}
 		r.acquit(0)
 	}
 }
 
-func (c *call) coolDownSuspect(s suspect) {
-	cool := c.guess()
+func (as *attempts) coolDownSuspect(s suspect) {
+	cool := as.guess()
 	if s.reason.about == aboutUnclear {
 		cool.MaxLength = cool.Length
 	}
-	c.coolDown(s.candidate, s.reason.about == aboutKey, s.status, cool)
+	as.coolDown(s.candidate, s.reason.about == aboutKey, s.status, cool)
 }
 
 // acquit gives the trials of the suspects back, but for the first n.
@@ -155,9 +156,9 @@ func (r *refusals) acquit(n int) {
 }
 
 // skipChannel makes no further attempt with the current channel and model.
-func (c *call) skipChannel() {
-	for i := range c.candidates {
-		if other := &c.candidates[i]; other.channel == c.current.channel && other.model == c.current.model {
+func (as *attempts) skipChannel() {
+	for i := range as.candidates {
+		if other := &as.candidates[i]; other.channel == as.current.candidate.channel && other.model == as.current.candidate.model {
 			other.tried = true
 		}
 	}

@@ -27,30 +27,30 @@ var copyBuffers = sync.Pool{New: func() any { return new([copyBufferSize]byte) }
 // does: hop-by-hop headers end here, trailers are passed on, and what arrives
 // bit by bit leaves bit by bit. A response that breaks off breaks off for the
 // client too, so that it never looks complete.
-func (c *call) respond(w http.ResponseWriter, res *http.Response) {
+func (as *attempts) respond(w http.ResponseWriter, res *http.Response) {
 	defer res.Body.Close()
-	c.sentStatus, c.sentHeader = res.StatusCode, res.Header
+	as.sentStatus, as.sentHeader = res.StatusCode, res.Header
 	header := w.Header()
-	c.copyHeader(header, res)
+	copyHeader(header, res)
 	announced := len(res.Trailer)
 	if announced > 0 {
 		header.Add("Trailer", strings.Join(slices.Sorted(maps.Keys(res.Trailer)), ", "))
 	}
 	w.WriteHeader(res.StatusCode)
 	if err := copyBody(w, res); err != nil {
-		c.logAttempt("response broke off", zap.Error(err))
+		as.current.log("response broke off", zap.Error(err))
 		// What has arrived reaches the client before the connection is cut.
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}
 	res.Body.Close() // fills in res.Trailer
 	copyTrailer(w, res, announced)
-	c.duration = c.gateway.clock.Since(c.start)
+	as.duration = as.gateway.clock.Since(as.start)
 }
 
 // copyHeader passes the response's headers on, after those that the gateway
 // and the handlers around it have set.
-func (c *call) copyHeader(to http.Header, res *http.Response) {
+func copyHeader(to http.Header, res *http.Response) {
 	removeHopHeaders(res.Header)
 	delete(to, "Server")
 	to["Via"] = append(to["Via"], via(res))

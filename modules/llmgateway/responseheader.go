@@ -8,34 +8,55 @@ import (
 
 // pass makes of a channel's response what can be passed on: redirects end here,
 // URLs of uploads become ours, and no secret of the channel is left in it.
-func (c *call) pass(req *http.Request, res *http.Response) (*http.Response, error) {
+func (a *attempt) pass(req *http.Request, res *http.Response) (*http.Response, error) {
 	if isRedirect(res.StatusCode) {
 		var err error
-		if res, err = c.follow(req, res); err != nil {
+		if res, err = a.follow(req, res); err != nil {
 			return nil, err
 		}
 	}
-	if err := c.sealUpload(req, res); err != nil {
+	if err := a.sealUpload(req, res); err != nil {
 		res.Body.Close()
 		return nil, err
 	}
-	cleanResponse(res, c.current.mask())
+	cleanResponse(res, a.candidate.mask())
 	return res, nil
 }
 
-// cleanResponse takes out of a channel's response what must not reach the client,
-// the logs and the placeholders: the channel's secrets, wherever they stand, and
-// headers that are not for this client.
+// cleanResponse takes out of a channel's response, but for its body, what must not
+// reach the client, the logs and the placeholders: the channel's secrets, wherever
+// they stand, and headers that are not for this client.
 func cleanResponse(res *http.Response, m *mask) {
 	cleanHeader(res.Header, m)
 	cleanHeader(res.Trailer, m) // the names; their values come behind the body
 	res.Status = m.inText(res.Status)
-	switch conn, ok := res.Body.(io.ReadWriteCloser); {
-	case res.Body == nil || res.Body == http.NoBody:
-	case ok && res.StatusCode == http.StatusSwitchingProtocols:
+	if conn, ok := res.Body.(io.ReadWriteCloser); ok && res.StatusCode == http.StatusSwitchingProtocols {
 		res.Body = newMaskedConn(conn, res, m)
-	default:
-		res.Body = &maskedBody{ReadCloser: res.Body, mask: m, response: res}
+	}
+}
+
+// sign says on the response who gave it, and drops the channel's own CORS
+// headers, which would contradict ours.
+func (a *attempt) sign() {
+	header := a.res.Header
+	if !a.gateway.cors.passesOn() {
+		for name := range header {
+			if strings.HasPrefix(name, "Access-Control-") {
+				delete(header, name)
+			}
+		}
+	}
+	if a.client.any() {
+		// The client's limits are ours.
+		for name := range header {
+			if strings.HasPrefix(name, "X-Ratelimit-") {
+				delete(header, name)
+			}
+		}
+	}
+	header["X-Gateway-Channel"] = a.candidate.channel.signature
+	if a.candidate.model != "" {
+		header["X-Gateway-Model"] = []string{a.candidate.model}
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"golang.org/x/net/http/httpguts"
@@ -51,7 +50,7 @@ var (
 // sealUpload puts a URL of this gateway in the place of those at which an upload
 // goes on. The channel's own would lead past the gateway, where the client's key
 // is worth nothing, and may have the channel's key in it.
-func (c *call) sealUpload(req *http.Request, res *http.Response) error {
+func (a *attempt) sealUpload(req *http.Request, res *http.Response) error {
 	tellsByItsName := res.Header["X-Goog-Upload-Url"] != nil
 	for _, name := range uploadHeaders {
 		given := res.Header.Get(name)
@@ -62,25 +61,25 @@ func (c *call) sealUpload(req *http.Request, res *http.Response) error {
 		if res.StatusCode > 299 || name == "Location" && tellsByItsName {
 			continue
 		}
-		channel, key := c.current.channel, c.current.key
+		channel, key := a.candidate.channel, a.candidate.key
 		target, err := res.Request.URL.Parse(given)
 		if err != nil || !channel.takesUploads(target) {
 			return redirected("the channel wants the upload to go on at another provider")
 		}
 		target = withoutSecret(target, key)
-		if m := c.current.mask(); m.inText(target.String()) != target.String() {
+		if m := a.candidate.mask(); m.inText(target.String()) != target.String() {
 			return redirected("the channel's URL for the upload shows its key in an unknown way")
 		}
-		sealer, err := c.gateway.sealers.create(req.Context())
+		sealer, err := a.gateway.sealers.create(req.Context())
 		if err != nil {
 			return err
 		}
 		handle := uploadHandle{
-			client:  c.client.Name,
+			client:  a.client.Name,
 			channel: channel.Name,
 			key:     key.hash(),
 			url:     target.String(),
-			expires: c.gateway.clock.Now().Add(uploadTime),
+			expires: a.gateway.clock.Now().Add(uploadTime),
 		}
 		res.Header[name] = []string{publicURL(req) + "?" + uploadParameter + "=" + handle.seal(sealer)}
 	}
@@ -179,13 +178,13 @@ func takeUpload(r *http.Request) []string {
 // but need not.
 func (h *Handler) serveUpload(w http.ResponseWriter, r *http.Request, sealed []string) {
 	shown := takeKeys(r)
-	c, target, wrong := h.openUpload(r, sealed)
+	as, target, wrong := h.openUpload(r, sealed)
 	if shown != (shownKeys{}) {
 		client, wrongKey := h.identify(r, shown)
 		switch {
 		case wrongKey != nil:
 			wrong = wrongKey
-		case wrong == nil && client != c.client:
+		case wrong == nil && client != as.client:
 			wrong = uploadOfAnother
 		}
 	}
@@ -196,32 +195,32 @@ func (h *Handler) serveUpload(w http.ResponseWriter, r *http.Request, sealed []s
 		wrong.write(w, r)
 		return
 	}
-	c.client.total.Inc()
-	r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Map(c.placeholder)
-	c.addToLog(r)
-	c.source.begin(w, r, h.clock)
-	defer c.source.end()
-	res, err := c.forwardUpload(r, target)
+	as.client.total.Inc()
+	as.describe(r)
+	as.source.begin(w, r, h.clock)
+	defer as.source.end()
+	defer as.close()
+	err := as.startNext().forwardUpload(r, target)
 	switch {
-	case c.source.slow.Load() && err != nil:
+	case as.source.slow.Load() && err != nil:
 		uploadTooSlow.write(w, r)
 	case r.Context().Err() != nil:
 		if err == nil {
-			res.Body.Close()
+			as.current.res.Body.Close()
 		}
 		w.WriteHeader(statusClientClosed)
 	case err != nil:
-		c.logAttempt("upload failed", zap.Error(err))
+		as.current.log("upload failed", zap.Error(err))
 		notReached(1).write(w, r)
 	default:
-		c.respond(w, res)
+		as.respond(w, as.current.res)
 	}
 }
 
-// openUpload returns a call for the upload that a handle stands for, and the
+// openUpload returns the only attempt of the upload that a handle stands for, and the
 // channel's URL. What the handle names must still be there, and its client must
 // still be allowed to upload.
-func (h *Handler) openUpload(r *http.Request, sealed []string) (*call, *url.URL, *apiError) {
+func (h *Handler) openUpload(r *http.Request, sealed []string) (*attempts, *url.URL, *apiError) {
 	sealer, err := h.sealers.find(r.Context())
 	switch {
 	case len(sealed) != 1 || errors.Is(err, errNoSecret):
@@ -241,17 +240,17 @@ func (h *Handler) openUpload(r *http.Request, sealed []string) (*call, *url.URL,
 	if err != nil || !channel.takesUploads(target) {
 		return nil, nil, uploadNotFound
 	}
-	c := &call{gateway: h, client: client, start: h.clock.Now(), tries: 1}
-	c.current = &candidate{channel: channel}
+	as := newAttempts(h.newRequest(client, location{}))
+	as.claimed = &candidate{channel: channel}
 	if handle.key != (keyHash{}) {
 		keys := channel.keys()
 		i := slices.IndexFunc(keys, func(k *key) bool { return k.hash() == handle.key })
 		if i < 0 {
 			return nil, nil, uploadNotFound
 		}
-		c.current.key = keys[i]
+		as.claimed.key = keys[i]
 	}
-	return c, target, nil
+	return as, target, nil
 }
 
 func (h *Handler) clientNamed(name string) *Client {
@@ -269,9 +268,9 @@ func (h *Handler) clientNamed(name string) *Client {
 // forwardUpload passes the client's part of the upload on as it arrives, to where
 // it belongs and nowhere else: the channel's key has begun the upload, and what
 // was read of the body cannot be sent again.
-func (c *call) forwardUpload(r *http.Request, target *url.URL) (*http.Response, error) {
-	channel, key := c.current.channel, c.current.key
-	out := &http.Request{Method: r.Method, Header: c.outgoing(r.Header), ContentLength: r.ContentLength}
+func (a *attempt) forwardUpload(r *http.Request, target *url.URL) error {
+	channel, key := a.candidate.channel, a.candidate.key
+	out := &http.Request{Method: r.Method, Header: a.outgoing(r.Header), ContentLength: r.ContentLength}
 	for _, name := range bodyHeaders {
 		if values := r.Header[name]; values != nil {
 			out.Header[name] = values // the body passes as it is
@@ -281,7 +280,7 @@ func (c *call) forwardUpload(r *http.Request, target *url.URL) (*http.Response, 
 		out.Body = struct {
 			io.Reader
 			io.Closer
-		}{&c.source, r.Body}
+		}{&a.source, r.Body}
 	}
 	var res *http.Response
 	var err error
@@ -293,22 +292,24 @@ func (c *call) forwardUpload(r *http.Request, target *url.URL) (*http.Response, 
 			delete(out.Header, name)
 		}
 		out.URL, out.Host = target, target.Host
-		res, err = c.elsewhere(out.WithContext(r.Context()))
+		res, err = a.elsewhere(out.WithContext(r.Context()))
 	}
 	if err != nil {
-		return nil, c.current.mask().inError(err)
+		return a.candidate.mask().inError(err)
 	}
 	// 308 says that the upload is not complete, and not where to go.
 	if isRedirect(res.StatusCode) && (res.StatusCode != http.StatusPermanentRedirect || res.Header["Location"] != nil) {
 		err = redirected("the channel redirects an upload (status %d)", res.StatusCode)
 	} else {
-		err = c.sealUpload(r, res)
+		err = a.sealUpload(r, res)
 	}
 	if err != nil {
 		res.Body.Close()
-		return nil, err
+		return err
 	}
-	cleanResponse(res, c.current.mask())
-	c.sign(res)
-	return res, nil
+	cleanResponse(res, a.candidate.mask())
+	a.res = res
+	a.content.begin(res, a.candidate.mask(), noDeadline, a.gateway.clock)
+	a.sign()
+	return nil
 }

@@ -8,58 +8,57 @@ import (
 
 // countsTokens reports whether tokens are counted for the client or for the key
 // of the current attempt. Then those are estimated that no response states.
-func (c *call) countsTokens() bool {
-	return len(c.client.tokens) > 0 || c.current.key != nil && len(c.current.key.tokens) > 0
+func (a *attempt) countsTokens() bool {
+	return len(a.client.tokens) > 0 || a.candidate.key != nil && len(a.candidate.key.tokens) > 0
 }
 
+// usage is what the response states that it has cost, as far as it has been read.
+func (a *attempt) usage() *usage.Usage { return &a.content.tokens.Usage }
+
 // settle measures the response and charges what it has cost.
-func (c *call) settle() {
-	if c.current == nil {
+func (as *attempts) settle() {
+	a := as.current
+	if b := &a.content; b.metered {
+		b.tokens.End()
+		a.candidate.measures.observe(as.start, as.gateway.clock.Now(), b)
+	}
+	if !a.countsTokens() || as.upgrading {
 		return
 	}
-	if a := c.reply; a != nil {
-		a.tokens.End()
-		if c.current.measures != nil {
-			c.current.measures.observe(c.start, c.gateway.clock.Now(), a)
-		}
+	input, output := as.tokensUsed()
+	as.client.chargeTokens(input + output)
+	if a.candidate.key != nil {
+		a.candidate.key.chargeTokens(input + output)
 	}
-	if !c.countsTokens() || c.upgrading {
-		return
-	}
-	input, output := c.tokensUsed()
-	c.client.chargeTokens(input + output)
-	if c.current.key != nil {
-		c.current.key.chargeTokens(input + output)
-	}
-	if c.estimated = input + output - c.usage().Sum(); c.estimated > 0 {
-		collectors.estimated.Add(float64(c.estimated))
+	if as.estimated = input + output - a.usage().Sum(); as.estimated > 0 {
+		collectors.estimated.Add(float64(as.estimated))
 	}
 }
 
 // tokensUsed returns what the call has cost: what the response states, and an
 // estimate in place of what it does not. So nobody pays less by leaving before
 // the usage comes, or by a channel or path that tells none.
-func (c *call) tokensUsed() (input, output int64) {
-	a, stated := c.reply, c.usage()
+func (as *attempts) tokensUsed() (input, output int64) {
+	b, stated := &as.current.content, as.current.usage()
 	switch {
-	case c.sentStatus == 0:
+	case as.sentStatus == 0:
 		// The client left while a channel worked on the request.
-		if c.sent {
-			return c.estimateInput(), 0
+		if as.current.sent {
+			return as.estimateInput(), 0
 		}
 		return 0, 0
-	case a == nil || a.failed || c.model == "" || c.isTokenCount() && !a.tokens.HasOutput():
+	case !b.metered || b.failed || as.model == "" || as.isTokenCount() && !b.tokens.HasOutput():
 		return stated.Input(), stated.Output()
 	}
 	input, output = stated.Input(), stated.Output()
 	switch {
 	case input == 0:
-		input = c.estimateInput()
-	case c.body != nil && input < c.body.Len()/usage.TextBytes/usage.FloorFactor:
-		input = max(input, c.estimateInput()/usage.FloorFactor)
+		input = as.estimateInput()
+	case as.hasBody() && input < as.body.Len()/usage.TextBytes/usage.FloorFactor:
+		input = max(input, as.estimateInput()/usage.FloorFactor)
 	}
-	estimate := a.tokens.EstimateOutput()
-	if a.tokens.StatesOutput() {
+	estimate := b.tokens.EstimateOutput()
+	if b.tokens.StatesOutput() {
 		estimate /= usage.FloorFactor
 	}
 	return input, max(output, estimate)
@@ -67,8 +66,8 @@ func (c *call) tokensUsed() (input, output int64) {
 
 // isTokenCount reports whether the request only asks how many tokens it has,
 // which costs none.
-func (c *call) isTokenCount() bool {
-	path := c.location.path
+func (q *request) isTokenCount() bool {
+	path := q.location.path
 	return strings.HasSuffix(path, "/count_tokens") || strings.HasSuffix(path, ":countTokens") || strings.HasSuffix(path, "/responses/input_tokens")
 }
 
@@ -82,32 +81,32 @@ const (
 )
 
 // expectedTokens is what a request under way is expected to use.
-func (c *call) expectedTokens() int64 {
+func (q *request) expectedTokens() int64 {
 	output := int64(expectedOutput)
-	for _, m := range c.client.tokens {
+	for _, m := range q.client.tokens {
 		output = min(output, m.Limit()/16)
 	}
-	if c.body != nil && c.body.Len() <= smallBody {
-		return c.body.Len()/usage.TextBytes + output
+	if q.hasBody() && q.body.Len() <= smallBody {
+		return q.body.Len()/usage.TextBytes + output
 	}
-	return c.estimateInput() + output
+	return q.estimateInput() + output
 }
 
 // estimateInput estimates the tokens of the request's body.
-func (c *call) estimateInput() int64 {
+func (q *request) estimateInput() int64 {
 	switch {
-	case c.body == nil:
+	case !q.hasBody():
 		return 0
-	case c.form != nil:
-		return usage.EstimateForm(c.body.Len())
-	case c.opaque:
-		return usage.EstimateMedia(c.body.Len())
+	case q.form != nil:
+		return usage.EstimateForm(q.body.Len())
+	case q.opaque:
+		return usage.EstimateMedia(q.body.Len())
 	}
-	body, _ := c.body.Open()
+	body, _ := q.body.Open()
 	defer body.Close()
 	tokens, err := usage.EstimateJSON(body)
 	if err != nil {
-		return c.body.Len() / usage.TextBytes
+		return q.body.Len() / usage.TextBytes
 	}
 	return tokens
 }

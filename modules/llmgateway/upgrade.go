@@ -20,8 +20,8 @@ func init() {
 	caddy.RegisterModule((*ChannelTransport)(nil))
 }
 
-// callVar is the request variable through which ChannelTransport finds its call.
-const callVar = "llm_gateway.call"
+// attemptsVar is the request variable through which ChannelTransport finds the attempts.
+const attemptsVar = "llm_gateway.attempts"
 
 // ChannelTransport is the transport of the reverse proxies that a gateway builds
 // for itself: the one that carries WebSockets, and the one that carries
@@ -53,7 +53,7 @@ var (
 // selection policy makes by itself. A response that does not switch protocols
 // is left to the handler, which writes it as any other.
 func (t *ChannelTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	c, ok := caddyhttp.GetVar(req.Context(), callVar).(*call)
+	as, ok := caddyhttp.GetVar(req.Context(), attemptsVar).(*attempts)
 	if !ok {
 		return t.probe(req)
 	}
@@ -61,12 +61,12 @@ func (t *ChannelTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 		// The proxy would pass on each informational response of each channel.
 		trace.Got1xxResponse = nil
 	}
-	res, err := c.roundTrip(req)
+	res, err := as.roundTrip(req)
 	if err != nil {
 		return nil, err
 	}
 	if res.StatusCode != http.StatusSwitchingProtocols {
-		c.notSwitched = res
+		as.notSwitched = res
 		return nil, errNotSwitched
 	}
 	return res, nil
@@ -135,8 +135,8 @@ func isUpgrade(r *http.Request) bool {
 
 // upgrade lets the proxy switch protocols. The channel that was tried last is
 // the one that has switched.
-func (c *call) upgrade(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) {
-	caddyhttp.SetVar(r.Context(), callVar, c)
+func (as *attempts) upgrade(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) {
+	caddyhttp.SetVar(r.Context(), attemptsVar, as)
 	inner := r.WithContext(r.Context()) // a shallow copy
 	if r.Method != http.MethodConnect { // whose body is the tunnel itself
 		inner.Body, inner.ContentLength, inner.TransferEncoding = http.NoBody, 0, nil
@@ -146,16 +146,16 @@ func (c *call) upgrade(w http.ResponseWriter, r *http.Request, next caddyhttp.Ha
 		// The proxy would remove what else they name, or offer it to the channel.
 		inner.Header["Connection"], inner.Header["Upgrade"] = onlyUpgrade, onlyWebSocket
 	}
-	err := c.gateway.upgrades.ServeHTTP(w, inner, next)
+	err := as.gateway.upgrades.ServeHTTP(w, inner, next)
 	switch {
 	case err == nil:
-	case c.notSwitched != nil && r.Method == http.MethodConnect && c.notSwitched.StatusCode < 300:
-		c.notSwitched.Body.Close()
+	case as.notSwitched != nil && r.Method == http.MethodConnect && as.notSwitched.StatusCode < 300:
+		as.notSwitched.Body.Close()
 		noWebSocket.write(w, r) // for CONNECT a success would be an open tunnel
-	case c.notSwitched != nil:
-		c.respond(w, c.notSwitched)
+	case as.notSwitched != nil:
+		as.respond(w, as.notSwitched)
 	default:
-		notReached(c.tries).write(w, r)
+		notReached(as.count).write(w, r)
 	}
 }
 

@@ -1,0 +1,152 @@
+package llmgateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
+)
+
+// attempt is asking one candidate, and what came of it.
+type attempt struct {
+	*request
+	candidate *candidate
+	number    int // from 1
+
+	sent    bool           // the channel may have got the request
+	latency time.Duration  // to the headers of the response
+	res     *http.Response // set once the attempt has succeeded or was refused
+	status  int            // that res stands for: of an error inside a 200 the error's
+	content responseBody   // the body of res, once that is set
+}
+
+var errSlow = errors.New("no answer within first_byte_timeout")
+
+// send makes the attempt's request and leaves the response, cleaned of what must
+// not be passed on, in res. Where the response is to be streamed, its first event
+// must come within first_byte_timeout.
+func (a *attempt) send(req *http.Request) error {
+	channel, clock := a.candidate.channel, a.gateway.clock
+	a.gateway.awake.Touch(channel.dial, clock.Now())
+	ctx, deadline := channel.dialContext(req.Context()), noDeadline
+	if timeout := time.Duration(a.gateway.FirstByteTimeout); timeout > 0 && a.streamed() {
+		ctx, deadline = newDeadline(ctx, clock, timeout)
+	}
+	start := clock.Now()
+	a.sent = true
+	res, err := channel.http.RoundTrip(a.outgoingRequest(req.WithContext(ctx)))
+	a.latency = clock.Since(start)
+	if err != nil {
+		deadline.end()
+		return a.candidate.mask().inError(deadline.cause(err))
+	}
+	if res, err = a.pass(req, res); err != nil {
+		deadline.end()
+		return a.candidate.mask().inError(err)
+	}
+	a.res = res
+	a.content.begin(res, a.candidate.mask(), deadline, clock)
+	return nil
+}
+
+// outgoingRequest turns a shallow copy of the client's request into the attempt's
+// own.
+func (a *attempt) outgoingRequest(out *http.Request) *http.Request {
+	channel := a.candidate.channel
+	out.URL, out.Host, out.Header = channel.target(a.urlFor(out.URL, a.candidate.model)), channel.base.Host, a.outgoing(out.Header)
+	out.Proto, out.ProtoMajor, out.ProtoMinor = "", 0, 0
+	out.RequestURI, out.RemoteAddr, out.Pattern, out.TLS = "", "", "", nil
+	out.TransferEncoding, out.Trailer, out.Close = nil, nil, false
+	out.Form, out.PostForm, out.MultipartForm = nil, nil, nil
+	if key := a.candidate.key; key != nil {
+		channel.Auth.apply(out, key)
+	}
+	out.Body, out.ContentLength = a.open()
+	out.GetBody = nil
+	if a.hasBody() {
+		// For a connection that the channel has closed meanwhile.
+		out.GetBody = func() (io.ReadCloser, error) {
+			body, _ := a.open()
+			return body, nil
+		}
+	}
+	return out
+}
+
+// open returns the body with the name of this attempt's model put in its place,
+// and the wish for the usage added where it is ours.
+func (a *attempt) open() (io.ReadCloser, int64) {
+	if !a.hasBody() {
+		return http.NoBody, 0
+	}
+	var room [2]reqbody.Edit
+	edits := room[:0]
+	if a.inBody && a.candidate.model != a.model {
+		edits = append(edits, reqbody.Edit{Start: a.field.Start, End: a.field.End, With: a.written(a.candidate.model)})
+	}
+	if a.asksUsage() {
+		edits = append(edits, *a.usageEdit)
+		if edits[0].Start > a.usageEdit.Start {
+			edits[0], edits[1] = edits[1], edits[0]
+		}
+	}
+	return a.body.Open(edits...)
+}
+
+// asksUsage reports whether this attempt asks for the usage on its own account.
+func (a *attempt) asksUsage() bool {
+	return a.usageEdit != nil && !a.candidate.channel.NoIncludeUsage
+}
+
+// awaitInstance waits until the channel's instance is awake: what it would answer
+// before that is its platform's waking-up page.
+func (a *attempt) awaitInstance(ctx context.Context) {
+	done := a.gateway.awake.Wake(a.candidate.channel.dial)
+	if done == nil {
+		return
+	}
+	clock := a.gateway.clock
+	timer := clock.NewTimer(time.Duration(a.gateway.TryDuration) - clock.Since(a.start))
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.Chan():
+	case <-ctx.Done():
+	}
+}
+
+func (a *attempt) log(message string, reason zap.Field) {
+	if entry := a.gateway.logger.Check(zapcore.DebugLevel, message); entry != nil {
+		entry.Write(
+			zap.String("client", a.client.Name),
+			zap.String("channel", a.candidate.channel.Name),
+			zap.String("model", a.candidate.model),
+			zap.Int("attempt", a.number),
+			reason)
+	}
+}
+
+// dialInfoKey is the context key of reverseproxy.DialInfo. HTTPTransport dials
+// that and not the URL, so each attempt carries its own: a request that passes
+// a proxy of Caddy's has the proxy's in its context.
+const dialInfoKey caddy.CtxKey = "reverse_proxy.dial_info"
+
+// dialContext returns the context of an attempt at the channel.
+func (c *Channel) dialContext(ctx context.Context) context.Context {
+	return context.WithValue(ctx, dialInfoKey, c.dialInfo)
+}
+
+// newDialInfo returns what HTTPTransport dials for a host and port.
+func newDialInfo(address string) reverseproxy.DialInfo {
+	host, port, _ := net.SplitHostPort(address) // awake.Upstream has joined them
+	return reverseproxy.DialInfo{Network: "tcp", Address: address, Host: host, Port: port}
+}
