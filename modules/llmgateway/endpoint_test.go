@@ -416,7 +416,7 @@ func TestPathModelIsRenamed(t *testing.T) {
 // Claude Code asks whether anybody is there before it shows its key.
 func TestProbes(t *testing.T) {
 	g := start(t, "channel a http://127.0.0.1:1 {\napi_key k\nmodels m\n}")
-	for _, path := range []string{"/", "/api/hello"} {
+	for _, path := range []string{"/", "/api/hello", "/v1", "/v1/", "/v1/api/hello"} {
 		a := g.do(t, http.MethodHead, path, "", "Authorization", "")
 		a.wantStatus(t, 200)
 		if a.text != "" {

@@ -2,6 +2,7 @@ package llmgateway
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -33,7 +34,7 @@ func (h *Handler) screen(w http.ResponseWriter, r *http.Request, l location) boo
 		w.WriteHeader(http.StatusNoContent)
 	case methodOf(r) == 0:
 		methodNotAllowed(l.methods(false)).write(w, r)
-	case r.Method == http.MethodHead && (r.URL.Path == "/" || r.URL.Path == "/api/hello"):
+	case r.Method == http.MethodHead && isProbe(r.URL):
 		w.WriteHeader(http.StatusOK)
 	case h.cors.refuses(r):
 		foreignPage.write(w, r)
@@ -41,6 +42,13 @@ func (h *Handler) screen(w http.ResponseWriter, r *http.Request, l location) boo
 		return false
 	}
 	return true
+}
+
+// isProbe reports whether somebody asks whether anybody is there, at a base URL
+// or at the path that Claude Code has for it, /api/hello.
+func isProbe(u *url.URL) bool {
+	rest, _ := skipBase(splitPath(u))
+	return len(rest) == 0 || len(rest) == 1 && rest[0] == "hello"
 }
 
 // methods are what may be done at the location. A restricted client may not do
