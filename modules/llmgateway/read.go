@@ -119,7 +119,7 @@ func (q *request) readKind(r *http.Request, kind bodyKind, codings []coding) *ap
 func (q *request) keepBody(r *http.Request, codings []coding, isText bool, sink io.Writer) (err error) {
 	budget, limit := q.client.bodies, q.gateway.MaxBody
 	if len(codings) == 0 {
-		q.body, err = budget.Read(plain(&q.source, isText), r.ContentLength, limit, sink)
+		q.body, err = budget.Read(q.source.content(&q.source, isText), r.ContentLength, limit, sink)
 		return err
 	}
 	encoded, err := budget.Read(&q.source, r.ContentLength, limit, nil)
@@ -135,7 +135,7 @@ func (q *request) keepBody(r *http.Request, codings []coding, isText bool, sink 
 			return err
 		}
 		defer decoded.Close()
-		q.body, err = budget.Read(plain(decoded, isText), -1, limit, sink)
+		q.body, err = budget.Read(q.source.content(decoded, isText), -1, limit, sink)
 		return err
 	})
 }

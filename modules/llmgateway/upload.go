@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/jonboulle/clockwork"
-
-	"github.com/caddy-freetier/caddy-freetier/internal/bodies"
 )
 
 const (
@@ -34,6 +32,7 @@ type upload struct {
 	timer    clockwork.Timer
 	received atomic.Int64
 	slow     atomic.Bool
+	unmarked unmarked
 
 	mu      sync.Mutex
 	ended   bool // the writer may be gone
@@ -113,21 +112,12 @@ func (u *unmarked) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// plain returns what is kept of a body: a text without its byte order mark, all
-// else as it is.
-func plain(body io.Reader, isText bool) io.Reader {
-	if isText {
-		return &unmarked{text: body}
+// content returns what is kept of a decoded body: a text without its byte order
+// mark, all else as it is.
+func (u *upload) content(body io.Reader, isText bool) io.Reader {
+	if !isText {
+		return body
 	}
-	return body
-}
-
-// shareBodies gives each client its share of the memory for bodies: where there
-// are several no one can take more than half of it.
-func (h *Handler) shareBodies() {
-	h.bodies = bodies.Acquire()
-	h.everybody.bodies = h.bodies.Budget.Share(1)
-	for _, c := range h.Clients {
-		c.bodies = h.bodies.Budget.Share(int64(min(len(h.Clients), 2)))
-	}
+	u.unmarked.text = body
+	return &u.unmarked
 }
