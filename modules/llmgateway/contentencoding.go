@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"sync"
 
@@ -38,8 +39,19 @@ const (
 	zstdCoding
 )
 
-// codingNames are the codings as errors list them.
-const codingNames = "gzip, deflate, br and zstd"
+// codingNames are the codings as the header Accept-Encoding lists them.
+const codingNames = "gzip, deflate, br, zstd"
+
+func unsupportedCoding(reason string) *apiError {
+	return &apiError{
+		status:  http.StatusUnsupportedMediaType,
+		kind:    "invalid_request_error",
+		code:    unsupportedCodingCode,
+		message: reason + " Send the body with one of " + codingNames + ", or without.",
+	}
+}
+
+const unsupportedCodingCode = "unsupported_content_encoding"
 
 func (c coding) String() string { return [...]string{"gzip", "deflate", "br", "zstd"}[c] }
 
@@ -60,12 +72,12 @@ func parseCodings(values []string) (codings []coding, err *apiError) {
 			case "zstd":
 				codings = append(codings, zstdCoding)
 			default:
-				return nil, unsupportedType("Unknown Content-Encoding. The gateway takes " + codingNames + ", and bodies without it.")
+				return nil, unsupportedCoding("The gateway does not know this Content-Encoding.")
 			}
 		}
 	}
 	if len(codings) > maxCodings {
-		return nil, unsupportedType(fmt.Sprintf("The Content-Encoding has more than %d codings.", maxCodings))
+		return nil, unsupportedCoding(fmt.Sprintf("The Content-Encoding has more than %d codings.", maxCodings))
 	}
 	return codings, nil
 }

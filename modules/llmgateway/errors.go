@@ -283,6 +283,9 @@ func (e *apiError) header() http.Header {
 	if e.allow != "" {
 		header.Set("Allow", e.allow)
 	}
+	if e.code == unsupportedCodingCode {
+		header.Set("Accept-Encoding", codingNames) // RFC 9110, 12.5.3
+	}
 	if e.wait > 0 {
 		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(e.wait.Seconds()))))
 	}
