@@ -36,7 +36,7 @@ func TestRefusalsInBodies(t *testing.T) {
 		"Google, day":              {googleDay, midnight.Sub(noon)},
 		"Google, compatible form":  {"[" + googleMinute + "\n]\n", 34500 * time.Millisecond},
 		"OpenRouter":               {inAnHour, time.Hour},
-		"longer than is looked at": {`{"pad":"` + strings.Repeat("x", mostRefusal) + `",` + googleMinute[1:], defaultCooldown},
+		"longer than is looked at": {`{"pad":"` + strings.Repeat("x", maxRefusal) + `",` + googleMinute[1:], defaultCooldown},
 		"says nothing":             {`{"error":{"message":"slow down"}}`, defaultCooldown},
 		"nonsense":                 {`{"error":{"details":[{"retryDelay":"-5s"},{"retryDelay":"soon"}]}}`, defaultCooldown},
 		"not JSON":                 {`slow down`, defaultCooldown},

@@ -1,4 +1,6 @@
-package llmgateway
+// Package retryhint reads when a provider says that a refused request may be
+// made again: in the headers of its response, or in the body.
+package retryhint
 
 import (
 	"net/http"
@@ -7,21 +9,23 @@ import (
 	"time"
 )
 
-// longestWait bounds what a provider can make a key wait. A month's quota that
-// is spent comes back at most a month later.
-const longestWait = 31 * 24 * time.Hour
+// MaxWait is the longest wait that a provider is believed. A monthly quota is
+// restored a month later at most.
+const MaxWait = 31 * 24 * time.Hour
 
-// retryAfter returns when a provider says that a refused request may be made
-// again, and the zero time if it does not say.
+// FromHeader returns when the headers of a refusal say that the request may be
+// made again, MaxWait from now at most, and the zero time if they do not say.
+// Retry-After-Ms comes before Retry-After, and both before the resets of single
+// limits, of which the last one counts.
 // Sources: RFC 9110, section 10.2.3; for `retry-after-ms` and
 // `x-ratelimit-reset-*` OpenAI's and Groq's documentation of rate limits; for
 // `anthropic-ratelimit-*-reset` Anthropic's.
-func retryAfter(header http.Header, now time.Time) time.Time {
+func FromHeader(header http.Header, now time.Time) time.Time {
 	wait, ok := statedWait(header, now)
 	if !ok || wait < 0 {
 		return time.Time{}
 	}
-	return now.Add(min(wait, longestWait))
+	return now.Add(min(wait, MaxWait))
 }
 
 func statedWait(header http.Header, now time.Time) (time.Duration, bool) {
@@ -36,14 +40,16 @@ func statedWait(header http.Header, now time.Time) (time.Duration, bool) {
 			return at.Sub(now), true
 		}
 	}
-	var (
-		longest time.Duration
-		found   bool
-	)
+	return longestReset(header, now)
+}
+
+// longestReset returns how long it takes until the last of the exhausted limits
+// is reset.
+func longestReset(header http.Header, now time.Time) (longest time.Duration, found bool) {
 	for name, values := range header {
 		remaining, ok := remainingName(name)
-		// A limit that has something left is not the one that was hit.
-		if !ok || len(values) == 0 || header.Get(remaining) != "" && header.Get(remaining) != "0" {
+		// A limit with something remaining is not the one that was hit.
+		if !ok || len(values) == 0 || (header.Get(remaining) != "" && header.Get(remaining) != "0") {
 			continue
 		}
 		if wait, ok := resetWait(values[0], now); ok && wait > longest {
@@ -54,7 +60,7 @@ func statedWait(header http.Header, now time.Time) (time.Duration, bool) {
 }
 
 // remainingName returns, for the header that says when a limit is reset, the
-// one that says what is left of it.
+// name of the one that says what remains of the limit.
 func remainingName(name string) (string, bool) {
 	switch {
 	case strings.HasPrefix(name, "X-Ratelimit-Reset"):
@@ -86,9 +92,11 @@ func resetWait(value string, now time.Time) (time.Duration, bool) {
 	return seconds(n), true
 }
 
+// seconds returns a number of seconds as a duration between 0 and MaxWait, 0
+// for what is no number.
 func seconds(s float64) time.Duration {
-	if !(s >= 0) {
+	if !(s >= 0) { // also NaN
 		return 0
 	}
-	return time.Duration(min(s, longestWait.Seconds()) * float64(time.Second))
+	return time.Duration(min(s, MaxWait.Seconds()) * float64(time.Second))
 }
