@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/llm"
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
@@ -26,14 +27,14 @@ func modelID(path string) string {
 // serveModels lists the models that the client may use, or describes one, in
 // the client's dialect.
 func (h *Handler) serveModels(w http.ResponseWriter, r *http.Request, client *Client, id string) {
-	models, speaks := h.models(client), dialectOf(r)
+	models, dialect := h.models(client), llm.DialectOf(r.Method, r.URL.Path, r.Header)
 	if id == "" {
-		writeJSON(w, h.list(speaks, models))
+		writeJSON(w, h.list(dialect, models))
 		return
 	}
 	for _, m := range models {
 		if m.name == id {
-			writeJSON(w, h.describe(speaks, m))
+			writeJSON(w, h.describe(dialect, m))
 			return
 		}
 	}
@@ -44,15 +45,15 @@ func (h *Handler) serveModels(w http.ResponseWriter, r *http.Request, client *Cl
 // Sources: https://platform.openai.com/docs/api-reference/models/list,
 // https://docs.anthropic.com/en/api/models-list and
 // https://ai.google.dev/api/models#method:-models.list
-func (h *Handler) list(speaks dialect, models []listedModel) any {
+func (h *Handler) list(dialect llm.Dialect, models []listedModel) any {
 	entries := make([]any, len(models))
 	for i, m := range models {
-		entries[i] = h.describe(speaks, m)
+		entries[i] = h.describe(dialect, m)
 	}
-	switch speaks {
-	case gemini:
+	switch dialect {
+	case llm.Gemini:
 		return map[string]any{"models": entries}
-	case anthropic:
+	case llm.Anthropic:
 		list := map[string]any{"data": entries, "has_more": false, "first_id": nil, "last_id": nil}
 		if n := len(models); n > 0 {
 			list["first_id"], list["last_id"] = models[0].name, models[n-1].name
@@ -63,16 +64,16 @@ func (h *Handler) list(speaks dialect, models []listedModel) any {
 }
 
 // describe is an entry of the list.
-func (h *Handler) describe(speaks dialect, m listedModel) any {
-	switch speaks {
-	case gemini:
+func (h *Handler) describe(dialect llm.Dialect, m listedModel) any {
+	switch dialect {
+	case llm.Gemini:
 		// What a channel's model can do is not known but by its name.
 		methods := []string{"generateContent", "countTokens"}
 		if strings.Contains(m.name, "embed") {
 			methods = []string{"embedContent"}
 		}
 		return map[string]any{"name": "models/" + m.name, "displayName": m.name, "supportedGenerationMethods": methods}
-	case anthropic:
+	case llm.Anthropic:
 		return map[string]any{"type": "model", "id": m.name, "display_name": m.name, "created_at": h.started.UTC().Format(time.RFC3339)}
 	}
 	return map[string]any{"id": m.name, "object": "model", "created": h.started.Unix(), "owned_by": m.owner}

@@ -12,6 +12,8 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/net/http/httpguts"
 	"golang.org/x/net/publicsuffix"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/apierror"
 )
 
 // uploadParameter is the parameter of the query that has the handle of an upload.
@@ -25,26 +27,26 @@ const uploadParameter = "gateway_upload"
 var uploadHeaders = [...]string{"X-Goog-Upload-Url", "X-Goog-Upload-Control-Url", "Location"}
 
 var (
-	uploadNotFound = &apiError{
-		status:  http.StatusNotFound,
-		kind:    "invalid_request_error",
-		message: "The upload does not exist or has expired. Start it again.",
-	}
-	uploadOfAnother = &apiError{
-		status:  http.StatusForbidden,
-		kind:    "invalid_request_error",
-		message: "The upload was started with another API key.",
-	}
-	uploadMethod = &apiError{
-		status:  http.StatusMethodNotAllowed,
-		kind:    "invalid_request_error",
-		message: "An upload goes on with POST, PUT or DELETE.",
-	}
-	uploadUnavailable = &apiError{
-		status:  http.StatusServiceUnavailable,
-		kind:    "server_error",
-		message: "The gateway cannot read the secret of its uploads. Try again later.",
-	}
+	uploadNotFound = &apiError{Error: apierror.Error{
+		Status:  http.StatusNotFound,
+		Type:    "invalid_request_error",
+		Message: "The upload does not exist or has expired. Start it again.",
+	}}
+	uploadOfAnother = &apiError{Error: apierror.Error{
+		Status:  http.StatusForbidden,
+		Type:    "invalid_request_error",
+		Message: "The upload was started with another API key.",
+	}}
+	uploadMethod = &apiError{Error: apierror.Error{
+		Status:  http.StatusMethodNotAllowed,
+		Type:    "invalid_request_error",
+		Message: "An upload goes on with POST, PUT or DELETE.",
+	}}
+	uploadUnavailable = &apiError{Error: apierror.Error{
+		Status:  http.StatusServiceUnavailable,
+		Type:    "server_error",
+		Message: "The gateway cannot read the secret of its uploads. Try again later.",
+	}}
 )
 
 // sealUpload puts a URL of this gateway in the place of those at which an upload
