@@ -2,7 +2,6 @@ package llmgateway
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -229,36 +228,4 @@ func TestFirstByteTimeout(t *testing.T) {
 			t.Errorf("an answer that is no stream: %s", a.text)
 		}
 	})
-}
-
-func TestErrorStatus(t *testing.T) {
-	for text, want := range map[string]int{
-		openAIError:                                              429,
-		`{"error":{"code":429}}`:                                 429,
-		`{"error":{"code":"503"}}`:                               503,
-		`{"error":{"type":"overloaded_error"}}`:                  500,
-		`{"error":{"type":"authentication_error"}}`:              401,
-		`{"error":{"code":"insufficient_quota","type":"x"}}`:     429,
-		`{"error":{"status":"RESOURCE_EXHAUSTED"}}`:              429,
-		`[{"error":{"code":403,"status":"PERMISSION_DENIED"}}]`:  403,
-		`{"error":{"code":"context_length_exceeded"}}`:           400,
-		`{"error":{"code":null,"type":"invalid_request_error"}}`: 400,
-		`{"error":"Rate limit reached"}`:                         429,
-		`{"error":"boom"}`:                                       500,
-		`{"error":{"code":200}}`:                                 500,
-		`{"type":"error","message":"x"}`:                         500,
-		`{"error":""}`:                                           200,
-		`{"error":null}`:                                         200,
-		`{"error":false}`:                                        200,
-		`{"choices":[],"error":{"code":500}}`:                    200,
-		`not JSON "error"`:                                       200,
-		``:                                                       200,
-	} {
-		if got := statusOf([]byte(text), false); got != want {
-			t.Errorf("%s: %d, want %d", text, got, want)
-		}
-	}
-	if fmt.Sprint(mayBeError([]byte(`{"error" : null}`)), mayBeError([]byte(`{"error": null,"x":{"error":1}}`))) != "false true" {
-		t.Error("mayBeError")
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/eventstream"
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
@@ -69,7 +70,7 @@ func (f *usageFilter) pass(p []byte, then continuation) []byte {
 	f.waiting, f.ready = append(f.waiting, p...), f.ready[:0]
 	at := 0
 	for {
-		length := eventLength(f.waiting[at:])
+		length := eventstream.BlockLength(f.waiting[at:])
 		if length == 0 {
 			break
 		}
@@ -86,21 +87,6 @@ func (f *usageFilter) pass(p []byte, then continuation) []byte {
 	}
 	f.waiting = f.waiting[:copy(f.waiting, f.waiting[at:])]
 	return f.ready
-}
-
-// eventLength returns where the first event of p ends, 0 if it has not ended.
-func eventLength(p []byte) int {
-	for next := 0; ; {
-		end := bytes.IndexByte(p[next:], '\n')
-		if end < 0 {
-			return 0
-		}
-		line := bytes.TrimSuffix(p[next:next+end], []byte("\r"))
-		next += end + 1
-		if len(line) == 0 {
-			return next
-		}
-	}
 }
 
 // isUsageEvent reports whether an event is the one that include_usage adds: it

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/eventstream"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
 )
 
@@ -167,6 +168,6 @@ func (a *attempt) refusalText() []byte {
 	case a.content.kind != usage.Events:
 		return a.content.head
 	}
-	event, _ := firstEvent(a.content.head, true)
-	return event.data
+	event, _, _ := eventstream.First(a.content.head, true)
+	return event.Data
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/apierror"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/eventstream"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
 )
 
@@ -157,9 +159,9 @@ func (b *responseBody) peek(bitByBit bool) (status int, err error) {
 	seen := 0
 	for {
 		if b.kind == usage.Events {
-			event, at := firstEvent(b.head[seen:], b.err != nil)
-			if seen += at; event.found {
-				return event.status(), nil
+			event, length, found := eventstream.First(b.head[seen:], b.err != nil)
+			if seen += length; found {
+				return apierror.StatusOfEvent(event), nil
 			}
 		} else if text := bytes.TrimLeft(b.head, space); len(text) > 0 {
 			if text[0] == '<' {
@@ -167,7 +169,7 @@ func (b *responseBody) peek(bitByBit bool) (status int, err error) {
 			}
 			// A response of a few kilobytes is read to its end: where that does
 			// not come there is still another attempt.
-			if (len(b.head) >= headStep || bitByBit) && !mayBeError(text) {
+			if (len(b.head) >= headStep || bitByBit) && !apierror.MayContain(text) {
 				break
 			}
 		}
@@ -185,10 +187,7 @@ func (b *responseBody) peek(bitByBit bool) (status int, err error) {
 		return http.StatusOK, nil
 	}
 	b.tokens.Whole(b.head)
-	if mayBeError(b.head) {
-		return statusOf(b.head, false), nil
-	}
-	return http.StatusOK, nil
+	return apierror.StatusOfBody(b.head), nil
 }
 
 // space is what may stand around JSON.

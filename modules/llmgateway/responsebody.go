@@ -9,6 +9,8 @@ import (
 
 	"github.com/jonboulle/clockwork"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/apierror"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/eventstream"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
 )
 
@@ -172,8 +174,8 @@ func (b *responseBody) observe(p []byte) {
 		b.first = b.clock.Now()
 	}
 	if b.unjudged {
-		if event, _ := firstEvent(p, true); event.found {
-			b.judge(event.status())
+		if event, _, found := eventstream.First(p, true); found {
+			b.judge(apierror.StatusOfEvent(event))
 			b.unjudged = false
 		}
 	}
