@@ -16,6 +16,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/apierror"
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
@@ -43,12 +44,12 @@ const (
 const codingNames = "gzip, deflate, br, zstd"
 
 func unsupportedCoding(reason string) *apiError {
-	return &apiError{
-		status:  http.StatusUnsupportedMediaType,
-		kind:    "invalid_request_error",
-		code:    unsupportedCodingCode,
-		message: reason + " Send the body with one of " + codingNames + ", or without.",
-	}
+	return &apiError{Error: apierror.Error{
+		Status:  http.StatusUnsupportedMediaType,
+		Type:    "invalid_request_error",
+		Code:    unsupportedCodingCode,
+		Message: reason + " Send the body with one of " + codingNames + ", or without.",
+	}}
 }
 
 const unsupportedCodingCode = "unsupported_content_encoding"

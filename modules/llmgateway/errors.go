@@ -214,7 +214,7 @@ func (e *apiError) header() http.Header {
 	if e.allow != "" {
 		header.Set("Allow", e.allow)
 	}
-	if e.code == unsupportedCodingCode {
+	if e.Code == unsupportedCodingCode {
 		header.Set("Accept-Encoding", codingNames) // RFC 9110, 12.5.3
 	}
 	if e.wait > 0 {
