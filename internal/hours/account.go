@@ -5,6 +5,7 @@ package hours
 
 import (
 	"fmt"
+	"math"
 	"sync"
 	"time"
 )
@@ -154,4 +155,7 @@ func Spared(seen, next time.Time, sleepsAfter time.Duration) bool {
 	return next.Before(seen.Add(sleepsAfter * 9 / 10))
 }
 
-func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }
+// maxSeconds is 68 years, several of which still fit into a time.Duration.
+const maxSeconds = math.MaxInt32
+
+func seconds(n int64) time.Duration { return time.Duration(min(n, maxSeconds)) * time.Second }
