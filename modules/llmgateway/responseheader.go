@@ -27,6 +27,7 @@ func (a *attempt) pass(req *http.Request, res *http.Response) (*http.Response, e
 // reach the client, the logs and the placeholders: the channel's secrets, wherever
 // they stand, and headers that are not for this client.
 func cleanResponse(res *http.Response, m *mask) {
+	decodeResponse(res)
 	cleanHeader(res.Header, m)
 	cleanHeader(res.Trailer, m) // the names; their values come behind the body
 	res.Status = m.inText(res.Status)

@@ -1,0 +1,82 @@
+package llmgateway
+
+import (
+	"bytes"
+	"io"
+	"math"
+	"net/http"
+	"strings"
+)
+
+// decodeResponse undoes the content coding of a response. Attempts ask for none,
+// but some servers compress all the same: keys could hide in what they send, the
+// usage could not be read, and the client has perhaps not said that it can decode
+// it. What a gateway cannot decode passes as it is.
+func decodeResponse(res *http.Response) {
+	values := res.Header["Content-Encoding"]
+	if values == nil || res.Body == nil || res.Body == http.NoBody || res.Request.Method == http.MethodHead {
+		return
+	}
+	switch res.StatusCode {
+	case http.StatusSwitchingProtocols, http.StatusPartialContent: // a part alone cannot be decoded
+		return
+	}
+	codings, err := parseCodings(values)
+	switch {
+	case err != nil:
+		return
+	case len(codings) == 0: // identity
+		delete(res.Header, "Content-Encoding")
+		return
+	}
+	res.Body = &decodedBody{encoded: res.Body, codings: codings}
+	res.ContentLength, res.Uncompressed = -1, true
+	for _, name := range [...]string{"Content-Encoding", "Content-Length", "Content-Md5", "Content-Digest", "Digest", "Accept-Ranges"} {
+		delete(res.Header, name)
+	}
+	if tag := res.Header.Get("Etag"); tag != "" && !strings.HasPrefix(tag, "W/") {
+		res.Header["Etag"] = []string{"W/" + tag} // of other bytes with the same meaning
+	}
+}
+
+// decodedBody is the body of a response whose content coding is undone as it
+// passes. An encoded event is decoded when it has come: servers flush their
+// encoder behind it.
+type decodedBody struct {
+	encoded io.ReadCloser
+	codings []coding
+	decoded decoding // begun with the first read
+	err     error    // that ended it
+}
+
+// Read implements io.Reader.
+func (b *decodedBody) Read(p []byte) (n int, err error) {
+	if b.decoded == nil && b.err == nil {
+		b.err = b.begin()
+	}
+	if b.err != nil {
+		return 0, b.err
+	}
+	n, b.err = b.decoded.Read(p)
+	return n, b.err
+}
+
+// begin waits for the first byte: an encoder makes no empty body.
+func (b *decodedBody) begin() (err error) {
+	first := make([]byte, 1)
+	if _, err := io.ReadFull(b.encoded, first); err != nil {
+		return err
+	}
+	b.decoded, err = newDecoding(b.codings, io.MultiReader(bytes.NewReader(first), b.encoded), math.MaxInt64)
+	return err
+}
+
+// Close implements io.Closer.
+func (b *decodedBody) Close() error {
+	if b.err == nil || b.err == io.EOF {
+		b.err = http.ErrBodyReadAfterClose
+	}
+	b.decoded.Close()
+	b.decoded = nil
+	return b.encoded.Close()
+}
