@@ -116,14 +116,17 @@ func (c *Channel) list(ctx context.Context, now time.Time) ([]string, error) {
 	for name, values := range c.headers {
 		out.Header[name] = values
 	}
+	from := candidate{channel: c}
 	if keys := c.keys(); len(keys) > 0 {
-		c.Auth.apply(out, keys[0])
+		from.key = keys[0]
+		c.Auth.apply(out, from.key)
 	}
 	c.awake.Probe(c.dial, now)
 	res, err := c.http.RoundTrip(out.WithContext(ctx))
 	if err != nil {
-		return nil, err
+		return nil, from.mask().inError(err)
 	}
+	cleanResponse(res, from.mask())
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("status %d", res.StatusCode)
@@ -132,6 +135,7 @@ func (c *Channel) list(ctx context.Context, now time.Time) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	from.mask().inBytes(text, true)
 	return parseCatalog(text)
 }
 

@@ -46,7 +46,7 @@ func (g *gateway) waitForModels(t testing.TB, want string) {
 // Wildcards are filled from what the channels list, in the background; a
 // channel that hangs keeps no request and no other channel.
 func TestWildcardModels(t *testing.T) {
-	openai := caddytest.NewUpstream(t, caddytest.JSON(200, `{"object":"list","data":[{"id":"gpt-4o"},{"id":"o1-mini"},{"id":"gpt-3.5-turbo"},{"id":"gpt-*"},{"id":"x\ny"}]}`))
+	openai := caddytest.NewUpstream(t, caddytest.JSON(200, `{"object":"list","data":[{"id":"gpt-4o"},{"id":"o1-mini"},{"id":"gpt-3.5-turbo"},{"id":"gpt-*"},{"id":"gpt-k-openai"},{"id":"x\ny"}]}`))
 	gemini := caddytest.NewUpstream(t, caddytest.JSON(200, `{"models":[{"name":"models/gemini-2.5-pro"},{"name":"models/gpt-4o"}]}`))
 	broken := caddytest.NewUpstream(t, caddytest.Sequence(caddytest.JSON(500, "{}"), caddytest.JSON(200, `[{"id":"meta/llama"}]`)))
 	hanging := caddytest.NewUpstream(t, caddytest.Hang)

@@ -26,8 +26,10 @@ var (
 // channel has named.
 func (a *attempt) elsewhere(out *http.Request) (*http.Response, error) {
 	// Through the proxy any address could be reached: it looks up the name.
-	if proxy, err := a.candidate.channel.http.Transport.Proxy(out); proxy != nil || err != nil {
-		return nil, errProxied
+	if proxyOf := a.candidate.channel.http.Transport.Proxy; proxyOf != nil {
+		if proxy, err := proxyOf(out); proxy != nil || err != nil {
+			return nil, errProxied
+		}
 	}
 	return a.gateway.elsewhere.RoundTrip(out)
 }

@@ -17,6 +17,17 @@ import (
 // shorter is no real key, and may stand in any text.
 const shortestMasked = 8
 
+// isPlaceholder reports whether a key is a word that people write where a local
+// server takes any key. It is no secret and may stand in any text, too.
+func isPlaceholder(secret string) bool {
+	switch strings.ToLower(secret) {
+	case "anything", "everything", "something", "nothing", "whatever", "required", "optional", "unneeded", "notneeded", "not-needed",
+		"not-used", "undefined", "placeholder", "password", "localhost", "lmstudio", "lm-studio", "local-ai", "llama.cpp", "llamacpp":
+		return true
+	}
+	return false
+}
+
 // mask is what must not reach a client: secrets, in all the forms in which a
 // response may repeat them. Each byte of a form becomes an asterisk, so that
 // the length of a response does not change.
@@ -39,7 +50,7 @@ const longestNeedle = 32
 func newMask(secrets ...string) *mask {
 	var texts []string
 	for _, secret := range secrets {
-		if len(secret) >= shortestMasked {
+		if len(secret) >= shortestMasked && !isPlaceholder(secret) {
 			texts = append(texts, secret)
 			texts = append(texts, escapedForms(secret)...)
 			texts = append(texts, encodedForms(secret)...)

@@ -176,7 +176,8 @@ func TestMaskedForms(t *testing.T) {
 			}
 		}
 	}
-	for _, text := range []string{"short", "sk-", "SK-/+=", base([]byte("short"))} {
+	m = newMask(secret, "short", "anything", "lm-studio")
+	for _, text := range []string{"short", "sk-", "SK-/+=", base([]byte("short")), "Ask anything of lm-studio."} {
 		if got := m.inText(text); got != text {
 			t.Errorf("%s was changed to %s", text, got)
 		}

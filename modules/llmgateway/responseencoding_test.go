@@ -22,8 +22,14 @@ func TestEncodedResponses(t *testing.T) {
 		header  string
 		codings []string
 	}{
-		{"gzip", []string{"gzip"}}, {"X-Gzip", []string{"gzip"}}, {"deflate", []string{"deflate"}}, {"deflate", []string{"raw"}}, {"br", []string{"br"}},
-		{"zstd", []string{"zstd"}}, {"gzip, br", []string{"gzip", "br"}}, {"identity", nil},
+		{"gzip", []string{"gzip"}},
+		{"X-Gzip", []string{"gzip"}},
+		{"deflate", []string{"deflate"}},
+		{"deflate", []string{"raw"}},
+		{"br", []string{"br"}},
+		{"zstd", []string{"zstd"}},
+		{"gzip, br", []string{"gzip", "br"}},
+		{"identity", nil},
 	} {
 		up := caddytest.NewUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", tc.header)

@@ -60,7 +60,7 @@ func (a *attempt) sealUpload(req *http.Request, res *http.Response) error {
 			continue
 		}
 		delete(res.Header, name)
-		if res.StatusCode > 299 || name == "Location" && tellsByItsName {
+		if res.StatusCode > 299 || name == "Location" && tellsByItsName || !speaksResumable(req) {
 			continue
 		}
 		channel, key := a.candidate.channel, a.candidate.key
