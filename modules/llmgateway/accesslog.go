@@ -21,7 +21,7 @@ var loggedKeys = []string{
 
 // warnOfAccessLogs warns of access logs that would show clients' keys: Caddy
 // copies the request into them before any handler has it.
-func (h *Handler) warnOfAccessLogs(ctx caddy.Context) {
+func warnOfAccessLogs(ctx caddy.Context) {
 	for _, module := range ctx.Modules() {
 		app, ok := module.(*caddyhttp.App)
 		if !ok {
@@ -30,7 +30,7 @@ func (h *Handler) warnOfAccessLogs(ctx caddy.Context) {
 		for _, server := range app.Servers {
 			for name, hosts := range accessLogs(server.Logs) {
 				if missing := unfiltered(ctx, name); len(missing) > 0 {
-					h.logger.Warn("an access log shows clients' keys, which may come in other headers than Authorization and in ?key=: filter them (see llm_gateway's documentation)",
+					ctx.Logger().Warn("an access log shows clients' keys, which may come in other headers than Authorization and in ?key=: filter them (see llm_gateway's documentation)",
 						zap.String("logger", string(name)), zap.Strings("hosts", hosts), zap.Strings("unfiltered", missing))
 				}
 			}

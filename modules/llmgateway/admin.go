@@ -71,9 +71,9 @@ func (a *Admin) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	states := []channelState{}
 	gateways.Range(func(_, value any) bool {
-		h := value.(*Handler)
-		for _, c := range h.Channels {
-			states = append(states, c.state(h.clock.Now()))
+		g := value.(*gateway)
+		for _, c := range g.channels {
+			states = append(states, c.state(g.clock.Now()))
 		}
 		return true
 	})

@@ -38,7 +38,7 @@ func (a *attempt) send(req *http.Request) error {
 	channel, clock := a.candidate.channel, a.gateway.clock
 	a.gateway.awake.Touch(channel.dial, clock.Now())
 	ctx, deadline := channel.dialContext(req.Context()), noDeadline
-	if timeout := time.Duration(a.gateway.FirstByteTimeout); timeout > 0 && a.streamed() {
+	if timeout := a.gateway.firstByteTimeout; timeout > 0 && a.streamed() {
 		ctx, deadline = newDeadline(ctx, clock, timeout)
 	}
 	start := clock.Now()
@@ -115,7 +115,7 @@ func (a *attempt) awaitInstance(ctx context.Context) {
 		return
 	}
 	clock := a.gateway.clock
-	timer := clock.NewTimer(time.Duration(a.gateway.TryDuration) - clock.Since(a.start))
+	timer := clock.NewTimer(a.gateway.tryDuration - clock.Since(a.start))
 	defer timer.Stop()
 	select {
 	case <-done:

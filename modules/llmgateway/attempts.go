@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 )
 
@@ -54,7 +53,7 @@ func (as *attempts) roundTrip(req *http.Request) (*http.Response, error) {
 			}
 			return nil, left
 		}
-		if err == nil && !as.gateway.retries(a.status) {
+		if err == nil && !as.gateway.retryOn.contain(a.status) {
 			return a.res, nil
 		}
 		retry := as.claimNext()
@@ -142,12 +141,12 @@ func (as *attempts) setCurrent(a *attempt) {
 
 // claimNext claims the next candidate and reports whether there is one.
 func (as *attempts) claimNext() bool {
-	return as.mayHaveNext() && as.gateway.clock.Since(as.start) < time.Duration(as.gateway.TryDuration) && as.claim()
+	return as.mayHaveNext() && as.gateway.clock.Since(as.start) < as.gateway.tryDuration && as.claim()
 }
 
 // mayHaveNext reports whether another attempt may follow, without claiming it.
 func (as *attempts) mayHaveNext() bool {
-	limit := as.gateway.Retries
+	limit := as.gateway.retries
 	return (limit == 0 || as.count <= limit) && as.peek() != nil
 }
 
@@ -201,18 +200,4 @@ func (as *attempts) close() {
 		as.claimed.release()
 	}
 	as.request.close()
-}
-
-// retries reports whether another candidate is tried after a response with
-// this status.
-func (h *Handler) retries(status int) bool {
-	if status < 400 {
-		return false
-	}
-	for _, configured := range h.RetryOn {
-		if caddyhttp.StatusCodeMatches(status, configured) {
-			return true
-		}
-	}
-	return false
 }

@@ -5,9 +5,12 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/jonboulle/clockwork"
 	"go.uber.org/zap"
 )
 
@@ -15,31 +18,80 @@ import (
 // key, in canonical form.
 var keyHeaders = [...]string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"}
 
+// authenticator finds the client of a request by its key.
+type authenticator struct {
+	clients   []*Client
+	anonymous bool    // everybody is let in, and all are one client
+	everybody *Client // who that is
+	keys      atomic.Pointer[keyring]
+	wrong     wrongKeys
+	clock     clockwork.Clock
+	logger    *zap.Logger
+}
+
+func newAuthenticator(clients []*Client, anonymous bool, clock clockwork.Clock, logger *zap.Logger) *authenticator {
+	return &authenticator{clients: clients, anonymous: anonymous, everybody: newEverybody(), clock: clock, logger: logger}
+}
+
+// readKeys resolves the clients' keys.
+func (a *authenticator) readKeys(repl *caddy.Replacer) error {
+	keys, err := readKeyring(a.clients, repl, a.logger)
+	if err == nil {
+		a.keys.Store(keys)
+	}
+	return err
+}
+
+// clientNamed returns the client with a name, nil if there is none.
+func (a *authenticator) clientNamed(name string) *Client {
+	if a.anonymous && name == a.everybody.Name {
+		return a.everybody
+	}
+	for _, c := range a.clients {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
 // authenticate finds the client by the key that the request shows, and removes
 // all keys from the request. A request that shows two different keys is refused
 // like one with a wrong key, so that a request tries one key and not thousands.
-func (h *Handler) authenticate(r *http.Request) (*Client, *apiError) {
-	return h.identify(r, takeKeys(r))
+func (a *authenticator) authenticate(r *http.Request) (*Client, *apiError) {
+	return a.identify(r, takeKeys(r))
 }
 
 // identify finds the client by the keys that its request has shown.
-func (h *Handler) identify(r *http.Request, shown shownKeys) (*Client, *apiError) {
-	if h.Anonymous {
-		return h.everybody, nil
+func (a *authenticator) identify(r *http.Request, shown shownKeys) (*Client, *apiError) {
+	if a.anonymous {
+		return a.everybody, nil
 	}
 	switch {
 	case shown.several:
-		h.wrongKeys.record(h, r, "several keys")
+		a.reportWrongKey(r, "several keys")
 		return nil, severalKeys
 	case shown.key == "":
 		return nil, invalidKey
 	}
-	client, ok := h.keys.Load().client(shown.key)
+	client, ok := a.keys.Load().client(shown.key)
 	if !ok {
-		h.wrongKeys.record(h, r, "unknown key")
+		a.reportWrongKey(r, "unknown key")
 		return nil, invalidKey
 	}
 	return client, nil
+}
+
+// reportWrongKey counts the request and logs it, if it is the turn of one.
+func (a *authenticator) reportWrongKey(r *http.Request, reason string) {
+	collectors.wrongKeys.Inc()
+	unlogged, ok := a.wrong.mayLog(a.clock.Now())
+	if !ok {
+		return
+	}
+	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	a.logger.Warn("request with a wrong API key",
+		zap.String("client_ip", ip), zap.String("reason", reason), zap.Int("unlogged", unlogged))
 }
 
 // shownKeys are the keys that a request shows.
@@ -186,18 +238,6 @@ const (
 	wrongKeyLines    = 10          // logged at once
 	wrongKeyInterval = time.Second // after which there may be another line
 )
-
-// record counts the request and logs it, if it is the turn of one.
-func (k *wrongKeys) record(h *Handler, r *http.Request, reason string) {
-	collectors.wrongKeys.Inc()
-	unlogged, ok := k.mayLog(h.clock.Now())
-	if !ok {
-		return
-	}
-	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	h.logger.Warn("request with a wrong API key",
-		zap.String("client_ip", ip), zap.String("reason", reason), zap.Int("unlogged", unlogged))
-}
 
 // mayLog takes a line, if there is one, and returns how many requests were not
 // logged since the last.

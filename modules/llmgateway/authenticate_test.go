@@ -118,7 +118,7 @@ func TestWrongKeysAreLogged(t *testing.T) {
 	addr := caddytest.Addr(t)
 	clock := clockwork.NewFakeClock()
 	c := caddytest.Start(t, site(addr, "client alice alice-key\nchannel a http://127.0.0.1:1 {\napi_key k\nmodels m\n}"), caddytest.WithFakeClock(clock))
-	g := &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
+	g := &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
 	before := g.Metric("caddy_llm_gateway_wrong_keys_total")
 	const message = "request with a wrong API key"
 	send := func(n int) {

@@ -85,10 +85,10 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return at.WrapErr(errNoClients)
 	case len(h.Channels) == 0:
 		return at.WrapErr(errNoChannels)
-	case h.DefaultChannel != "" && h.channel(h.DefaultChannel) == nil:
+	case h.DefaultChannel != "" && channelNamed(h.Channels, h.DefaultChannel) == nil:
 		return noDefault
 	}
-	return h.checkDemo()
+	return checkDemo(h.Clients, h.Channels)
 }
 
 // leastDuration is the shortest time that options take, against typos.

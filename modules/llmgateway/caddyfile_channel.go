@@ -21,7 +21,7 @@ func (h *Handler) parseChannel(d *caddyfile.Dispenser) error {
 		return err
 	}
 	c := &Channel{Name: args[0], URL: args[1], Source: sourceOf(d)}
-	if h.channel(c.Name) != nil {
+	if channelNamed(h.Channels, c.Name) != nil {
 		return d.Errf("there are two channels named %s; give each a name of its own", c.Name)
 	}
 	if err := c.parseURL(); err != nil {

@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/jonboulle/clockwork"
 	"go.uber.org/zap"
 )
 
@@ -66,26 +67,26 @@ func (c *Channel) hasWildcard() bool {
 
 func isPattern(name string) bool { return strings.Contains(name, "*") }
 
-// keepCatalog asks the channel for its models now and then.
-func (h *Handler) keepCatalog(c *Channel) func(context.Context) {
+// keeper returns a task that asks the channel for its models now and then.
+func (l *catalog) keeper(c *Channel, g *gateway) func(context.Context) {
 	return func(ctx context.Context) {
-		wait, retry, wanted := catalogDelay, catalogRetry, c.catalog.wanted
-		if l := c.catalog.listed.Load(); l != nil {
-			wait, wanted = max(0, catalogInterval-h.clock.Since(l.at)), nil
+		wait, retry, wanted := catalogDelay, catalogRetry, l.wanted
+		if known := l.listed.Load(); known != nil {
+			wait, wanted = max(0, catalogInterval-g.clock.Since(known.at)), nil
 		}
-		for h.pause(ctx, wait, wanted) {
+		for pause(ctx, g.clock, wait, wanted) {
 			wanted = nil
-			if c.sleeps() || h.awake.Spare(c.dial) {
+			if c.sleeps() || g.awake.Spare(c.dial) {
 				wait = catalogRetry // to ask for its models is no reason to wake it up
 				continue
 			}
-			names, err := c.list(ctx, h.clock.Now())
+			names, err := c.list(ctx, g.clock.Now())
 			if err != nil {
-				h.logger.Debug("channel does not list its models", zap.String("channel", c.Name), zap.Error(err))
+				g.logger.Debug("channel does not list its models", zap.String("channel", c.Name), zap.Error(err))
 				wait, retry = retry, min(2*retry, catalogInterval)
 				continue
 			}
-			c.catalog.listed.Store(&listing{names, h.clock.Now()})
+			l.listed.Store(&listing{names, g.clock.Now()})
 			wait, retry = catalogInterval, catalogRetry
 		}
 	}
@@ -93,8 +94,8 @@ func (h *Handler) keepCatalog(c *Channel) func(context.Context) {
 
 // pause waits until the time is over or somebody wants what comes next, and
 // reports false when the context ends.
-func (h *Handler) pause(ctx context.Context, wait time.Duration, wanted <-chan struct{}) bool {
-	timer := h.clock.NewTimer(wait)
+func pause(ctx context.Context, clock clockwork.Clock, wait time.Duration, wanted <-chan struct{}) bool {
+	timer := clock.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

@@ -13,7 +13,7 @@ import (
 )
 
 // modelsOf lists what a key may use, as owner/name.
-func (g *gateway) modelsOf(t testing.TB, key string) string {
+func (g *testGateway) modelsOf(t testing.TB, key string) string {
 	t.Helper()
 	a := g.do(t, http.MethodGet, "/v1/models", "", "Authorization", "Bearer "+key)
 	a.wantStatus(t, 200)
@@ -34,7 +34,7 @@ func (g *gateway) modelsOf(t testing.TB, key string) string {
 }
 
 // waitForModels waits until alice's list is as wanted.
-func (g *gateway) waitForModels(t testing.TB, want string) {
+func (g *testGateway) waitForModels(t testing.TB, want string) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); g.modelsOf(t, "alice-key") != want; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -78,7 +78,7 @@ func TestWildcardModels(t *testing.T) {
 	clock := clockwork.NewFakeClockAt(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 	addr := caddytest.Addr(t)
 	c := caddytest.Start(t, site(addr, options), caddytest.WithFakeClock(clock))
-	g := &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
+	g := &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
 	if got := g.modelsOf(t, "alice-key"); got != "openai/first" {
 		t.Errorf("before any channel was asked: %s", got)
 	}

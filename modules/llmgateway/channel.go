@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"golang.org/x/net/http/httpguts"
 
@@ -82,7 +81,6 @@ type Channel struct {
 	// where the key before it does may be left empty.
 	KeySources []string `json:"key_sources,omitempty"`
 
-	choice    *reverseproxy.Upstream // stands for the channel in lb_policy
 	awake     *awake.Tracker
 	open      atomic.Int64 // requests under way
 	dialInfo  reverseproxy.DialInfo
@@ -98,6 +96,16 @@ type Channel struct {
 	catalog   *catalog
 	turn      atomic.Uint32
 	http      *reverseproxy.HTTPTransport
+}
+
+// channelNamed returns the channel with a name, nil if there is none.
+func channelNamed(channels []*Channel, name string) *Channel {
+	for _, c := range channels {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
 }
 
 // key is an account's key.
@@ -132,7 +140,7 @@ type ModelRoute struct {
 
 var errNoModels = errors.New("the channel has no models: add models <name>... (or models * for any)")
 
-func (c *Channel) provision(repl *caddy.Replacer, transports *transports, h *Handler) error {
+func (c *Channel) provision(l *loading, g *gateway, allowHeaders []string) error {
 	if err := c.parseURL(); err != nil {
 		return err
 	}
@@ -152,18 +160,19 @@ func (c *Channel) provision(repl *caddy.Replacer, transports *transports, h *Han
 			route.measures = append(route.measures, &measures{channel: c.Name, model: cmp.Or(route.As, name)})
 		}
 	}
-	c.awake = h.awake
-	c.cooldowns = h.breaker(c.base.String())
-	if err := c.readKeys(repl, h); err != nil {
+	c.awake = g.awake
+	c.cooldowns = take(l.pooled, breakers, cooldown.New(), c.base.String())
+	c.catalog = take(l.pooled, catalogs, newCatalog(), c.base.String())
+	if err := c.readKeys(l); err != nil {
 		return err
 	}
-	if err := c.allowHeaders(h.AllowHeaders); err != nil {
+	if err := c.allowHeaders(allowHeaders); err != nil {
 		return err
 	}
 	c.headers = make(http.Header, len(c.Headers))
 	for name, values := range c.Headers {
 		for _, value := range values {
-			value, err := repl.ReplaceOrErr(value, true, false)
+			value, err := l.repl.ReplaceOrErr(value, true, false)
 			if err != nil {
 				return fmt.Errorf("header %s: %w", name, runtime.ExplainUnset(err))
 			}
@@ -175,7 +184,7 @@ func (c *Channel) provision(repl *caddy.Replacer, transports *transports, h *Han
 	}
 	c.keyless = newMask(c.headerSecrets()...)
 	var err error
-	c.http, err = transports.get(c.Transport, c.base.Scheme == "https")
+	c.http, err = l.transports.get(c.Transport, c.base.Scheme == "https")
 	return err
 }
 
@@ -188,10 +197,10 @@ func (c *Channel) keys() []*key {
 }
 
 // readKeys resolves the keys. One that is known stays as it is.
-func (c *Channel) readKeys(repl *caddy.Replacer, h *Handler) error {
+func (c *Channel) readKeys(l *loading) error {
 	keys := make([]*key, 0, len(c.APIKeys))
 	for i, apiKey := range c.APIKeys {
-		secret, err := resolveKey(repl, apiKey, c.keyPlace(i), h.logger)
+		secret, err := resolveKey(l.repl, apiKey, c.keyPlace(i), l.logger)
 		if err != nil {
 			return err
 		}
@@ -203,15 +212,15 @@ func (c *Channel) readKeys(repl *caddy.Replacer, h *Handler) error {
 			keys = append(keys, c.keys()[i])
 			continue
 		}
-		k := &key{secret: secret, cooldowns: h.breaker(c.base.String(), secret)}
+		k := &key{secret: secret, cooldowns: take(l.pooled, breakers, cooldown.New(), c.base.String(), secret)}
 		name, value := c.Auth.header(secret)
 		k.header, k.value = name, []string{value}
-		if err := k.open(c.Quotas, h.book, "llm_gateway key "+c.base.String()+" "+secret); err != nil {
+		if err := k.open(c.Quotas, l.book, "llm_gateway key "+c.base.String()+" "+secret); err != nil {
 			return err
 		}
 		keys = append(keys, k)
 	}
-	if err := h.keys.Load().checkDemo(c, keys); err != nil {
+	if err := l.keys.Load().checkDemo(c, keys); err != nil {
 		return err
 	}
 	c.secrets.Store(&keys)

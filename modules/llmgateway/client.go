@@ -8,7 +8,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
@@ -54,9 +56,9 @@ func newEverybody() *Client {
 	return &Client{Name: "anonymous", total: collectors.requests.WithLabelValues("anonymous")}
 }
 
-func (c *Client) provision(h *Handler) error {
+func (c *Client) provision(book func() (*ledger.Ledger, error)) error {
 	c.total = collectors.requests.WithLabelValues(c.Name)
-	return c.open(c.Limits, h.book, "llm_gateway client "+c.Name)
+	return c.open(c.Limits, book, "llm_gateway client "+c.Name)
 }
 
 // limited tells whether the client may use some models only.
@@ -88,15 +90,15 @@ type keyring struct {
 const saltSize = 16
 
 // readKeyring resolves the keys of all clients.
-func (h *Handler) readKeyring(repl *caddy.Replacer) (*keyring, error) {
+func readKeyring(clients []*Client, repl *caddy.Replacer, logger *zap.Logger) (*keyring, error) {
 	k := newKeyring()
-	for _, c := range h.Clients {
+	for _, c := range clients {
 		if len(c.Keys) == 0 {
 			return nil, fmt.Errorf("client %s: %w", c.Name, errNoKeys)
 		}
 		for i, key := range c.Keys {
 			place := keyPlace{"client " + c.Name, i + 1, c.Source}
-			secret, err := resolveKey(repl, key, place, h.logger)
+			secret, err := resolveKey(repl, key, place, logger)
 			if err != nil {
 				return nil, err
 			}

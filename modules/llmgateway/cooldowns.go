@@ -30,11 +30,6 @@ const (
 // configurations: a reload changes nothing about what a provider allows.
 var breakers = caddy.NewUsagePool()
 
-// breaker takes the cooldowns of a channel's URL, or of a key there.
-func (h *Handler) breaker(parts ...string) *cooldown.Breaker {
-	return take(h, breakers, cooldown.New(), parts...)
-}
-
 // cooldownName returns the name by which the candidate's key is in cooldown for
 // the model, and whether it comes from the request: that of a wildcard does.
 func (c *candidate) cooldownName() (name string, requested bool) {
@@ -95,7 +90,7 @@ func (as *attempts) coolDown(key *candidate, all bool, status int, cool cooldown
 
 // guess is a cooldown whose length no provider has given.
 func (as *attempts) guess() cooldown.Cooldown {
-	return cooldown.Cooldown{Length: time.Duration(as.gateway.Cooldown), MaxLength: longestCooldown}
+	return cooldown.Cooldown{Length: as.gateway.cooldown, MaxLength: longestCooldown}
 }
 
 // recordSuccess ends the cooldowns of the key and the channel.

@@ -16,13 +16,13 @@ import (
 )
 
 // startAt runs a gateway on a clock that the test turns.
-func startAt(t *testing.T, options string) (*gateway, *clockwork.FakeClock, func(options string) string) {
+func startAt(t *testing.T, options string) (*testGateway, *clockwork.FakeClock, func(options string) string) {
 	t.Helper()
 	clock := clockwork.NewFakeClockAt(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 	addr := caddytest.Addr(t)
 	config := func(options string) string { return site(addr, "client alice alice-key\n"+options) }
 	c := caddytest.Start(t, config(options), caddytest.WithFakeClock(clock))
-	return &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}, clock, config
+	return &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}, clock, config
 }
 
 // asked returns the keys with which the upstream was asked since the last call.

@@ -43,12 +43,12 @@ func (k *keyring) checkDemo(c *Channel, keys []*key) error {
 }
 
 // checkDemo is for keys as they are written in a Caddyfile.
-func (h *Handler) checkDemo() error {
-	for _, client := range h.Clients {
+func checkDemo(clients []*Client, channels []*Channel) error {
+	for _, client := range clients {
 		if !slices.ContainsFunc(client.Keys, isDemoKey) {
 			continue
 		}
-		for _, c := range h.Channels {
+		for _, c := range channels {
 			if !c.isDemo(!slices.ContainsFunc(c.APIKeys, func(key string) bool { return !isDemoKey(key) })) {
 				return fmt.Errorf("%w, at %s", errDemoKey(client.Name, c.Name), client.Source)
 			}

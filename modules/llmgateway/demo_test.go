@@ -96,13 +96,13 @@ func TestDemoKeyInFile(t *testing.T) {
 			addr := caddytest.Addr(t)
 			c := caddytest.Start(t, site(addr, "client me {file."+client+"}\nchannel a "+up.URL+" {\napi_key {file."+channel+"}\nmodels m\n}"),
 				caddytest.WithFakeClock(clock))
-			g := &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
+			g := &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
 			write(tc.change, tc.to)
 			if err := clock.BlockUntilContext(t.Context(), 1); err != nil {
 				t.Fatal(err)
 			}
 			clock.Advance(keyFileInterval)
-			g.Logs.Wait(t, "keys were read again from their files")
+			g.Logs.Wait(t, "keys reloaded from their files")
 			if n := g.Logs.Count("has the public key of the demo"); n != 1 {
 				t.Errorf("%d warnings", n)
 			}

@@ -31,7 +31,7 @@ func (a *attempt) elsewhere(out *http.Request) (*http.Response, error) {
 			return nil, errProxied
 		}
 	}
-	return a.gateway.elsewhere.RoundTrip(out)
+	return a.gateway.uploads.elsewhere.RoundTrip(out)
 }
 
 // newElsewhere returns the transport for requests to hosts that no channel's URL

@@ -26,7 +26,7 @@ const (
 
 // startClients runs a gateway with a client of each kind, a default channel and
 // the models m and other.
-func startClients(t testing.TB, up *caddytest.Upstream, options string) *gateway {
+func startClients(t testing.TB, up *caddytest.Upstream, options string) *testGateway {
 	return start(t, options+`
 		client alice `+keyAlice+`
 		client bob `+keyBob+` {
@@ -261,7 +261,7 @@ func TestUnknownPaths(t *testing.T) {
 		config := strings.Replace(site(addr, "client alice alice-key\nchannel a http://127.0.0.1:1 {\napi_key k\nmodels m\n}"), "trace", "trace\n\t\ttrusted_proxies static 127.0.0.1/32", 1)
 		config = strings.Replace(config, "llm_gateway {", "handle_path /ai/* {\n\tllm_gateway {", 1)
 		c := caddytest.Start(t, strings.TrimSuffix(strings.TrimSpace(config), "}")+"}\n}\n")
-		g := &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
+		g := &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
 		for _, tc := range []struct{ lines, want string }{
 			{"X-A: b", g.URL + "/ai"},
 			{"X-Forwarded-Proto: https\r\nX-Forwarded-Host: ai.example.com", "https://ai.example.com/ai"},

@@ -18,7 +18,7 @@ const (
 )
 
 // twoChannels runs a gateway that asks one channel before the other.
-func twoChannels(t testing.TB, first, second *caddytest.Upstream, options string) *gateway {
+func twoChannels(t testing.TB, first, second *caddytest.Upstream, options string) *testGateway {
 	return start(t, options+"\nlb_policy first\nchannel first "+first.URL+" {\napi_key k1\nmodels m\n}\nchannel second "+second.URL+" {\napi_key k2\nmodels m\n}")
 }
 

@@ -12,8 +12,8 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
 
-// gateway is a running gateway and a client of it.
-type gateway struct {
+// testGateway is a running gateway and a client of it.
+type testGateway struct {
 	*caddytest.Caddy
 	URL    string
 	client *http.Client
@@ -21,14 +21,14 @@ type gateway struct {
 
 // start runs a gateway with the given options. Where they name no client there
 // is one, alice, with the key "alice-key".
-func start(t testing.TB, options string) *gateway {
+func start(t testing.TB, options string) *testGateway {
 	t.Helper()
 	if !strings.Contains(options, "client") && !strings.Contains(options, "anonymous") {
 		options = "client alice alice-key\n" + options
 	}
 	addr := caddytest.Addr(t)
 	c := caddytest.Start(t, site(addr, options))
-	return &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
+	return &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
 }
 
 func site(addr, options string) string {
@@ -42,7 +42,7 @@ type answer struct {
 }
 
 // do sends a request, with alice's key unless header has another.
-func (g *gateway) do(t testing.TB, method, path, body string, header ...string) answer {
+func (g *testGateway) do(t testing.TB, method, path, body string, header ...string) answer {
 	t.Helper()
 	a, err := g.try(t, method, path, body, header...)
 	if err != nil {
@@ -52,7 +52,7 @@ func (g *gateway) do(t testing.TB, method, path, body string, header ...string) 
 }
 
 // try is do for answers that may be cut off.
-func (g *gateway) try(t testing.TB, method, path, body string, header ...string) (answer, error) {
+func (g *testGateway) try(t testing.TB, method, path, body string, header ...string) (answer, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, g.URL+path, strings.NewReader(body))
 	if err != nil {
@@ -79,7 +79,7 @@ func (g *gateway) try(t testing.TB, method, path, body string, header ...string)
 }
 
 // handshake asks for a WebSocket that is not opened.
-func (g *gateway) handshake(t testing.TB, path string, header ...string) answer {
+func (g *testGateway) handshake(t testing.TB, path string, header ...string) answer {
 	t.Helper()
 	return g.do(t, http.MethodGet, path, "", append([]string{
 		"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", "x3JJHMbDL1EzLkh9GBhXDw==",
@@ -87,7 +87,7 @@ func (g *gateway) handshake(t testing.TB, path string, header ...string) answer 
 }
 
 // chat sends a small chat.
-func (g *gateway) chat(t testing.TB, model string, header ...string) answer {
+func (g *testGateway) chat(t testing.TB, model string, header ...string) answer {
 	t.Helper()
 	return g.do(t, http.MethodPost, "/v1/chat/completions", chatBody(model), header...)
 }

@@ -9,26 +9,19 @@
 package llmgateway
 
 import (
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
-	"github.com/jonboulle/clockwork"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/bodies"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
-	"github.com/caddy-freetier/caddy-freetier/internal/openrequests"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
 )
 
@@ -130,27 +123,8 @@ type Handler struct {
 	// allow_headers. Default: none.
 	AllowHeaders []string `json:"allow_headers,omitempty"`
 
-	clock    clockwork.Clock
-	awake    *awake.Tracker
-	bodies   *bodies.Shared        // given back in Cleanup
-	taken    []taken               // from pools, to be given back
-	upgrades *reverseproxy.Handler // carries WebSockets
-	lbPolicy reverseproxy.Selector
-
-	// openRequests is what lb_policy learns of the channels' open requests.
-	openRequests openrequests.Counter
-
-	keys      atomic.Pointer[keyring]
-	wrongKeys wrongKeys
-	book      func() (*ledger.Ledger, error) // opened when something is counted
-	everybody *Client                        // of an anonymous gateway
-	cors      cors
-	tiers     [][]*Channel // by tier, the first asked first
-	fallback  *Channel     // for requests without a model
-	sealers   *sealers     // of the handles of uploads
-	elsewhere http.RoundTripper
-	started   time.Time
-	logger    *zap.Logger
+	gateway *gateway // set in Provision
+	pooled  pooled
 }
 
 // Fallback names the model that stands in for others. Whoever may not use the
@@ -173,92 +147,85 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the gateway. It makes no connection.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	h.logger = ctx.Logger()
 	app, err := runtime.FromContext(ctx)
 	if err != nil {
 		return err
 	}
-	h.clock, h.awake = app.Clock(), app.Awake()
-	h.started = h.clock.Now()
 	if err := collectors.register(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
-	h.sealers = &sealers{storage: ctx.Storage(), logger: h.logger}
-	h.elsewhere = newElsewhere(isElsewhere, nil)
 	h.setDefaults()
 	if err := h.check(); err != nil {
 		return err
 	}
-	h.shareBodies()
-	repl := caddy.NewReplacer()
-	h.book = sync.OnceValues(func() (*ledger.Ledger, error) { return ledger.FromContext(ctx) })
+	g := newGateway(h, app.Clock(), app.Awake(), ctx.Logger())
+	h.gateway = g
+	g.bodies = acquireBodies(g.auth)
+	g.models = &modelLister{tiers: g.tiers, started: g.clock.Now()}
+	g.uploads = newUploads(g, ctx.Storage())
+	l := &loading{
+		repl:       caddy.NewReplacer(),
+		transports: newTransports(ctx),
+		pooled:     &h.pooled,
+		keys:       &g.auth.keys,
+		book:       sync.OnceValues(func() (*ledger.Ledger, error) { return ledger.FromContext(ctx) }),
+		logger:     g.logger,
+	}
+	if err := h.provisionParts(l, app); err != nil {
+		return err
+	}
+	if g.upgrades, err = newUpgrades(ctx, h.Channels); err != nil {
+		return err
+	}
+	if g.balancer, err = newBalancer(ctx, h.LBPolicyRaw, h.Channels); err != nil {
+		return err
+	}
+	warnOfAccessLogs(ctx)
+	gateways.LoadOrStore(g, g)
+	return nil
+}
+
+// provisionParts sets up the clients and channels, and what keeps their keys and
+// lists of models up to date.
+func (h *Handler) provisionParts(l *loading, app *runtime.App) error {
 	for _, c := range h.Clients {
-		if err := c.provision(h); err != nil {
+		if err := c.provision(l.book); err != nil {
 			return fmt.Errorf("client %s: %w", c.Name, err)
 		}
 	}
-	files := h.keyFiles() // as they are before they are read
-	keys, err := h.readKeyring(repl)
-	if err != nil {
+	files := newKeyFiles(h.Clients, h.Channels) // as they are before they are read
+	if err := h.gateway.auth.readKeys(l.repl); err != nil {
 		return err
 	}
-	h.keys.Store(keys)
-	transports := newTransports(ctx)
 	for _, c := range h.Channels {
-		if err := c.provision(repl, transports, h); err != nil {
+		if err := c.provision(l, h.gateway, h.AllowHeaders); err != nil {
 			return located(c.Source, fmt.Errorf("channel %s: %w", c.Name, err))
 		}
 		if c.Name == h.DefaultChannel {
-			h.fallback = c
+			h.gateway.unnamed = c
 		}
-		c.catalog = take(h, catalogs, newCatalog(), c.base.String())
 		if c.hasWildcard() {
-			if err := app.Go("models of "+c.Name, h.keepCatalog(c)); err != nil {
+			if err := app.Go("models of "+c.Name, c.catalog.keeper(c, h.gateway)); err != nil {
 				return err
 			}
 		}
 	}
-	if len(files) > 0 {
-		if err := app.Go("key files of llm_gateway", h.watchKeyFiles(files)); err != nil {
-			return err
-		}
+	if len(files) == 0 {
+		return nil
 	}
-	h.tiers = newTiers(h.Channels)
-	if err := h.provisionUpgrades(ctx); err != nil {
-		return err
-	}
-	if err := h.provisionPolicy(ctx); err != nil {
-		return err
-	}
-	h.warnOfAccessLogs(ctx)
-	gateways.LoadOrStore(h, h)
-	return nil
-}
-
-// taken is an entry of a pool.
-type taken struct {
-	pool *caddy.UsagePool
-	key  any
-}
-
-// take gets an entry of a pool, which belongs to the process, until Cleanup.
-func take[T any](h *Handler, pool *caddy.UsagePool, fresh T, parts ...string) T {
-	key := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-	entry, _ := pool.LoadOrStore(key, fresh)
-	h.taken = append(h.taken, taken{pool, key})
-	return entry.(T)
+	return app.Go("key files of llm_gateway", files.watcher(h.gateway.clock, func() { h.gateway.readKeysAgain(l) }))
 }
 
 // Cleanup gives back what Provision took, however far it came.
 func (h *Handler) Cleanup() error {
-	for _, t := range h.taken {
-		_, _ = t.pool.Delete(t.key)
+	h.pooled.giveBack()
+	if h.gateway == nil {
+		return nil
 	}
-	h.taken = nil
-	if h.bodies != nil {
+	if h.gateway.bodies != nil {
 		bodies.Release()
 	}
-	_, err := gateways.Delete(h)
+	_, err := gateways.Delete(h.gateway)
 	return err
 }
 
@@ -275,8 +242,6 @@ func (h *Handler) setDefaults() {
 	if h.MaxBody == 0 {
 		h.MaxBody = defaultMaxBody
 	}
-	h.cors = newCORS(h.CORS, h.Anonymous)
-	h.everybody = newEverybody()
 }
 
 // check refuses what cannot work. The Caddyfile's mistakes are found earlier,
@@ -291,7 +256,7 @@ func (h *Handler) check() error {
 	if len(h.Channels) == 0 {
 		return errNoChannels
 	}
-	if h.DefaultChannel != "" && h.channel(h.DefaultChannel) == nil {
+	if h.DefaultChannel != "" && channelNamed(h.Channels, h.DefaultChannel) == nil {
 		return fmt.Errorf("default_channel %s: there is no such channel", h.DefaultChannel)
 	}
 	for _, pattern := range h.AllowPaths {
@@ -313,37 +278,29 @@ func (h *Handler) check() error {
 		}
 		names[c.Name] = true
 	}
-	return h.checkNames()
-}
-
-func (h *Handler) channel(name string) *Channel {
-	for _, c := range h.Channels {
-		if c.Name == name {
-			return c
-		}
-	}
-	return nil
+	return checkNames(h.Clients, h.Channels, h.Fallbacks)
 }
 
 // ServeHTTP checks the client, finds the model, puts the candidates in order
 // and attempts them. It returns no error: Caddy would log that beside
 // the request as the client sent it, keys included.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	location, unknown := h.locate(r)
-	if h.screen(w, r, location) {
+	g := h.gateway
+	location, unknown := locateRequest(r, g.allowPaths)
+	if g.cors.screen(w, r, location) {
 		return nil
 	}
 	if sealed := takeUpload(r); sealed != nil {
-		h.serveUpload(w, r, sealed)
+		g.uploads.serve(w, r, sealed)
 		return nil
 	}
-	client, wrong := h.authenticate(r)
+	client, wrong := g.auth.authenticate(r)
 	if wrong != nil {
 		wrong.write(w, r)
 		return nil
 	}
 	client.total.Inc()
-	q := h.newRequest(client, location)
+	q := g.newRequest(client, location)
 	as := newAttempts(q)
 	as.describe(r)
 	if unknown == nil {
@@ -354,10 +311,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return nil
 	}
 	if location.endpoint.isModelList() {
-		if client != h.everybody {
-			h.wake(client)
+		if !g.auth.anonymous {
+			g.tiers.wake(client)
 		}
-		h.serveModels(w, r, client, modelID(r.URL.Path))
+		g.models.serve(w, r, client, modelID(r.URL.Path))
 		return nil
 	}
 	defer as.close()

@@ -16,7 +16,7 @@ import (
 
 // exchange sends bytes that net/http would not, with the gateway's own address
 // in place of `Host: gateway`, and returns the response.
-func (g *gateway) exchange(t testing.TB, request string) answer {
+func (g *testGateway) exchange(t testing.TB, request string) answer {
 	t.Helper()
 	host := strings.TrimPrefix(g.URL, "http://")
 	conn, err := net.Dial("tcp", host)
@@ -151,7 +151,7 @@ func TestHeadersWithUnderscores(t *testing.T) {
 	addr := caddytest.Addr(t)
 	c := caddytest.Start(t, strings.Replace(site(addr, "client alice alice-key\nchannel a "+up.URL+" {\napi_key k\nmodels m\n}"), "trace",
 		"trace\n\t\texpected_underscore_headers Session_id Conversation_id X_Forwarded_For Content_Type Cf_Connecting_Ip", 1))
-	g := &gateway{Caddy: c, URL: "http://" + addr}
+	g := &testGateway{Caddy: c, URL: "http://" + addr}
 	g.exchange(t, rawChat("m", "Session_id: s", "conversation_id: c", "X_Forwarded_For: 192.0.2.1", "Content_Type: text/x", "Cf_Connecting_Ip: 192.0.2.1",
 		"Connection: close")).wantStatus(t, 200)
 	got := up.Next(t)

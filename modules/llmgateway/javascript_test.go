@@ -157,7 +157,7 @@ func talk(t *testing.T, w http.ResponseWriter, r *http.Request) {
 }
 
 // startForSDKs runs a gateway before the provider.
-func startForSDKs(t *testing.T) *gateway {
+func startForSDKs(t *testing.T) *testGateway {
 	t.Helper()
 	up := caddytest.NewUpstream(t, provider(t))
 	g, _ := startTLS(t, `

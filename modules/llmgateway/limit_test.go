@@ -75,7 +75,7 @@ func TestKeyQuota(t *testing.T) {
 	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
 	storage, clock := t.TempDir(), clockwork.NewFakeClockAt(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 	addr := caddytest.Addr(t)
-	run := func() *gateway {
+	run := func() *testGateway {
 		c := caddytest.Start(t, site(addr, `
 		client alice alice-key
 		channel own `+up.URL+` {
@@ -89,7 +89,7 @@ func TestKeyQuota(t *testing.T) {
 			models  m
 			tier    2
 		}`), caddytest.WithFakeClock(clock), caddytest.WithStorage(storage))
-		return &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
+		return &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
 	}
 	g := run()
 	for range 4 {

@@ -141,9 +141,9 @@ func (k keysInCooldown) Describe(ch chan<- *prometheus.Desc) { ch <- k.desc }
 func (k keysInCooldown) Collect(ch chan<- prometheus.Metric) {
 	count := make(map[string]int)
 	gateways.Range(func(_, value any) bool {
-		h := value.(*Handler)
-		now := h.clock.Now()
-		for _, c := range h.Channels {
+		g := value.(*gateway)
+		now := g.clock.Now()
+		for _, c := range g.channels {
 			count[c.Name] += 0
 			for _, key := range c.keys() {
 				if len(key.cooldowns.List(now)) > 0 {

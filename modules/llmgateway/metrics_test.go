@@ -23,7 +23,7 @@ func TestMetrics(t *testing.T) {
 		channel("good", "k-good", "wild-* as sent") + channel("sse", "k-sse", "sse-*") + channel("401", "k-401", "m401") + channel("429", "k-429", "m429") + channel("500", "k-500", "m500")
 	addr := caddytest.Addr(t)
 	c := caddytest.Start(t, site(addr, options))
-	g := &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
+	g := &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
 	g.chat(t, "wild-client-sent").wantStatus(t, 200)
 	g.Reload(site(addr, "cooldown 61s\n"+options))
 	g.client.CloseIdleConnections()

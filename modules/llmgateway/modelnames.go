@@ -81,13 +81,13 @@ func checkModelNames(names, before []string) error {
 
 // checkNames refuses names of models that cannot be meant, in JSON. Those of a
 // Caddyfile were checked while it was read.
-func (h *Handler) checkNames() error {
-	for _, c := range h.Clients {
+func checkNames(clients []*Client, channels []*Channel, fallbacks []*Fallback) error {
+	for _, c := range clients {
 		if err := checkModelNames(c.Models, nil); err != nil {
 			return located(c.Source, fmt.Errorf("client %s: %w", c.Name, err))
 		}
 	}
-	for _, c := range h.Channels {
+	for _, c := range channels {
 		var before []string
 		for _, route := range c.Models {
 			if err := checkRoute(route, before); err != nil {
@@ -96,7 +96,7 @@ func (h *Handler) checkNames() error {
 			before = append(before, route.Names...)
 		}
 	}
-	for _, f := range h.Fallbacks {
+	for _, f := range fallbacks {
 		if err := checkModelNames(append(slices.Clip(f.Models), f.To), nil); err != nil {
 			return fmt.Errorf("fallback: %w", err)
 		}

@@ -24,17 +24,23 @@ func modelID(path string) string {
 	return strings.TrimPrefix(id, "/")
 }
 
-// serveModels lists the models that the client may use, or describes one, in
+// modelLister lists the models of a gateway.
+type modelLister struct {
+	tiers   tiers
+	started time.Time
+}
+
+// serve lists the models that the client may use, or describes one, in
 // the client's dialect.
-func (h *Handler) serveModels(w http.ResponseWriter, r *http.Request, client *Client, id string) {
-	models, dialect := h.models(client), llm.DialectOf(r.Method, r.URL.Path, r.Header)
+func (l *modelLister) serve(w http.ResponseWriter, r *http.Request, client *Client, id string) {
+	models, dialect := l.models(client), llm.DialectOf(r.Method, r.URL.Path, r.Header)
 	if id == "" {
-		writeJSON(w, h.list(dialect, models))
+		writeJSON(w, l.list(dialect, models))
 		return
 	}
 	for _, m := range models {
 		if m.name == id {
-			writeJSON(w, h.describe(dialect, m))
+			writeJSON(w, l.describe(dialect, m))
 			return
 		}
 	}
@@ -45,10 +51,10 @@ func (h *Handler) serveModels(w http.ResponseWriter, r *http.Request, client *Cl
 // Sources: https://platform.openai.com/docs/api-reference/models/list,
 // https://docs.anthropic.com/en/api/models-list and
 // https://ai.google.dev/api/models#method:-models.list
-func (h *Handler) list(dialect llm.Dialect, models []listedModel) any {
+func (l *modelLister) list(dialect llm.Dialect, models []listedModel) any {
 	entries := make([]any, len(models))
 	for i, m := range models {
-		entries[i] = h.describe(dialect, m)
+		entries[i] = l.describe(dialect, m)
 	}
 	switch dialect {
 	case llm.Gemini:
@@ -64,7 +70,7 @@ func (h *Handler) list(dialect llm.Dialect, models []listedModel) any {
 }
 
 // describe is an entry of the list.
-func (h *Handler) describe(dialect llm.Dialect, m listedModel) any {
+func (l *modelLister) describe(dialect llm.Dialect, m listedModel) any {
 	switch dialect {
 	case llm.Gemini:
 		// What a channel's model can do is not known but by its name.
@@ -74,15 +80,15 @@ func (h *Handler) describe(dialect llm.Dialect, m listedModel) any {
 		}
 		return map[string]any{"name": "models/" + m.name, "displayName": m.name, "supportedGenerationMethods": methods}
 	case llm.Anthropic:
-		return map[string]any{"type": "model", "id": m.name, "display_name": m.name, "created_at": h.started.UTC().Format(time.RFC3339)}
+		return map[string]any{"type": "model", "id": m.name, "display_name": m.name, "created_at": l.started.UTC().Format(time.RFC3339)}
 	}
-	return map[string]any{"id": m.name, "object": "model", "created": h.started.Unix(), "owned_by": m.owner}
+	return map[string]any{"id": m.name, "object": "model", "created": l.started.Unix(), "owned_by": m.owner}
 }
 
 // models returns what the client may use, in the order of tiers and of the
 // Caddyfile, each name once. In the place of a wildcard stand the names that
 // the channel itself lists, as far as they are known.
-func (h *Handler) models(client *Client) []listedModel {
+func (l *modelLister) models(client *Client) []listedModel {
 	var list []listedModel
 	seen := make(map[string]bool)
 	add := func(name, owner string) {
@@ -92,7 +98,7 @@ func (h *Handler) models(client *Client) []listedModel {
 		seen[name] = true
 		list = append(list, listedModel{name, owner})
 	}
-	for _, tier := range h.tiers {
+	for _, tier := range l.tiers {
 		for _, c := range tier {
 			for name := range c.offered {
 				add(name, c.Name)

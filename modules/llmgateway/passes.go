@@ -8,10 +8,10 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// locate finds the endpoint that a request is for and gives the request the
+// locateRequest finds the endpoint that a request is for and gives the request the
 // endpoint's canonical path, which all that follows goes by.
-func (h *Handler) locate(r *http.Request) (location, *apiError) {
-	l, plain := locate(r.URL, methodOf(r), h.AllowPaths)
+func locateRequest(r *http.Request, allowed []string) (location, *apiError) {
+	l, plain := locate(r.URL, methodOf(r), allowed)
 	switch {
 	case !plain:
 		return l, ambiguousPath
@@ -26,9 +26,9 @@ func (h *Handler) locate(r *http.Request) (location, *apiError) {
 // methods that the gateway does not know, requests of web pages that may not use
 // it, and the question of Claude Code whether anybody is there. It reports
 // whether it has answered.
-func (h *Handler) screen(w http.ResponseWriter, r *http.Request, l location) bool {
+func (c cors) screen(w http.ResponseWriter, r *http.Request, l location) bool {
 	switch {
-	case h.cors.serve(w, r):
+	case c.serve(w, r):
 	case r.Method == http.MethodOptions:
 		w.Header().Set("Allow", l.methods(false).String())
 		w.WriteHeader(http.StatusNoContent)
@@ -36,7 +36,7 @@ func (h *Handler) screen(w http.ResponseWriter, r *http.Request, l location) boo
 		methodNotAllowed(l.methods(false)).write(w, r)
 	case r.Method == http.MethodHead && isProbe(r.URL):
 		w.WriteHeader(http.StatusOK)
-	case h.cors.refuses(r):
+	case c.refuses(r):
 		foreignPage.write(w, r)
 	default:
 		return false

@@ -9,18 +9,21 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
 )
 
+// tiers are the channels by tier, the first asked first.
+type tiers [][]*Channel
+
 // newTiers groups the channels by tier, the first asked coming first.
-func newTiers(channels []*Channel) (tiers [][]*Channel) {
+func newTiers(channels []*Channel) (all tiers) {
 	sorted := slices.Clone(channels)
-	slices.SortStableFunc(sorted, func(a, b *Channel) int { return cmp.Compare(a.Tier, b.Tier) })
+	slices.SortStableFunc(sorted, func(a, b *Channel) int { return cmp.Compare(max(1, a.Tier), max(1, b.Tier)) })
 	for _, c := range sorted {
-		if n := len(tiers); n > 0 && tiers[n-1][0].Tier == c.Tier {
-			tiers[n-1] = append(tiers[n-1], c)
+		if n := len(all); n > 0 && max(1, all[n-1][0].Tier) == max(1, c.Tier) {
+			all[n-1] = append(all[n-1], c)
 			continue
 		}
-		tiers = append(tiers, []*Channel{c})
+		all = append(all, []*Channel{c})
 	}
-	return tiers
+	return all
 }
 
 // candidate is a key of a channel, and the model to ask it for.
@@ -40,10 +43,10 @@ func (as *attempts) plan(r *http.Request, w http.ResponseWriter) *apiError {
 		return err
 	}
 	if as.model == "" {
-		if as.gateway.fallback == nil || as.client.restricted() {
+		if !as.gateway.takesUnnamed() || as.client.restricted() {
 			return noModel
 		}
-		as.addChannel(as.gateway.fallback, "", nil)
+		as.addChannel(as.gateway.unnamed, "", nil)
 		return as.begin()
 	}
 	if !as.client.mayUse(as.model) {
@@ -52,7 +55,7 @@ func (as *attempts) plan(r *http.Request, w http.ResponseWriter) *apiError {
 	for model, asked := as.model, []string(nil); model != "" && !slices.Contains(asked, model); {
 		asked = append(asked, model)
 		as.addModel(model, r, w)
-		model = as.gateway.standIn(model, as.client)
+		model = as.gateway.fallbacks.of(model, as.client)
 	}
 	if len(as.candidates) == 0 {
 		return modelNotFound(as.model)
@@ -82,16 +85,6 @@ func (as *attempts) begin() *apiError {
 	return noKeyUsable(soonest.Sub(now))
 }
 
-// standIn returns the model that stands in for another, "" for none.
-func (h *Handler) standIn(model string, client *Client) string {
-	for _, f := range h.Fallbacks {
-		if matchesAny(f.Models, model) && client.mayUse(f.To) {
-			return f.To
-		}
-	}
-	return ""
-}
-
 // addModel adds the channels that have the model, tier by tier, and then those
 // that sleep.
 func (as *attempts) addModel(model string, r *http.Request, w http.ResponseWriter) {
@@ -109,7 +102,7 @@ func (as *attempts) addModel(model string, r *http.Request, w http.ResponseWrite
 			}
 		}
 		for len(equals) > 0 {
-			i := as.gateway.choose(equals, r, w)
+			i := as.gateway.balancer.choose(equals, r, w)
 			sent, measures := equals[i].sentModel(model)
 			as.addChannel(equals[i], sent, measures)
 			equals = slices.Delete(equals, i, i+1)

@@ -1,6 +1,7 @@
 package llmgateway
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -12,43 +13,49 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/openrequests"
 )
 
-// provisionPolicy loads lb_policy into a reverse proxy of its own, which passes
-// no request: a policy may look at the upstreams and the transport around it.
-func (h *Handler) provisionPolicy(ctx caddy.Context) error {
-	if h.LBPolicyRaw == nil {
-		return nil
+// balancer chooses among the channels of a tier: by weight, or as lb_policy does.
+type balancer struct {
+	policy reverseproxy.Selector // unset: by weight
+	choice map[*Channel]*reverseproxy.Upstream
+	open   openrequests.Counter // what the policy learns of open requests
+}
+
+// newBalancer loads lb_policy into a reverse proxy of its own, which passes no
+// request: a policy may look at the upstreams and the transport around it.
+func newBalancer(ctx caddy.Context, policy json.RawMessage, channels []*Channel) (b balancer, err error) {
+	if policy == nil {
+		return b, nil
 	}
-	proxy := &reverseproxy.Handler{LoadBalancing: &reverseproxy.LoadBalancing{SelectionPolicyRaw: h.LBPolicyRaw}}
-	for _, c := range h.Channels {
+	proxy := &reverseproxy.Handler{LoadBalancing: &reverseproxy.LoadBalancing{SelectionPolicyRaw: policy}}
+	for _, c := range channels {
 		proxy.Upstreams = append(proxy.Upstreams, &reverseproxy.Upstream{Dial: c.dial})
 	}
-	proxy, err := loadProxy(ctx, proxy)
-	if err != nil {
-		return fmt.Errorf("loading the policy: %w", err)
+	if proxy, err = loadProxy(ctx, proxy); err != nil {
+		return b, fmt.Errorf("loading the policy: %w", err)
 	}
-	h.lbPolicy = proxy.LoadBalancing.SelectionPolicy
-	byUpstream := make(map[*reverseproxy.Upstream]*Channel, len(h.Channels))
-	for i, c := range h.Channels {
-		c.choice = proxy.Upstreams[i]
-		byUpstream[c.choice] = c
+	b.policy, b.choice = proxy.LoadBalancing.SelectionPolicy, make(map[*Channel]*reverseproxy.Upstream, len(channels))
+	byUpstream := make(map[*reverseproxy.Upstream]*Channel, len(channels))
+	for i, c := range channels {
+		b.choice[c] = proxy.Upstreams[i]
+		byUpstream[proxy.Upstreams[i]] = c
 	}
-	h.openRequests = func(u *reverseproxy.Upstream) int {
+	b.open = func(u *reverseproxy.Upstream) int {
 		if c := byUpstream[u]; c != nil {
 			return int(c.open.Load())
 		}
 		return 0
 	}
-	return nil
+	return b, nil
 }
 
 // choose returns the index of the channel to ask next. Caddy's policies that
 // count open requests would count those of reverse_proxy only, so these two are
 // done here.
-func (h *Handler) choose(equals []*Channel, r *http.Request, w http.ResponseWriter) int {
+func (b *balancer) choose(equals []*Channel, r *http.Request, w http.ResponseWriter) int {
 	if len(equals) == 1 {
 		return 0
 	}
-	switch policy := h.lbPolicy.(type) {
+	switch policy := b.policy.(type) {
 	case nil:
 		return byWeight(equals)
 	case *reverseproxy.LeastConnSelection:
@@ -56,13 +63,13 @@ func (h *Handler) choose(equals []*Channel, r *http.Request, w http.ResponseWrit
 	case *reverseproxy.RandomChoiceSelection:
 		return leastOpen(equals, policy.Choose)
 	}
-	openrequests.Set(r, h.openRequests)
+	openrequests.Set(r, b.open)
 	pool := make(reverseproxy.UpstreamPool, len(equals))
 	for i, channel := range equals {
-		pool[i] = channel.choice
+		pool[i] = b.choice[channel]
 	}
 	// A policy that finds none available leaves the order to us.
-	return max(0, slices.Index(pool, h.lbPolicy.Select(pool, r, w)))
+	return max(0, slices.Index(pool, b.policy.Select(pool, r, w)))
 }
 
 // leastOpen returns, of n channels taken at random, the index of the one with

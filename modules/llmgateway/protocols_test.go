@@ -16,12 +16,12 @@ import (
 
 // startTLS runs a gateway that speaks HTTP/1.1, 2 and 3, and returns a client
 // for each of them.
-func startTLS(t testing.TB, options string, caddy ...caddytest.Option) (g *gateway, clients map[string]*http.Client) {
+func startTLS(t testing.TB, options string, caddy ...caddytest.Option) (g *testGateway, clients map[string]*http.Client) {
 	t.Helper()
 	_, port, _ := net.SplitHostPort(caddytest.Addr(t))
 	url := "https://localhost:" + port
 	c := caddytest.Start(t, url+" {\n\ttls internal\n\tllm_gateway {\n"+options+"\n\t}\n}", caddy...)
-	g = &gateway{Caddy: c, URL: url, client: c.Client()}
+	g = &testGateway{Caddy: c, URL: url, client: c.Client()}
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if resp, err := g.client.Get(url); err == nil { // else there is no certificate yet
 			resp.Body.Close()

@@ -435,7 +435,7 @@ func TestProxyPlaceholders(t *testing.T) {
 			}
 		}
 	}`, addr, bad.URL, up.URL))
-	g := &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
+	g := &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
 	g.chat(t, "m").wantStatus(t, 200)
 	g.Logs.Wait(t, "http.log.access", "/v1/chat/completions")
 	var line string
@@ -510,7 +510,7 @@ func TestWebSocketRefused(t *testing.T) {
 
 // upgrade asks for a WebSocket and returns what comes behind the response's
 // header.
-func upgrade(t testing.TB, g *gateway) (*bufio.Reader, *http.Response) {
+func upgrade(t testing.TB, g *testGateway) (*bufio.Reader, *http.Response) {
 	t.Helper()
 	host := strings.TrimPrefix(g.URL, "http://")
 	conn, err := net.Dial("tcp", host)

@@ -69,7 +69,7 @@ func (q *request) readBody(w http.ResponseWriter, r *http.Request) *apiError {
 	if q.upgrading || r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return nil
 	}
-	if limit := q.gateway.MaxBody; r.ContentLength > limit {
+	if limit := q.gateway.maxBody; r.ContentLength > limit {
 		return bodyTooLarge(limit)
 	}
 	kind, sent, err := q.location.classify(r)
@@ -117,7 +117,7 @@ func (q *request) readKind(r *http.Request, kind bodyKind, codings []coding) *ap
 // An encoded body is decoded when it has come as a whole, so that no client can
 // hold the memory of a decoder by sending slowly.
 func (q *request) keepBody(r *http.Request, codings []coding, isText bool, sink io.Writer) (err error) {
-	budget, limit := q.client.bodies, q.gateway.MaxBody
+	budget, limit := q.client.bodies, q.gateway.maxBody
 	if len(codings) == 0 {
 		q.body, err = budget.Read(q.source.content(&q.source, isText), r.ContentLength, limit, sink)
 		return err
@@ -216,7 +216,7 @@ func (q *request) bodyError(err error) *apiError {
 	case errors.Is(err, reqbody.ErrNotKept):
 		return bodyNotKept
 	case errors.Is(err, reqbody.ErrTooLarge):
-		return bodyTooLarge(q.gateway.MaxBody)
+		return bodyTooLarge(q.gateway.maxBody)
 	case errors.As(err, &tooLarge):
 		return bodyTooLarge(tooLarge.Limit)
 	case errors.Is(err, reqbody.ErrExhausted):

@@ -37,7 +37,7 @@ type reading struct {
 // reader is a gateway that reads requests without sending them, for one client
 // with models and one without.
 type reader struct {
-	gateway *Handler
+	gateway *gateway
 	channel *Channel
 	limited *Client
 	free    *Client
@@ -47,7 +47,7 @@ func newReader(t testing.TB) *reader {
 	t.Helper()
 	budget := reqbody.NewBudget(math.MaxInt64, math.MaxInt64)
 	r := &reader{
-		gateway: &Handler{MaxBody: 1 << 20, clock: clockwork.NewFakeClock(), bodies: bodies.New(budget)},
+		gateway: &gateway{maxBody: 1 << 20, clock: clockwork.NewFakeClock(), bodies: bodies.New(budget)},
 		channel: &Channel{Name: "a", URL: "http://127.0.0.1:1", Auth: Auth{Scheme: "none"}},
 		limited: &Client{Name: "bob", Models: []string{"gpt-3.5*"}, bodies: budget},
 		free:    &Client{Name: "alice", bodies: budget},

@@ -54,7 +54,7 @@ func (r reading) found() (all []found) {
 			}
 		}
 	}
-	if err == nil && (strings.HasPrefix(mediaType, "multipart/")) {
+	if err == nil && strings.HasPrefix(mediaType, "multipart/") {
 		all = append(all, inForm(body, params["boundary"])...)
 	}
 	if text := trimMarks(body); err == nil && isOpaque(mediaType) && bytes.HasPrefix(text, []byte("{")) {

@@ -62,9 +62,9 @@ func newRedirects(t testing.TB) *redirects {
 }
 
 // handlers returns the gateways that run.
-func handlers() (list []*Handler) {
+func handlers() (list []*gateway) {
 	gateways.Range(func(_, value any) bool {
-		list = append(list, value.(*Handler))
+		list = append(list, value.(*gateway))
 		return true
 	})
 	return list
@@ -81,7 +81,7 @@ func permit(t testing.TB, ca string, permitted func(netip.Addr) bool) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
 	for _, h := range handlers() {
-		h.elsewhere = newElsewhere(permitted, &tls.Config{RootCAs: roots})
+		h.uploads.elsewhere = newElsewhere(permitted, &tls.Config{RootCAs: roots})
 	}
 }
 
@@ -155,7 +155,7 @@ func TestRedirectsToPublicAddressesOnly(t *testing.T) {
 	up := newRedirects(t)
 	g := start(t, "default_channel a\nchannel a "+up.URL+" {\napi_key sk-channel-key-1\nmodels m\n}")
 	for _, h := range handlers() {
-		h.elsewhere = newElsewhere(isElsewhere, &tls.Config{InsecureSkipVerify: true})
+		h.uploads.elsewhere = newElsewhere(isElsewhere, &tls.Config{InsecureSkipVerify: true})
 	}
 	locations := []string{
 		"http://127.0.0.1:" + portHTTP + "/", "http://localhost:" + portHTTP + "/", "//127.0.0.1:" + portHTTP + "/", up.URL + "/inside", "/inside", "",

@@ -37,7 +37,7 @@ func manyKeys(n int) string {
 
 // cooldowns returns what the admin API shows, by channel and key, "" for the
 // channel itself.
-func (g *gateway) cooldowns(t testing.TB) map[string][]cooldownState {
+func (g *testGateway) cooldowns(t testing.TB) map[string][]cooldownState {
 	t.Helper()
 	_, body := g.Admin(http.MethodGet, "/llm-gateway/channels")
 	var states []channelState

@@ -11,7 +11,7 @@ import (
 // request is what the gateway has read of a client's request. Once it was read it
 // does not change, whatever the attempts bring.
 type request struct {
-	gateway   *Handler
+	gateway   *gateway
 	client    *Client
 	start     time.Time
 	location  location // where the request goes
@@ -24,8 +24,8 @@ type request struct {
 }
 
 // newRequest returns the request of a client before it was read.
-func (h *Handler) newRequest(client *Client, l location) *request {
-	return &request{gateway: h, client: client, start: h.clock.Now(), location: l}
+func (g *gateway) newRequest(client *Client, l location) *request {
+	return &request{gateway: g, client: client, start: g.clock.Now(), location: l}
 }
 
 // hasBody reports whether the request has a body that the attempts send.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 	"golang.org/x/net/http/httpguts"
 	"golang.org/x/net/publicsuffix"
@@ -72,7 +73,7 @@ func (a *attempt) sealUpload(req *http.Request, res *http.Response) error {
 		if m := a.candidate.mask(); m.inText(target.String()) != target.String() {
 			return redirected("the channel's URL for the upload shows its key in an unknown way")
 		}
-		sealer, err := a.gateway.sealers.create(req.Context())
+		sealer, err := a.gateway.uploads.sealers.create(req.Context())
 		if err != nil {
 			return err
 		}
@@ -176,13 +177,24 @@ func takeUpload(r *http.Request) []string {
 	return sealed
 }
 
-// serveUpload goes on with an upload. A client may show its key, as some SDKs do,
+// uploads goes on with the uploads that a gateway has begun.
+type uploads struct {
+	gateway   *gateway
+	sealers   *sealers // of handles
+	elsewhere http.RoundTripper
+}
+
+func newUploads(g *gateway, storage certmagic.Storage) *uploads {
+	return &uploads{g, &sealers{storage: storage, logger: g.logger}, newElsewhere(isElsewhere, nil)}
+}
+
+// serve goes on with an upload. A client may show its key, as some SDKs do,
 // but need not.
-func (h *Handler) serveUpload(w http.ResponseWriter, r *http.Request, sealed []string) {
+func (u *uploads) serve(w http.ResponseWriter, r *http.Request, sealed []string) {
 	shown := takeKeys(r)
-	as, target, wrong := h.openUpload(r, sealed)
+	as, target, wrong := u.open(r, sealed)
 	if shown != (shownKeys{}) {
-		client, wrongKey := h.identify(r, shown)
+		client, wrongKey := u.gateway.auth.identify(r, shown)
 		switch {
 		case wrongKey != nil:
 			wrong = wrongKey
@@ -199,7 +211,7 @@ func (h *Handler) serveUpload(w http.ResponseWriter, r *http.Request, sealed []s
 	}
 	as.client.total.Inc()
 	as.describe(r)
-	as.source.begin(w, r, h.clock)
+	as.source.begin(w, r, u.gateway.clock)
 	defer as.source.end()
 	defer as.close()
 	err := as.startNext().forwardUpload(r, target)
@@ -219,22 +231,22 @@ func (h *Handler) serveUpload(w http.ResponseWriter, r *http.Request, sealed []s
 	}
 }
 
-// openUpload returns the only attempt of the upload that a handle stands for, and the
+// open returns the only attempt of the upload that a handle stands for, and the
 // channel's URL. What the handle names must still be there, and its client must
 // still be allowed to upload.
-func (h *Handler) openUpload(r *http.Request, sealed []string) (*attempts, *url.URL, *apiError) {
-	sealer, err := h.sealers.find(r.Context())
+func (u *uploads) open(r *http.Request, sealed []string) (*attempts, *url.URL, *apiError) {
+	sealer, err := u.sealers.find(r.Context())
 	switch {
 	case len(sealed) != 1 || errors.Is(err, errNoSecret):
 		return nil, nil, uploadNotFound
 	case err != nil:
 		return nil, nil, uploadUnavailable
 	}
-	handle, err := openHandle(sealer, sealed[0], h.clock.Now())
+	handle, err := openHandle(sealer, sealed[0], u.gateway.clock.Now())
 	if err != nil {
 		return nil, nil, uploadNotFound
 	}
-	client, channel := h.clientNamed(handle.client), h.channel(handle.channel)
+	client, channel := u.gateway.auth.clientNamed(handle.client), channelNamed(u.gateway.channels, handle.channel)
 	if client == nil || client.restricted() || channel == nil {
 		return nil, nil, uploadNotFound
 	}
@@ -242,7 +254,7 @@ func (h *Handler) openUpload(r *http.Request, sealed []string) (*attempts, *url.
 	if err != nil || !channel.takesUploads(target) {
 		return nil, nil, uploadNotFound
 	}
-	as := newAttempts(h.newRequest(client, location{}))
+	as := newAttempts(u.gateway.newRequest(client, location{}))
 	as.claimed = &candidate{channel: channel}
 	if handle.key != (keyHash{}) {
 		keys := channel.keys()
@@ -253,18 +265,6 @@ func (h *Handler) openUpload(r *http.Request, sealed []string) (*attempts, *url.
 		as.claimed.key = keys[i]
 	}
 	return as, target, nil
-}
-
-func (h *Handler) clientNamed(name string) *Client {
-	if h.Anonymous && name == h.everybody.Name {
-		return h.everybody
-	}
-	for _, c := range h.Clients {
-		if c.Name == name {
-			return c
-		}
-	}
-	return nil
 }
 
 // forwardUpload passes the client's part of the upload on as it arrives, to where

@@ -133,7 +133,7 @@ var startHeader = []string{
 }
 
 // begin begins an upload and returns the URL that the client gets.
-func (g *gateway) begin(t testing.TB, prefix string, header ...string) *url.URL {
+func (g *testGateway) begin(t testing.TB, prefix string, header ...string) *url.URL {
 	t.Helper()
 	a := g.do(t, http.MethodPost, prefix+"/upload/v1beta/files", `{"file":{"display_name":"a"}}`, append(startHeader, header...)...)
 	a.wantStatus(t, 200)
@@ -145,14 +145,14 @@ func (g *gateway) begin(t testing.TB, prefix string, header ...string) *url.URL 
 }
 
 // part sends a part of an upload, without any key.
-func (g *gateway) part(t testing.TB, u *url.URL, text, command string, offset int, header ...string) answer {
+func (g *testGateway) part(t testing.TB, u *url.URL, text, command string, offset int, header ...string) answer {
 	t.Helper()
 	return g.do(t, http.MethodPost, u.RequestURI(), text, append([]string{
 		"Authorization", "", "Content-Type", "text/plain", "X-Goog-Upload-Command", command, "X-Goog-Upload-Offset", strconv.Itoa(offset),
 	}, header...)...)
 }
 
-func uploads(g *google) string {
+func uploadOptions(g *google) string {
 	return "default_channel a\nchannel a " + g.URL + "/v1beta {\nauth x-goog-api-key\napi_key other-key-0 " + g.key + "\nmodels m\n}"
 }
 
@@ -161,8 +161,8 @@ func uploads(g *google) string {
 func TestResumableUpload(t *testing.T) {
 	google := newGoogle(t, "sk-channel/key+1")
 	addr := caddytest.Addr(t)
-	c := caddytest.Start(t, "http://"+addr+" {\nhandle_path /ai/* {\nllm_gateway {\nclient alice alice-key\nretry_on 403\n"+uploads(google)+"\n}\n}\n}")
-	g := &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
+	c := caddytest.Start(t, "http://"+addr+" {\nhandle_path /ai/* {\nllm_gateway {\nclient alice alice-key\nretry_on 403\n"+uploadOptions(google)+"\n}\n}\n}")
+	g := &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
 	u := g.begin(t, "/ai")
 	if u.Scheme != "http" || u.Host != addr || u.Path != "/ai/upload/v1beta/files" || len(u.Query()) != 1 {
 		t.Fatalf("the client gets %s", u)
@@ -200,9 +200,9 @@ func TestResumableUpload(t *testing.T) {
 // what a trusted proxy says of that.
 func TestUploadURL(t *testing.T) {
 	google := newGoogle(t, "sk-channel-key-1")
-	options := "client alice alice-key\n" + uploads(google)
+	options := "client alice alice-key\n" + uploadOptions(google)
 	forwarded := []string{"X-Forwarded-Proto", "https", "X-Forwarded-Host", "ai.example.com"}
-	check := func(g *gateway, want string, header ...string) {
+	check := func(g *testGateway, want string, header ...string) {
 		t.Helper()
 		u := g.begin(t, "", header...)
 		if u.RawQuery = ""; u.String() != want+"/upload/v1beta/files" {
@@ -223,7 +223,7 @@ func TestUploadURL(t *testing.T) {
 	addr := caddytest.Addr(t)
 	c := caddytest.Start(t, "{\nservers {\ntrusted_proxies static 127.0.0.0/8\n}\n}\nhttp://"+addr+" {\nllm_gateway {\n"+strings.Replace(options, "other-key-0", "", 1)+"\n}\n}")
 	google.key = "sk-channel-key-1"
-	g = &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
+	g = &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
 	check(g, g.URL)
 	check(g, "https://ai.example.com", forwarded...)
 	check(g, "https://ai.example.com:8443", "X-Forwarded-Proto", "HTTPS, http", "X-Forwarded-Host", "ai.example.com:8443, inner")
@@ -239,7 +239,7 @@ func TestUploadHandles(t *testing.T) {
 	clients := "client alice alice-key\nclient bob bob-key\n"
 	channel := "default_channel a\nchannel a " + google.URL + "/v1beta {\nauth x-goog-api-key\napi_key sk-channel-key-1\nmodels m\n}"
 	c := caddytest.Start(t, site(addr, clients+channel), caddytest.WithFakeClock(clock))
-	g := &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
+	g := &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
 	invalid := &url.URL{Path: "/upload/v1beta/files", RawQuery: uploadParameter + "=" + strings.Repeat("A", 200)}
 	g.part(t, invalid, "x", "upload", 0).wantGoogleError(t, 404, "NOT_FOUND") // before there is a secret
 	if _, err := os.Stat(filepath.Join(c.Storage, filepath.FromSlash(sealSecretPath))); err == nil {

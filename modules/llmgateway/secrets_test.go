@@ -80,7 +80,7 @@ func (*secretEvents) Handle(_ context.Context, e caddy.Event) error {
 
 // secretRun is a gateway with everything switched on, and what it has shown.
 type secretRun struct {
-	*gateway
+	*testGateway
 	t        *testing.T
 	channels map[string]*caddytest.Upstream
 	folder   string // of logs, and of bodies that are too large for the memory
@@ -122,7 +122,7 @@ func startSecretRun(t *testing.T) *secretRun {
 	run.writeKey(channelKeys["file"])
 	addr := caddytest.Addr(t)
 	c := caddytest.Start(t, run.config(addr))
-	run.gateway = &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
+	run.testGateway = &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
 	return run
 }
 
@@ -450,7 +450,7 @@ func TestSecrets(t *testing.T) {
 	run.ask(clientKeys[2]) // which nobody has
 	run.askForEchoes()
 	run.writeKey(newFileKey)
-	run.Logs.Wait(t, "keys were read again from their files")
+	run.Logs.Wait(t, "keys reloaded from their files")
 	run.send(http.MethodPost, "/v1/chat/completions", chatBody("only-file"), "Authorization", "Bearer "+clientKeys[0])
 	run.Logs.Wait(t, "target is down")
 	run.Logs.Wait(t, `"status":499`)

@@ -112,7 +112,7 @@ func formPart(text, params string) string {
 
 // smuggler is a gateway that bob may use for some models only, and the channel
 // behind it, which has all.
-func smuggler(t testing.TB) (*gateway, *caddytest.Upstream) {
+func smuggler(t testing.TB) (*testGateway, *caddytest.Upstream) {
 	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
 	g := start(t, `
 		client bob bob-key {
@@ -129,7 +129,7 @@ func smuggler(t testing.TB) (*gateway, *caddytest.Upstream) {
 
 // raw sends bytes as they are and returns what comes back until a moment
 // without anything.
-func (g *gateway) raw(t testing.TB, request string) string {
+func (g *testGateway) raw(t testing.TB, request string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(g.URL, "http://"))
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 // stream opens a streamed chat.
-func (g *gateway) stream(t testing.TB, ctx context.Context) *http.Response {
+func (g *testGateway) stream(t testing.TB, ctx context.Context) *http.Response {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.URL+"/v1/chat/completions", strings.NewReader(chatBody("m")))
 	if err != nil {

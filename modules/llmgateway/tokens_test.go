@@ -17,13 +17,13 @@ import (
 // used.
 func used(name string) (tokens int64) {
 	gateways.Range(func(_, value any) bool {
-		h := value.(*Handler)
-		for _, c := range h.Clients {
+		h := value.(*gateway)
+		for _, c := range h.auth.clients {
 			if c.Name == name {
 				tokens = c.tokens[0].Used()
 			}
 		}
-		if c := h.channel(name); c != nil {
+		if c := channelNamed(h.channels, name); c != nil {
 			tokens = c.keys()[0].tokens[0].Used()
 		}
 		return true
@@ -380,7 +380,7 @@ func TestReservationsAreGivenBack(t *testing.T) {
 	g.do(t, http.MethodPost, "/v1/chat/completions", prompt(""), bob...).wantError(t, 429, "rate_limit_exceeded")
 	g.do(t, http.MethodPost, "/v1/chat/completions", strings.Replace(prompt(""), `"m"`, `"x"`, 1), bob...).wantStatus(t, 429)
 	gateways.Range(func(_, value any) bool {
-		for _, c := range value.(*Handler).Clients {
+		for _, c := range value.(*gateway).auth.clients {
 			if n := c.reserved.Load(); n != 0 {
 				t.Errorf("%d tokens are still reserved", n)
 			}

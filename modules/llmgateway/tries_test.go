@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jonboulle/clockwork"
+
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
 
@@ -240,11 +242,18 @@ func TestRetriesCap(t *testing.T) {
 }
 
 func TestTryDuration(t *testing.T) {
-	up := caddytest.NewUpstream(t, caddytest.Slow(60*time.Millisecond, caddytest.JSON(429, "{}")))
-	g := start(t, "try_duration 100ms\nchannel a "+up.URL+" {\napi_key k1 k2 k3 k4 k5\nmodels m\n}")
+	clock := clockwork.NewFakeClock()
+	up := caddytest.NewUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		clock.Advance(60 * time.Millisecond)
+		caddytest.JSON(429, "{}")(w, r)
+	})
+	addr := caddytest.Addr(t)
+	c := caddytest.Start(t, site(addr, "client alice alice-key\ntry_duration 100ms\nchannel a "+up.URL+" {\napi_key k1 k2 k3 k4 k5\nmodels m\n}"),
+		caddytest.WithFakeClock(clock))
+	g := &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
 	g.chat(t, "m").wantStatus(t, 429)
 	if n := len(up.Requests()); n != 2 {
-		t.Errorf("%d tries, want 2", n)
+		t.Errorf("%d attempts, want 2", n)
 	}
 }
 

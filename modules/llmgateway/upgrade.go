@@ -88,16 +88,16 @@ func (t *ChannelTransport) probe(req *http.Request) (*http.Response, error) {
 	return nil, errOutsideGateway
 }
 
-// provisionUpgrades builds the reverse proxy that carries protocol upgrades. It
-// has one upstream, which it never dials: the transport makes the attempts.
-func (h *Handler) provisionUpgrades(ctx caddy.Context) (err error) {
-	h.upgrades, err = loadProxy(ctx, &reverseproxy.Handler{
-		Upstreams: reverseproxy.UpstreamPool{{Dial: h.Channels[0].dial}},
+// newUpgrades builds the reverse proxy that carries protocol upgrades. It has one
+// upstream, which it never dials: the transport makes the attempts.
+func newUpgrades(ctx caddy.Context, channels []*Channel) (*reverseproxy.Handler, error) {
+	proxy, err := loadProxy(ctx, &reverseproxy.Handler{
+		Upstreams: reverseproxy.UpstreamPool{{Dial: channels[0].dial}},
 	})
 	if err != nil {
-		return fmt.Errorf("building the proxy for upgrades: %w", err)
+		return nil, fmt.Errorf("building the proxy for upgrades: %w", err)
 	}
-	return nil
+	return proxy, nil
 }
 
 // loadProxy loads a reverse proxy over ChannelTransport as Caddy loads any

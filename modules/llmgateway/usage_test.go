@@ -37,7 +37,7 @@ func TestUsage(t *testing.T) {
 	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
 	addr := caddytest.Addr(t)
 	c := caddytest.Start(t, "http://"+addr+" {\n\tlog\n\tlog_append in {http.llm_gateway.input_tokens}\n\tllm_gateway {\nclient alice alice-key\nchannel a "+up.URL+" {\napi_key k\nmodels m m0 m1 m2 m3 m4 m5 m6 m7 m8\n}\n}\n}")
-	g := &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
+	g := &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
 	for i, tc := range usages {
 		t.Run(tc.name, func(t *testing.T) {
 			up.Handle(caddytest.Answer(200, tc.contentType, tc.text))

@@ -7,10 +7,10 @@ func (c *Channel) sleeps() bool { return c.awake.Sleeps(c.dial) }
 
 // wake wakes the channels that are asked first and that the client may use, if
 // they sleep: a user is about to ask for something.
-func (h *Handler) wake(client *Client) {
-	for _, channel := range h.tiers[0] {
+func (t tiers) wake(client *Client) {
+	for _, channel := range t[0] {
 		if channel.mayServe(client) {
-			h.awake.Wake(channel.dial)
+			channel.awake.Wake(channel.dial)
 		}
 	}
 }

@@ -47,7 +47,7 @@ func (s *sleeper) chats() (n int) {
 	return n
 }
 
-func startSleepy(t *testing.T, s *sleeper, options string) (*gateway, *clockwork.FakeClock) {
+func startSleepy(t *testing.T, s *sleeper, options string) (*testGateway, *clockwork.FakeClock) {
 	t.Helper()
 	clock := clockwork.NewFakeClockAt(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 	addr := caddytest.Addr(t)
@@ -57,7 +57,7 @@ func startSleepy(t *testing.T, s *sleeper, options string) (*gateway, *clockwork
 	}
 	config := strings.Replace(site(addr, options), "{\n", keepalive, 1)
 	c := caddytest.Start(t, config, caddytest.WithFakeClock(clock))
-	return &gateway{Caddy: c, URL: "http://" + addr, client: c.Client()}, clock
+	return &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}, clock
 }
 
 func (s *sleeper) wantPings(t *testing.T, n int) {

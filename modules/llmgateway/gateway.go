@@ -1,0 +1,159 @@
+package llmgateway
+
+import (
+	"crypto/sha256"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"github.com/jonboulle/clockwork"
+	"go.uber.org/zap"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+	"github.com/caddy-freetier/caddy-freetier/internal/bodies"
+	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
+)
+
+// gateway is what the requests of a Handler share while it runs. It is made in
+// Provision and does not change after it; what its parts hold may.
+type gateway struct {
+	clock  clockwork.Clock
+	awake  *awake.Tracker
+	logger *zap.Logger
+	bodies *bodies.Shared
+
+	cors       cors
+	allowPaths []string
+	maxBody    int64
+	auth       *authenticator
+	models     *modelLister
+	uploads    *uploads
+
+	channels  []*Channel
+	tiers     tiers
+	unnamed   *Channel // for requests without a model, unless takesUnnamed is false
+	fallbacks fallbacks
+	balancer  balancer
+	upgrades  *reverseproxy.Handler // carries WebSockets
+
+	retryOn          statuses
+	retries          int
+	tryDuration      time.Duration
+	cooldown         time.Duration
+	firstByteTimeout time.Duration
+}
+
+// newGateway returns the gateway that a Handler describes, before its channels
+// are provisioned.
+func newGateway(h *Handler, clock clockwork.Clock, tracker *awake.Tracker, logger *zap.Logger) *gateway {
+	return &gateway{
+		clock:            clock,
+		awake:            tracker,
+		logger:           logger,
+		cors:             newCORS(h.CORS, h.Anonymous),
+		allowPaths:       h.AllowPaths,
+		maxBody:          h.MaxBody,
+		auth:             newAuthenticator(h.Clients, h.Anonymous, clock, logger),
+		channels:         h.Channels,
+		tiers:            newTiers(h.Channels),
+		fallbacks:        h.Fallbacks,
+		retryOn:          h.RetryOn,
+		retries:          h.Retries,
+		tryDuration:      time.Duration(h.TryDuration),
+		cooldown:         time.Duration(h.Cooldown),
+		firstByteTimeout: time.Duration(h.FirstByteTimeout),
+	}
+}
+
+// takesUnnamed reports whether there is a channel for requests without a model.
+func (g *gateway) takesUnnamed() bool { return g.unnamed != nil }
+
+// statuses are HTTP statuses, of which one digit stands for its hundred.
+type statuses []int
+
+// contain reports whether an error's status is among them.
+func (s statuses) contain(status int) bool {
+	if status < http.StatusBadRequest {
+		return false
+	}
+	for _, configured := range s {
+		if caddyhttp.StatusCodeMatches(status, configured) {
+			return true
+		}
+	}
+	return false
+}
+
+// fallbacks say which model stands in for another.
+type fallbacks []*Fallback
+
+// of returns the model that stands in for another, "" for none.
+func (f fallbacks) of(model string, client *Client) string {
+	for _, fallback := range f {
+		if matchesAny(fallback.Models, model) && client.mayUse(fallback.To) {
+			return fallback.To
+		}
+	}
+	return ""
+}
+
+// pooled are entries of pools, which belong to the process, until they are given
+// back.
+type pooled []pooledEntry
+
+type pooledEntry struct {
+	pool *caddy.UsagePool
+	key  any
+}
+
+// take gets an entry of a pool.
+func take[T any](p *pooled, pool *caddy.UsagePool, fresh T, parts ...string) T {
+	key := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	entry, _ := pool.LoadOrStore(key, fresh)
+	*p = append(*p, pooledEntry{pool, key})
+	return entry.(T)
+}
+
+// giveBack returns all entries to their pools.
+func (p *pooled) giveBack() {
+	for _, entry := range *p {
+		_, _ = entry.pool.Delete(entry.key)
+	}
+	*p = nil
+}
+
+// loading is what clients and channels are provisioned with.
+type loading struct {
+	repl       *caddy.Replacer
+	transports *transports
+	pooled     *pooled
+	keys       *atomic.Pointer[keyring]       // the clients'
+	book       func() (*ledger.Ledger, error) // opened when something is counted
+	logger     *zap.Logger
+}
+
+// readKeysAgain reads the keys of clients and channels from their files. What
+// cannot be used leaves the old keys in place.
+func (g *gateway) readKeysAgain(l *loading) {
+	keys, err := readKeyring(g.auth.clients, l.repl, g.logger)
+	for _, c := range g.channels {
+		if err == nil {
+			err = keys.checkDemo(c, c.keys())
+		}
+	}
+	if err == nil {
+		g.auth.keys.Store(keys)
+	} else {
+		g.logger.Warn("could not reload client keys; keeping the previous ones", zap.Error(err))
+	}
+	for _, c := range g.channels {
+		if err := c.readKeys(l); err != nil {
+			g.logger.Warn("could not reload channel keys; keeping the previous ones", zap.String("channel", c.Name), zap.Error(err))
+		}
+	}
+	g.logger.Info("keys reloaded from their files")
+}
