@@ -25,7 +25,12 @@ const (
 
 type chunk [chunkSize]byte
 
-var chunks = sync.Pool{New: func() any { return new(chunk) }}
+var (
+	chunks = sync.Pool{New: func() any { return new(chunk) }}
+	// pieces are what large bodies begin with, and what files are sent in. They
+	// are no chunks, since a slow peer can hold on to one for long.
+	pieces = sync.Pool{New: func() any { return new([smallBody]byte) }}
+)
 
 // Body is a request body that is kept, so that each attempt can send it anew. A
 // small one is one piece, which net/http recognises and sends together with
@@ -59,7 +64,11 @@ func (b *Body) read(r io.Reader, size, limit int64, sink io.Writer) error {
 	if !b.reserve(n) {
 		return ErrExhausted
 	}
-	b.small = make([]byte, n, n+spare)
+	if n == smallBody {
+		b.small = pieces.Get().(*[smallBody]byte)[:]
+	} else {
+		b.small = make([]byte, n, n+spare)
+	}
 	free := b.small // what has not been read into
 	for {
 		if len(free) == 0 {
@@ -139,6 +148,9 @@ func (b *Body) addChunk() ([]byte, error) {
 	b.chunks = append(b.chunks, c)
 	n := copy(c[:], b.small)
 	b.unreserve(int64(len(b.small)))
+	if len(b.small) == smallBody {
+		pieces.Put((*[smallBody]byte)(b.small))
+	}
 	b.small = nil
 	return c[n:], nil
 }

@@ -127,14 +127,10 @@ func (r *fileReader) read(p []byte) (int, error) {
 	return 0, io.EOF
 }
 
-// fileSteps are what a file is sent in. They are no chunks, since a slow upstream
-// can hold on to one for long.
-var fileSteps = sync.Pool{New: func() any { return new([smallBody]byte) }}
-
 // WriteTo implements io.WriterTo.
 func (r *fileReader) WriteTo(w io.Writer) (written int64, err error) {
-	step := fileSteps.Get().(*[smallBody]byte)
-	defer fileSteps.Put(step)
+	step := pieces.Get().(*[smallBody]byte)
+	defer pieces.Put(step)
 	for {
 		n, err := r.Read(step[:])
 		if n > 0 {
