@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
+	"os"
 	"os/exec"
 	"testing"
 
@@ -23,6 +24,7 @@ type parsers struct {
 func startParsers(t testing.TB, interpreter, script string) *parsers {
 	t.Helper()
 	cmd := exec.Command(caddytest.Program(t, interpreter), script)
+	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
