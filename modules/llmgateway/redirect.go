@@ -56,7 +56,7 @@ func (a *attempt) follow(req *http.Request, res *http.Response) (*http.Response,
 		res.Body.Close()
 		return nil, redirected("the channel redirects (status %d)", res.StatusCode)
 	}
-	at := res.Request.URL
+	at, withKey := res.Request.URL, true
 	for range mostRedirects {
 		location := res.Header.Get("Location")
 		res.Body.Close()
@@ -64,7 +64,9 @@ func (a *attempt) follow(req *http.Request, res *http.Response) (*http.Response,
 		if err != nil || location == "" {
 			return nil, redirected("the channel redirects to no URL (status %d)", res.StatusCode)
 		}
-		if res, err = a.fetch(req, target); err != nil {
+		// Another host must not say what is done with the key.
+		withKey = withKey && a.candidate.channel.isOrigin(target)
+		if res, err = a.fetch(req, target, withKey); err != nil {
 			return nil, err
 		}
 		if !isRedirect(res.StatusCode) {
@@ -76,14 +78,15 @@ func (a *attempt) follow(req *http.Request, res *http.Response) (*http.Response,
 	return nil, redirected("the channel redirects more than %d times", mostRedirects)
 }
 
-// fetch asks for the content of a file where the channel says that it is.
-func (a *attempt) fetch(req *http.Request, target *url.URL) (*http.Response, error) {
+// fetch asks for the content of a file where the channel says that it is, at the
+// channel's own host with the key.
+func (a *attempt) fetch(req *http.Request, target *url.URL, withKey bool) (*http.Response, error) {
 	channel := a.candidate.channel
 	target.User, target.Fragment, target.RawFragment = nil, "", ""
 	if target.Scheme != "https" {
 		return nil, redirected("the channel redirects to a URL that is not https")
 	}
-	if channel.isOrigin(target) {
+	if withKey {
 		out := a.outgoingRequest(req.WithContext(channel.dialContext(req.Context())))
 		channel.pointTo(out, target, a.candidate.key)
 		return channel.http.RoundTrip(out)

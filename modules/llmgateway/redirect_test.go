@@ -315,6 +315,30 @@ func TestRedirectToOwnHost(t *testing.T) {
 	}
 }
 
+// A host to which the channel redirects cannot have a request made with the
+// channel's key.
+func TestRedirectBackToOwnHost(t *testing.T) {
+	store := caddytest.NewTLSUpstream(t, nil)
+	up := caddytest.NewTLSUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/admin/keys" {
+			io.WriteString(w, "reached")
+			return
+		}
+		http.Redirect(w, r, store.URL+"/blob", http.StatusFound)
+	})
+	store.Handle(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, up.URL+"/v1/admin/keys", http.StatusFound)
+	})
+	g := start(t, "default_channel a\nchannel a "+up.URL+" {\napi_key sk-channel-key-1\nmodels m\ntransport {\ntls_trust_pool file "+up.CAFile(t)+"\n}\n}")
+	permit(t, store.CAFile(t), loopbackToo)
+	g.do(t, http.MethodGet, contentPaths[0], "").wantStatus(t, 200)
+	for _, r := range up.Requests()[1:] {
+		if r.URI != "/v1/admin/keys" || r.Header["Authorization"] != nil {
+			t.Errorf("the channel got %s with %v", r.URI, r.Header)
+		}
+	}
+}
+
 // Where the channel is asked through a proxy no other host is, since the proxy
 // would look up its name.
 func TestRedirectPastProxy(t *testing.T) {
