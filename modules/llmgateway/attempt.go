@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
@@ -30,6 +31,11 @@ type attempt struct {
 }
 
 var errSlow = errors.New("no answer within first_byte_timeout")
+
+// begin sets what the attempt asks.
+func (a *attempt) begin(q *request, c *candidate, number int) {
+	a.request, a.candidate, a.number = q, c, number
+}
 
 // send makes the attempt's request and leaves the response, cleaned of what must
 // not be passed on, in res. Where the response is to be streamed, its first event
@@ -53,16 +59,21 @@ func (a *attempt) send(req *http.Request) error {
 		deadline.end()
 		return a.candidate.mask().inError(err)
 	}
-	a.res = res
-	a.content.begin(res, a.candidate.mask(), deadline, clock)
+	a.accept(res, deadline)
 	return nil
+}
+
+// accept makes a response the attempt's.
+func (a *attempt) accept(res *http.Response, d *deadline) {
+	a.res = res
+	a.content.begin(res, a.candidate.mask(), d, a.gateway.clock)
 }
 
 // outgoingRequest turns a shallow copy of the client's request into the attempt's
 // own.
 func (a *attempt) outgoingRequest(out *http.Request) *http.Request {
 	channel := a.candidate.channel
-	out.URL, out.Host, out.Header = channel.target(a.urlFor(out.URL, a.candidate.model)), channel.base.Host, a.outgoing(out.Header)
+	out.URL, out.Host, out.Header = channel.target(a.urlFor(out.URL, a.candidate.model)), channel.base.Host, channel.headers.outgoing(out.Header, a.upgrading, a.contentType)
 	out.Proto, out.ProtoMajor, out.ProtoMinor = "", 0, 0
 	out.RequestURI, out.RemoteAddr, out.Pattern, out.TLS = "", "", "", nil
 	out.TransferEncoding, out.Trailer, out.Close = nil, nil, false
@@ -124,6 +135,15 @@ func (a *attempt) awaitInstance(ctx context.Context) {
 	}
 }
 
+// countsTokens reports whether tokens are counted for the client or for the key
+// of the current attempt. Then those are estimated that no response states.
+func (a *attempt) countsTokens() bool {
+	return len(a.client.tokens) > 0 || a.candidate.key != nil && len(a.candidate.key.tokens) > 0
+}
+
+// usage is what the response states that it has cost, as far as it has been read.
+func (a *attempt) usage() *usage.Usage { return &a.content.tokens.Usage }
+
 func (a *attempt) log(message string, reason zap.Field) {
 	if entry := a.gateway.logger.Check(zapcore.DebugLevel, message); entry != nil {
 		entry.Write(
@@ -139,11 +159,6 @@ func (a *attempt) log(message string, reason zap.Field) {
 // that and not the URL, so each attempt carries its own: a request that passes
 // a proxy of Caddy's has the proxy's in its context.
 const dialInfoKey caddy.CtxKey = "reverse_proxy.dial_info"
-
-// dialContext returns the context of an attempt at the channel.
-func (c *Channel) dialContext(ctx context.Context) context.Context {
-	return context.WithValue(ctx, dialInfoKey, c.dialInfo)
-}
 
 // newDialInfo returns what HTTPTransport dials for a host and port.
 func newDialInfo(address string) reverseproxy.DialInfo {

@@ -3,7 +3,6 @@ package llmgateway
 import (
 	"errors"
 	"net/http"
-	"time"
 
 	"go.uber.org/zap"
 )
@@ -13,9 +12,8 @@ import (
 type attempts struct {
 	*request
 
-	candidates []candidate
-	few        [2]candidate // room for the usual number of them
-	claimed    *candidate   // of the next attempt, if there is one
+	candidates candidates
+	claimed    *candidate // of the next attempt, if there is one
 
 	count    int      // of the attempts so far
 	current  *attempt // the last one, once count is above 0
@@ -25,16 +23,27 @@ type attempts struct {
 	notSwitched *http.Response
 	refusals    []refusals
 
-	// What the client got.
-	sentStatus int         // 0 before it
-	sentHeader http.Header // as the channel sent it
-	duration   time.Duration
-	estimated  int64 // tokens charged beyond those that the response states
-	reserved   int64 // of the client's tokens, until the end
+	delivered delivery
+	charged   charges
 }
 
 // newAttempts returns the attempts of a request before its candidates are known.
 func newAttempts(q *request) *attempts { return &attempts{request: q} }
+
+// prepare does all that comes before the first attempt.
+func (as *attempts) prepare(w http.ResponseWriter, r *http.Request) *apiError {
+	now := as.gateway.clock.Now()
+	if err := as.client.check(w, r, now); err != nil {
+		return err
+	}
+	if err := as.read(w, r); err != nil {
+		return err
+	}
+	if err := as.plan(r, w); err != nil {
+		return err
+	}
+	return as.admit(w, now)
+}
 
 var errExhausted = errors.New("the key's quota is exhausted")
 
@@ -117,13 +126,16 @@ func (as *attempts) deferResponse(a *attempt) {
 	as.deferred = a
 }
 
+// keepNotSwitched is for the response of a channel that does not switch protocols.
+func (as *attempts) keepNotSwitched(res *http.Response) { as.notSwitched = res }
+
 // startNext begins the attempt with the claimed candidate.
 func (as *attempts) startNext() *attempt {
 	a := &as.first
 	if as.count > 0 {
 		a = new(attempt)
 	}
-	a.request, a.candidate, a.number = as.request, as.claimed, as.count+1
+	a.begin(as.request, as.claimed, as.count+1)
 	as.claimed = nil
 	as.setCurrent(a)
 	as.count++
@@ -147,40 +159,19 @@ func (as *attempts) claimNext() bool {
 // mayHaveNext reports whether another attempt may follow, without claiming it.
 func (as *attempts) mayHaveNext() bool {
 	limit := as.gateway.retries
-	return (limit == 0 || as.count <= limit) && as.peek() != nil
+	return (limit == 0 || as.count <= limit) && as.candidates.peek() != nil
 }
 
-// claim claims the first candidate that was not tried, those of channels that
-// have failed coming last. One that is in cooldown meanwhile is passed over.
+// claim claims the next candidate that may be used.
 func (as *attempts) claim() bool {
-	now := as.gateway.clock.Now()
-	for {
-		next := as.peek()
-		if next == nil {
-			return false
-		}
-		next.tried = true
-		if next.acquire(now) {
-			as.claimed = next
-			return true
-		}
-	}
+	as.claimed = as.candidates.claim(as.gateway.clock.Now())
+	return as.claimed != nil
 }
 
-// peek returns the next candidate that was not tried, nil for none.
-func (as *attempts) peek() *candidate {
-	var last *candidate
-	for i := range as.candidates {
-		next := &as.candidates[i]
-		switch {
-		case next.tried:
-		case !next.last:
-			return next
-		case last == nil:
-			last = next
-		}
-	}
-	return last
+// respond sends a response to the client.
+func (as *attempts) respond(w http.ResponseWriter, res *http.Response) {
+	as.delivered.send(w, res, as.current.log)
+	as.delivered.duration = as.gateway.clock.Since(as.start)
 }
 
 // close ends the attempts: what the response has cost is charged, and the refused
@@ -191,7 +182,7 @@ func (as *attempts) close() {
 		as.settle()
 		as.current.candidate.channel.open.Add(-1)
 	}
-	as.client.reserved.Add(-as.reserved)
+	as.client.reserved.Add(-as.charged.reserved)
 	as.settleRefusals()
 	if as.deferred != nil {
 		as.deferred.res.Body.Close()

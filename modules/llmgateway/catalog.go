@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode"
@@ -16,6 +17,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/jonboulle/clockwork"
 	"go.uber.org/zap"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
 const (
@@ -114,7 +117,7 @@ func (c *Channel) list(ctx context.Context, now time.Time) ([]string, error) {
 	if c.Auth.Scheme == "x-api-key" {
 		out.Header.Set("Anthropic-Version", "2023-06-01")
 	}
-	for name, values := range c.headers {
+	for name, values := range c.headers.set {
 		out.Header[name] = values
 	}
 	from := candidate{channel: c}
@@ -170,4 +173,24 @@ func parseCatalog(text []byte) (names []string, err error) {
 		}
 	}
 	return names, nil
+}
+
+// offered yields the names under which clients get the channel's models.
+func (c *Channel) offered(yield func(string) bool) {
+	listed := sync.OnceValue(c.catalog.names) // the same ones for all patterns
+	for _, route := range c.Models {
+		for _, pattern := range route.Names {
+			if !isPattern(pattern) {
+				if !yield(pattern) {
+					return
+				}
+				continue
+			}
+			for _, name := range listed() {
+				if route.As == "" && reqbody.Match(pattern, name) && !yield(name) {
+					return
+				}
+			}
+		}
+	}
 }

@@ -87,9 +87,8 @@ type Channel struct {
 	base      *url.URL // without a slash at the end
 	dial      string   // host and port, also the name for awake
 	secrets   atomic.Pointer[[]*key]
-	headers   http.Header
-	keyless   *mask    // for responses to requests without a key
-	allowed   []string // headers that may pass, in canonical form
+	headers   headerPolicy
+	keyless   *mask // for responses to requests without a key
 	cooldowns *cooldown.Breaker
 	signature []string // the value of X-Gateway-Channel
 	attempts  outcomes // of attempts, counted
@@ -166,10 +165,7 @@ func (c *Channel) provision(l *loading, g *gateway, allowHeaders []string) error
 	if err := c.readKeys(l); err != nil {
 		return err
 	}
-	if err := c.allowHeaders(allowHeaders); err != nil {
-		return err
-	}
-	c.headers = make(http.Header, len(c.Headers))
+	set := make(http.Header, len(c.Headers))
 	for name, values := range c.Headers {
 		for _, value := range values {
 			value, err := l.repl.ReplaceOrErr(value, true, false)
@@ -179,11 +175,14 @@ func (c *Channel) provision(l *loading, g *gateway, allowHeaders []string) error
 			if !httpguts.ValidHeaderFieldValue(value) {
 				return fmt.Errorf("header %s: its value has a control character", name)
 			}
-			c.headers[http.CanonicalHeaderKey(name)] = append(c.headers[http.CanonicalHeaderKey(name)], value)
+			set.Add(name, value)
 		}
 	}
-	c.keyless = newMask(c.headerSecrets()...)
 	var err error
+	if c.headers, err = newHeaderPolicy(set, allowHeaders, c.AllowHeaders); err != nil {
+		return err
+	}
+	c.keyless = newMask(c.headers.secrets()...)
 	c.http, err = l.transports.get(c.Transport, c.base.Scheme == "https")
 	return err
 }
@@ -278,4 +277,26 @@ func (c *Channel) state(now time.Time) channelState {
 		state.Keys = append(state.Keys, s)
 	}
 	return state
+}
+
+// keyPlace returns where the channel's key with an index stands.
+func (c *Channel) keyPlace(i int) keyPlace {
+	place := keyPlace{"channel " + c.Name, i + 1, c.Source}
+	for ; i >= 0; i-- {
+		if i < len(c.KeySources) && c.KeySources[i] != "" {
+			place.source = c.KeySources[i]
+			break
+		}
+	}
+	return place
+}
+
+// setKeySource notes where the key with an index stands, unless that follows
+// from the keys before it.
+func (c *Channel) setKeySource(i int, source string) {
+	if c.keyPlace(i).source == source {
+		return
+	}
+	c.KeySources = append(c.KeySources, make([]string, i+1-len(c.KeySources))...)
+	c.KeySources[i] = source
 }

@@ -152,12 +152,12 @@ func opaqueType(mediaType string, params map[string]string) []string {
 // client has said is about the body as it was before the gateway decoded it and
 // replaced the model, and could make another reader decode it once more. It
 // comes last, so that no header of the client can take the type away.
-func (a *attempt) setContent(header http.Header) {
+func setContent(header http.Header, contentType []string) {
 	for _, name := range bodyHeaders {
 		delete(header, name)
 	}
-	if len(a.contentType) > 0 {
-		header["Content-Type"] = a.contentType
+	if len(contentType) > 0 {
+		header["Content-Type"] = contentType
 	}
 }
 

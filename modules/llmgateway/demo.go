@@ -12,9 +12,9 @@ var demoKeys = [...]string{"demo-key", "demo-free-key", "demo-paid-key"}
 
 func isDemoKey(key string) bool { return slices.Contains(demoKeys[:], key) }
 
-// isDemo reports whether the channel is one of the example's own: on this
+// isDemo reports whether a channel is one of the example's own: on this
 // machine, and without a key that is worth anything.
-func (c *Channel) isDemo(isDemoKeys bool) bool { return isDemoKeys && isLoopback(c.base.Hostname()) }
+func isDemo(c *Channel, isDemoKeys bool) bool { return isDemoKeys && isLoopback(c.base.Hostname()) }
 
 func isLoopback(host string) bool {
 	host = strings.ToLower(host)
@@ -31,7 +31,7 @@ func errDemoKey(client, channel string) error {
 // checkDemo refuses a client with a demo's key beside keys of a channel that is
 // no demo.
 func (k *keyring) checkDemo(c *Channel, keys []*key) error {
-	if c.isDemo(!slices.ContainsFunc(keys, func(k *key) bool { return !isDemoKey(k.secret) })) {
+	if isDemo(c, !slices.ContainsFunc(keys, func(k *key) bool { return !isDemoKey(k.secret) })) {
 		return nil
 	}
 	for _, demo := range demoKeys {
@@ -49,7 +49,7 @@ func checkDemo(clients []*Client, channels []*Channel) error {
 			continue
 		}
 		for _, c := range channels {
-			if !c.isDemo(!slices.ContainsFunc(c.APIKeys, func(key string) bool { return !isDemoKey(key) })) {
+			if !isDemo(c, !slices.ContainsFunc(c.APIKeys, func(key string) bool { return !isDemoKey(key) })) {
 				return fmt.Errorf("%w, at %s", errDemoKey(client.Name, c.Name), client.Source)
 			}
 		}

@@ -22,16 +22,16 @@ var (
 	errProxied   = errors.New("it would be asked past the channel's proxy")
 )
 
-// elsewhere makes a request to a host that is not the channel's, but that the
+// fetchElsewhere makes a request to a host that is not the channel's, but that the
 // channel has named.
-func (a *attempt) elsewhere(out *http.Request) (*http.Response, error) {
+func (g *gateway) fetchElsewhere(channel *Channel, out *http.Request) (*http.Response, error) {
 	// Through the proxy any address could be reached: it looks up the name.
-	if proxyOf := a.candidate.channel.http.Transport.Proxy; proxyOf != nil {
+	if proxyOf := channel.http.Transport.Proxy; proxyOf != nil {
 		if proxy, err := proxyOf(out); proxy != nil || err != nil {
 			return nil, errProxied
 		}
 	}
-	return a.gateway.uploads.elsewhere.RoundTrip(out)
+	return g.uploads.elsewhere.RoundTrip(out)
 }
 
 // newElsewhere returns the transport for requests to hosts that no channel's URL

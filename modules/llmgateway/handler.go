@@ -300,11 +300,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return nil
 	}
 	client.total.Inc()
-	q := g.newRequest(client, location)
+	q := g.newRequest(client, location, methodOf(r) == socket)
 	as := newAttempts(q)
-	as.describe(r)
+	description{as}.offer(r)
 	if unknown == nil {
-		unknown = q.mayPass(r)
+		unknown = location.mayPass(r, client)
 	}
 	if unknown != nil {
 		q.refuse(w, r, unknown)
@@ -323,7 +323,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return nil
 	}
 	if q.upgrading {
-		as.upgrade(w, r, next)
+		g.upgrade(as, w, r, next)
 		return nil
 	}
 	res, err := as.roundTrip(r)
@@ -332,27 +332,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return nil
 	}
 	as.respond(w, res)
-	return nil
-}
-
-// prepare does all that comes before the first attempt.
-func (as *attempts) prepare(w http.ResponseWriter, r *http.Request) *apiError {
-	if err := as.checkLimits(w, r); err != nil {
-		return err
-	}
-	if err := as.read(w, r); err != nil {
-		return err
-	}
-	if err := as.checkStreamed(); err != nil {
-		return err
-	}
-	if err := as.plan(r, w); err != nil {
-		return err
-	}
-	if err := as.admit(w); err != nil {
-		return err
-	}
-	as.askUsage(r.URL.Path)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package llmgateway
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -18,18 +19,23 @@ var (
 	onlyWebSocket = []string{"websocket"}
 )
 
+// headerPolicy decides about the headers of a channel's requests.
+type headerPolicy struct {
+	allowed []string    // that may pass too, in canonical form
+	set     http.Header // the channel's own
+}
+
 // outgoing returns the header of an attempt: what a channel may know of the
-// client's header, and the channel's own.
+// client's header, what it is told about the body, and the channel's own.
 //
 // It is an allow list because a deny list cannot be complete: each CDN, access
 // proxy and single sign-on has headers of its own that say who the client is.
 // The client's Connection header plays no part, so it cannot remove any.
-func (a *attempt) outgoing(from http.Header) http.Header {
-	channel := a.candidate.channel
+func (p *headerPolicy) outgoing(from http.Header, upgrading bool, contentType []string) http.Header {
 	// One more than the usual number would cost twice the memory.
 	header := make(http.Header, len(from)+1)
 	for name, values := range from {
-		if mayPass(name) || a.upgrading && isHandshake(name) || channel.allows(name) {
+		if mayPass(name) || upgrading && isHandshake(name) || p.allows(name) {
 			header[name] = values
 		}
 	}
@@ -41,8 +47,8 @@ func (a *attempt) outgoing(from http.Header) http.Header {
 	}
 	// The response is passed on as it comes, and read on its way.
 	header["Accept-Encoding"] = identity
-	a.setContent(header)
-	for name, values := range channel.headers {
+	setContent(header, contentType)
+	for name, values := range p.set {
 		header[name] = values
 	}
 	return header
@@ -106,8 +112,8 @@ func isHandshake(name string) bool {
 }
 
 // allows reports whether the configuration lets the header pass to the channel.
-func (c *Channel) allows(name string) bool {
-	for _, allowed := range c.allowed {
+func (p *headerPolicy) allows(name string) bool {
+	for _, allowed := range p.allowed {
 		if name == allowed {
 			return true
 		}
@@ -115,18 +121,30 @@ func (c *Channel) allows(name string) bool {
 	return false
 }
 
-// allowHeaders takes the gateway's and the channel's own allow_headers.
-func (c *Channel) allowHeaders(gateway []string) error {
-	c.allowed = nil
-	for _, names := range [][]string{gateway, c.AllowHeaders} {
-		for _, name := range names {
-			if err := checkAllowedHeader(name); err != nil {
-				return err
-			}
-			c.allowed = append(c.allowed, http.CanonicalHeaderKey(name))
+// newHeaderPolicy returns the policy for the headers that a channel sets and the
+// lists of those that it and its gateway allow.
+func newHeaderPolicy(set http.Header, allowed ...[]string) (p headerPolicy, err error) {
+	p.set = set
+	for _, name := range slices.Concat(allowed...) {
+		if err := checkAllowedHeader(name); err != nil {
+			return p, err
+		}
+		p.allowed = append(p.allowed, http.CanonicalHeaderKey(name))
+	}
+	return p, nil
+}
+
+// secrets returns the credentials among the headers that the channel sets.
+func (p *headerPolicy) secrets() (secrets []string) {
+	for name, values := range p.set {
+		if !isCredential(name) {
+			continue
+		}
+		for _, value := range values {
+			secrets = append(secrets, value[strings.LastIndexByte(value, ' ')+1:])
 		}
 	}
-	return nil
+	return secrets
 }
 
 // checkAllowedHeader refuses names that allow_header must not let pass.

@@ -13,12 +13,9 @@ import (
 const longestEvent = 1 << 20
 
 // checkStreamed refuses what could make a stream of a response that the gateway
-// takes for a plain one, or keep its usage from a client with a token limit.
-func (q *request) checkStreamed() *apiError {
-	if len(q.client.tokens) == 0 {
-		return nil
-	}
-	for _, field := range [...]reqbody.Span{q.stream, q.extras} {
+// takes for a plain one, or keep its usage from it.
+func (m *modelRef) checkStreamed() *apiError {
+	for _, field := range [...]reqbody.Span{m.stream, m.extras} {
 		if field.Twice {
 			return invalidRequest("The request has the field " + field.Name + " more than once.")
 		}
@@ -26,30 +23,28 @@ func (q *request) checkStreamed() *apiError {
 	return nil
 }
 
-// askUsage prepares what makes OpenAI's streams tell the usage, for a client
-// with a token limit that has not asked for it itself.
+// askUsage returns what makes OpenAI's streams tell the usage, nil if the request
+// asks for it itself.
 // Source: https://platform.openai.com/docs/api-reference/chat/create#stream_options
-func (q *request) askUsage(path string) {
-	if len(q.client.tokens) == 0 || !isCompletions(path) || !q.streamed() {
-		return
-	}
-	if q.extras.End == 0 {
-		end := q.stream.Start + int64(len("true"))
-		q.usageEdit = &reqbody.Edit{Start: end, End: end, With: []byte(`,"stream_options":{"include_usage":true}`)}
-		return
+func (m *modelRef) askUsage(body *reqbody.Body) *reqbody.Edit {
+	if m.extras.End == 0 {
+		end := m.stream.Start + int64(len("true"))
+		return &reqbody.Edit{Start: end, End: end, With: []byte(`,"stream_options":{"include_usage":true}`)}
 	}
 	var options map[string]json.RawMessage
-	text := bytes.TrimRight(q.body.Slice(q.extras.Start, q.extras.End), space)
+	text := bytes.TrimRight(body.Slice(m.extras.Start, m.extras.End), space)
 	if json.Unmarshal(text, &options) != nil || string(options["include_usage"]) == "true" {
-		return
+		return nil
 	}
 	if options == nil {
 		options = make(map[string]json.RawMessage)
 	}
 	options["include_usage"] = json.RawMessage("true")
-	if with, err := json.Marshal(options); err == nil {
-		q.usageEdit = &reqbody.Edit{Start: q.extras.Start, End: q.extras.Start + int64(len(text)), With: with}
+	with, err := json.Marshal(options)
+	if err != nil {
+		return nil // cannot happen: it was JSON before
 	}
+	return &reqbody.Edit{Start: m.extras.Start, End: m.extras.Start + int64(len(text)), With: with}
 }
 
 // isCompletions reports whether an endpoint speaks OpenAI's chat or completions

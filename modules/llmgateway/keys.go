@@ -245,25 +245,3 @@ func hasAnyPrefix(text string, prefixes ...string) bool {
 	}
 	return false
 }
-
-// keyPlace returns where the channel's key with an index stands.
-func (c *Channel) keyPlace(i int) keyPlace {
-	place := keyPlace{"channel " + c.Name, i + 1, c.Source}
-	for ; i >= 0; i-- {
-		if i < len(c.KeySources) && c.KeySources[i] != "" {
-			place.source = c.KeySources[i]
-			break
-		}
-	}
-	return place
-}
-
-// setKeySource notes where the key with an index stands, unless that follows
-// from the keys before it.
-func (c *Channel) setKeySource(i int, source string) {
-	if c.keyPlace(i).source == source {
-		return
-	}
-	c.KeySources = append(c.KeySources, make([]string, i+1-len(c.KeySources))...)
-	c.KeySources[i] = source
-}

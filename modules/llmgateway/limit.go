@@ -89,10 +89,10 @@ func (l *limits) reserveTokens(tokens int64) *quota.Meter {
 	return nil
 }
 
-// checkLimits refuses a client of which a limit is exhausted. It comes before
-// the body is read, so that such a client costs no memory, and charges nothing.
-func (q *request) checkLimits(w http.ResponseWriter, r *http.Request) *apiError {
-	exhausted := q.client.exhausted()
+// check refuses a request when a limit is exhausted. It comes before the body is
+// read, so that such a client costs no memory, and charges nothing.
+func (l *limits) check(w http.ResponseWriter, r *http.Request, now time.Time) *apiError {
+	exhausted := l.exhausted()
 	if exhausted == nil {
 		return nil
 	}
@@ -100,49 +100,28 @@ func (q *request) checkLimits(w http.ResponseWriter, r *http.Request) *apiError 
 		// Else the server would wait for the body before it sends the response.
 		w.Header().Set("Connection", "close")
 	}
-	return q.refuseBy(exhausted, w)
+	return l.refuse(exhausted, w, now)
 }
 
-// admit charges the client for a request that has a candidate. Whatever the
-// number of attempts, it is charged once.
-func (as *attempts) admit(w http.ResponseWriter) *apiError {
-	if !as.client.any() {
-		return nil
-	}
-	if len(as.client.tokens) > 0 {
-		tokens := as.expectedTokens()
-		if full := as.client.reserveTokens(tokens); full != nil {
-			as.showLimits(w.Header())
-			return limitReached(full, "tokens", time.Second) // one of the others may end by then
-		}
-		as.reserved = tokens
-	}
-	if exhausted := as.client.chargeRequest(); exhausted != nil {
-		return as.refuseBy(exhausted, w) // other requests came first
-	}
-	as.showLimits(w.Header())
-	return nil
-}
-
-// refuseBy says which limit is exhausted and when to come again.
-func (q *request) refuseBy(exhausted *quota.Meter, w http.ResponseWriter) *apiError {
-	q.showLimits(w.Header())
+// refuse says which limit is exhausted and when to come again.
+func (l *limits) refuse(exhausted *quota.Meter, w http.ResponseWriter, now time.Time) *apiError {
+	l.show(w.Header(), now)
 	unit := "requests"
-	if slices.Contains(q.client.tokens, exhausted) {
+	if slices.Contains(l.tokens, exhausted) {
 		unit = "tokens"
 	}
-	return limitReached(exhausted, unit, exhausted.Renews().Sub(q.gateway.clock.Now()))
+	return limitReached(exhausted, unit, exhausted.Renews().Sub(now))
 }
 
-func (q *request) showLimits(header http.Header) {
-	q.showLimit(header, "Requests", q.client.requests)
-	q.showLimit(header, "Tokens", q.client.tokens)
-}
-
-// showLimit shows what is left of the client's tightest limit, in the headers
-// that OpenAI's SDKs know.
+// show shows what is left of the tightest limits, in the headers that OpenAI's
+// SDKs know.
 // Source: https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers
-func (q *request) showLimit(header http.Header, unit string, meters quota.Meters) {
+func (l *limits) show(header http.Header, now time.Time) {
+	showTightest(header, "Requests", l.requests, now)
+	showTightest(header, "Tokens", l.tokens, now)
+}
+
+func showTightest(header http.Header, unit string, meters quota.Meters, now time.Time) {
 	if len(meters) == 0 {
 		return
 	}
@@ -152,7 +131,7 @@ func (q *request) showLimit(header http.Header, unit string, meters quota.Meters
 			tightest = m
 		}
 	}
-	reset := tightest.Renews().Sub(q.gateway.clock.Now()).Round(time.Second)
+	reset := tightest.Renews().Sub(now).Round(time.Second)
 	header.Set("X-Ratelimit-Limit-"+unit, strconv.FormatInt(tightest.Limit(), 10))
 	header.Set("X-Ratelimit-Remaining-"+unit, strconv.FormatInt(tightest.Left(), 10))
 	header.Set("X-Ratelimit-Reset-"+unit, reset.String())

@@ -4,11 +4,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/llm"
-	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
 // listedModel is a model that a client may use.
@@ -106,26 +104,6 @@ func (l *modelLister) models(client *Client) []listedModel {
 		}
 	}
 	return list
-}
-
-// offered yields the names under which clients get the channel's models.
-func (c *Channel) offered(yield func(string) bool) {
-	listed := sync.OnceValue(c.catalog.names) // the same ones for all patterns
-	for _, route := range c.Models {
-		for _, pattern := range route.Names {
-			if !isPattern(pattern) {
-				if !yield(pattern) {
-					return
-				}
-				continue
-			}
-			for _, name := range listed() {
-				if route.As == "" && reqbody.Match(pattern, name) && !yield(name) {
-					return
-				}
-			}
-		}
-	}
 }
 
 func writeJSON(w http.ResponseWriter, v any) {

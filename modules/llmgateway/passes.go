@@ -64,20 +64,19 @@ func (l location) methods(restricted bool) methods {
 }
 
 // mayPass decides by method and path whether the client's request may pass.
-func (q *request) mayPass(r *http.Request) *apiError {
-	method, restricted := methodOf(r), q.client.restricted()
-	q.upgrading = method == socket
-	allowed := q.location.methods(restricted)
+func (l location) mayPass(r *http.Request, client *Client) *apiError {
+	method, restricted := methodOf(r), client.restricted()
+	upgrading, allowed := method == socket, l.methods(restricted)
 	switch {
-	case q.upgrading && q.location.endpoint == responsesEndpoint && (restricted || r.URL.Query().Get("model") == ""):
+	case upgrading && l.endpoint == responsesEndpoint && (restricted || r.URL.Query().Get("model") == ""):
 		return webSocketRefused
-	case q.upgrading && r.Method == http.MethodGet && r.ContentLength != 0:
+	case upgrading && r.Method == http.MethodGet && r.ContentLength != 0:
 		return invalidRequest("The handshake of a WebSocket has no body.")
 	case method&allowed != 0:
 		return nil
-	case restricted && (allowed == 0 || method&q.location.methods(false) != 0):
+	case restricted && (allowed == 0 || method&l.methods(false) != 0):
 		return notForRestricted
-	case q.upgrading:
+	case upgrading:
 		return invalidRequest("There is no WebSocket at this path.")
 	case method == get && allowed&socket != 0:
 		return webSocketRequired

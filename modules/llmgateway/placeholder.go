@@ -13,38 +13,41 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
 )
 
+// description describes attempts in placeholders and in the access log.
+type description struct{ *attempts }
+
 // placeholder implements caddy.ReplacerFunc: the gateway's own placeholders, and
 // those of reverse_proxy that people log.
-func (as *attempts) placeholder(key string) (any, bool) {
+func (d description) placeholder(key string) (any, bool) {
 	if name, ok := strings.CutPrefix(key, "http.llm_gateway."); ok {
-		return as.gatewayPlaceholder(name)
+		return d.gatewayPlaceholder(name)
 	}
-	if name, ok := strings.CutPrefix(key, "http.reverse_proxy."); ok && as.count > 0 {
-		return as.proxyPlaceholder(name)
+	if name, ok := strings.CutPrefix(key, "http.reverse_proxy."); ok && d.count > 0 {
+		return d.proxyPlaceholder(name)
 	}
 	return nil, false
 }
 
-func (as *attempts) gatewayPlaceholder(name string) (any, bool) {
+func (d description) gatewayPlaceholder(name string) (any, bool) {
 	switch name {
 	case "client":
-		return as.client.Name, true
+		return d.client.Name, true
 	case "model":
-		return as.model, true
+		return d.model, true
 	case "tries":
-		return as.count, true
+		return d.count, true
 	case "input_tokens":
-		return as.usage().Input(), true
+		return d.usage().Input(), true
 	case "output_tokens":
-		return as.usage().Output(), true
+		return d.usage().Output(), true
 	case "sent_model":
-		if as.count > 0 {
-			return as.current.candidate.model, true
+		if d.count > 0 {
+			return d.current.candidate.model, true
 		}
 		return "", true
 	case "channel":
-		if as.count > 0 {
-			return as.current.candidate.channel.Name, true
+		if d.count > 0 {
+			return d.current.candidate.channel.Name, true
 		}
 		return "", true
 	}
@@ -53,8 +56,8 @@ func (as *attempts) gatewayPlaceholder(name string) (any, bool) {
 
 // proxyPlaceholder describes the current attempt in the words of reverse_proxy.
 // Source: https://caddyserver.com/docs/caddyfile/directives/reverse_proxy, as of Caddy 2.11
-func (as *attempts) proxyPlaceholder(name string) (any, bool) {
-	dial := &as.current.candidate.channel.dialInfo
+func (d description) proxyPlaceholder(name string) (any, bool) {
+	dial := &d.current.candidate.channel.dialInfo
 	switch name {
 	case "upstream.address":
 		return dial.String(), true
@@ -65,24 +68,24 @@ func (as *attempts) proxyPlaceholder(name string) (any, bool) {
 	case "upstream.port":
 		return dial.Port, true
 	case "upstream.requests":
-		return int(as.current.candidate.channel.open.Load()), true
+		return int(d.current.candidate.channel.open.Load()), true
 	case "upstream.latency":
-		return as.current.latency, true
+		return d.current.latency, true
 	case "upstream.latency_ms":
-		return milliseconds(as.current.latency), true
+		return milliseconds(d.current.latency), true
 	case "upstream.duration", "duration":
-		return as.duration, true
+		return d.delivered.duration, true
 	case "upstream.duration_ms", "duration_ms":
-		return milliseconds(as.duration), true
+		return milliseconds(d.delivered.duration), true
 	case "retries":
-		return as.count - 1, true
+		return d.count - 1, true
 	case "status_code":
-		return as.sentStatus, as.sentStatus != 0
+		return d.delivered.status, d.delivered.status != 0
 	case "status_text":
-		return http.StatusText(as.sentStatus), as.sentStatus != 0
+		return http.StatusText(d.delivered.status), d.delivered.status != 0
 	}
 	if field, ok := strings.CutPrefix(name, "header."); ok {
-		values, ok := as.sentHeader[http.CanonicalHeaderKey(field)]
+		values, ok := d.delivered.header[http.CanonicalHeaderKey(field)]
 		return strings.Join(values, ","), ok
 	}
 	return nil, false
@@ -92,42 +95,42 @@ func (as *attempts) proxyPlaceholder(name string) (any, bool) {
 func milliseconds(d time.Duration) float64 { return d.Seconds() * 1e3 }
 
 // usage is what the last response states that it has cost.
-func (as *attempts) usage() *usage.Usage {
-	if as.count == 0 {
+func (d description) usage() *usage.Usage {
+	if d.count == 0 {
 		return new(usage.Usage)
 	}
-	return as.current.usage()
+	return d.current.usage()
 }
 
 // MarshalLogObject is the field `llm_gateway` of the access log.
-func (as *attempts) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	enc.AddString("client", as.client.Name)
-	enc.AddString("model", as.model)
-	enc.AddInt("tries", as.count)
-	if as.count > 0 {
-		enc.AddString("channel", as.current.candidate.channel.Name)
-		enc.AddString("sent_model", as.current.candidate.model)
-		enc.AddInt64("input_tokens", as.usage().Input())
-		enc.AddInt64("output_tokens", as.usage().Output())
-		if as.estimated > 0 {
-			enc.AddInt64("estimated_tokens", as.estimated)
+func (d description) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	enc.AddString("client", d.client.Name)
+	enc.AddString("model", d.model)
+	enc.AddInt("tries", d.count)
+	if d.count > 0 {
+		enc.AddString("channel", d.current.candidate.channel.Name)
+		enc.AddString("sent_model", d.current.candidate.model)
+		enc.AddInt64("input_tokens", d.usage().Input())
+		enc.AddInt64("output_tokens", d.usage().Output())
+		if d.charged.estimated > 0 {
+			enc.AddInt64("estimated_tokens", d.charged.estimated)
 		}
 	}
 	return nil
 }
 
-// describe offers the attempts to placeholders and, if there is one, to the
-// access log.
-func (as *attempts) describe(r *http.Request) {
-	r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Map(as.placeholder)
+// offer makes the description available to placeholders and, if there is one, to
+// the access log.
+func (d description) offer(r *http.Request) {
+	r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Map(d.placeholder)
 	server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok || server.Logs == nil {
 		return
 	}
 	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		extra.Add(zap.Object("llm_gateway", as))
+		extra.Add(zap.Object("llm_gateway", d))
 	}
 }
 
 // Interface guards
-var _ zapcore.ObjectMarshaler = (*attempts)(nil)
+var _ zapcore.ObjectMarshaler = description{}

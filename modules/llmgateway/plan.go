@@ -26,19 +26,9 @@ func newTiers(channels []*Channel) (all tiers) {
 	return all
 }
 
-// candidate is a key of a channel, and the model to ask it for.
-type candidate struct {
-	channel  *Channel
-	key      *key      // unset for auth none
-	model    string    // the channel's own name
-	measures *measures // of the channel's model
-	tried    bool
-	last     bool // the channel has failed: only when nothing else is left
-}
-
 // plan puts everything that could answer the request in order, once.
 func (as *attempts) plan(r *http.Request, w http.ResponseWriter) *apiError {
-	as.candidates = as.few[:0]
+	as.candidates.list = as.candidates.few[:0]
 	if err := as.checkElsewhere(r.URL); err != nil {
 		return err
 	}
@@ -57,7 +47,7 @@ func (as *attempts) plan(r *http.Request, w http.ResponseWriter) *apiError {
 		as.addModel(model, r, w)
 		model = as.gateway.fallbacks.of(model, as.client)
 	}
-	if len(as.candidates) == 0 {
+	if len(as.candidates.list) == 0 {
 		return modelNotFound(as.model)
 	}
 	return as.begin()
@@ -67,16 +57,16 @@ func (as *attempts) plan(r *http.Request, w http.ResponseWriter) *apiError {
 // again.
 func (as *attempts) begin() *apiError {
 	now := as.gateway.clock.Now()
-	for i := range as.candidates {
-		if candidate := &as.candidates[i]; !candidate.channel.cooldowns.Until(cooldown.All, now).IsZero() {
-			candidate.last = true
+	for i := range as.candidates.list {
+		if c := &as.candidates.list[i]; !c.channel.cooldowns.Until(cooldown.All, now).IsZero() {
+			c.putLast()
 		}
 	}
 	if as.claim() {
 		return nil
 	}
 	var soonest time.Time
-	for _, candidate := range as.candidates {
+	for _, candidate := range as.candidates.list {
 		until := candidate.usableFrom(now)
 		if soonest.IsZero() || until.Before(soonest) {
 			soonest = until
@@ -89,7 +79,7 @@ func (as *attempts) begin() *apiError {
 // that sleep.
 func (as *attempts) addModel(model string, r *http.Request, w http.ResponseWriter) {
 	var equals, sleepers []*Channel
-	first := len(as.candidates)
+	first := len(as.candidates.list)
 	for _, tier := range as.gateway.tiers {
 		equals = equals[:0]
 		for _, channel := range tier {
@@ -117,13 +107,13 @@ func (as *attempts) addChannel(channel *Channel, model string, m *measures) {
 	keys := channel.keys()
 	n := uint32(len(keys))
 	if n == 0 {
-		as.candidates = append(as.candidates, candidate{channel: channel, model: model, measures: m})
+		as.candidates.list = append(as.candidates.list, candidate{channel: channel, model: model, measures: m})
 		return
 	}
 	first := channel.turn.Add(1) - 1
 	for i := range n {
 		key := keys[(first+i)%n]
-		as.candidates = append(as.candidates, candidate{channel: channel, key: key, model: model, measures: m})
+		as.candidates.list = append(as.candidates.list, candidate{channel: channel, key: key, model: model, measures: m})
 	}
 }
 
@@ -134,7 +124,7 @@ func (as *attempts) addSleepers(sleepers []*Channel, model string, first int) {
 	if len(sleepers) == 0 {
 		return
 	}
-	if s := sleepers[0]; first < len(as.candidates) && s.Tier <= as.candidates[first].channel.Tier {
+	if s := sleepers[0]; first < len(as.candidates.list) && s.Tier <= as.candidates.list[first].channel.Tier {
 		as.gateway.awake.Wake(s.dial)
 	}
 	for _, channel := range sleepers {

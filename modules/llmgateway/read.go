@@ -62,6 +62,15 @@ func (q *request) read(w http.ResponseWriter, r *http.Request) *apiError {
 	if !reqbody.IsPlainText(q.model) {
 		return invalidModel("The model's name has invisible characters or white space around it.")
 	}
+	if len(q.client.tokens) == 0 {
+		return nil
+	}
+	if err := q.checkStreamed(); err != nil {
+		return err
+	}
+	if isCompletions(r.URL.Path) && q.streamed() {
+		q.usageEdit = q.askUsage(q.body)
+	}
 	return nil
 }
 

@@ -102,7 +102,7 @@ func (a *attempt) fetch(req *http.Request, target *url.URL, withKey bool) (*http
 		}
 	}
 	out.Header["Accept-Encoding"] = identity
-	res, err := a.elsewhere(out.WithContext(req.Context()))
+	res, err := a.gateway.fetchElsewhere(channel, out.WithContext(req.Context()))
 	if err != nil {
 		return nil, &redirectError{"the channel redirects to a host that gives no response", err}
 	}
@@ -128,31 +128,6 @@ func isOfContent(status int) bool {
 		return true
 	}
 	return status >= 200 && status <= 299
-}
-
-// isOrigin reports whether a URL is at the scheme, host and port of the channel.
-func (c *Channel) isOrigin(u *url.URL) bool {
-	return u.Scheme == c.base.Scheme && strings.EqualFold(u.Hostname(), c.base.Hostname()) && portOf(u) == portOf(c.base)
-}
-
-func portOf(u *url.URL) string {
-	switch port := u.Port(); {
-	case port != "":
-		return port
-	case u.Scheme == "https":
-		return "443"
-	default:
-		return "80"
-	}
-}
-
-// pointTo makes a request to the channel one for a URL that the channel has
-// given, with the key.
-func (c *Channel) pointTo(out *http.Request, target *url.URL, k *key) {
-	out.URL, out.Host = withoutSecret(target, k), c.base.Host
-	if k != nil {
-		c.Auth.apply(out, k)
-	}
 }
 
 // withoutSecret returns a URL without the parameters of its query that are the

@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"strings"
-
-	"github.com/caddy-freetier/caddy-freetier/internal/llm/eventstream"
-	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
 )
 
 // refusalReason is what a refusal with 401, 402 or 403 is about.
@@ -149,25 +146,4 @@ func containsAny(text string, phrases []string) bool {
 		}
 	}
 	return false
-}
-
-// reasonOf reads why the attempt was refused.
-func (a *attempt) reasonOf() refusalReason {
-	if strings.HasPrefix(strings.ToLower(a.res.Header.Get("Content-Type")), "text/html") {
-		return refusalReason{about: aboutRequest}
-	}
-	return reasonIn(a.refusalText(), a.model, a.candidate.model)
-}
-
-// refusalText returns the beginning of a refusal, nil if it does not come in
-// time. An error inside a 200 has been read already.
-func (a *attempt) refusalText() []byte {
-	switch {
-	case a.res.StatusCode >= 400:
-		return a.beginning()
-	case a.content.kind != usage.Events:
-		return a.content.head
-	}
-	event, _, _ := eventstream.First(a.content.head, true)
-	return event.Data
 }

@@ -82,7 +82,7 @@ func (as *attempts) recordRefusal(status int) {
 		r.acquit(0)
 	}
 	if r.unclear >= maxUnclear || r.refused >= maxRefused {
-		as.skipChannel()
+		as.candidates.skip(as.current.candidate.channel, as.current.candidate.model)
 	}
 }
 
@@ -153,13 +153,4 @@ func (r *refusals) acquit(n int) {
 		s.releaseKey()
 	}
 	r.suspects = nil
-}
-
-// skipChannel makes no further attempt with the current channel and model.
-func (as *attempts) skipChannel() {
-	for i := range as.candidates {
-		if other := &as.candidates[i]; other.channel == as.current.candidate.channel && other.model == as.current.candidate.model {
-			other.tried = true
-		}
-	}
 }

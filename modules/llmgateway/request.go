@@ -24,8 +24,8 @@ type request struct {
 }
 
 // newRequest returns the request of a client before it was read.
-func (g *gateway) newRequest(client *Client, l location) *request {
-	return &request{gateway: g, client: client, start: g.clock.Now(), location: l}
+func (g *gateway) newRequest(client *Client, l location, upgrading bool) *request {
+	return &request{gateway: g, client: client, start: g.clock.Now(), location: l, upgrading: upgrading}
 }
 
 // hasBody reports whether the request has a body that the attempts send.

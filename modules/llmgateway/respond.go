@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
@@ -23,13 +24,23 @@ const copyBufferSize = 32 << 10
 // copyBuffers are reused: a buffer is larger than most responses.
 var copyBuffers = sync.Pool{New: func() any { return new([copyBufferSize]byte) }}
 
-// respond sends a channel's response to the client. It does what reverse_proxy
+// delivery is what the client got of a response.
+type delivery struct {
+	status   int         // 0 before it
+	header   http.Header // as the channel sent it
+	duration time.Duration
+}
+
+// send sends a channel's response to the client. It does what reverse_proxy
 // does: hop-by-hop headers end here, trailers are passed on, and what arrives
 // bit by bit leaves bit by bit. A response that breaks off breaks off for the
 // client too, so that it never looks complete.
-func (as *attempts) respond(w http.ResponseWriter, res *http.Response) {
+//
+// It panics with http.ErrAbortHandler when the response breaks off, as
+// reverse_proxy does.
+func (d *delivery) send(w http.ResponseWriter, res *http.Response, logger func(message string, reason zap.Field)) {
 	defer res.Body.Close()
-	as.sentStatus, as.sentHeader = res.StatusCode, res.Header
+	d.status, d.header = res.StatusCode, res.Header
 	header := w.Header()
 	copyHeader(header, res)
 	announced := len(res.Trailer)
@@ -38,14 +49,13 @@ func (as *attempts) respond(w http.ResponseWriter, res *http.Response) {
 	}
 	w.WriteHeader(res.StatusCode)
 	if err := copyBody(w, res); err != nil {
-		as.current.log("response broke off", zap.Error(err))
+		logger("response broke off", zap.Error(err))
 		// What has arrived reaches the client before the connection is cut.
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}
 	res.Body.Close() // fills in res.Trailer
 	copyTrailer(w, res, announced)
-	as.duration = as.gateway.clock.Since(as.start)
 }
 
 // copyHeader passes the response's headers on, after those that the gateway

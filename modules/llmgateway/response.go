@@ -5,11 +5,21 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/apierror"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/eventstream"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/peekbody"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/retryhint"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
+)
+
+const (
+	// maxRefusal is how much of the body of a refusal is read for its reason.
+	maxRefusal = 32 << 10
+	// refusalTimeout is how long to wait for that.
+	refusalTimeout = time.Second
 )
 
 // receive reads the beginning of the response, as far as it decides whether there
@@ -188,6 +198,54 @@ func (b *responseBody) peek(bitByBit bool) (status int, err error) {
 	}
 	b.tokens.Whole(b.head)
 	return apierror.StatusOfBody(b.head), nil
+}
+
+// reasonOf reads why the attempt was refused.
+func (a *attempt) reasonOf() refusalReason {
+	if strings.HasPrefix(strings.ToLower(a.res.Header.Get("Content-Type")), "text/html") {
+		return refusalReason{about: aboutRequest}
+	}
+	return reasonIn(a.refusalText(), a.model, a.candidate.model)
+}
+
+// refusalText returns the beginning of a refusal, nil if it does not come in
+// time. An error inside a 200 has been read already.
+func (a *attempt) refusalText() []byte {
+	switch {
+	case a.res.StatusCode >= 400:
+		return a.beginning()
+	case a.content.kind != usage.Events:
+		return a.content.head
+	}
+	event, _, _ := eventstream.First(a.content.head, true)
+	return event.Data
+}
+
+// mayAgain returns when a provider says that a refused request may be made
+// again, in a header or in the body, and the zero time if it does not say.
+func (a *attempt) mayAgain() time.Time {
+	now := a.gateway.clock.Now()
+	at := retryhint.FromHeader(a.res.Header, now)
+	if !at.IsZero() || a.res.StatusCode != http.StatusTooManyRequests || !strings.HasPrefix(a.res.Header.Get("Content-Type"), "application/json") {
+		return at
+	}
+	return retryhint.FromBody(a.beginning(), now)
+}
+
+// beginning returns the beginning of a refusal's body, nil if it does not come
+// in time or cannot be read. The client gets the whole body all the same.
+func (a *attempt) beginning() []byte {
+	if a.res.Header["Content-Encoding"] != nil {
+		return nil
+	}
+	body := peekbody.New(a.res.Body, maxRefusal)
+	a.res.Body = body
+	select {
+	case <-body.Done():
+		return body.Beginning()
+	case <-a.gateway.clock.After(refusalTimeout):
+		return nil
+	}
 }
 
 // space is what may stand around JSON.

@@ -70,24 +70,10 @@ func (c *candidate) mask() *mask {
 	}
 	m := c.key.mask.Load()
 	if m == nil {
-		m = newMask(append(c.channel.headerSecrets(), c.key.secret)...)
+		m = newMask(append(c.channel.headers.secrets(), c.key.secret)...)
 		c.key.mask.Store(m) // another request may have stored the same
 	}
 	return m
-}
-
-// headerSecrets returns the credentials among the headers that the Caddyfile
-// sets on requests to the channel.
-func (c *Channel) headerSecrets() (secrets []string) {
-	for name, values := range c.headers {
-		if !isCredential(name) {
-			continue
-		}
-		for _, value := range values {
-			secrets = append(secrets, value[strings.LastIndexByte(value, ' ')+1:])
-		}
-	}
-	return secrets
 }
 
 // isCredential reports whether a header carries a credential, by its name.

@@ -96,19 +96,6 @@ func speaksResumable(r *http.Request) bool {
 		slices.Contains(strings.Split(r.URL.Path, "/"), "upload")
 }
 
-// takesUploads reports whether an upload to the channel may go on at a URL: at
-// the channel's own host, or over https at one of the same provider's.
-func (c *Channel) takesUploads(u *url.URL) bool {
-	if u.User != nil || u.Fragment != "" {
-		return false
-	}
-	if c.isOrigin(u) {
-		return true
-	}
-	domain := registeredDomain(c.base.Hostname())
-	return u.Scheme == "https" && domain != "" && domain == registeredDomain(u.Hostname())
-}
-
 // registeredDomain returns the part of a host's name that somebody has registered,
 // as example.co.uk, or "". Names below the domain of a hosting service count as
 // the service's.
@@ -210,7 +197,7 @@ func (u *uploads) serve(w http.ResponseWriter, r *http.Request, sealed []string)
 		return
 	}
 	as.client.total.Inc()
-	as.describe(r)
+	description{as}.offer(r)
 	as.source.begin(w, r, u.gateway.clock)
 	defer as.source.end()
 	defer as.close()
@@ -254,7 +241,7 @@ func (u *uploads) open(r *http.Request, sealed []string) (*attempts, *url.URL, *
 	if err != nil || !channel.takesUploads(target) {
 		return nil, nil, uploadNotFound
 	}
-	as := newAttempts(u.gateway.newRequest(client, location{}))
+	as := newAttempts(u.gateway.newRequest(client, location{}, false))
 	as.claimed = &candidate{channel: channel}
 	if handle.key != (keyHash{}) {
 		keys := channel.keys()
@@ -272,7 +259,7 @@ func (u *uploads) open(r *http.Request, sealed []string) (*attempts, *url.URL, *
 // was read of the body cannot be sent again.
 func (a *attempt) forwardUpload(r *http.Request, target *url.URL) error {
 	channel, key := a.candidate.channel, a.candidate.key
-	out := &http.Request{Method: r.Method, Header: a.outgoing(r.Header), ContentLength: r.ContentLength}
+	out := &http.Request{Method: r.Method, Header: channel.headers.outgoing(r.Header, a.upgrading, a.contentType), ContentLength: r.ContentLength}
 	for _, name := range bodyHeaders {
 		if values := r.Header[name]; values != nil {
 			out.Header[name] = values // the body passes as it is
@@ -290,11 +277,11 @@ func (a *attempt) forwardUpload(r *http.Request, target *url.URL) error {
 		channel.pointTo(out, target, key)
 		res, err = channel.http.RoundTrip(out.WithContext(channel.dialContext(r.Context())))
 	} else {
-		for name := range channel.headers {
+		for name := range channel.headers.set {
 			delete(out.Header, name)
 		}
 		out.URL, out.Host = target, target.Host
-		res, err = a.elsewhere(out.WithContext(r.Context()))
+		res, err = a.gateway.fetchElsewhere(channel, out.WithContext(r.Context()))
 	}
 	if err != nil {
 		return a.candidate.mask().inError(err)
@@ -310,8 +297,7 @@ func (a *attempt) forwardUpload(r *http.Request, target *url.URL) error {
 		return err
 	}
 	cleanResponse(res, a.candidate.mask())
-	a.res = res
-	a.content.begin(res, a.candidate.mask(), noDeadline, a.gateway.clock)
+	a.accept(res, noDeadline)
 	a.sign()
 	return nil
 }

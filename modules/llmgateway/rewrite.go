@@ -7,11 +7,11 @@ import (
 )
 
 // written returns a model's name as it stands in the body.
-func (q *request) written(model string) []byte {
-	if q.form != nil {
-		return q.form.Replacement(model)
+func (m *modelRef) written(model string) []byte {
+	if m.form != nil {
+		return m.form.Replacement(model)
 	}
-	name := q.prefix + model
+	name := m.prefix + model
 	if !strings.ContainsFunc(name, needsEscape) {
 		return append(append(append(make([]byte, 0, len(name)+2), '"'), name...), '"')
 	}
@@ -25,15 +25,15 @@ func needsEscape(c rune) bool { return c < ' ' || c > '~' || c == '"' || c == '\
 
 // urlFor returns the URL u with the name of a model in the place of the one that
 // the client asked for.
-func (q *request) urlFor(u *url.URL, model string) *url.URL {
-	if q.model == "" || model == q.model || !q.query && !q.inPath.found() {
+func (m *modelRef) urlFor(u *url.URL, model string) *url.URL {
+	if m.model == "" || model == m.model || !m.query && !m.inPath.found() {
 		return u
 	}
 	renamed := *u
-	if q.query {
+	if m.query {
 		renamed.RawQuery = replaceQuery(u.RawQuery, "model", model)
 	} else {
-		renamed.Path, renamed.RawPath = q.inPath.with(model)
+		renamed.Path, renamed.RawPath = m.inPath.with(model)
 	}
 	return &renamed
 }

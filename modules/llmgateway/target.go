@@ -1,6 +1,8 @@
 package llmgateway
 
 import (
+	"context"
+	"net/http"
 	"net/url"
 	"strings"
 )
@@ -48,4 +50,47 @@ func withoutVersion(path string) string {
 		return path
 	}
 	return rest
+}
+
+// isOrigin reports whether a URL is at the scheme, host and port of the channel.
+func (c *Channel) isOrigin(u *url.URL) bool {
+	return u.Scheme == c.base.Scheme && strings.EqualFold(u.Hostname(), c.base.Hostname()) && portOf(u) == portOf(c.base)
+}
+
+func portOf(u *url.URL) string {
+	switch port := u.Port(); {
+	case port != "":
+		return port
+	case u.Scheme == "https":
+		return "443"
+	default:
+		return "80"
+	}
+}
+
+// pointTo makes a request to the channel one for a URL that the channel has
+// given, with the key.
+func (c *Channel) pointTo(out *http.Request, target *url.URL, k *key) {
+	out.URL, out.Host = withoutSecret(target, k), c.base.Host
+	if k != nil {
+		c.Auth.apply(out, k)
+	}
+}
+
+// takesUploads reports whether an upload to the channel may go on at a URL: at
+// the channel's own host, or over https at one of the same provider's.
+func (c *Channel) takesUploads(u *url.URL) bool {
+	if u.User != nil || u.Fragment != "" {
+		return false
+	}
+	if c.isOrigin(u) {
+		return true
+	}
+	domain := registeredDomain(c.base.Hostname())
+	return u.Scheme == "https" && domain != "" && domain == registeredDomain(u.Hostname())
+}
+
+// dialContext returns the context of an attempt at the channel.
+func (c *Channel) dialContext(ctx context.Context) context.Context {
+	return context.WithValue(ctx, dialInfoKey, c.dialInfo)
 }

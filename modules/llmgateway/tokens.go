@@ -1,19 +1,39 @@
 package llmgateway
 
 import (
+	"net/http"
 	"strings"
+	"time"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
 )
 
-// countsTokens reports whether tokens are counted for the client or for the key
-// of the current attempt. Then those are estimated that no response states.
-func (a *attempt) countsTokens() bool {
-	return len(a.client.tokens) > 0 || a.candidate.key != nil && len(a.candidate.key.tokens) > 0
+// charges are what a request has been charged beyond what its response states.
+type charges struct {
+	estimated int64 // tokens
+	reserved  int64 // of the client's tokens, until the end
 }
 
-// usage is what the response states that it has cost, as far as it has been read.
-func (a *attempt) usage() *usage.Usage { return &a.content.tokens.Usage }
+// admit charges the client for a request that has a candidate. Whatever the
+// number of attempts, it is charged once.
+func (as *attempts) admit(w http.ResponseWriter, now time.Time) *apiError {
+	if !as.client.any() {
+		return nil
+	}
+	if len(as.client.tokens) > 0 {
+		tokens := as.expectedTokens()
+		if full := as.client.reserveTokens(tokens); full != nil {
+			as.client.show(w.Header(), now)
+			return limitReached(full, "tokens", time.Second) // one of the others may end by then
+		}
+		as.charged.reserved = tokens
+	}
+	if exhausted := as.client.chargeRequest(); exhausted != nil {
+		return as.client.refuse(exhausted, w, now) // other requests came first
+	}
+	as.client.show(w.Header(), now)
+	return nil
+}
 
 // settle measures the response and charges what it has cost.
 func (as *attempts) settle() {
@@ -30,8 +50,8 @@ func (as *attempts) settle() {
 	if a.candidate.key != nil {
 		a.candidate.key.chargeTokens(input + output)
 	}
-	if as.estimated = input + output - a.usage().Sum(); as.estimated > 0 {
-		collectors.estimated.Add(float64(as.estimated))
+	if as.charged.estimated = input + output - a.usage().Sum(); as.charged.estimated > 0 {
+		collectors.estimated.Add(float64(as.charged.estimated))
 	}
 }
 
@@ -41,7 +61,7 @@ func (as *attempts) settle() {
 func (as *attempts) tokensUsed() (input, output int64) {
 	b, stated := &as.current.content, as.current.usage()
 	switch {
-	case as.sentStatus == 0:
+	case as.delivered.status == 0:
 		// The client left while a channel worked on the request.
 		if as.current.sent {
 			return as.estimateInput(), 0

@@ -66,7 +66,7 @@ func (t *ChannelTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 		return nil, err
 	}
 	if res.StatusCode != http.StatusSwitchingProtocols {
-		as.notSwitched = res
+		as.keepNotSwitched(res)
 		return nil, errNotSwitched
 	}
 	return res, nil
@@ -135,7 +135,7 @@ func isUpgrade(r *http.Request) bool {
 
 // upgrade lets the proxy switch protocols. The channel that was tried last is
 // the one that has switched.
-func (as *attempts) upgrade(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) {
+func (g *gateway) upgrade(as *attempts, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) {
 	caddyhttp.SetVar(r.Context(), attemptsVar, as)
 	inner := r.WithContext(r.Context()) // a shallow copy
 	if r.Method != http.MethodConnect { // whose body is the tunnel itself
@@ -146,7 +146,7 @@ func (as *attempts) upgrade(w http.ResponseWriter, r *http.Request, next caddyht
 		// The proxy would remove what else they name, or offer it to the channel.
 		inner.Header["Connection"], inner.Header["Upgrade"] = onlyUpgrade, onlyWebSocket
 	}
-	err := as.gateway.upgrades.ServeHTTP(w, inner, next)
+	err := g.upgrades.ServeHTTP(w, inner, next)
 	switch {
 	case err == nil:
 	case as.notSwitched != nil && r.Method == http.MethodConnect && as.notSwitched.StatusCode < 300:
