@@ -68,6 +68,8 @@ def of_query(parser, text):
 
 def parts(message):
     """Yields the parts, and those within parts."""
+    if isinstance(message.get_payload(), str):
+        return  # its boundary was not found
     for part in message.get_payload():
         if part.get_content_maintype() == "multipart":
             yield from parts(part)
