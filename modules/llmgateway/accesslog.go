@@ -101,7 +101,7 @@ func (l *encoderLook) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	return nil
 }
 
-// filters tells whether a field, or one that it is in, is filtered.
+// filters reports whether a field, or one that it is in, is filtered.
 func filters(fields map[string]logging.LogFieldFilter, key string) bool {
 	for name := range fields {
 		if strings.EqualFold(name, key) || strings.HasPrefix(key, name+">") {

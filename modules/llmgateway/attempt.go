@@ -30,7 +30,7 @@ type attempt struct {
 	content responseBody   // the body of res, once that is set
 }
 
-var errSlow = errors.New("no answer within first_byte_timeout")
+var errSlow = errors.New("no response within first_byte_timeout")
 
 // begin sets what the attempt asks.
 func (a *attempt) begin(q *request, c *candidate, number int) {

@@ -6,7 +6,7 @@ import (
 	"net/url"
 )
 
-// Auth is how a channel wants its key.
+// Auth is how a channel is shown its key.
 type Auth struct {
 	// One of `bearer` (Authorization: Bearer KEY), `x-api-key` (Anthropic),
 	// `x-goog-api-key` (Gemini), `api-key` (Azure), `query` and `none`.

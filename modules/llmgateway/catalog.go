@@ -60,7 +60,7 @@ func (c *catalog) names() []string {
 // catalogs are the catalogs by channel's URL.
 var catalogs = caddy.NewUsagePool()
 
-// hasWildcard tells whether clients see names that only the channel knows.
+// hasWildcard reports whether clients see names that only the channel knows.
 // Names with `as` are not the channel's.
 func (c *Channel) hasWildcard() bool {
 	return slices.ContainsFunc(c.Models, func(route *ModelRoute) bool {
@@ -95,7 +95,7 @@ func (l *catalog) keeper(c *Channel, g *gateway) func(context.Context) {
 	}
 }
 
-// pause waits until the time is over or somebody wants what comes next, and
+// pause waits until the time is over or somebody waits for what comes next, and
 // reports false when the context ends.
 func pause(ctx context.Context, clock clockwork.Clock, wait time.Duration, wanted <-chan struct{}) bool {
 	timer := clock.NewTimer(wait)
@@ -109,6 +109,14 @@ func pause(ctx context.Context, clock clockwork.Clock, wait time.Duration, wante
 	return true
 }
 
+// firstCandidate is the channel's first key, for requests of our own.
+func (c *Channel) firstCandidate() candidate {
+	if keys := c.keys(); len(keys) > 0 {
+		return candidate{channel: c, key: keys[0]}
+	}
+	return candidate{channel: c}
+}
+
 // list asks the channel for its models, with its own key.
 func (c *Channel) list(ctx context.Context, now time.Time) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ownRequests(ctx), catalogTimeout)
@@ -120,9 +128,8 @@ func (c *Channel) list(ctx context.Context, now time.Time) ([]string, error) {
 	for name, values := range c.headers.set {
 		out.Header[name] = values
 	}
-	from := candidate{channel: c}
-	if keys := c.keys(); len(keys) > 0 {
-		from.key = keys[0]
+	from := c.firstCandidate()
+	if from.key != nil {
 		c.Auth.apply(out, from.key)
 	}
 	c.awake.Probe(c.dial, now)

@@ -24,7 +24,7 @@ import (
 
 // Channel is one account, or several alike, at one provider.
 type Channel struct {
-	// The name in logs, metrics, the list of models and the answers' header
+	// The name in logs, metrics, the list of models and the responses' header
 	// X-Gateway-Channel. Required, and unique.
 	Name string `json:"name,omitempty"`
 
@@ -150,7 +150,7 @@ func (c *Channel) provision(l *loading, g *gateway, allowHeaders []string) error
 		return err
 	}
 	if len(c.APIKeys) == 0 && c.Auth.Scheme != "none" {
-		return errors.New("the channel has no api_key (use auth none for an API that wants no key)")
+		return errors.New("the channel has no api_key (use auth none for an API that takes no key)")
 	}
 	c.Tier, c.Weight = max(1, c.Tier), max(1, c.Weight)
 	c.signature, c.attempts = []string{c.Name}, collectors.outcomesOf(c.Name)

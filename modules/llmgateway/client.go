@@ -61,10 +61,10 @@ func (c *Client) provision(book func() (*ledger.Ledger, error)) error {
 	return c.open(c.Limits, book, "llm_gateway client "+c.Name)
 }
 
-// limited tells whether the client may use some models only.
+// limited reports whether the client may use some models only.
 func (c *Client) limited() bool { return len(c.Models) > 0 }
 
-// mayUse tells whether the client may ask for the model.
+// mayUse reports whether the client may ask for the model.
 func (c *Client) mayUse(model string) bool {
 	return !c.limited() || matchesAny(c.Models, model)
 }

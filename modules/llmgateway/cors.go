@@ -28,7 +28,7 @@ type cors struct {
 	guards bool
 }
 
-// Values that most answers carry; a header map takes them as they are.
+// Values that most responses carry; a header map takes them as they are.
 var (
 	corsAnyValue    = []string{"*"}
 	corsExposeValue = []string{corsExpose}

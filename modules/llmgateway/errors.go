@@ -182,12 +182,12 @@ func noKeyUsable(wait time.Duration) *apiError {
 	}
 }
 
-func notReached(tries int) *apiError {
+func notReached(attempts int) *apiError {
 	return &apiError{Error: apierror.Error{
 		Status:  http.StatusBadGateway,
 		Type:    "api_error",
 		Code:    "upstream_unreachable",
-		Message: fmt.Sprintf("None of the channels could be reached (tries: %d).", tries),
+		Message: fmt.Sprintf("None of the channels could be reached (attempts: %d).", attempts),
 	}}
 }
 
@@ -205,7 +205,7 @@ func (e *apiError) body(r *http.Request) []byte {
 	return e.Envelope(llm.DialectOf(r.Method, r.URL.Path, r.Header))
 }
 
-// header returns the headers of the answer.
+// header returns the headers of the response.
 func (e *apiError) header() http.Header {
 	header := http.Header{"Content-Type": {"application/json"}}
 	if e.Status == http.StatusUnauthorized {
@@ -223,7 +223,7 @@ func (e *apiError) header() http.Header {
 	return header
 }
 
-// write answers with the error.
+// write sends the error to the client.
 func (e *apiError) write(w http.ResponseWriter, r *http.Request) {
 	for name, values := range e.header() {
 		w.Header()[name] = values
@@ -233,8 +233,8 @@ func (e *apiError) write(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "Upgrade")
 	}
 	if r.ProtoMajor == 1 && r.Header["Expect"] != nil {
-		// Else the server would wait for the body before it answers, and the
-		// client for the answer before it sends the body.
+		// Else the server would wait for the body before it responds, and the
+		// client for the response before it sends the body.
 		w.Header().Set("Connection", "close")
 	}
 	w.WriteHeader(e.Status)

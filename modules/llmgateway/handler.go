@@ -30,8 +30,8 @@ const (
 	defaultMaxBody     = 64_000_000
 )
 
-// defaultRetryOn are the statuses of an answer that another account may give
-// better: no or no more right to this model, too slow, too many, broken.
+// defaultRetryOn are upstream statuses after which another key or channel is
+// tried: unauthorized, out of credit, forbidden, timed out, rate limited, failing.
 var defaultRetryOn = []int{401, 402, 403, 408, 429, 5}
 
 func init() {
@@ -50,10 +50,10 @@ func init() {
 // `{http.llm_gateway.client}` | The name of the client
 // `{http.llm_gateway.model}` | The model that the client asked for
 // `{http.llm_gateway.sent_model}` | The model that the channel was asked for
-// `{http.llm_gateway.channel}` | The channel of the last try
-// `{http.llm_gateway.tries}` | How many tries were made
-// `{http.llm_gateway.input_tokens}` | The tokens of the request, as the answer tells them
-// `{http.llm_gateway.output_tokens}` | The tokens of the answer, as it tells them
+// `{http.llm_gateway.channel}` | The channel of the last attempt
+// `{http.llm_gateway.attempts}` | How many attempts were made
+// `{http.llm_gateway.input_tokens}` | The tokens of the request, as the response states them
+// `{http.llm_gateway.output_tokens}` | The tokens of the response, as it states them
 //
 // The access log has the same in its field `llm_gateway`.
 type Handler struct {
@@ -77,17 +77,17 @@ type Handler struct {
 	// reverse_proxy. Default: random by weight.
 	LBPolicyRaw json.RawMessage `json:"lb_policy,omitempty" caddy:"namespace=http.reverse_proxy.selection_policies inline_key=policy"`
 
-	// How many tries may follow the first. Default: one try for each key of
+	// How many attempts may follow the first. Default: one for each key of
 	// each channel that has the model.
 	Retries int `json:"retries,omitempty"`
 
-	// No new try is made when this long has passed since the first.
+	// No new attempt is made when this long has passed since the first.
 	// Default: `30s`.
 	TryDuration caddy.Duration `json:"try_duration,omitempty"`
 
-	// The statuses of an answer after which the next candidate is tried; one
-	// digit stands for its hundred (5 is 500 to 599). A try without an answer
-	// always counts. Default: [401, 402, 403, 408, 429, 5].
+	// The statuses of a response after which the next candidate is tried; one
+	// digit stands for its hundred (5 is 500 to 599). An attempt without a
+	// response always counts. Default: [401, 402, 403, 408, 429, 5].
 	RetryOn []int `json:"retry_on,omitempty"`
 
 	// How long a key is not used for a model after a rate limit without
@@ -97,7 +97,7 @@ type Handler struct {
 	// an hour. Default: `60s`.
 	Cooldown caddy.Duration `json:"cooldown,omitempty"`
 
-	// How long a streamed answer may take to its first event before the next
+	// How long a streamed response may take to its first event before the next
 	// candidate is tried. Default: no limit.
 	FirstByteTimeout caddy.Duration `json:"first_byte_timeout,omitempty"`
 

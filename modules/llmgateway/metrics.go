@@ -16,7 +16,7 @@ import (
 type metrics struct {
 	requests *prometheus.CounterVec
 	refused  *prometheus.CounterVec
-	tries    *prometheus.CounterVec
+	attempts *prometheus.CounterVec
 	cooldown keysInCooldown
 
 	wrongKeys prometheus.Counter
@@ -54,17 +54,17 @@ func newMetrics() *metrics {
 		}),
 		requests: counter("requests_total", "Requests with a valid key, by client.", "client"),
 		refused:  counter("refused_total", "Requests of clients that the gateway refused by itself, by HTTP status.", "client", "status"),
-		tries:    counter("tries_total", "Tries, by channel and what became of them: answered, refused, limited or failed.", "channel", "result"),
+		attempts: counter("attempts_total", "Attempts, by channel and outcome: answered, refused, limited or failed.", "channel", "result"),
 		cooldown: keysInCooldown{prometheus.NewDesc("caddy_llm_gateway_keys_in_cooldown",
 			"Keys of a channel that are in cooldown, for one model or for all.", []string{"channel"}, nil)},
 
-		tokens: genAI("client_token_usage", "Tokens of requests (input) and answers (output).",
+		tokens: genAI("client_token_usage", "Tokens of requests (input) and responses (output).",
 			prometheus.ExponentialBuckets(1, 4, 14), "gen_ai_token_type"),
-		duration: genAI("server_request_duration_seconds", "Time from a request to the end of its answer.",
+		duration: genAI("server_request_duration_seconds", "Time from a request to the end of its response.",
 			prometheus.ExponentialBuckets(.01, 2, 14)),
-		firstToken: genAI("server_time_to_first_token_seconds", "Time from a request to the first event of a streamed answer.",
+		firstToken: genAI("server_time_to_first_token_seconds", "Time from a request to the first event of a streamed response.",
 			[]float64{.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10}),
-		perToken: genAI("server_time_per_output_token_seconds", "Time for each token of a streamed answer after the first event.",
+		perToken: genAI("server_time_per_output_token_seconds", "Time for each token of a streamed response after the first event.",
 			[]float64{.01, .025, .05, .075, .1, .15, .2, .3, .4, .5, .75, 1, 2.5}),
 	}
 }
@@ -72,7 +72,7 @@ func newMetrics() *metrics {
 // register adds the collectors to the registry of a configuration.
 func (m *metrics) register(registry *prometheus.Registry) error {
 	for _, c := range []prometheus.Collector{
-		m.requests, m.refused, m.tries, m.cooldown, m.wrongKeys, m.estimated, m.tokens, m.duration, m.firstToken, m.perToken,
+		m.requests, m.refused, m.attempts, m.cooldown, m.wrongKeys, m.estimated, m.tokens, m.duration, m.firstToken, m.perToken,
 	} {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
@@ -88,7 +88,7 @@ type outcomes struct {
 }
 
 func (m *metrics) outcomesOf(channel string) outcomes {
-	of := func(result string) prometheus.Counter { return m.tries.WithLabelValues(channel, result) }
+	of := func(result string) prometheus.Counter { return m.attempts.WithLabelValues(channel, result) }
 	return outcomes{of("answered"), of("refused"), of("limited"), of("failed")}
 }
 
@@ -110,7 +110,7 @@ func (m *measures) begin() {
 	m.perOutput = collectors.perToken.WithLabelValues(m.channel, m.model)
 }
 
-// observe measures an answer that has ended.
+// observe measures a response that has ended.
 func (m *measures) observe(start, end time.Time, b *responseBody) {
 	m.once.Do(m.begin)
 	m.duration.Observe(end.Sub(start).Seconds())

@@ -45,7 +45,7 @@ func (l *modelLister) serve(w http.ResponseWriter, r *http.Request, client *Clie
 	modelNotFound(id).write(w, r)
 }
 
-// list is the answer to a client that asks for its models.
+// list is the response to a client that asks for its models.
 // Sources: https://platform.openai.com/docs/api-reference/models/list,
 // https://docs.anthropic.com/en/api/models-list and
 // https://ai.google.dev/api/models#method:-models.list

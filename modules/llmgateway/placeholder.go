@@ -34,7 +34,7 @@ func (d description) gatewayPlaceholder(name string) (any, bool) {
 		return d.client.Name, true
 	case "model":
 		return d.model, true
-	case "tries":
+	case "attempts":
 		return d.count, true
 	case "input_tokens":
 		return d.usage().Input(), true
@@ -106,7 +106,7 @@ func (d description) usage() *usage.Usage {
 func (d description) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("client", d.client.Name)
 	enc.AddString("model", d.model)
-	enc.AddInt("tries", d.count)
+	enc.AddInt("attempts", d.count)
 	if d.count > 0 {
 		enc.AddString("channel", d.current.candidate.channel.Name)
 		enc.AddString("sent_model", d.current.candidate.model)

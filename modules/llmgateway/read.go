@@ -201,7 +201,7 @@ func (q *request) found(value reqbody.Value, err error) *apiError {
 	return nil
 }
 
-// streamed reports whether the answer is to be a stream.
+// streamed reports whether the response is to be a stream.
 func (q *request) streamed() bool {
 	if q.stream.End > 0 {
 		return string(bytes.TrimSpace(q.body.Slice(q.stream.Start, q.stream.End))) == "true"

@@ -67,7 +67,7 @@ func (a *attempt) sealUpload(req *http.Request, res *http.Response) error {
 		channel, key := a.candidate.channel, a.candidate.key
 		target, err := res.Request.URL.Parse(given)
 		if err != nil || !channel.takesUploads(target) {
-			return redirected("the channel wants the upload to go on at another provider")
+			return redirected("the channel sends the upload on to another provider")
 		}
 		target = withoutSecret(target, key)
 		if m := a.candidate.mask(); m.inText(target.String()) != target.String() {
@@ -242,15 +242,16 @@ func (u *uploads) open(r *http.Request, sealed []string) (*attempts, *url.URL, *
 		return nil, nil, uploadNotFound
 	}
 	as := newAttempts(u.gateway.newRequest(client, location{}, false))
-	as.claimed = &candidate{channel: channel}
-	if handle.key != (keyHash{}) {
-		keys := channel.keys()
-		i := slices.IndexFunc(keys, func(k *key) bool { return k.hash() == handle.key })
-		if i < 0 {
-			return nil, nil, uploadNotFound
-		}
-		as.claimed.key = keys[i]
+	if handle.key == (keyHash{}) {
+		as.claimed = &candidate{channel: channel}
+		return as, target, nil
 	}
+	keys := channel.keys()
+	at := slices.IndexFunc(keys, func(k *key) bool { return k.hash() == handle.key })
+	if at < 0 {
+		return nil, nil, uploadNotFound
+	}
+	as.claimed = &candidate{channel: channel, key: keys[at]}
 	return as, target, nil
 }
 
