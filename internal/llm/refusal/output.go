@@ -1,0 +1,207 @@
+package refusal
+
+import "bytes"
+
+// Dialect is the API that a response is in.
+type Dialect uint8
+
+const (
+	// DialectOther: embeddings, images, lists and whatever else is no chat.
+	// Anything that is no error is output.
+	DialectOther Dialect = iota
+	// DialectChat: Chat Completions, and the older Completions.
+	DialectChat
+	// DialectResponses: OpenAI's Responses.
+	DialectResponses
+	// DialectMessages: Anthropic's Messages.
+	DialectMessages
+	// DialectGemini: generateContent and streamGenerateContent.
+	DialectGemini
+)
+
+// Found is what an event or a body has.
+type Found uint8
+
+const (
+	// Nothing: neither output nor an end, such as response.created,
+	// message_start, ping, a chunk with a role only, `choices: []`.
+	Nothing Found = iota
+	// Output: text, reasoning, a tool call, or a finish reason.
+	Output
+	// Failure: an error.
+	Failure
+	// End: the stream's end, without output in it.
+	End
+)
+
+var done = []byte("[DONE]")
+
+// InspectEvent says what an event of a stream has. name is the event's name,
+// if it has one. It allocates nothing.
+//
+// Data that is no JSON object is taken for output: what nobody can judge is
+// passed on.
+func InspectEvent(d Dialect, name, data []byte) Found {
+	data = trimStart(data)
+	if len(data) == 0 || string(name) == "ping" {
+		return Nothing
+	}
+	if bytes.HasPrefix(data, done) {
+		return End
+	}
+	v := parse(data)
+	if v == nil {
+		if bytes.HasPrefix(data, []byte("null")) {
+			return Nothing
+		}
+		return Output
+	}
+	if string(name) == "error" && v.isObject() {
+		return Failure
+	}
+	if v.isArray() {
+		return inspectList(d, v, true)
+	}
+	return inspect(d, v, true)
+}
+
+// InspectBody says what a response's body has: one JSON text, or a stream of
+// events whatever its Content-Type is. Of a body that is cut off it may be asked
+// too; it says Nothing while there is no output yet.
+func InspectBody(d Dialect, body []byte) Found {
+	found, _ := inspectBody(d, body)
+	return found
+}
+
+// inspectBody also returns the data of the event that is a failure.
+func inspectBody(d Dialect, body []byte) (Found, []byte) {
+	text := trimStart(body)
+	if len(text) == 0 {
+		return Nothing, nil
+	}
+	if isEvents(text) {
+		w := Watch{Dialect: d}
+		found := w.Look(text, true)
+		return found, w.Event.Data
+	}
+	v := parse(text)
+	switch {
+	case v == nil && (text[0] == '<' || bytes.HasPrefix(text, []byte("null"))):
+		return Nothing, nil
+	case v == nil:
+		return Output, nil
+	case v.isArray() && d == DialectOther:
+		return Output, nil
+	case v.isArray():
+		return inspectList(d, v, false), nil
+	}
+	return inspect(d, v, false), nil
+}
+
+// inspectList looks at a list of answers, as Gemini streams without alt=sse and
+// Google's wrapped errors are.
+func inspectList(d Dialect, list value, inStream bool) Found {
+	for element := range list.items {
+		if found := inspect(d, element, inStream); found != Nothing {
+			return found
+		}
+	}
+	return Nothing
+}
+
+// inspect looks at one JSON object.
+func inspect(d Dialect, v value, inStream bool) Found {
+	found := Nothing
+	switch d {
+	case DialectChat:
+		found = inspectChat(v)
+	case DialectResponses:
+		found = inspectResponses(v, inStream)
+	case DialectMessages:
+		found = inspectMessages(v)
+	case DialectGemini:
+		found = inspectGemini(v)
+	}
+	if found != Nothing {
+		return found
+	}
+	switch {
+	case isFailure(d, v):
+		return Failure
+	case d == DialectOther && v.isSet():
+		return Output
+	case d != DialectOther && !inStream && isForeign(d, v):
+		return Output
+	}
+	return Nothing
+}
+
+// isFailure reports whether an object without output is an error.
+func isFailure(d Dialect, v value) bool {
+	var code, message, failed, answered bool
+	for name, member := range v.fields {
+		switch string(name) {
+		case "error", "errors":
+			if member.isSet() && !isNoError(member) {
+				return true
+			}
+		case "type", "object":
+			failed = failed || member.is("error")
+		case "success":
+			failed = failed || member.kind() == 'f'
+		case "base_resp": // MiniMax
+			failed = failed || !isOneOf(member.get("status_code"), "", "0")
+		case "code", "error_code", "errcode":
+			code = member.isSet() && !isOneOf(member, "0", "200", "success")
+		case "message", "msg", "error_msg", "detail":
+			message = message || member.isSet() && !member.isObject()
+		case "data", "results", "embeddings", "models", "content", "output", "result", "text":
+			answered = answered || member.isSet()
+		}
+	}
+	return failed || message && !answered && (code || d != DialectOther)
+}
+
+// isOneOf reports whether a value is one of the names or numbers.
+func isOneOf(v value, names ...string) bool {
+	for _, name := range names {
+		if v.is(name) || string(v) == name {
+			return true
+		}
+	}
+	return false
+}
+
+// isNoError knows the error that is none: ChatAnywhere ended its streams with
+// the code "200 OK" and no message.
+func isNoError(failure value) bool {
+	code := failure.get("code")
+	return failure.isObject() && (isOneOf(code, "200 OK", "200") || isOneOf(code, "0") && !failure.get("message").isSet())
+}
+
+// foreign are members that hold output in other dialects, or at providers that
+// have one of their own.
+var foreign = [...]string{"choices", "output", "content", "candidates", "result", "results", "response", "message", "data", "generated_text", "text"}
+
+// isForeign reports whether an object that has nothing of its dialect has
+// output in another one. It is not ours to refuse.
+func isForeign(d Dialect, v value) bool {
+	for _, name := range foreign {
+		if !isOwn(d, name) && v.get(name).isSet() {
+			return true
+		}
+	}
+	return false
+}
+
+func isOwn(d Dialect, name string) bool {
+	switch d {
+	case DialectChat:
+		return name == "choices"
+	case DialectResponses:
+		return name == "output" || name == "response"
+	case DialectMessages:
+		return name == "content" || name == "message"
+	}
+	return name == "candidates"
+}

@@ -1,0 +1,144 @@
+package refusal
+
+import "slices"
+
+// modelRules are models that this channel does not have, or not now.
+var modelRules = []rule{
+	{
+		name: "no tools, no images", group: groupModel, status: "404",
+		texts: []string{"^no endpoints found that", "^no allowed providers"},
+		kind:  KindRequestHere, reason: ReasonUnsupported,
+		source: docOpenRouter + ": it is the request's tools, images or provider field that nobody serves",
+	},
+	{
+		name: "data policy of the account", group: groupModel, status: "404",
+		texts: []string{"^no endpoints*data policy", "^no endpoints*guardrail"},
+		kind:  KindPlan, reason: ReasonPlan, source: docOpenRouter,
+	},
+	{
+		name: "project without the model", group: groupModel, status: "403",
+		fields: []string{"model_not_found"},
+		kind:   KindPlan, reason: ReasonPlan, source: docOpenAI + ": Project … does not have access to model …",
+	},
+	{
+		name: "withdrawn model, by field", group: groupModel,
+		fields: []string{
+			"model_decommissioned", "model_deprecated", "model_unavailable_upstream", "free_variant_ended", "no_endpoints",
+			"zai:1221", "zai:1222", "InvalidEndpoint.ClosedEndpoint",
+		},
+		kind: KindModel, reason: ReasonWithdrawn, source: "OpenRouter, Groq, Z.ai, Volcengine: error codes",
+	},
+	{
+		name: "withdrawn model, by status", group: groupModel, status: "410",
+		kind: KindModel, reason: ReasonWithdrawn, source: "RFC 9110, section 15.5.11; NVIDIA: has reached its end of life",
+	},
+	{
+		name: "withdrawn model, by text", group: groupModel, status: "400 401 403 404 503",
+		texts: []string{
+			"^the model*end of life", "^this model*end of life", "^the model*no longer", "^this model*no longer", "^models/*no longer",
+			"^model*no longer", "^*model*has been retired", "^*model*has been deprecated", "^*model*has been decommissioned",
+			"^free promotion*has ended",
+		},
+		except: []string{"parameter", "api version"},
+		kind:   KindModel, reason: ReasonWithdrawn, source: "Gemini, Groq, NVIDIA, OpenCode Zen: messages",
+	},
+	{
+		name: "no free tier", group: groupModel, status: "429",
+		when: func(f *facts) bool { return f.zeroQuota }, whenWords: "the quota's value is 0",
+		kind: KindModel, reason: ReasonNoFreeTier, ask: true, byField: true, source: docGemini,
+	},
+	{
+		name: "degraded model", group: groupModel, status: "400 404 500 503",
+		texts: []string{"^function id*: degraded function"},
+		kind:  KindDegraded, reason: ReasonDegraded, source: reported + " (NVIDIA)",
+	},
+	{
+		name: "unknown model, or no access", group: groupModel, status: "400 401 403 404",
+		texts: []string{
+			"^the model*or you do not have access", "^model*or you do not have access", "^the requested model*or you do not have access",
+			"^*does not have access to model", "^function*: not found for account",
+		},
+		kind: KindModel, reason: ReasonUnknownModel, ask: true, source: "OpenAI, Groq, Cerebras, NVIDIA: messages",
+	},
+	{
+		name: "unknown model, by field", group: groupModel, status: "400 401 403 404 422 5xx",
+		fields: []string{
+			"model_not_found", "unknown_model", "invalid_model", "InvalidModel", "ModelNotFound", "model_not_supported", "no_such_model",
+			"InvalidEndpointOrModel.NotFound", "DeploymentNotFound", "zai:1211", "siliconflow:20012", "cloudflare:5007", "cloudflare:3042",
+		},
+		kind: KindModel, reason: ReasonUnknownModel, source: "OpenAI, Mistral, Qianfan, DashScope, Volcengine, Azure, Z.ai, SiliconFlow, Cloudflare, one-api: error codes",
+	},
+	{
+		name: "unknown model, by text of a 401 or 404", group: groupModel, status: "401 404",
+		texts: []string{"^model:", "^model*is not supported", "^the model*is not supported"},
+		kind:  KindModel, reason: ReasonUnknownModel, source: docAnthropic + "; OpenCode Zen: messages",
+	},
+	{
+		name: "unknown model, by parameter", group: groupModel, status: "404",
+		when:      func(f *facts) bool { return slices.Contains(f.params, "model") },
+		whenWords: "`param` is `model`",
+		kind:      KindModel, reason: ReasonUnknownModel, byField: true, source: "Cerebras: error codes",
+	},
+	{
+		name: "unknown model, by text", group: groupModel, status: "400 401 404 422 503",
+		texts: []string{
+			"^no endpoints found for", "^no available channel for model", "^unknown model", "^invalid model", "^no such model", "^model not found",
+			"^model*does not exist", "^model*not found", "^the model*does not exist", "^the model*not found", "^the requested model*not found",
+			"^models/*is not found", "^is not a valid model", "^*is not a valid model id",
+			"^no provider*supports model", "模型不存在", "无可用渠道",
+		},
+		kind: KindModel, reason: ReasonUnknownModel, source: "OpenRouter, Gemini, Hugging Face, Ollama, OpenCode Zen, one-api: messages",
+	},
+}
+
+// planRules are models that the account may not use.
+var planRules = []rule{
+	{
+		name: "plan, by field", group: groupPlan, status: "400 401 402 403 404 429",
+		fields: []string{
+			"free_tier_model_not_available", "AllocationQuota.FreeTierOnly", "cloudflare:5016", "cloudflare:5018", "cloudflare:3041",
+			"zai:1220", "zai:1311", "SetLimitExceeded", "privacy_restricted", "AccessDenied", "AccessDenied.Unpurchased", "ModelNotOpen",
+		},
+		kind: KindPlan, reason: ReasonPlan, source: "Vercel, DashScope, Cloudflare, Z.ai, Volcengine, OpenRouter: error codes",
+	},
+	{
+		name: "plan, by text", group: groupPlan, status: "401 402 403 404",
+		texts: []string{
+			"^this model requires a subscription", "^upgrade required", "^*model is not available in your plan",
+			"^*model is not available on your plan", "^your account*has not activated", "实名",
+		},
+		kind: KindPlan, reason: ReasonPlan, source: "Ollama, LLM7, Volcengine, SiliconFlow: messages",
+	},
+}
+
+// regionRules are addresses that the provider does not serve.
+var regionRules = []rule{
+	{
+		name: "region of the model", group: groupRegion,
+		fields: []string{"region_restricted"},
+		kind:   KindModel, reason: ReasonRegion, source: docOpenRouter,
+	},
+	{
+		name: "region, by field", group: groupRegion,
+		fields: []string{"unsupported_country_region_territory", "unsupported_country*"},
+		kind:   KindRegion, reason: ReasonRegion, source: docOpenAI,
+	},
+	{
+		name: "region, by text", group: groupRegion, status: "400 403 451",
+		texts: []string{
+			"^user location is not supported", "^*free tier is not available in your country", "^country, region, or territory not supported",
+			"^*is not available in your country", "^*is not available in your region", "^*not supported in your country", "^*not supported in your region",
+		},
+		kind: KindRegion, reason: ReasonRegion, source: docGemini,
+	},
+	{
+		name: "region, by precondition", group: groupRegion, status: "400",
+		when: func(f *facts) bool {
+			return slices.Contains(f.words, "failedprecondition") && f.hasText(places)
+		},
+		whenWords: "the status is `FAILED_PRECONDITION` and the text begins with the location, country or region",
+		kind:      KindRegion, reason: ReasonRegion, source: docGemini,
+	},
+}
+
+var places = compileAll("^user location", "^gemini api free tier*country", "^your location", "^your country", "^your region", "^location", "^region")

@@ -1,0 +1,199 @@
+package refusal
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// UserRule is a rule of the user:
+//
+//	refusal <status|4xx|*> [<text>] client|next_channel|key|key_model|model|capacity|channel [<duration>]
+//
+// The first one that matches decides, before all built-in rules. It holds for
+// responses with status 300 or more, and for errors inside a response with
+// status 200, by the status that the error gives.
+type UserRule struct {
+	// Status is a status, such as 429, a class of them, such as 4xx, or "*".
+	Status string
+
+	// Text must be contained in the response, whatever the case. Parts that
+	// repeat the prompt are not looked at. Default: any response.
+	Text string
+
+	// Action is what the response means: `client` (the request is at fault and
+	// nobody is asked again), `next_channel` (this channel cannot serve the
+	// request), `key` (the key is refused for all models), `key_model` (for this
+	// model), `model` (the channel does not have the model), `capacity` (the
+	// model is overloaded), `channel` (the channel fails).
+	Action string
+
+	// Duration is how long what the action names is in cooldown. Default: as
+	// with built-in rules of this kind. With a duration, `channel` takes effect
+	// at the first response.
+	Duration time.Duration
+}
+
+// actions are what rules of the user can say.
+var actions = []struct {
+	name string
+	kind Kind
+}{
+	{"client", KindRequest},
+	{"next_channel", KindRequestHere},
+	{"key", KindDead},
+	{"key_model", KindRateLimit},
+	{"model", KindModel},
+	{"capacity", KindCapacity},
+	{"channel", KindChannel},
+}
+
+const ruleUsage = "refusal <status|4xx|*> [<text>] client|next_channel|key|key_model|model|capacity|channel [<duration>]"
+
+// ParseRule reads the arguments of `refusal`.
+func ParseRule(args []string) (UserRule, error) {
+	if len(args) < 2 || len(args) > 4 {
+		return UserRule{}, fmt.Errorf("refusal needs two to four arguments: %s", ruleUsage)
+	}
+	r := UserRule{Status: args[0]}
+	if err := checkStatus(r.Status); err != nil {
+		return UserRule{}, err
+	}
+	rest := args[1:]
+	if len(rest) > 1 && isAction(rest[1]) {
+		if r.Text = rest[0]; strings.TrimSpace(r.Text) == "" {
+			return UserRule{}, errors.New("the text of a refusal rule is empty; leave it out to match any response")
+		}
+		rest = rest[1:]
+	}
+	if r.Action = rest[0]; !isAction(r.Action) {
+		return UserRule{}, fmt.Errorf("%q says not what a refusal means: use client, next_channel, key, key_model, model, capacity or channel, as in: %s", r.Action, ruleUsage)
+	}
+	if len(rest) == 1 {
+		return r, nil
+	}
+	if len(rest) > 2 {
+		return UserRule{}, fmt.Errorf("too many arguments after %s: only a duration may follow, as in: %s", r.Action, ruleUsage)
+	}
+	var err error
+	r.Duration, err = ruleDuration(r.Action, rest[1])
+	return r, err
+}
+
+func checkStatus(status string) error {
+	if status == "*" {
+		return nil
+	}
+	if len(status) == 3 && status[1:] == "xx" && status[0] >= '3' && status[0] <= '5' {
+		return nil
+	}
+	if n, err := strconv.Atoi(status); err == nil && n >= http.StatusMultipleChoices && n <= 599 && len(status) == 3 {
+		return nil
+	}
+	return fmt.Errorf("%q is no status of a refusal: use one from 300 to 599, 3xx, 4xx, 5xx, or * for all", status)
+}
+
+func ruleDuration(action, text string) (time.Duration, error) {
+	length, ok := duration(text)
+	switch {
+	case !ok:
+		return 0, fmt.Errorf("%q is no duration: write it like 30s, 10m, 2h or 1d", text)
+	case action == "client" || action == "next_channel":
+		return 0, fmt.Errorf("%s puts nothing in cooldown: leave out the duration %s", action, text)
+	case length < time.Second || length > longestQuota:
+		return 0, fmt.Errorf("a cooldown of %s is out of range: use 1s to 31d", text)
+	}
+	return length, nil
+}
+
+func isAction(name string) bool {
+	for _, a := range actions {
+		if a.name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// userVerdict applies the user's rules.
+func (f *facts) userVerdict() (Verdict, bool) {
+	if len(f.in.Rules) == 0 {
+		return Verdict{}, false
+	}
+	leaves := strings.ToLower(f.leaves())
+	for i := range f.in.Rules {
+		r := &f.in.Rules[i]
+		if r.Status != "*" && !statusMatches(r.Status, f.status) || !strings.Contains(leaves, strings.ToLower(r.Text)) {
+			continue
+		}
+		m := matcher{rule: &rule{name: "refusal " + r.String(), kind: r.kind(), reason: ReasonConfigured}}
+		v := m.verdict(f, false)
+		v.Length = r.Duration
+		return v, true
+	}
+	return Verdict{}, false
+}
+
+func (r *UserRule) kind() Kind {
+	for _, a := range actions {
+		if a.name == r.Action {
+			return a.kind
+		}
+	}
+	return KindUnclear
+}
+
+// String returns the rule as it is written in a Caddyfile.
+func (r *UserRule) String() string {
+	parts := []string{r.Status}
+	if r.Text != "" {
+		parts = append(parts, strconv.Quote(r.Text))
+	}
+	parts = append(parts, r.Action)
+	if r.Duration > 0 {
+		parts = append(parts, r.Duration.String())
+	}
+	return strings.Join(parts, " ")
+}
+
+// echoes are members that repeat the request.
+var echoes = []string{
+	"flaggedinput", "input", "inputs", "prompt", "prompts", "messages", "contents", "content", "failedgeneration", "request", "body", "query",
+}
+
+// leaves returns all texts of the response but those that repeat the request,
+// each on a line of its own.
+func (f *facts) leaves() string {
+	body := trimStart(f.in.Body[:min(len(f.in.Body), longestBody)])
+	v := parse(eventData(body))
+	if v == nil {
+		return string(body)
+	}
+	var b strings.Builder
+	addLeaves(&b, v, 8)
+	for _, message := range f.messages { // of a text that is JSON, too
+		b.WriteString(message + "\n")
+	}
+	return b.String()
+}
+
+func addLeaves(b *strings.Builder, v value, depth int) {
+	if depth == 0 {
+		return
+	}
+	for name, member := range v.fields {
+		if !slices.Contains(echoes, fold(string(name))) {
+			addLeaves(b, member, depth-1)
+		}
+	}
+	for element := range v.items {
+		addLeaves(b, element, depth-1)
+	}
+	if text := v.text(); text != "" {
+		b.WriteString(text + "\n")
+	}
+}
