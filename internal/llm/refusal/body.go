@@ -29,6 +29,7 @@ type facts struct {
 	// texts are the messages in plain form, messages as they are.
 	texts, messages []string
 	params          []string
+	title           string // of a page
 
 	quotaIDs         []string
 	zeroQuota        bool

@@ -7,7 +7,7 @@
 // high and 403 to a flagged prompt. So [Classify] reads the response and applies
 // a table of rules in a fixed order:
 //
-//	overrides of one provider
+//	overrides, most of them of one provider
 //	 1 not the API        a redirect, a web page, a firewall
 //	 2 content            the prompt was flagged
 //	 3 size               context length, body, max_tokens

@@ -237,12 +237,9 @@ func seconds(s float64) time.Duration {
 	return time.Duration(math.Min(s, forever.Seconds()) * float64(time.Second))
 }
 
-// hintText is the time that a message states, by its clock's zone.
+// textWaits returns the times that messages state.
 func (f *facts) textWaits() []wait {
 	var waits []wait
-	if f.form == formPage {
-		return nil
-	}
 	for _, text := range f.texts {
 		if at, ok := textMoment(text, f.in.Now, f.clock()); ok {
 			waits = append(waits, wait{at, "message"})

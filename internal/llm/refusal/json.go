@@ -67,7 +67,18 @@ func skip(b []byte, i int) int {
 	return i
 }
 
+// skipString looks at short strings byte by byte, which is faster than
+// searching, and searches in long ones.
 func skipString(b []byte, i int) int {
+	for short := min(i+33, len(b)); i+1 < short; {
+		i++
+		switch b[i] {
+		case '"':
+			return i + 1
+		case '\\':
+			i++
+		}
+	}
 	for i++; i < len(b); i++ {
 		end := bytes.IndexByte(b[i:], '"')
 		if end < 0 {

@@ -126,7 +126,7 @@ func inspect(d Dialect, v value, inStream bool) Found {
 		return found
 	}
 	switch {
-	case isFailure(d, v):
+	case mayFail(v) && isFailure(d, v):
 		return Failure
 	case d == DialectOther && v.isSet():
 		return Output
@@ -134,6 +134,21 @@ func inspect(d Dialect, v value, inStream bool) Found {
 		return Output
 	}
 	return Nothing
+}
+
+// signs are in every object that is a failure.
+var signs = [...][]byte{
+	[]byte(`"error`), []byte(`"message"`), []byte(`"msg"`), []byte(`"detail"`), []byte(`"success"`), []byte(`"base_resp"`),
+}
+
+// mayFail reports cheaply whether an object may be a failure.
+func mayFail(v value) bool {
+	for _, sign := range signs {
+		if bytes.Contains(v, sign) {
+			return true
+		}
+	}
+	return false
 }
 
 // isFailure reports whether an object without output is an error.

@@ -6,20 +6,18 @@ import (
 	"strings"
 )
 
-// cloudflareCode finds the number in Cloudflare's own pages: `error code: 1010`
-// as text, `Error 1015` in HTML.
-var cloudflareCode = regexp.MustCompile(`(?i)\berror(?: code:?|:)?(?: |<span>)+(1[0-2]\d\d)\b`)
-
-// challenges are texts of pages that want a browser. A firewall's block page is
-// none: it may be about the request.
-var challenges = compileAll(
-	"just a moment", "checking your browser", "enable javascript and cookies to continue",
-	"verifying you are human", "verify you are human", "challenge-platform", "ddos protection by",
-	"please complete the captcha", "访问验证",
+// cloudflareCode finds the number in Cloudflare's own pages, `Error 1015`, and
+// cloudflareText that of `error code: 1010`, which is the whole body.
+var (
+	cloudflareCode = regexp.MustCompile(`\berror(?: code:?|:)?(?: |</?span>)+(1[0-2]\d\d)\b`)
+	cloudflareText = regexp.MustCompile(`^error code:? (1[0-2]\d\d)$`)
 )
 
-// sorry are texts of Google's block pages.
-var sorry = compileAll("unusual traffic from your computer network", "automated queries")
+// challenges begin the titles of pages that want a browser. A firewall's block
+// page is none of them: it may be about the request.
+var challenges = []string{
+	"just a moment", "checking your browser", "verifying you are human", "verify you are human", "ddos-guard", "security check",
+}
 
 func compileAll(texts ...string) []pattern {
 	patterns := make([]pattern, len(texts))
@@ -29,25 +27,47 @@ func compileAll(texts ...string) []pattern {
 	return patterns
 }
 
-// readPage reads what is no JSON: a page, or a plain text.
-func (f *facts) readPage(page string) {
-	page = page[:min(len(page), 16<<10)]
-	if m := cloudflareCode.FindStringSubmatch(page); m != nil {
-		f.cloudflareError, _ = strconv.Atoi(m[1])
+// readPage reads what is no JSON: a page, or a plain text. Of a page only the
+// title counts: debug pages repeat the request.
+func (f *facts) readPage(body string) {
+	if f.form != formPage {
+		f.cloudflareError = number(cloudflareText, plain(body))
+		return
 	}
-	if f.form == formPage {
-		// Its quotes are those of attributes.
-		f.texts = append(f.texts, strings.ToLower(page))
+	page := strings.ToLower(body)
+	if _, after, ok := strings.Cut(page, "<title"); ok {
+		_, after, _ = strings.Cut(after, ">")
+		title, _, _ := strings.Cut(after, "<")
+		f.title = strings.TrimSpace(title)
 	}
+	if strings.Contains(f.title, "cloudflare") || strings.EqualFold(f.in.Header.Get("Server"), "cloudflare") {
+		f.cloudflareError = number(cloudflareCode, page)
+	}
+}
+
+// number returns the number that an expression finds, and 0 if it finds none.
+func number(expr *regexp.Regexp, text string) int {
+	m := expr.FindStringSubmatch(text)
+	if m == nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(m[1])
+	return n
 }
 
 // isChallenge reports whether the response wants a browser.
 func (f *facts) isChallenge() bool {
-	return f.in.Header.Get("Cf-Mitigated") == "challenge" || f.isPageWith(challenges)
+	return f.in.Header.Get("Cf-Mitigated") == "challenge" || f.hasTitle(challenges...)
 }
 
-func (f *facts) isPageWith(patterns []pattern) bool {
-	return f.form != formJSON && f.hasText(patterns)
+// hasTitle reports whether the body is a page whose title begins so.
+func (f *facts) hasTitle(starts ...string) bool {
+	for _, start := range starts {
+		if f.form == formPage && strings.HasPrefix(f.title, start) {
+			return true
+		}
+	}
+	return false
 }
 
 func (f *facts) hasText(patterns []pattern) bool {
@@ -72,9 +92,6 @@ var (
 // readSizes finds numbers in messages that decide what a refusal means.
 func (f *facts) readSizes() {
 	for _, text := range f.texts {
-		if f.form == formPage {
-			return
-		}
 		if m := limitNumber.FindStringSubmatch(text); m != nil {
 			f.limit, _ = strconv.ParseInt(m[1], 10, 64)
 		}

@@ -30,7 +30,7 @@ const (
 )
 
 var groupNames = [...]string{
-	"Overrides of one provider", "Not the API", "Content", "Size", "Model", "Plan", "Region", "Key",
+	"Overrides", "Not the API", "Content", "Size", "Model", "Plan", "Region", "Key",
 	"Money", "Capacity", "Long window", "Short window", "Failures", "Parameters", "Unclear",
 }
 
@@ -87,9 +87,11 @@ type rule struct {
 // matcher is a rule in the form that is matched.
 type matcher struct {
 	*rule
-	statuses      []string
+	statuses      []statuses
 	fields        []glob
 	texts, except []pattern
+	// leads are texts as patterns of a message's beginning.
+	leads []pattern
 }
 
 // table are all rules in the order in which they are tried.
@@ -101,9 +103,16 @@ func compileRules(groups ...[]rule) []matcher {
 	for _, rules := range groups {
 		for i := range rules {
 			r := &rules[i]
-			m := matcher{rule: r, statuses: strings.Fields(r.status), texts: compileAll(r.texts...), except: compileAll(r.except...)}
+			m := matcher{rule: r, texts: compileAll(r.texts...), except: compileAll(r.except...)}
+			for _, status := range strings.Fields(r.status) {
+				m.statuses = append(m.statuses, parseStatuses(status))
+			}
 			for _, name := range r.fields {
 				m.fields = append(m.fields, compileGlob(name))
+			}
+			for _, p := range m.texts {
+				p.start = true
+				m.leads = append(m.leads, p)
 			}
 			matchers = append(matchers, m)
 		}
@@ -125,7 +134,15 @@ func (m *matcher) match(f *facts) (matched, byField bool) {
 	if f.hasWord(m.fields) {
 		return true, true
 	}
-	return f.form != formPage && f.hasText(m.texts), false
+	if f.form == formPage {
+		return false, false
+	}
+	// Nothing that a client writes into its prompt may put a key or a channel in
+	// cooldown.
+	if m.kind.Target() != TargetNone && m.kind != KindUnclear && repeatsPrompt(f.status) {
+		return f.hasText(m.leads), false
+	}
+	return f.hasText(m.texts), false
 }
 
 func (m *matcher) matchStatus(status int) bool {
@@ -136,19 +153,23 @@ func (m *matcher) matchStatus(status int) bool {
 		return len(m.fields) > 0 || len(m.texts) > 0
 	}
 	for _, s := range m.statuses {
-		if statusMatches(s, status) {
+		if s.first <= status && status <= s.last {
 			return true
 		}
 	}
 	return false
 }
 
-// statusMatches reports whether a status is the one of the pattern: 429, 4xx.
-func statusMatches(pattern string, status int) bool {
-	if hundreds, ok := strings.CutSuffix(pattern, "xx"); ok {
-		return strconv.Itoa(status/100) == hundreds
+// statuses are a status, such as 429, or a class of them, such as 4xx.
+type statuses struct{ first, last int }
+
+func parseStatuses(text string) statuses {
+	if class, ok := strings.CutSuffix(text, "xx"); ok {
+		n, _ := strconv.Atoi(class)
+		return statuses{100 * n, 100*n + 99}
 	}
-	return strconv.Itoa(status) == pattern
+	n, _ := strconv.Atoi(text)
+	return statuses{n, n}
 }
 
 func (f *facts) hasWord(names []glob) bool {

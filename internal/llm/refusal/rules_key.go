@@ -61,12 +61,16 @@ var moneyRules = []rule{
 	{
 		name: "no credit, by field", group: groupMoney, status: "400 402 403 429",
 		fields: []string{
-			"insufficient_quota", "insufficient_balance", "insufficient_credits", "insufficient_user_quota", "payment_required", "PAYMENT_METHOD_REQUIRED", "billing_*",
+			"insufficient_quota", "insufficient_balance", "insufficient_credits", "insufficient_user_quota", "PAYMENT_METHOD_REQUIRED", "billing_*",
 			"BILLING_DISABLED", "exceeded_current_quota_error", "Arrearage", "AccountOverdueError", "openrouter_key_limit", "*_budget", "credit_limit_reached",
 			"zai:1113", "zai:1309", "siliconflow:30001", "minimax:1008", "quota_not_enough", "pre_consume_token_quota_failed",
 		},
 		kind: KindNoCredit, reason: ReasonNoCredit,
 		source: "OpenAI, Anthropic, OpenRouter, DashScope, Volcengine, Moonshot, SambaNova, Z.ai, one-api: error codes",
+	},
+	{
+		name: "no credit, at Cerebras", group: groupMoney, only: []Provider{Cerebras}, status: "402",
+		kind: KindNoCredit, reason: ReasonNoCredit, source: "inference-docs.cerebras.ai: elsewhere payment_required is only the status in words",
 	},
 	{
 		name: "no credit, by text of a limit", group: groupMoney, status: "402 429",

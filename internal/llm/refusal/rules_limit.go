@@ -76,8 +76,8 @@ var longRules = []rule{
 	{
 		name: "usage limit of the account, by text", group: groupLong, status: "402 403 429",
 		texts: []string{
-			"^*reached your*session*usage limit", "^*reached your*hourly*usage limit", "^*reached your*weekly usage limit",
-			"^*reached your*monthly usage limit", "^usage limit reached", "^*weekly/monthly limit exhausted",
+			"reached your session usage limit", "reached your hourly usage limit", "reached your weekly usage limit",
+			"reached your monthly usage limit", "reached your*/weekly usage limit", "usage limit reached", "weekly/monthly limit exhausted",
 		},
 		kind: KindDayQuota, reason: ReasonUsageLimit, models: "*", window: windowHours, source: "Ollama, Z.ai: messages",
 	},

@@ -6,7 +6,7 @@ import "slices"
 var modelRules = []rule{
 	{
 		name: "no tools, no images", group: groupModel, status: "404",
-		texts: []string{"^no endpoints found that", "^no allowed providers"},
+		texts: []string{"no endpoints found that", "no allowed providers"},
 		kind:  KindRequestHere, reason: ReasonUnsupported,
 		source: docOpenRouter + ": it is the request's tools, images or provider field that nobody serves",
 	},
@@ -36,7 +36,7 @@ var modelRules = []rule{
 		name: "withdrawn model, by text", group: groupModel, status: "400 401 403 404 503",
 		texts: []string{
 			"^the model*end of life", "^this model*end of life", "^the model*no longer", "^this model*no longer", "^models/*no longer",
-			"^model*no longer", "^*model*has been retired", "^*model*has been deprecated", "^*model*has been decommissioned",
+			"^model*no longer", "^the model*has been retired", "^the model*has been deprecated", "^this model*has been", "^model*has been retired",
 			"^free promotion*has ended",
 		},
 		except: []string{"parameter", "api version"},
@@ -56,7 +56,7 @@ var modelRules = []rule{
 		name: "unknown model, or no access", group: groupModel, status: "400 401 403 404",
 		texts: []string{
 			"^the model*or you do not have access", "^model*or you do not have access", "^the requested model*or you do not have access",
-			"^*does not have access to model", "^function*: not found for account",
+			"^project*does not have access to model", "^function*: not found for account",
 		},
 		kind: KindModel, reason: ReasonUnknownModel, ask: true, source: "OpenAI, Groq, Cerebras, NVIDIA: messages",
 	},
@@ -97,15 +97,20 @@ var planRules = []rule{
 		name: "plan, by field", group: groupPlan, status: "400 401 402 403 404 429",
 		fields: []string{
 			"free_tier_model_not_available", "AllocationQuota.FreeTierOnly", "cloudflare:5016", "cloudflare:5018", "cloudflare:3041",
-			"zai:1220", "zai:1311", "SetLimitExceeded", "privacy_restricted", "AccessDenied", "AccessDenied.Unpurchased", "ModelNotOpen",
+			"zai:1220", "zai:1311", "SetLimitExceeded", "privacy_restricted", "AccessDenied.Unpurchased", "ModelNotOpen",
 		},
 		kind: KindPlan, reason: ReasonPlan, source: "Vercel, DashScope, Cloudflare, Z.ai, Volcengine, OpenRouter: error codes",
 	},
 	{
+		name: "plan, at two providers", group: groupPlan, only: []Provider{DashScope, Volcengine}, status: "403",
+		fields: []string{"AccessDenied"},
+		kind:   KindPlan, reason: ReasonPlan, source: docDashScope + "; " + docVolcengine,
+	},
+	{
 		name: "plan, by text", group: groupPlan, status: "401 402 403 404",
 		texts: []string{
-			"^this model requires a subscription", "^upgrade required", "^*model is not available in your plan",
-			"^*model is not available on your plan", "^your account*has not activated", "实名",
+			"^this model requires a subscription", "^upgrade required", "^this model is not available in your plan",
+			"^this model is not available on your plan", "^your account*has not activated", "^*实名",
 		},
 		kind: KindPlan, reason: ReasonPlan, source: "Ollama, LLM7, Volcengine, SiliconFlow: messages",
 	},
@@ -126,8 +131,8 @@ var regionRules = []rule{
 	{
 		name: "region, by text", group: groupRegion, status: "400 403 451",
 		texts: []string{
-			"^user location is not supported", "^*free tier is not available in your country", "^country, region, or territory not supported",
-			"^*is not available in your country", "^*is not available in your region", "^*not supported in your country", "^*not supported in your region",
+			"^user location is not supported", "^gemini api free tier is not available in your country", "^country, region, or territory not supported",
+			"^this service is not available in your", "^the service is not available in your", "^your country is not supported",
 		},
 		kind: KindRegion, reason: ReasonRegion, source: docGemini,
 	},

@@ -22,8 +22,13 @@ const (
 	reported      = "reported by users"
 )
 
-// overrideRules are providers whose words mean something else than elsewhere.
+// overrideRules are answers that a later rule would read as something else.
 var overrideRules = []rule{
+	{
+		name: "another account's request", group: groupOverride, status: "400 401 403 404",
+		fields: []string{"mismatched_organization", "mismatched_project", "invalid_organization", "previous_response_not_found", "image_not_found"},
+		kind:   KindRequest, reason: ReasonInvalid, source: docOpenAI,
+	},
 	{
 		name: "relay: upstream saturated", group: groupOverride, status: "429 5xx",
 		texts: []string{"负载已饱和"},
@@ -41,7 +46,7 @@ var overrideRules = []rule{
 	},
 	{
 		name: "modelscope: retired model", group: groupOverride, only: []Provider{ModelScope}, status: "429",
-		texts: []string{"insufficient balance*1008"},
+		texts: []string{"insufficient balance"},
 		kind:  KindModel, reason: ReasonWithdrawn, source: reported + " (FreeLLMAPI#581)",
 	},
 	{
@@ -84,7 +89,7 @@ var overrideRules = []rule{
 	},
 	{
 		name: "unsupported client", group: groupOverride, status: "400 403",
-		texts: []string{"^*only available for coding agents"},
+		texts: []string{"only available for coding agents"},
 		kind:  KindRequestHere, reason: ReasonClient, source: docMoonshot + ": Kimi Code looks at the User-Agent, which is the client's",
 	},
 }
@@ -97,7 +102,7 @@ var pageRules = []rule{
 	},
 	{
 		name: "challenge", group: groupPage,
-		when: (*facts).isChallenge, whenWords: "`cf-mitigated: challenge`, or a page that wants a browser",
+		when: (*facts).isChallenge, whenWords: "`cf-mitigated: challenge`, or the title of a page that wants a browser",
 		kind: KindPage, reason: ReasonChallenge, source: "developers.cloudflare.com/cloudflare-challenges",
 	},
 	{
@@ -113,7 +118,7 @@ var pageRules = []rule{
 	},
 	{
 		name: "address blocked by Google", group: groupPage, status: "403 429 503",
-		when: func(f *facts) bool { return f.isPageWith(sorry) }, whenWords: "a page about automated queries",
+		when: func(f *facts) bool { return f.hasTitle("sorry") }, whenWords: "the page's title begins with Sorry",
 		kind: KindPage, reason: ReasonBlocked, source: reported,
 	},
 	{

@@ -136,11 +136,6 @@ var parameterRules = []rule{
 		kind: KindRequestHere, reason: ReasonUnsupported, source: "Mistral and other closed schemas",
 	},
 	{
-		name: "another account's request", group: groupParameters, status: "400 401 403 404",
-		fields: []string{"mismatched_organization", "mismatched_project", "invalid_organization", "previous_response_not_found", "image_not_found"},
-		kind:   KindRequest, reason: ReasonInvalid, source: docOpenAI,
-	},
-	{
 		name: "invalid request, by parameter", group: groupParameters, status: "400",
 		when: (*facts).namesParameter, whenWords: "`param` names a parameter",
 		kind: KindRequest, reason: ReasonInvalid, byField: true, source: docOpenAI,
@@ -170,7 +165,7 @@ var parameterRules = []rule{
 
 func (f *facts) namesParameter() bool {
 	for _, param := range f.params {
-		if param != "" && !strings.Contains(param, "key") {
+		if param != "" && !strings.Contains(param, "key") && param != "model" {
 			return true
 		}
 	}

@@ -53,7 +53,7 @@ var straighten = strings.NewReplacer(
 )
 
 // quoted returns the end of the quoted part that begins at i, and i if none
-// does. A quote that is not closed reaches to the end: the message was cut off.
+// does.
 func quoted(message string, i int) int {
 	quote := message[i]
 	switch quote {
@@ -75,10 +75,7 @@ func quoted(message string, i int) int {
 		}
 		return at + 1
 	}
-	if quote == '\'' {
-		return i
-	}
-	return len(message)
+	return i
 }
 
 func isWord(c byte) bool {
@@ -129,8 +126,8 @@ func isDigits(s string) bool {
 
 // pattern is a text to look for: its parts in this order. "^" at its beginning
 // means the beginning of the message, "$" at its end the end, "*" a gap. Where
-// the beginning counts, a gap is short and has no colon in it: what follows one
-// may be the prompt.
+// the beginning counts, a gap is short and has no colon in it, since what
+// follows one may be the prompt; a gap at the very beginning is one word.
 type pattern struct {
 	parts      []string
 	start, end bool
@@ -164,7 +161,7 @@ func (p *pattern) match(text string) bool {
 			return strings.HasSuffix(text, part)
 		}
 		at := strings.Index(text, part)
-		if at < 0 || p.start && !isShortGap(text[:at]) {
+		if at < 0 || p.start && !isShortGap(text[:at], i == 1 && p.parts[0] == "") {
 			return false
 		}
 		text = text[at+len(part):]
@@ -172,7 +169,12 @@ func (p *pattern) match(text string) bool {
 	return true
 }
 
-func isShortGap(gap string) bool { return len(gap) <= 80 && !strings.Contains(gap, ": ") }
+func isShortGap(gap string, first bool) bool {
+	if first && strings.Contains(strings.TrimSpace(gap), " ") {
+		return false
+	}
+	return len(gap) <= 80 && !strings.Contains(gap, ": ")
+}
 
 // fold returns a word in the form that names of errors are compared in:
 // `InvalidApiKey`, `invalid_api_key` and `INVALID_API_KEY` are the same.

@@ -127,7 +127,10 @@ func (f *facts) userVerdict() (Verdict, bool) {
 	leaves := strings.ToLower(f.leaves())
 	for i := range f.in.Rules {
 		r := &f.in.Rules[i]
-		if r.Status != "*" && !statusMatches(r.Status, f.status) || !strings.Contains(leaves, strings.ToLower(r.Text)) {
+		if s := parseStatuses(r.Status); r.Status != "*" && (f.status < s.first || f.status > s.last) {
+			continue
+		}
+		if !strings.Contains(leaves, strings.ToLower(r.Text)) {
 			continue
 		}
 		m := matcher{rule: &rule{name: "refusal " + r.String(), kind: r.kind(), reason: ReasonConfigured}}
