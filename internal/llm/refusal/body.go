@@ -17,6 +17,9 @@ const (
 	formText
 )
 
+// deepest is how many errors within errors are read.
+const deepest = 6
+
 // facts are what a response says, read once for all rules.
 type facts struct {
 	in     *Input
@@ -39,6 +42,7 @@ type facts struct {
 	noRoute          bool // a web framework's answer to an unknown path
 	limit, requested int64
 	success          bool // an error object that says that there is none
+	depth            int
 
 	waits []wait // in the body's fields
 }
@@ -152,6 +156,11 @@ func (f *facts) readErrors(errors, root value) {
 // readLevel reads the members of one object that say what went wrong. Nothing
 // else is read: other members may repeat the request.
 func (f *facts) readLevel(object value, root bool) {
+	if f.depth >= deepest {
+		return
+	}
+	f.depth++
+	defer func() { f.depth-- }()
 	for name, v := range object.fields {
 		switch string(name) {
 		case "code", "error_code", "errcode", "err_code":
@@ -256,7 +265,7 @@ func (f *facts) readMessage(v value) {
 
 // readNested reads an error that stands as a text in another one.
 func (f *facts) readNested(root value) {
-	nested := &facts{in: f.in, status: f.in.Status}
+	nested := &facts{in: f.in, status: f.in.Status, depth: f.depth + 1}
 	if failure := root.get("error"); failure.isObject() {
 		nested.readLevel(failure, false)
 	} else {
@@ -352,7 +361,8 @@ func (f *facts) addMessage(message string) {
 		return
 	}
 	f.messages = append(f.messages, message)
-	text := plain(message)
+	// The name of the model is the client's: OpenRouter begins a message with it.
+	text := plain(without(message, f.in.Model))
 	if text == "" {
 		return
 	}

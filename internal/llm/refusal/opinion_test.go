@@ -141,3 +141,29 @@ func TestCooldowns(t *testing.T) {
 		_ = k.Scope().String()
 	}
 }
+
+func TestMoreUseful(t *testing.T) {
+	request, here := Verdict{Kind: KindRequest}, Verdict{Kind: KindRequestHere}
+	limited, dead := Verdict{Kind: KindRateLimit}, Verdict{Kind: KindDead}
+	for _, tc := range []struct{ earlier, later, want Verdict }{
+		{limited, dead, dead},
+		{dead, limited, limited},
+		{here, limited, here},
+		{limited, here, here},
+		{request, here, request},
+		{here, request, request},
+	} {
+		if got := MoreUseful(tc.earlier, tc.later); got != tc.want {
+			t.Errorf("%s, then %s: %s", kindNames[tc.earlier.Kind], kindNames[tc.later.Kind], kindNames[got.Kind])
+		}
+	}
+	for body, want := range map[string]string{
+		`{"error":{"code":"invalid_api_key"}}`: "channel_key_refused",
+		``:                                     "channel_key_refused",
+		`{"error":{"code":"model_not_found"}}`: "",
+	} {
+		if got := classify(401, body).ClientCode(); got != want {
+			t.Errorf("%s: %q, want %q", body, got, want)
+		}
+	}
+}

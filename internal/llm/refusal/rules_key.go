@@ -36,10 +36,23 @@ var keyRules = []rule{
 		texts: []string{
 			"api key", "api token", "x-api-key", "access token", "bearer token", "credential", "authenticat", "令牌", "鉴权", "密钥",
 		},
-		except: []string{"ip ", "ip address", "allowlist", "allow list", "must be a member", "organization"},
+		except: otherThanKey,
 		kind:   KindDead, reason: ReasonDead, source: "RFC 9110, section 15.5.2, in words about the key",
 	},
+	{
+		name: "dead key, by status", group: groupKey, status: "401",
+		only: []Provider{
+			Gemini, Groq, OpenRouter, Cerebras, Mistral, NVIDIA, Cloudflare, Cohere, HuggingFace, ZAI, Zhipu, Moonshot, DeepSeek, DashScope,
+			Volcengine, ChatAny, Pollination, Vercel, Anthropic,
+		},
+		except: otherThanKey,
+		kind:   KindDead, reason: ReasonDead, source: "these providers' documentation: 401 is the key",
+	},
 }
+
+// otherThanKey are texts of a 401 that is about an address or an organisation,
+// which may be the request's.
+var otherThanKey = []string{"ip ", "ip address", "allowlist", "allow list", "must be a member", "organization"}
 
 // moneyRules are accounts without credit.
 var moneyRules = []rule{
@@ -69,8 +82,9 @@ var moneyRules = []rule{
 		source: "OpenAI, Anthropic, OpenRouter, DashScope, Volcengine, Moonshot, SambaNova, Z.ai, one-api: error codes",
 	},
 	{
-		name: "no credit, at Cerebras", group: groupMoney, only: []Provider{Cerebras}, status: "402",
-		kind: KindNoCredit, reason: ReasonNoCredit, source: "inference-docs.cerebras.ai: elsewhere payment_required is only the status in words",
+		name: "no credit, by status", group: groupMoney, status: "402",
+		only: []Provider{Cerebras, Cohere, Together, Vercel, Chutes, HuggingFace, DeepSeek, Pollination},
+		kind: KindNoCredit, reason: ReasonNoCredit, source: "these providers' documentation: 402 is the account",
 	},
 	{
 		name: "no credit, by text of a limit", group: groupMoney, status: "402 429",

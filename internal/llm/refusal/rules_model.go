@@ -110,7 +110,7 @@ var planRules = []rule{
 		name: "plan, by text", group: groupPlan, status: "401 402 403 404",
 		texts: []string{
 			"^this model requires a subscription", "^upgrade required", "^this model is not available in your plan",
-			"^this model is not available on your plan", "^your account*has not activated", "^*实名",
+			"^this model is not available on your plan", "^your account*has not activated", "^实名", "^请先完成实名", "^请完成实名", "^账户未实名",
 		},
 		kind: KindPlan, reason: ReasonPlan, source: "Ollama, LLM7, Volcengine, SiliconFlow: messages",
 	},

@@ -132,11 +132,6 @@ var pageRules = []rule{
 		kind: KindChannel, reason: ReasonServerError, source: docCFErrors,
 	},
 	{
-		name: "page: rate limit of the address", group: groupPage, status: "429",
-		when: isPage, whenWords: "the body is a page",
-		kind: KindPage, reason: ReasonBlocked, source: reported,
-	},
-	{
 		name: "unsupported endpoint", group: groupPage, status: "404 405",
 		when: (*facts).isUnknownPath, whenWords: "the body is a page, no JSON, or a web framework's own answer to an unknown path",
 		kind: KindRequestHere, reason: ReasonEndpoint, source: reported + ": an endpoint that the channel does not have",

@@ -46,6 +46,27 @@ func plain(message string) string {
 	return strings.Trim(b.String(), " .!。！")
 }
 
+// without returns a message without a name, where that stands alone.
+func without(message, name string) string {
+	if len(name) < 2 || !strings.Contains(message, name) {
+		return message
+	}
+	var b strings.Builder
+	for {
+		i := strings.Index(message, name)
+		if i < 0 {
+			b.WriteString(message)
+			return b.String()
+		}
+		end := i + len(name)
+		b.WriteString(message[:i])
+		if i > 0 && isWord(message[i-1]) || end < len(message) && isWord(message[end]) {
+			b.WriteString(name)
+		}
+		message = message[end:]
+	}
+}
+
 // straighten replaces typographic quotes and marks with plain ones.
 var straighten = strings.NewReplacer(
 	"“", `"`, "”", `"`, "„", `"`, "«", `"`, "»", `"`, "「", `"`, "」", `"`,
@@ -127,7 +148,7 @@ func isDigits(s string) bool {
 // pattern is a text to look for: its parts in this order. "^" at its beginning
 // means the beginning of the message, "$" at its end the end, "*" a gap. Where
 // the beginning counts, a gap is short and has no colon in it, since what
-// follows one may be the prompt; a gap at the very beginning is one word.
+// follows one may be the prompt; a gap at the very beginning is a name.
 type pattern struct {
 	parts      []string
 	start, end bool
@@ -170,8 +191,10 @@ func (p *pattern) match(text string) bool {
 }
 
 func isShortGap(gap string, first bool) bool {
-	if first && strings.Contains(strings.TrimSpace(gap), " ") {
-		return false
+	if first {
+		// A name, such as a model's.
+		gap = strings.TrimSpace(gap)
+		return len(gap) <= 80 && strings.IndexFunc(gap, func(r rune) bool { return r <= ' ' || r >= utf8.RuneSelf }) < 0
 	}
 	return len(gap) <= 80 && !strings.Contains(gap, ": ")
 }

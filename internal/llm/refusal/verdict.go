@@ -151,6 +151,33 @@ type Verdict struct {
 // Scope returns whom the refusal is about.
 func (v Verdict) Scope() Scope { return v.Kind.Scope() }
 
+// ClientCode returns the code of the error for the client, where it is not the
+// provider's own.
+func (v Verdict) ClientCode() string {
+	if v.ClientStatus == http.StatusServiceUnavailable && (v.Scope() == ScopeKey || v.Scope() == ScopeUnclear) {
+		return "channel_key_refused"
+	}
+	return ""
+}
+
+// MoreUseful returns which of two refusals the client is told when nothing is
+// left: one about its request if there was one, else the later one.
+func MoreUseful(earlier, later Verdict) Verdict {
+	rank := func(v Verdict) int {
+		switch v.Scope() {
+		case ScopeRequest:
+			return 2
+		case ScopeRequestHere:
+			return 1
+		}
+		return 0
+	}
+	if rank(earlier) > rank(later) {
+		return earlier
+	}
+	return later
+}
+
 // Cooldown returns until when the target is put in cooldown. last is the
 // length of the one before, zero if there was none, and configured the
 // gateway's option `cooldown`. stated says that the time is not a guess of ours.

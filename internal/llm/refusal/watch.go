@@ -84,7 +84,8 @@ type Watch struct {
 	// Event is the event that decided.
 	Event Event
 
-	at int // where the next event begins
+	at   int // where the next event begins
+	seen int // how much was looked at
 }
 
 // Look looks at what has come so far: held, of which only the new part is read.
@@ -92,6 +93,11 @@ type Watch struct {
 // decides; at the end of a stream, Nothing and End mean that there was no
 // output.
 func (w *Watch) Look(held []byte, whole bool) Found {
+	fresh := held[w.seen:]
+	w.seen = max(len(held)-1, 0) // a CR at the end waits for what follows
+	if !whole && bytes.IndexByte(fresh, '\n') < 0 && bytes.IndexByte(fresh, '\r') < 0 {
+		return Nothing
+	}
 	for {
 		e, n := NextEvent(held[w.at:], whole)
 		w.at += n
