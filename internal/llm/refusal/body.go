@@ -39,7 +39,7 @@ type facts struct {
 	flagged          bool // the provider says which part of the prompt it refused
 	google           bool // details in Google's form
 	cloudflareError  int  // Cloudflare's own 1xxx or 5xx, not the upstream's
-	noRoute          bool // a web framework's answer to an unknown path
+	noRoute          bool // a web framework's response to an unknown path
 	limit, requested int64
 	success          bool // an error object that says that there is none
 	depth            int
@@ -373,7 +373,7 @@ func (f *facts) addMessage(message string) {
 	}
 }
 
-// message returns what the client is told.
+// message returns the message for the client.
 func (f *facts) message() string {
 	for _, m := range f.messages {
 		if f.form == formJSON && strings.TrimSpace(m) != "" {

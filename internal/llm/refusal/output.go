@@ -98,7 +98,7 @@ func inspectBody(d Dialect, body []byte) (Found, []byte) {
 	return inspect(d, v, false), nil
 }
 
-// inspectList looks at a list of answers, as Gemini streams without alt=sse and
+// inspectList looks at a list of responses, as Gemini streams without alt=sse and
 // Google's wrapped errors are.
 func inspectList(d Dialect, list value, inStream bool) Found {
 	for element := range list.items {

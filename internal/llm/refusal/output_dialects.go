@@ -2,7 +2,7 @@ package refusal
 
 import "bytes"
 
-// inspectChat looks at a chunk or a whole answer of Chat Completions.
+// inspectChat looks at a chunk or a whole response of Chat Completions.
 func inspectChat(v value) Found {
 	finished := false
 	for choice := range v.get("choices").items {
@@ -60,7 +60,7 @@ func hasContent(message value) bool {
 	return false
 }
 
-// inspectResponses looks at an event or a whole answer of OpenAI's Responses.
+// inspectResponses looks at an event or a whole response of OpenAI's Responses.
 func inspectResponses(v value, inStream bool) Found {
 	kind := v.get("type")
 	if !kind.isString() {
@@ -136,7 +136,7 @@ func inspectItem(item value) Found {
 	return Output
 }
 
-// inspectMessages looks at an event or a whole answer of Anthropic's Messages.
+// inspectMessages looks at an event or a whole response of Anthropic's Messages.
 func inspectMessages(v value) Found {
 	kind := v.get("type")
 	switch {

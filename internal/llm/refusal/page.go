@@ -13,7 +13,7 @@ var (
 	cloudflareText = regexp.MustCompile(`^error code:? (1[0-2]\d\d)$`)
 )
 
-// challenges begin the titles of pages that want a browser. A firewall's block
+// challenges begin the titles of pages for browsers. A firewall's block
 // page is none of them: it may be about the request.
 var challenges = []string{
 	"just a moment", "checking your browser", "verifying you are human", "verify you are human", "ddos-guard", "security check",
@@ -55,7 +55,7 @@ func number(expr *regexp.Regexp, text string) int {
 	return n
 }
 
-// isChallenge reports whether the response wants a browser.
+// isChallenge reports whether the response is for a browser.
 func (f *facts) isChallenge() bool {
 	return f.in.Header.Get("Cf-Mitigated") == "challenge" || f.hasTitle(challenges...)
 }

@@ -61,7 +61,7 @@ type provider struct {
 }
 
 // providers are the known hosts. Zones are given only where the provider's
-// documentation or its answers show them.
+// documentation or its responses show them.
 var providers = []provider{
 	{name: Gemini, hosts: []string{"generativelanguage.googleapis.com"}, zone: pacific},
 	{name: Groq, hosts: []string{"api.groq.com"}},
@@ -148,9 +148,9 @@ func NextMonth(now time.Time, zone string) time.Time {
 	return firstMoment(year, month+1, 1, zone)
 }
 
-// firstMoment returns the first moment of a day. time.Date answers a midnight
-// that does not exist with a time on either side of the gap, and one that comes
-// twice with either.
+// firstMoment returns the first moment of a day. For a midnight that a clock
+// change skips, time.Date returns a time on either side of the gap, and for one
+// that comes twice either of them.
 func firstMoment(year int, month time.Month, date int, zone string) time.Time {
 	loc := location(zone)
 	noon := time.Date(year, month, date, 12, 0, 0, 0, loc)

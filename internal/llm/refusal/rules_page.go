@@ -22,7 +22,7 @@ const (
 	reported      = "reported by users"
 )
 
-// overrideRules are answers that a later rule would read as something else.
+// overrideRules are responses that a later rule would read as something else.
 var overrideRules = []rule{
 	{
 		name: "another account's request", group: groupOverride, status: "400 401 403 404",
@@ -33,7 +33,7 @@ var overrideRules = []rule{
 		name: "relay: upstream saturated", group: groupOverride, status: "429 5xx",
 		texts: []string{"负载已饱和"},
 		kind:  KindCapacity, reason: ReasonOverloaded,
-		source: "QuantumNous/new-api#991: one-api and new-api answer so to any 429 of theirs, whatever the code says",
+		source: "QuantumNous/new-api#991: one-api and new-api say so for any 429 of theirs, whatever the code says",
 	},
 	{
 		name: "dashscope: rate limit", group: groupOverride, only: []Provider{DashScope}, status: "429",
@@ -102,7 +102,7 @@ var pageRules = []rule{
 	},
 	{
 		name: "challenge", group: groupPage,
-		when: (*facts).isChallenge, whenWords: "`cf-mitigated: challenge`, or the title of a page that wants a browser",
+		when: (*facts).isChallenge, whenWords: "`cf-mitigated: challenge`, or the title of a page for browsers",
 		kind: KindPage, reason: ReasonChallenge, source: "developers.cloudflare.com/cloudflare-challenges",
 	},
 	{
@@ -133,7 +133,7 @@ var pageRules = []rule{
 	},
 	{
 		name: "unsupported endpoint", group: groupPage, status: "404 405",
-		when: (*facts).isUnknownPath, whenWords: "the body is a page, no JSON, or a web framework's own answer to an unknown path",
+		when: (*facts).isUnknownPath, whenWords: "the body is a page, no JSON, or a web framework's own response to an unknown path",
 		kind: KindRequestHere, reason: ReasonEndpoint, source: reported + ": an endpoint that the channel does not have",
 	},
 	{
@@ -165,7 +165,7 @@ func isSizeStatus(status int) bool {
 		status == http.StatusRequestHeaderFieldsTooLarge
 }
 
-// notFound are the answers of web frameworks to a path that they do not have.
+// notFound are the responses of web frameworks to a path that they do not have.
 var notFound = compileAll(
 	"^not found$", "^method not allowed$", "^page not found$", "^404 page not found$", "^no route*", "^invalid url (*", "^unknown request url*",
 	"^cannot post /*", "^the requested resource*not found", "^unrecognized request url*", "^no such route*",

@@ -90,7 +90,7 @@ func TestUserRules(t *testing.T) {
 		{"any status", 500, `weird`, KindModel, time.Hour},
 		{"an error inside a 200", 200, `{"error":{"code":503,"message":"x"}}`, KindCapacity, 0},
 		{"an error inside a 200 without a status", 200, `{"error":"weird"}`, KindModel, time.Hour},
-		{"an answer", 200, `{"choices":[{"message":{"content":"weird geo-block"},"finish_reason":"stop"}]}`, KindAnswered, 0},
+		{"a response with output", 200, `{"choices":[{"message":{"content":"weird geo-block"},"finish_reason":"stop"}]}`, KindAnswered, 0},
 		{"a prompt that is repeated", 402, `{"error":{"message":"x","flagged_input":"weird"},"input":{"a":["weird"]}}`, KindUnclear, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

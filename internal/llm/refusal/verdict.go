@@ -85,7 +85,7 @@ const (
 	ReasonConfigured   Reason = "configured"
 )
 
-// Reasons returns every reason there is, but for that of an answer.
+// Reasons returns every reason there is, but the empty one.
 func Reasons() []Reason {
 	return []Reason{
 		ReasonContent, ReasonInvalid, ReasonContext, ReasonTooLarge, ReasonMaxTokens, ReasonUnsupported,
@@ -160,7 +160,7 @@ func (v Verdict) ClientCode() string {
 	return ""
 }
 
-// MoreUseful returns which of two refusals the client is told when nothing is
+// MoreUseful returns which of two refusals the client gets when nothing is
 // left: one about its request if there was one, else the later one.
 func MoreUseful(earlier, later Verdict) Verdict {
 	rank := func(v Verdict) int {
