@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+	"github.com/caddy-freetier/caddy-freetier/internal/openrequests"
 )
 
 // ranked returns a policy whose pool has loaded its page in the given
@@ -206,5 +207,24 @@ func BenchmarkLeastConn(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		reverseproxy.LeastConnSelection{}.Select(pool, r, nil)
+	}
+}
+
+// A handler that makes its own requests says how many are open at each upstream.
+func TestOpenRequestsOfAnotherHandler(t *testing.T) {
+	s, pool := ranked(t, 0, 50, 80)
+	r := request(t)
+	if u := s.Select(pool, r, nil); u != pool[0] {
+		t.Fatalf("%s was chosen, want the fastest", u.Dial)
+	}
+	r = request(t)
+	openrequests.Set(r, func(u *reverseproxy.Upstream) int {
+		if u == pool[0] {
+			return 1
+		}
+		return 0
+	})
+	if u := s.Select(pool, r, nil); u != pool[1] {
+		t.Errorf("%s was chosen, want the one without open requests", u.Dial)
 	}
 }

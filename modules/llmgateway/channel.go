@@ -152,7 +152,6 @@ func (c *Channel) provision(l *loading, g *gateway, allowHeaders []string) error
 	if len(c.APIKeys) == 0 && c.Auth.Scheme != "none" {
 		return errors.New("the channel has no api_key (use auth none for an API that takes no key)")
 	}
-	c.Tier, c.Weight = max(1, c.Tier), max(1, c.Weight)
 	c.signature, c.attempts = []string{c.Name}, collectors.outcomesOf(c.Name)
 	for _, route := range c.Models {
 		for _, name := range route.Names {

@@ -158,6 +158,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.check(); err != nil {
 		return err
 	}
+	for _, c := range h.Channels {
+		c.Tier, c.Weight = max(1, c.Tier), max(1, c.Weight)
+	}
 	g := newGateway(h, app.Clock(), app.Awake(), ctx.Logger())
 	h.gateway = g
 	g.bodies = acquireBodies(g.auth)

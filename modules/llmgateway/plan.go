@@ -15,9 +15,9 @@ type tiers [][]*Channel
 // newTiers groups the channels by tier, the first asked coming first.
 func newTiers(channels []*Channel) (all tiers) {
 	sorted := slices.Clone(channels)
-	slices.SortStableFunc(sorted, func(a, b *Channel) int { return cmp.Compare(max(1, a.Tier), max(1, b.Tier)) })
+	slices.SortStableFunc(sorted, func(a, b *Channel) int { return cmp.Compare(a.Tier, b.Tier) })
 	for _, c := range sorted {
-		if n := len(all); n > 0 && max(1, all[n-1][0].Tier) == max(1, c.Tier) {
+		if n := len(all); n > 0 && all[n-1][0].Tier == c.Tier {
 			all[n-1] = append(all[n-1], c)
 			continue
 		}

@@ -95,3 +95,40 @@ func TestFastestChannel(t *testing.T) {
 		t.Error("the fastest channel is not asked")
 	}
 }
+
+// Policies that count open requests see those of the gateway: while one channel
+// is busy, all other requests go to the other one.
+func TestPoliciesCountOpenRequests(t *testing.T) {
+	for _, policy := range []string{"least_conn", "random_choose 2"} {
+		t.Run(policy, func(t *testing.T) {
+			hold := make(chan struct{})
+			slow := func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("X-App") == "slow" {
+					<-hold
+				}
+				caddytest.JSON(200, completion)(w, r)
+			}
+			a, b := caddytest.NewUpstream(t, slow), caddytest.NewUpstream(t, slow)
+			g := start(t, "client alice alice-key\nlb_policy "+policy+"\nchannel a "+a.URL+" {\napi_key k\nmodels m\n}\nchannel b "+b.URL+" {\napi_key k\nmodels m\n}")
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				g.chat(t, "m", "X-App", "slow").wantStatus(t, 200)
+			}()
+			busy := func() int { return len(a.Requests()) + len(b.Requests()) }
+			for deadline := time.Now().Add(10 * time.Second); busy() == 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			}
+			other := "a"
+			if len(a.Requests()) > 0 {
+				other = "b"
+			}
+			for range 10 {
+				if got := g.chat(t, "m").Header.Get("X-Gateway-Channel"); got != other {
+					t.Errorf("channel %s was asked, want %s", got, other)
+				}
+			}
+			close(hold)
+			<-done
+		})
+	}
+}

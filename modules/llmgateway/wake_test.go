@@ -155,7 +155,7 @@ func TestRequestWaitsForSleepingChannel(t *testing.T) {
 }
 
 // Somebody with a key who asks for the models wakes a channel up, and nobody
-// else does: a stranger could keep it awake, and spend its hours, for nothing.
+// else does: anybody could keep it awake, and use up its hours, for nothing.
 func TestSignsOfUsers(t *testing.T) {
 	for name, test := range map[string]struct {
 		method, path, origin, key string
