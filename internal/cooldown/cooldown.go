@@ -11,8 +11,9 @@
 //	          Succeed
 //
 // A Breaker knows several names, for example the models of an API key, and All
-// for the whole of it. Whatever is not known is in use. The time is passed in
-// with each call.
+// for the whole of it. A name such as `x:free` also belongs to the group
+// `*:free`, which can be in cooldown as a whole. Whatever is not known is in
+// use. The time is passed in with each call.
 package cooldown
 
 import (
@@ -76,12 +77,17 @@ type Breaker struct {
 
 	mu      sync.Mutex
 	entries map[string]*entry
+
+	conversation  uint64 // of the last failure in a row
+	conversations int    // changes of it
 }
 
 type entry struct {
 	Cooldown
-	length time.Duration // of the last guess
-	trial  time.Time     // when the trial under way times out; zero: there is none
+	length  time.Duration // of the last guess
+	guessed bool          // that Until is
+	trial   time.Time     // when the trial under way times out; zero: there is none
+	asked   time.Time     // when it began, or was last tried before its end
 }
 
 // New returns a Breaker without cooldowns.
@@ -108,6 +114,75 @@ func (b *Breaker) Until(name string, now time.Time) time.Time {
 		}
 	}
 	return until
+}
+
+// Ends returns when the name may be used again, as Until does, and whether that
+// is a guess of ours: nobody has stated the time, or a trial is under way.
+func (b *Breaker) Ends(name string, now time.Time) (until time.Time, guessed bool) {
+	if !b.active.Load() {
+		return time.Time{}, true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	guessed = true
+	for _, e := range b.of(name) {
+		switch {
+		case e == nil:
+		case e.Until.After(now):
+			until, guessed = later(until, e.Until), guessed && e.guessed
+		case e.trial.After(now):
+			until = later(until, e.trial)
+		}
+	}
+	return until, guessed
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// Reason returns why the name may not be used now, "" if it may. Of several
+// reasons it is that of the cooldown that ends last.
+func (b *Breaker) Reason(name string, now time.Time) string {
+	if !b.active.Load() {
+		return ""
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var until time.Time
+	reason := ""
+	for _, e := range b.of(name) {
+		if e == nil || !e.Until.After(now) && !e.trial.After(now) {
+			continue
+		}
+		if ends := later(e.Until, e.trial); ends.After(until) {
+			until, reason = ends, e.Reason
+		}
+	}
+	return reason
+}
+
+// AcquireEarly reports whether the name may be tried although it is in cooldown,
+// for want of anything better: it is at least so long ago that its cooldown began
+// or that it was tried this way.
+func (b *Breaker) AcquireEarly(name string, now time.Time, interval time.Duration) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	found := b.of(name)
+	for _, e := range found {
+		if e != nil && now.Sub(e.asked) < interval {
+			return false
+		}
+	}
+	for _, e := range found {
+		if e != nil {
+			e.asked = now
+		}
+	}
+	return true
 }
 
 // Acquire reports whether the name may be used now. When its cooldown has just
@@ -157,8 +232,9 @@ func (b *Breaker) Succeed(name string) bool {
 	defer b.mu.Unlock()
 	b.failures.Store(0)
 	before := len(b.entries)
-	delete(b.entries, All)
-	delete(b.entries, name)
+	for _, n := range namesOf(name) {
+		delete(b.entries, n)
+	}
 	b.active.Store(len(b.entries) > 0)
 	return len(b.entries) < before
 }
@@ -189,15 +265,16 @@ func (b *Breaker) start(name string, c Cooldown, now time.Time) bool {
 		b.active.Store(true)
 	}
 	until := c.Until
-	if until.IsZero() {
+	guessed := until.IsZero()
+	if guessed {
 		e.length = e.next(c)
 		until = now.Add(e.length)
 		if known && e.Until.After(until) {
-			until = e.Until
+			until, guessed = e.Until, e.guessed
 		}
 	}
-	e.Cooldown, e.trial = c, time.Time{}
-	e.Until = until
+	e.Cooldown, e.trial, e.asked = c, time.Time{}, now
+	e.Until, e.guessed = until, guessed
 	return !known
 }
 
@@ -223,15 +300,52 @@ func (b *Breaker) Fail(inARow int, c Cooldown, now time.Time) bool {
 	return b.start(All, c, now)
 }
 
+// FailConversation counts a failure as Fail does, but begins a cooldown only when
+// the failures in a row come from more than one conversation: a request that no
+// backend can process is repeated, by the programs that sent it.
+func (b *Breaker) FailConversation(conversation uint64, inARow int, c Cooldown, now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	failures := b.failures.Add(1)
+	if failures == 1 {
+		b.conversations = 0
+	}
+	if b.conversations == 0 || conversation != b.conversation {
+		b.conversations++
+		b.conversation = conversation
+	}
+	if _, known := b.entries[All]; !known && (failures < int64(inARow) || b.conversations < 2) {
+		return false
+	}
+	return b.start(All, c, now)
+}
+
+// ResetFailures ends the failures in a row. Cooldowns stay.
+func (b *Breaker) ResetFailures() {
+	if b.failures.Load() != 0 {
+		b.failures.Store(0)
+	}
+}
+
 // Failures returns how many failures in a row Fail has counted.
 func (b *Breaker) Failures() int { return int(b.failures.Load()) }
 
 // of returns the entries that decide about a name, nil for none.
-func (b *Breaker) of(name string) [2]*entry {
-	if name == All {
-		return [2]*entry{b.entries[All]}
+func (b *Breaker) of(name string) (found [3]*entry) {
+	for i, n := range namesOf(name) {
+		found[i] = b.entries[n]
 	}
-	return [2]*entry{b.entries[All], b.entries[name]}
+	return found
+}
+
+// namesOf returns the names whose cooldowns decide about a name. What is not
+// there is the name itself again.
+func namesOf(name string) [3]string {
+	group := name
+	if i := strings.LastIndexByte(name, ':'); i > 0 && name[0] != '*' {
+		group = "*" + name[i:]
+	}
+	return [3]string{All, name, group}
 }
 
 // forget drops what has ended long ago.

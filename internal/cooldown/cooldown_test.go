@@ -286,3 +286,95 @@ func BenchmarkAcquire(b *testing.B) {
 		breaker.Acquire("m", start)
 	}
 }
+
+// A group such as *:free is in cooldown for all of its names, and a success with
+// one of them ends that.
+func TestGroups(t *testing.T) {
+	b := New()
+	b.Start("*:free", guess(time.Minute), start)
+	for name, want := range map[string]bool{"a:free": false, "b/c:free": false, "a": true, "a:freedom": true, "*:free": false, ":free": true} {
+		if got := b.Acquire(name, start); got != want {
+			t.Errorf("%q may be used: %v, want %v", name, got, want)
+		}
+	}
+	b.Succeed("a:free")
+	if !b.Acquire("b/c:free", start) {
+		t.Error("a success with one name does not end the cooldown of its group")
+	}
+}
+
+// Ends knows guesses from stated times.
+func TestEnds(t *testing.T) {
+	b := New()
+	check := func(name string, now, wantUntil time.Time, wantGuessed bool) {
+		t.Helper()
+		until, guessed := b.Ends(name, now)
+		if !until.Equal(wantUntil) || guessed != wantGuessed {
+			t.Errorf("%q ends at %v, guessed %v, want %v, %v", name, until.Sub(start), guessed, wantUntil.Sub(start), wantGuessed)
+		}
+	}
+	check("m", start, time.Time{}, true)
+	b.Start("m", guess(time.Minute), start)
+	check("m", start, start.Add(time.Minute), true)
+	b.Start("m", Cooldown{Until: start.Add(time.Hour)}, start)
+	check("m", start, start.Add(time.Hour), false)
+	b.Start("m", guess(time.Minute), start)
+	check("m", start, start.Add(time.Hour), false) // the guess has not shortened it
+	b.Start(All, guess(2*time.Hour), start)
+	check("m", start, start.Add(2*time.Hour), false)
+	check("other", start, start.Add(2*time.Hour), true)
+	b.Acquire("other", start.Add(2*time.Hour))
+	check("other", start.Add(2*time.Hour), start.Add(2*time.Hour).Add(trialTimeout), true)
+	if got := b.Reason("m", start); got != "guessed" {
+		t.Errorf("reason %q, want that of the cooldown that ends last", got)
+	}
+}
+
+// What is in cooldown may be tried early, but not more often than stated, and a
+// failure then does not put its end off.
+func TestAcquireEarly(t *testing.T) {
+	b := New()
+	c := guess(time.Hour)
+	c.Fixed = true
+	b.Start("m", c, start)
+	for _, test := range []struct {
+		at       time.Duration
+		interval time.Duration
+		want     bool
+	}{{29 * time.Second, 30 * time.Second, false}, {30 * time.Second, 30 * time.Second, true}, {59 * time.Second, 30 * time.Second, false}, {59 * time.Second, 0, true}} {
+		now := start.Add(test.at)
+		if got := b.AcquireEarly("m", now, test.interval); got != test.want {
+			t.Errorf("after %v, at most every %v: %v, want %v", test.at, test.interval, got, test.want)
+		}
+	}
+	b.Start("m", c, start.Add(59*time.Second))
+	wantUntil(t, b, "m", start.Add(59*time.Second), start.Add(time.Hour))
+}
+
+// The failures of one conversation begin no cooldown, however many they are.
+func TestFailuresOfOneConversation(t *testing.T) {
+	b := New()
+	for i := range 10 {
+		if b.FailConversation(7, 3, guess(time.Second), start) {
+			t.Errorf("failure %d of one conversation begins a cooldown", i+1)
+		}
+	}
+	if !b.FailConversation(8, 3, guess(time.Second), start) {
+		t.Error("the failure of a second conversation begins no cooldown")
+	}
+	b.Succeed(All)
+	for i, conversation := range []uint64{7, 8} {
+		if b.FailConversation(conversation, 3, guess(time.Second), start) {
+			t.Errorf("failure %d begins a cooldown", i+1)
+		}
+	}
+	b.ResetFailures()
+	for i, conversation := range []uint64{7, 8} {
+		if b.FailConversation(conversation, 3, guess(time.Second), start) {
+			t.Errorf("failure %d after a reset begins a cooldown", i+1)
+		}
+	}
+	if !b.FailConversation(7, 3, guess(time.Second), start) {
+		t.Error("three failures in a row of two conversations begin no cooldown")
+	}
+}
