@@ -14,6 +14,10 @@
 // for the whole of it. A name such as `x:free` also belongs to the group
 // `*:free`, which can be in cooldown as a whole. Whatever is not known is in
 // use. The time is passed in with each call.
+//
+// What is known of a name is its latest decision (Decision): a cooldown, or that
+// one was lifted. Processes can exchange decisions in any order: the latest
+// counts.
 package cooldown
 
 import (
@@ -73,17 +77,24 @@ type Cooldown struct {
 // costs an atomic load as long as there are none.
 type Breaker struct {
 	active   atomic.Bool  // whether there are entries
+	lasting  atomic.Bool  // whether there may be decisions that are worth keeping
 	failures atomic.Int64 // in a row
+	changed  chan<- struct{}
 
-	mu      sync.Mutex
-	entries map[string]*entry
+	mu         sync.Mutex
+	entries    map[string]*entry
+	lifts      map[string]lift // of names without an entry
+	everything lift
 
 	conversation  uint64 // of the last failure in a row
 	conversations int    // changes of it
 }
 
+// entry is a name's cooldown: one under way, or one that has ended and that
+// nobody has succeeded after.
 type entry struct {
 	Cooldown
+	origin
 	length  time.Duration // of the last guess
 	guessed bool          // that Until is
 	trial   time.Time     // when the trial under way times out; zero: there is none
@@ -91,7 +102,11 @@ type entry struct {
 }
 
 // New returns a Breaker without cooldowns.
-func New() *Breaker { return &Breaker{entries: make(map[string]*entry)} }
+func New() *Breaker { return new(Breaker) }
+
+// NewNotifying returns a Breaker that sends to changed, without blocking, when a
+// decision that is worth keeping was made here.
+func NewNotifying(changed chan<- struct{}) *Breaker { return &Breaker{changed: changed} }
 
 // Until returns when the name may be used again, and the zero time if it may be
 // used now. With the zero time for now it also returns a time that has passed,
@@ -224,19 +239,18 @@ func (b *Breaker) Release(name string) {
 
 // Succeed ends the cooldowns of the name and of the whole, and the failures in
 // a row. It reports whether there was a cooldown.
-func (b *Breaker) Succeed(name string) bool {
+func (b *Breaker) Succeed(name string, now time.Time) bool {
 	if !b.active.Load() && b.failures.Load() == 0 {
 		return false
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.failures.Store(0)
-	before := len(b.entries)
+	ended := false
 	for _, n := range namesOf(name) {
-		delete(b.entries, n)
+		ended = b.end(n, now) || ended
 	}
-	b.active.Store(len(b.entries) > 0)
-	return len(b.entries) < before
+	return ended
 }
 
 // Start begins a cooldown and reports whether the name was in use before. A
@@ -256,13 +270,13 @@ func (b *Breaker) start(name string, c Cooldown, now time.Time) bool {
 	if known && c.Fixed && c.Until.IsZero() && e.trial.IsZero() && e.Until.After(now) {
 		return false
 	}
+	origin := b.decide(name, now)
 	if !known {
 		if c.Requested {
 			b.makeRoom()
 		}
 		e = new(entry)
-		b.entries[strings.Clone(name)] = e // the request it is part of is not kept
-		b.active.Store(true)
+		b.enter(strings.Clone(name), e) // the request it is part of is not kept
 	}
 	until := c.Until
 	guessed := until.IsZero()
@@ -274,7 +288,8 @@ func (b *Breaker) start(name string, c Cooldown, now time.Time) bool {
 		}
 	}
 	e.Cooldown, e.trial, e.asked = c, time.Time{}, now
-	e.Until, e.guessed = until, guessed
+	e.Until, e.guessed, e.origin = until, guessed, origin
+	b.record(e.lasts(e.Until))
 	return !known
 }
 
@@ -348,15 +363,6 @@ func namesOf(name string) [3]string {
 	return [3]string{All, name, group}
 }
 
-// forget drops what has ended long ago.
-func (b *Breaker) forget(now time.Time) {
-	for name, e := range b.entries {
-		if now.Sub(e.Until) > forgetAfter && !e.trial.After(now) {
-			delete(b.entries, name)
-		}
-	}
-}
-
 // makeRoom drops, of many names from requests, the one whose cooldown ends
 // first.
 func (b *Breaker) makeRoom() {
@@ -372,29 +378,4 @@ func (b *Breaker) makeRoom() {
 	if n >= MaxRequested {
 		delete(b.entries, first)
 	}
-}
-
-// State is a cooldown as it is shown.
-type State struct {
-	Name   string
-	Until  time.Time
-	Reason string
-}
-
-// List returns the cooldowns under way, in no order.
-func (b *Breaker) List(now time.Time) []State {
-	if !b.active.Load() {
-		return nil
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.forget(now)
-	b.active.Store(len(b.entries) > 0)
-	var list []State
-	for name, e := range b.entries {
-		if e.Until.After(now) {
-			list = append(list, State{Name: name, Until: e.Until, Reason: e.Reason})
-		}
-	}
-	return list
 }

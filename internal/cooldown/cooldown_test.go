@@ -52,7 +52,7 @@ func TestGuesses(t *testing.T) {
 		}
 		b.Start("m", guess(time.Second), now)
 	}
-	if !b.Succeed("m") || b.Succeed("m") {
+	if !b.Succeed("m", now) || b.Succeed("m", now) {
 		t.Error("there is not one cooldown to end")
 	}
 	for range 2 {
@@ -90,7 +90,7 @@ func TestAll(t *testing.T) {
 	if !b.Acquire("m", now) || b.Acquire("other", now) || b.Acquire(All, now) {
 		t.Error("a trial with one name is one of the whole")
 	}
-	if !b.Succeed("m") || !b.Acquire("other", now) || len(b.List(now)) != 0 {
+	if !b.Succeed("m", now) || !b.Acquire("other", now) || len(b.List(now)) != 0 {
 		t.Error("a success with one name does not end the cooldown of the whole")
 	}
 }
@@ -105,7 +105,7 @@ func TestFailuresInARow(t *testing.T) {
 	}
 	fail(false)
 	fail(false)
-	b.Succeed(All)
+	b.Succeed(All, now)
 	fail(false)
 	fail(false)
 	fail(true)
@@ -161,7 +161,7 @@ func TestNoLock(t *testing.T) {
 		t.Error("a lock is waited for")
 	}
 	b.mu.Unlock()
-	if b.Succeed(All) || b.Failures() != 0 {
+	if b.Succeed(All, start) || b.Failures() != 0 {
 		t.Error("a success does not end the failures in a row")
 	}
 }
@@ -236,7 +236,7 @@ func TestRandomCalls(t *testing.T) {
 				b.Release(name)
 				trial[name] = time.Time{}
 			case 2:
-				b.Succeed(name)
+				b.Succeed(name, now)
 				delete(until, name)
 				trial[name] = time.Time{}
 			case 3:
@@ -297,7 +297,7 @@ func TestGroups(t *testing.T) {
 			t.Errorf("%q may be used: %v, want %v", name, got, want)
 		}
 	}
-	b.Succeed("a:free")
+	b.Succeed("a:free", start)
 	if !b.Acquire("b/c:free", start) {
 		t.Error("a success with one name does not end the cooldown of its group")
 	}
@@ -362,7 +362,7 @@ func TestFailuresOfOneConversation(t *testing.T) {
 	if !b.FailConversation(8, 3, guess(time.Second), start) {
 		t.Error("the failure of a second conversation begins no cooldown")
 	}
-	b.Succeed(All)
+	b.Succeed(All, start)
 	for i, conversation := range []uint64{7, 8} {
 		if b.FailConversation(conversation, 3, guess(time.Second), start) {
 			t.Errorf("failure %d begins a cooldown", i+1)

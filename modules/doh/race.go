@@ -218,7 +218,7 @@ func (r *race) beaten(u *upstream, err error, took time.Duration) {
 
 func (p *Pool) answered(u *upstream, took time.Duration) {
 	u.watch(u.name, p.logger)
-	if u.recordSuccess(took) {
+	if u.recordSuccess(took, p.clock.Now()) {
 		p.logger.Info("upstream works again", zap.String("upstream", u.name))
 	}
 }

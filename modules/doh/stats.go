@@ -63,11 +63,11 @@ func (s *stats) inCooldown(now time.Time) bool {
 func (s *stats) acquire(now time.Time) bool { return s.cooldowns.Acquire(cooldown.All, now) }
 
 // recordSuccess records a valid answer and reports whether it ended a cooldown.
-func (s *stats) recordSuccess(took time.Duration) bool {
+func (s *stats) recordSuccess(took time.Duration, now time.Time) bool {
 	s.duration.Observe(took.Seconds())
 	decay(&s.latency, took, 8)
 	decay(&s.score, took, 8)
-	return s.cooldowns.Succeed(cooldown.All)
+	return s.cooldowns.Succeed(cooldown.All, now)
 }
 
 // recordFailure records a failure, which costs as much as the longest wait, and

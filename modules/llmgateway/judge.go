@@ -79,7 +79,7 @@ func (as *attempts) recordSuccess() {
 	as.confirmRefusals()
 	if as.current.candidate.key != nil {
 		name, requested := as.current.candidate.cooldownName()
-		if as.current.candidate.key.cooldowns.Succeed(name) {
+		if as.current.candidate.key.cooldowns.Succeed(name, as.gateway.clock.Now()) {
 			as.logKey("API key works again", as.current.candidate, requested)
 		}
 	}
@@ -88,7 +88,7 @@ func (as *attempts) recordSuccess() {
 
 // recordReachable ends the cooldown of the channel.
 func (as *attempts) recordReachable() {
-	if as.current.candidate.channel.cooldowns.Succeed(cooldown.All) {
+	if as.current.candidate.channel.cooldowns.Succeed(cooldown.All, as.gateway.clock.Now()) {
 		as.gateway.logger.Info("channel healthy again", zap.String("channel", as.current.candidate.channel.Name))
 	}
 }

@@ -1,0 +1,430 @@
+package cooldown
+
+import (
+	"cmp"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	// Lasting is how long a cooldown must be, counted from its decision, to be
+	// worth keeping.
+	Lasting = time.Minute
+
+	// Longest is how far ahead the end of a cooldown from elsewhere is believed.
+	Longest = 366 * 24 * time.Hour
+
+	// longestSkew is how far ahead the clock may be by which a decision was made
+	// elsewhere.
+	longestSkew = 10 * time.Minute
+
+	// liftCovers is for how long a lift that somebody asks for also ends
+	// cooldowns that were decided before it elsewhere and are not known here yet.
+	liftCovers = time.Hour
+
+	// maxNames is how many names of a Breaker decisions from elsewhere fill.
+	maxNames = 1024
+
+	// maxReason is the length of a reason from elsewhere, in bytes.
+	maxReason = 200
+)
+
+// Decision is what was decided about a name: until when it is not used. One
+// with an end that is not after DecidedAt lifts the name's cooldown.
+type Decision struct {
+	Name string
+
+	// Everything says that the cooldowns of all names are lifted.
+	Everything bool
+
+	// Until is when the cooldown ends, DecidedAt when that was decided. Both are
+	// times of the clock on the wall.
+	Until, DecidedAt time.Time
+
+	// Covers is until when an earlier decision, in whose place this one is,
+	// could come back from elsewhere. This one is worth keeping until then.
+	Covers time.Time
+
+	Reason    string
+	Guessed   bool          // that Until is
+	Length    time.Duration // of the last guess, zero for none
+	Requested bool          // the name comes from a request
+}
+
+// lifts reports whether the decision lifts a cooldown.
+func (d Decision) lifts() bool { return d.Everything || !d.Until.After(d.DecidedAt) }
+
+// ends returns until when the decision matters.
+func (d Decision) ends() time.Time { return later(d.Until, d.Covers) }
+
+// possible reports whether a process whose clock is about right can have made
+// the decision.
+func (d Decision) possible(now time.Time) bool {
+	return len(d.Name) <= MaxNameLength && !d.DecidedAt.IsZero() && !d.DecidedAt.After(now.Add(longestSkew)) &&
+		!d.Until.After(now.Add(Longest)) && !d.Covers.After(now.Add(Longest))
+}
+
+// compare orders decisions about one name: the greater one counts. Of two that
+// were made at the same time it is the one that ends earlier, so a lift.
+func (d Decision) compare(other Decision) int {
+	return cmp.Or(
+		d.DecidedAt.Compare(other.DecidedAt),
+		other.Until.Compare(d.Until),
+		cmp.Compare(d.Length, other.Length),
+		compareBool(other.Guessed, d.Guessed),
+		compareBool(d.Requested, other.Requested),
+		strings.Compare(d.Reason, other.Reason),
+	)
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
+// origin says when and where a decision was made.
+type origin struct {
+	decided   time.Time // by the clock on the wall
+	covers    time.Time // see Decision.Covers
+	elsewhere bool      // by another process, which keeps it
+}
+
+// lasts reports whether a decision about a cooldown is worth keeping.
+func (o origin) lasts(until time.Time) bool { return later(until, o.covers).Sub(o.decided) > Lasting }
+
+// lift is the decision that a name is in use.
+type lift struct{ origin }
+
+func (l lift) decision(name string) Decision {
+	return Decision{Name: name, Until: l.decided, DecidedAt: l.decided, Covers: l.covers}
+}
+
+func (e *entry) decision(name string) Decision {
+	return Decision{
+		Name: name, Until: e.Until.Round(0), DecidedAt: e.decided, Covers: e.covers,
+		Reason: e.Reason, Guessed: e.guessed, Length: e.length, Requested: e.Requested,
+	}
+}
+
+// known returns the latest decision about a name, as far as there is one.
+func (b *Breaker) known(name string) (Decision, bool) {
+	if e, ok := b.entries[name]; ok {
+		return e.decision(name), true
+	}
+	if l, ok := b.lifts[name]; ok {
+		return l.decision(name), true
+	}
+	return Decision{}, false
+}
+
+// decide returns the origin of a decision that is made here and now. It is later
+// than all that is known of the name, whatever the clocks of others say.
+func (b *Breaker) decide(name string, now time.Time) origin {
+	at := now.Round(0)
+	earlier, _ := b.known(name)
+	for _, known := range [...]time.Time{earlier.DecidedAt, b.everything.decided} {
+		if !at.After(known) {
+			at = known.Add(1)
+		}
+	}
+	return origin{decided: at, covers: earlier.ends()}
+}
+
+// enter puts an entry in the place of what was known of a name.
+func (b *Breaker) enter(name string, e *entry) {
+	if b.entries == nil {
+		b.entries = make(map[string]*entry)
+	}
+	delete(b.lifts, name)
+	b.entries[name] = e
+	b.active.Store(true)
+}
+
+// enterLift puts a lift in the place of what was known of a name. Nobody needs
+// one that covers nothing.
+func (b *Breaker) enterLift(name string, l lift, now time.Time) {
+	delete(b.entries, name)
+	b.active.Store(len(b.entries) > 0)
+	if !l.covers.After(now) {
+		delete(b.lifts, name)
+		return
+	}
+	if b.lifts == nil {
+		b.lifts = make(map[string]lift)
+	}
+	if _, known := b.lifts[name]; !known && len(b.lifts) >= MaxRequested {
+		b.forgetLift()
+	}
+	b.lifts[name] = l
+}
+
+// forgetLift drops the lift that is of use for the shortest time.
+func (b *Breaker) forgetLift() {
+	first, found := "", false
+	for name, l := range b.lifts {
+		if !found || l.covers.Before(b.lifts[first].covers) {
+			first, found = name, true
+		}
+	}
+	delete(b.lifts, first)
+}
+
+// record notes a decision that was made here.
+func (b *Breaker) record(lasting bool) {
+	if !lasting {
+		return
+	}
+	b.lasting.Store(true)
+	select {
+	case b.changed <- struct{}{}:
+	default:
+	}
+}
+
+// end ends a name's cooldown and reports whether there was one.
+func (b *Breaker) end(name string, now time.Time) bool {
+	if _, ok := b.entries[name]; !ok {
+		return false
+	}
+	origin := b.decide(name, now)
+	b.enterLift(strings.Clone(name), lift{origin}, now)
+	b.record(origin.lasts(time.Time{}))
+	return true
+}
+
+// Lift ends the cooldown of one name, here and, by way of Decisions, wherever
+// it was decided before. It returns how many were under way here, 0 or 1.
+func (b *Breaker) Lift(name string, now time.Time) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	lifted := 0
+	if e, ok := b.entries[name]; ok && e.Until.After(now) {
+		lifted = 1
+	}
+	if name == All {
+		b.failures.Store(0)
+	}
+	origin := b.decide(name, now)
+	origin.covers = later(origin.covers, origin.decided.Add(liftCovers))
+	b.enterLift(strings.Clone(name), lift{origin}, now)
+	b.record(true)
+	return lifted
+}
+
+// LiftEverything is Lift for all names. It returns how many cooldowns were under
+// way here.
+func (b *Breaker) LiftEverything(now time.Time) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failures.Store(0)
+	origin := b.decide(All, now)
+	origin.covers = later(later(origin.covers, b.everything.covers), origin.decided.Add(liftCovers))
+	lifted := 0
+	for _, e := range b.entries {
+		if e.Until.After(now) {
+			lifted++
+		}
+		if !origin.decided.After(e.decided) {
+			origin.decided = e.decided.Add(1)
+		}
+	}
+	for _, l := range b.lifts {
+		if !origin.decided.After(l.decided) {
+			origin.decided = l.decided.Add(1)
+		}
+	}
+	b.liftBefore(origin)
+	b.record(true)
+	return lifted
+}
+
+// liftBefore drops all that was decided no later than a lift of everything,
+// which is remembered as long as any of it could come back.
+func (b *Breaker) liftBefore(o origin) {
+	for name, e := range b.entries {
+		if !e.decided.After(o.decided) {
+			o.covers = later(o.covers, e.decision(name).ends())
+			delete(b.entries, name)
+		}
+	}
+	for name, l := range b.lifts {
+		if !l.decided.After(o.decided) {
+			o.covers = later(o.covers, l.covers)
+			delete(b.lifts, name)
+		}
+	}
+	b.active.Store(len(b.entries) > 0)
+	b.everything = lift{o}
+}
+
+// Apply takes a decision from elsewhere, unless a later one is known, and
+// reports whether it changes anything. Decisions can be applied in any order,
+// and again. own says that this process keeps it from now on, since the one that
+// has made it is gone.
+func (b *Breaker) Apply(d Decision, own bool, now time.Time) bool {
+	if !d.possible(now) || !d.ends().After(now) {
+		return false
+	}
+	d.Until, d.DecidedAt, d.Covers = d.Until.Round(0), d.DecidedAt.Round(0), d.Covers.Round(0)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.forget(now)
+	if own {
+		b.lasting.Store(true)
+	}
+	switch {
+	case d.Everything:
+		return b.applyEverything(d, own)
+	case !d.DecidedAt.After(b.everything.decided):
+		b.everything.covers = later(b.everything.covers, d.ends())
+		return false
+	}
+	known, ok := b.known(d.Name)
+	if ok {
+		switch order := d.compare(known); {
+		case order < 0:
+			b.cover(d.Name, d.ends())
+			return false
+		case order == 0:
+			b.cover(d.Name, d.Covers)
+			if own {
+				b.own(d.Name)
+			}
+			return false
+		}
+	}
+	return b.replace(d, origin{decided: d.DecidedAt, covers: later(d.Covers, known.ends()), elsewhere: !own}, now)
+}
+
+// replace puts a decision from elsewhere in the place of an earlier one.
+func (b *Breaker) replace(d Decision, o origin, now time.Time) bool {
+	if d.lifts() {
+		b.enterLift(d.Name, lift{o}, now)
+		return true
+	}
+	if _, known := b.entries[d.Name]; !known {
+		if len(b.entries) >= maxNames {
+			return false
+		}
+		if d.Requested {
+			b.makeRoom()
+		}
+	}
+	b.enter(d.Name, &entry{
+		Cooldown: Cooldown{Reason: shorten(d.Reason), Until: d.Until, Requested: d.Requested},
+		origin:   o,
+		guessed:  d.Guessed,
+		length:   min(max(d.Length, 0), Longest),
+		asked:    d.DecidedAt,
+	})
+	return true
+}
+
+func (b *Breaker) applyEverything(d Decision, own bool) bool {
+	o := origin{decided: d.DecidedAt, covers: d.Covers, elsewhere: !own}
+	switch d.DecidedAt.Compare(b.everything.decided) {
+	case -1:
+		b.everything.covers = later(b.everything.covers, d.Covers)
+		return false
+	case 0:
+		b.everything.covers = later(b.everything.covers, d.Covers)
+		b.everything.elsewhere = b.everything.elsewhere && !own
+		return false
+	}
+	o.covers = later(o.covers, b.everything.covers)
+	b.liftBefore(o)
+	return true
+}
+
+// cover notes that an earlier decision about a name could come back until then.
+func (b *Breaker) cover(name string, until time.Time) {
+	if e, ok := b.entries[name]; ok {
+		e.covers = later(e.covers, until)
+		return
+	}
+	l := b.lifts[name]
+	l.covers = later(l.covers, until)
+	b.lifts[name] = l
+}
+
+// own makes a decision about a name one that this process keeps.
+func (b *Breaker) own(name string) {
+	if e, ok := b.entries[name]; ok {
+		e.elsewhere = false
+		return
+	}
+	l := b.lifts[name]
+	l.elsewhere = false
+	b.lifts[name] = l
+}
+
+// Decisions returns the decisions that this process is to keep, in no order.
+// While there are none it costs an atomic load.
+func (b *Breaker) Decisions(now time.Time) []Decision {
+	if !b.lasting.Load() {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.forget(now)
+	var list []Decision
+	keep := func(d Decision, o origin) {
+		if !o.elsewhere && d.ends().After(now) && o.lasts(d.Until) {
+			list = append(list, d)
+		}
+	}
+	if e := b.everything; !e.decided.IsZero() {
+		d := e.decision(All)
+		d.Everything = true
+		keep(d, e.origin)
+	}
+	for name, l := range b.lifts {
+		keep(l.decision(name), l.origin)
+	}
+	for name, e := range b.entries {
+		if len(name) <= MaxNameLength {
+			keep(e.decision(name), e.origin)
+		}
+	}
+	b.lasting.Store(len(list) > 0)
+	return list
+}
+
+// forget drops what has ended long ago, and lifts of what has ended.
+func (b *Breaker) forget(now time.Time) {
+	for name, e := range b.entries {
+		if now.Sub(later(e.Until, e.covers)) > forgetAfter && !e.trial.After(now) {
+			delete(b.entries, name)
+		}
+	}
+	b.active.Store(len(b.entries) > 0)
+	for name, l := range b.lifts {
+		if !l.covers.After(now) {
+			delete(b.lifts, name)
+		}
+	}
+	if !b.everything.covers.After(now) {
+		b.everything = lift{}
+	}
+}
+
+// shorten cuts a reason that is too long.
+func shorten(reason string) string {
+	if len(reason) <= maxReason {
+		return reason
+	}
+	reason = reason[:maxReason]
+	for len(reason) > 0 {
+		if r, size := utf8.DecodeLastRuneInString(reason); r != utf8.RuneError || size != 1 {
+			break
+		}
+		reason = reason[:len(reason)-1]
+	}
+	return reason
+}
