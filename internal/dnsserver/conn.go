@@ -1,0 +1,261 @@
+package dnsserver
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+)
+
+const (
+	// handshakeTimeout bounds the TLS handshake, and writeTimeout the sending
+	// of a response to a client that does not read.
+	handshakeTimeout = 10 * time.Second
+	writeTimeout     = 10 * time.Second
+
+	// idleTimeout is how long a connection without a query under way stays
+	// open. Android closes its own after 20 seconds; a query that crosses our
+	// close would be lost to clients that do not ask again.
+	idleTimeout = 30 * time.Second
+
+	// maxPipelined is how many queries of a connection are answered at once;
+	// beyond, it is not read (RFC 7766, section 6.2.1.1).
+	maxPipelined = 128
+
+	lengthLen = 2
+	frameStep = 4096
+)
+
+// conn is a connection over TCP or TLS.
+type conn struct {
+	server  *streams
+	raw     net.Conn
+	tls     *tls.Conn // nil over TCP
+	clock   clockwork.Clock
+	client  netip.Addr
+	network netip.Prefix
+
+	slots   chan struct{}
+	name    string // that the client has asked for
+	running sync.WaitGroup
+
+	writing sync.Mutex // held while a response is sent
+
+	mu      sync.Mutex
+	timer   clockwork.Timer
+	pending int       // queries under way
+	idle    time.Time // since when there is none
+	closed  bool
+}
+
+func newConn(t *streams, raw net.Conn, service *Service) *conn {
+	c := &conn{server: t, raw: raw, clock: service.clock, slots: make(chan struct{}, maxPipelined), idle: service.clock.Now()}
+	if addr, err := netip.ParseAddrPort(raw.RemoteAddr().String()); err == nil {
+		c.client = addr.Addr().Unmap().WithZone("")
+	}
+	c.network = clientNetwork(c.client)
+	if config := t.config(service); config != nil {
+		c.tls = tls.Server(raw, config)
+	}
+	return c
+}
+
+// stream returns what messages are read from and written to.
+func (c *conn) stream() net.Conn {
+	if c.tls != nil {
+		return c.tls
+	}
+	return c.raw
+}
+
+// serve reads queries until the connection ends, and waits for those under way:
+// a client may close its own direction after its last query.
+func (c *conn) serve() {
+	defer c.server.running.Done()
+	defer c.server.remove(c)
+	defer c.close()
+	if !c.handshake() {
+		return
+	}
+	c.mu.Lock()
+	c.timer = c.clock.AfterFunc(idleTimeout, c.closeIdle)
+	c.mu.Unlock()
+	c.read()
+	c.running.Wait()
+}
+
+// handshake performs the TLS handshake and reports whether queries can come.
+func (c *conn) handshake() bool {
+	if c.tls == nil {
+		return c.server.socket.address.Network == TCP
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
+	defer cancel()
+	if c.tls.HandshakeContext(ctx) != nil {
+		return false
+	}
+	c.name = strings.ToLower(c.tls.ConnectionState().ServerName)
+	return true
+}
+
+// read reads one query after the other. Each is answered by a goroutine of its
+// own, so that a slow one holds up no other.
+func (c *conn) read() {
+	reader := bufio.NewReaderSize(c.stream(), 4096)
+	var length [lengthLen]byte
+	for {
+		if _, err := io.ReadFull(reader, length[:]); err != nil {
+			return
+		}
+		frame := frames.Get().(*frame)
+		if frame.read(reader, int(binary.BigEndian.Uint16(length[:]))) != nil {
+			return
+		}
+		c.slots <- struct{}{}
+		c.server.slots <- struct{}{}
+		if !c.begin() {
+			<-c.server.slots
+			return
+		}
+		c.running.Add(1)
+		go c.answer(frame)
+	}
+}
+
+// frame holds a query and its response, with the length before it.
+type frame struct {
+	in, out []byte
+	request Request
+}
+
+// frames are used again: most queries and responses are short.
+var frames = sync.Pool{New: func() any { return new(frame) }}
+
+// read reads a query of n bytes. Memory for a long one is taken as it comes.
+func (f *frame) read(r io.Reader, n int) error {
+	f.in = f.in[:0]
+	for len(f.in) < n {
+		at := len(f.in)
+		f.in = slices.Grow(f.in, min(n-at, frameStep))[:at+min(n-at, frameStep)]
+		if _, err := io.ReadFull(r, f.in[at:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// release lets the frame be used again, unless it is unusually large.
+func (f *frame) release() {
+	f.request = Request{}
+	if cap(f.in)+cap(f.out) <= 4*frameStep {
+		frames.Put(f)
+	}
+}
+
+func grown(buf []byte, n int) []byte {
+	if cap(buf) < n {
+		return make([]byte, n, max(n, 512))
+	}
+	return buf[:n]
+}
+
+// answer answers a query.
+func (c *conn) answer(f *frame) {
+	defer c.running.Done()
+	defer c.end()
+	service := c.server.socket.acquire()
+	if service == nil {
+		return
+	}
+	defer service.done()
+	f.request = Request{Network: c.server.socket.address.Network, Client: c.client, ServerName: c.name, Message: f.in}
+	f.out = grown(f.out, lengthLen)
+	response := c.server.socket.handle(service, &f.request, f.out[lengthLen:lengthLen])
+	if len(response) == 0 || len(response) > maxMessage {
+		return
+	}
+	f.out = append(f.out[:lengthLen], response...)
+	binary.BigEndian.PutUint16(f.out, uint16(len(response)))
+	c.write(f.out)
+	f.release()
+}
+
+// write sends a message with its length, in one piece.
+func (c *conn) write(message []byte) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	stream := c.stream()
+	if stream.SetWriteDeadline(time.Now().Add(writeTimeout)) != nil {
+		return
+	}
+	if _, err := stream.Write(message); err != nil {
+		_ = c.raw.Close()
+	}
+}
+
+// begin counts a query, and reports whether the connection is still open.
+func (c *conn) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	if c.pending++; c.pending == 1 {
+		c.timer.Stop()
+	}
+	return true
+}
+
+// end ends a query. After the last one the connection is idle.
+func (c *conn) end() {
+	c.mu.Lock()
+	if c.pending--; c.pending == 0 && !c.closed {
+		c.idle = c.clock.Now()
+		c.timer.Reset(idleTimeout)
+	}
+	c.mu.Unlock()
+	<-c.server.slots
+	<-c.slots
+}
+
+// idleSince returns since when no query has been under way, and reports
+// whether none is.
+func (c *conn) idleSince() (time.Time, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.idle, c.pending == 0
+}
+
+// closeIdle closes the connection unless a query has just come.
+func (c *conn) closeIdle() {
+	if _, idle := c.idleSince(); idle {
+		c.close()
+	}
+}
+
+// close closes the connection, over TLS with an alert that says so.
+func (c *conn) close() {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return
+	}
+	c.closed = true
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	c.mu.Unlock()
+	if c.tls != nil {
+		_ = c.tls.Close() // bounds the time for the alert
+	}
+	_ = c.raw.Close()
+}

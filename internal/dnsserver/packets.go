@@ -1,0 +1,141 @@
+package dnsserver
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+)
+
+const (
+	// maxPackets is how many queries over UDP are answered at once. Those
+	// beyond wait in the socket's queue, where the kernel drops what is too
+	// many.
+	maxPackets = 4096
+
+	// maxPacket is the longest query over UDP that is read; what is cut off is
+	// malformed.
+	maxPacket = 4096
+
+	// queueSize is the size of the socket's receive queue that is asked for, in
+	// bytes: the bursts of a reload fit in.
+	queueSize = 4 << 20
+
+	// readPause is how long to wait after an error that may last.
+	readPause = 10 * time.Millisecond
+)
+
+// packets is the server of a UDP socket.
+type packets struct {
+	socket *Socket
+	conn   *net.UDPConn
+	// anyAddress says that the socket receives queries to several addresses.
+	// The response must come from the one that the query was sent to.
+	anyAddress bool
+	slots      chan struct{}
+	buffers    sync.Pool // of *packet
+	running    sync.WaitGroup
+}
+
+// packet is a query and its response.
+type packet struct {
+	in, out []byte
+	control []byte
+	client  netip.AddrPort
+	request Request
+}
+
+func newPackets(s *Socket, conn *net.UDPConn) (*packets, error) {
+	p := &packets{socket: s, conn: conn, anyAddress: s.address.Host == "", slots: make(chan struct{}, maxPackets)}
+	if ip, err := netip.ParseAddr(s.address.Host); err == nil && ip.IsUnspecified() {
+		p.anyAddress = true
+	}
+	p.buffers.New = func() any { return &packet{in: make([]byte, maxPacket), control: make([]byte, 128)} }
+	_ = conn.SetReadBuffer(queueSize) // the kernel's maximum may be lower
+	if p.anyAddress {
+		// One of the two fails where the socket has one family only.
+		err4 := ipv4.NewPacketConn(conn).SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true)
+		err6 := ipv6.NewPacketConn(conn).SetControlMessage(ipv6.FlagDst|ipv6.FlagInterface, true)
+		if err4 != nil && err6 != nil {
+			return nil, errors.Join(err4, err6)
+		}
+	}
+	p.running.Add(1)
+	go p.serve()
+	return p, nil
+}
+
+// serve reads queries until the socket is closed.
+func (p *packets) serve() {
+	defer p.running.Done()
+	for {
+		p.slots <- struct{}{}
+		q := p.buffers.Get().(*packet)
+		n, nControl, _, client, err := p.conn.ReadMsgUDPAddrPort(q.in[:cap(q.in)], q.control[:cap(q.control)])
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			// Such as that a client's port was closed, which is reported here.
+			p.socket.logger.Load().Debug("reading a UDP query failed", zap.Error(err))
+			p.release(q)
+			time.Sleep(readPause)
+			continue
+		}
+		q.in, q.control, q.client = q.in[:n], q.control[:nControl], client
+		p.running.Add(1)
+		go p.answer(q)
+	}
+}
+
+func (p *packets) release(q *packet) {
+	q.request = Request{}
+	p.buffers.Put(q)
+	<-p.slots
+}
+
+// answer answers a query.
+func (p *packets) answer(q *packet) {
+	defer p.running.Done()
+	defer p.release(q)
+	service := p.socket.acquire()
+	if service == nil {
+		return
+	}
+	defer service.done()
+	q.request = Request{Network: UDP, Client: q.client.Addr().Unmap().WithZone(""), Message: q.in}
+	q.out = p.socket.handle(service, &q.request, q.out[:0])
+	if len(q.out) == 0 {
+		return
+	}
+	q.out = truncate(q.out, q.in)
+	var control []byte
+	if p.anyAddress {
+		control = source(q.control)
+	}
+	if _, _, err := p.conn.WriteMsgUDPAddrPort(q.out, control, q.client); err != nil {
+		p.socket.logger.Load().Debug("sending a UDP response failed", zap.Error(err))
+	}
+}
+
+// source returns the control message with which a response is sent from the
+// address that the query was sent to.
+func source(control []byte) []byte {
+	if m := new(ipv6.ControlMessage); m.Parse(control) == nil && m.Dst != nil && m.Dst.To4() == nil {
+		return (&ipv6.ControlMessage{Src: m.Dst, IfIndex: m.IfIndex}).Marshal()
+	}
+	if m := new(ipv4.ControlMessage); m.Parse(control) == nil && m.Dst != nil {
+		return (&ipv4.ControlMessage{Src: m.Dst}).Marshal()
+	}
+	return nil
+}
+
+func (p *packets) close() {
+	_ = p.conn.Close()
+	p.running.Wait()
+}

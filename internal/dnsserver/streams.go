@@ -1,0 +1,167 @@
+package dnsserver
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// maxConns is how many connections a listener has at once, and
+	// maxConnsClient how many of them one client has: an IPv6 network of 64
+	// bits is one client. Beyond, the connection that has been idle longest is
+	// closed.
+	maxConns       = 8192
+	maxConnsClient = 128
+
+	// maxQueries is how many queries of all connections of a listener are
+	// answered at once.
+	maxQueries = 8192
+
+	acceptPause = 50 * time.Millisecond
+)
+
+// streams is the server of a TCP socket, with TLS or without.
+type streams struct {
+	socket   *Socket
+	listener net.Listener
+	slots    chan struct{}
+	running  sync.WaitGroup
+
+	mu      sync.Mutex
+	conns   map[*conn]struct{}
+	clients map[netip.Prefix]int
+	closed  bool
+}
+
+func newStreams(s *Socket, listener net.Listener) *streams {
+	t := &streams{
+		socket:   s,
+		listener: listener,
+		slots:    make(chan struct{}, maxQueries),
+		conns:    make(map[*conn]struct{}),
+		clients:  make(map[netip.Prefix]int),
+	}
+	t.running.Add(1)
+	go t.serve()
+	return t
+}
+
+// serve accepts connections until the socket is closed.
+func (t *streams) serve() {
+	defer t.running.Done()
+	for {
+		raw, err := t.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			// Such as too many open files, which may pass.
+			t.socket.logger.Load().Warn("accepting a DNS connection failed", zap.String("listener", t.socket.address.String()), zap.Error(err))
+			time.Sleep(acceptPause)
+			continue
+		}
+		if c := t.admit(raw); c != nil {
+			go c.serve()
+		} else {
+			_ = raw.Close()
+		}
+	}
+}
+
+// admit returns the connection if it may be served, after it has made room for
+// it, and else nil.
+func (t *streams) admit(raw net.Conn) *conn {
+	service := t.socket.current.Load()
+	if service == nil {
+		return nil
+	}
+	c := newConn(t, raw, service)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil
+	}
+	if t.clients[c.network] >= maxConnsClient && !t.evict(func(other *conn) bool { return other.network == c.network }) {
+		return nil
+	}
+	if len(t.conns) >= maxConns && !t.evict(func(*conn) bool { return true }) {
+		return nil
+	}
+	t.conns[c] = struct{}{}
+	t.clients[c.network]++
+	t.running.Add(1)
+	return c
+}
+
+// evict closes the connection that has been idle longest of those that match,
+// and reports whether there was one. It is called with the lock held.
+func (t *streams) evict(match func(*conn) bool) bool {
+	var oldest *conn
+	var since time.Time
+	for c := range t.conns {
+		if at, idle := c.idleSince(); idle && match(c) && (oldest == nil || at.Before(since)) {
+			oldest, since = c, at
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	t.removeLocked(oldest)
+	// Not here: over TLS it may have to wait for the client.
+	go oldest.close()
+	return true
+}
+
+// remove forgets a connection that has ended.
+func (t *streams) remove(c *conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.removeLocked(c)
+}
+
+func (t *streams) removeLocked(c *conn) {
+	if _, ok := t.conns[c]; !ok {
+		return
+	}
+	delete(t.conns, c)
+	if t.clients[c.network]--; t.clients[c.network] == 0 {
+		delete(t.clients, c.network)
+	}
+}
+
+// close closes the socket and its connections.
+func (t *streams) close() {
+	_ = t.listener.Close()
+	t.mu.Lock()
+	t.closed = true
+	for c := range t.conns {
+		go c.close()
+	}
+	t.mu.Unlock()
+	t.running.Wait()
+}
+
+// config returns the TLS configuration for new connections, which is that of
+// the service that answers now.
+func (t *streams) config(service *Service) *tls.Config {
+	if t.socket.address.Network != TLS {
+		return nil
+	}
+	return service.tls
+}
+
+// clientNetwork returns what counts as one client.
+func clientNetwork(ip netip.Addr) netip.Prefix {
+	bits := 32
+	if ip.Is6() {
+		bits = 64
+	}
+	network, _ := ip.Prefix(bits)
+	return network
+}
