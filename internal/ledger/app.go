@@ -2,8 +2,6 @@ package ledger
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -88,7 +86,7 @@ func (a *App) Provision(ctx caddy.Context) (err error) {
 	if err := a.runtime.Go("ledger", a.run); err != nil {
 		return err
 	}
-	a.pool = identity(a.storage)
+	a.pool = safestore.Identity(a.storage)
 	pooled, _ := ledgers.LoadOrStore(a.pool, newLedger())
 	a.ledger = pooled.(*Ledger)
 	clock := a.runtime.Clock()
@@ -209,21 +207,6 @@ func (l *Ledger) report(logger *zap.Logger, err error) {
 // hanging reports whether a pass is under way that was given up before.
 func (l *Ledger) hanging() bool {
 	return l.health.Unavailable() && len(l.busy) > 0
-}
-
-// identity is equal for two configurations of one storage. Storages say what
-// they are by their JSON, as all modules do, or by their String method.
-func identity(storage certmagic.Storage) any {
-	config, err := json.Marshal(storage)
-	name, named := storage.(fmt.Stringer)
-	switch {
-	case named:
-		config = append(config, name.String()...)
-	case err != nil:
-		config = fmt.Appendf(nil, "%p", storage)
-	}
-	// The configuration may hold a password.
-	return sha256.Sum256(fmt.Appendf(nil, "%T %s", storage, config))
 }
 
 // Interface guards

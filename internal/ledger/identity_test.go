@@ -6,6 +6,8 @@ import (
 
 	"github.com/caddyserver/certmagic"
 	"github.com/jonboulle/clockwork"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
 )
 
 type remote struct {
@@ -36,7 +38,7 @@ func TestIdentity(t *testing.T) {
 		{channel, channel, true},
 		{channel, &opaque{Done: make(chan int)}, false},
 	} {
-		if same := identity(test.a) == identity(test.b); same != test.same {
+		if same := safestore.Identity(test.a) == safestore.Identity(test.b); same != test.same {
 			t.Errorf("%+v and %+v: the same is %v, want %v", test.a, test.b, same, test.same)
 		}
 	}

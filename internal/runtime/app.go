@@ -28,6 +28,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
 )
 
 // stopGrace is how long Stop waits for tasks. A task that ignores its context
@@ -57,6 +58,7 @@ type App struct {
 
 	mu      sync.Mutex
 	tasks   []*task
+	first   []preparation
 	started bool
 	cancel  context.CancelFunc
 }
@@ -76,6 +78,12 @@ type task struct {
 	name string
 	run  func(context.Context)
 	done chan struct{}
+}
+
+// preparation is what comes before the tasks.
+type preparation struct {
+	name string
+	run  func() error
 }
 
 // errStarted is the answer to work that comes too late.
@@ -146,12 +154,31 @@ func (a *App) Go(name string, run func(context.Context)) error {
 	return nil
 }
 
-// Start runs the registered tasks.
+// OnStart registers what Start does before it runs the tasks, such as reading
+// what is stored. It must not take longer than a few seconds. An error, or a
+// panic, is one of the start: Caddy keeps the old configuration.
+func (a *App) OnStart(name string, run func() error) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.started {
+		return fmt.Errorf("%s: %w", name, errStarted)
+	}
+	a.first = append(a.first, preparation{name, run})
+	return nil
+}
+
+// Start does what OnStart has registered and runs the tasks.
 func (a *App) Start() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.started = true
+	for _, p := range a.first {
+		if err := safestore.Recover(p.run); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	a.started, a.cancel = true, cancel
+	a.cancel = cancel
 	for _, t := range a.tasks {
 		go a.runTask(ctx, t)
 	}

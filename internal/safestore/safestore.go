@@ -6,12 +6,30 @@ package safestore
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
 
+	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 )
+
+// Identity is equal for two configurations of one storage. Storages say what
+// they are by their JSON, as all modules do, or by their String method.
+func Identity(storage certmagic.Storage) any {
+	config, err := json.Marshal(storage)
+	name, named := storage.(fmt.Stringer)
+	switch {
+	case named:
+		config = append(config, name.String()...)
+	case err != nil:
+		config = fmt.Appendf(nil, "%p", storage)
+	}
+	// The configuration may hold a password.
+	return sha256.Sum256(fmt.Appendf(nil, "%T %s", storage, config))
+}
 
 // Recover calls f and returns a panic in it as an error.
 func Recover(f func() error) (err error) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
+	"github.com/caddy-freetier/caddy-freetier/internal/cooldownstore"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
@@ -88,10 +89,11 @@ type Channel struct {
 	dial      string   // host and port, also the name for awake
 	secrets   atomic.Pointer[[]*key]
 	headers   headerPolicy
-	keyless   *mask // for responses to requests without a key
-	cooldowns *cooldown.Breaker
-	signature []string // the value of X-Gateway-Channel
-	attempts  outcomes // of attempts, counted
+	keyless   *mask             // for responses to requests without a key
+	cooldowns *cooldown.Breaker // by its own name for a model
+	stats     *keyStats         // of attempts without a key
+	signature []string          // the value of X-Gateway-Channel
+	attempts  outcomes          // of attempts, counted
 	catalog   *catalog
 	turn      atomic.Uint32
 	http      *reverseproxy.HTTPTransport
@@ -110,9 +112,11 @@ func channelNamed(channels []*Channel, name string) *Channel {
 // key is an account's key.
 type key struct {
 	secret    string
-	header    string               // that shows it, "" for none
-	value     []string             // of the header; a header map takes it as it is
-	cooldowns *cooldown.Breaker    // by the name that the channel has for a model
+	id        cooldownstore.ID  // under which its cooldowns are kept
+	header    string            // that shows it, "" for none
+	value     []string          // of the header; a header map takes it as it is
+	cooldowns *cooldown.Breaker // by the name that the channel has for a model
+	stats     *keyStats
 	mask      atomic.Pointer[mask] // made with the first response
 	limits
 }
@@ -159,7 +163,8 @@ func (c *Channel) provision(l *loading, g *gateway, allowHeaders []string) error
 		}
 	}
 	c.awake = g.awake
-	c.cooldowns = take(l.pooled, breakers, cooldown.New(), c.base.String())
+	known := take(l.pooled, histories, newHistory(l.cooldowns), c.base.String())
+	c.cooldowns, c.stats = known.cooldowns, &known.stats
 	c.catalog = take(l.pooled, catalogs, newCatalog(), c.base.String())
 	if err := c.readKeys(l); err != nil {
 		return err
@@ -210,7 +215,8 @@ func (c *Channel) readKeys(l *loading) error {
 			keys = append(keys, c.keys()[i])
 			continue
 		}
-		k := &key{secret: secret, cooldowns: take(l.pooled, breakers, cooldown.New(), c.base.String(), secret)}
+		known := take(l.pooled, histories, newHistory(l.cooldowns), c.base.String(), secret)
+		k := &key{secret: secret, id: poolKey(c.base.String(), secret), cooldowns: known.cooldowns, stats: &known.stats}
 		name, value := c.Auth.header(secret)
 		k.header, k.value = name, []string{value}
 		if err := k.open(c.Quotas, l.book, "llm_gateway key "+c.base.String()+" "+secret); err != nil {

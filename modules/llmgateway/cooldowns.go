@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
 )
 
@@ -21,10 +19,6 @@ const (
 	// noModel is what the cooldowns of requests without a model go by.
 	noModelName = "(no model)"
 )
-
-// breakers are the cooldowns of channels and keys, shared by all
-// configurations: a reload changes nothing about what a provider allows.
-var breakers = caddy.NewUsagePool()
 
 // cooldownName returns the name by which the candidate's key is in cooldown for
 // the model, and whether it comes from the request: that of a wildcard does.

@@ -1,9 +1,7 @@
 package llmgateway
 
 import (
-	"crypto/sha256"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +13,7 @@ import (
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/bodies"
+	"github.com/caddy-freetier/caddy-freetier/internal/cooldownstore"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 )
 
@@ -112,7 +111,7 @@ type pooledEntry struct {
 
 // take gets an entry of a pool.
 func take[T any](p *pooled, pool *caddy.UsagePool, fresh T, parts ...string) T {
-	key := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	key := poolKey(parts...)
 	entry, _ := pool.LoadOrStore(key, fresh)
 	*p = append(*p, pooledEntry{pool, key})
 	return entry.(T)
@@ -133,6 +132,7 @@ type loading struct {
 	pooled     *pooled
 	keys       *atomic.Pointer[keyring]       // the clients'
 	book       func() (*ledger.Ledger, error) // opened when something is counted
+	cooldowns  *cooldownstore.Store
 	logger     *zap.Logger
 }
 

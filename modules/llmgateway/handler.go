@@ -174,6 +174,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		book:       sync.OnceValues(func() (*ledger.Ledger, error) { return ledger.FromContext(ctx) }),
 		logger:     g.logger,
 	}
+	if l.cooldowns, err = acquireCooldownStore(ctx, app, &h.pooled, g.logger); err != nil {
+		return err
+	}
 	if err := h.provisionParts(l, app); err != nil {
 		return err
 	}

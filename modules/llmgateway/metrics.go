@@ -17,6 +17,7 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	refused  *prometheus.CounterVec
 	attempts *prometheus.CounterVec
+	refusals *prometheus.CounterVec
 	cooldown keysInCooldown
 
 	wrongKeys prometheus.Counter
@@ -55,6 +56,7 @@ func newMetrics() *metrics {
 		requests: counter("requests_total", "Requests with a valid key, by client.", "client"),
 		refused:  counter("refused_total", "Requests of clients that the gateway refused by itself, by HTTP status.", "client", "status"),
 		attempts: counter("attempts_total", "Attempts, by channel and outcome: answered, refused, limited or failed.", "channel", "result"),
+		refusals: counter("refusals_total", "Attempts that were refused or failed, by channel and by whom that is about: request, key, channel and so on.", "channel", "scope"),
 		cooldown: keysInCooldown{prometheus.NewDesc("caddy_llm_gateway_keys_in_cooldown",
 			"Keys of a channel that are in cooldown, for one model or for all.", []string{"channel"}, nil)},
 
@@ -72,7 +74,7 @@ func newMetrics() *metrics {
 // register adds the collectors to the registry of a configuration.
 func (m *metrics) register(registry *prometheus.Registry) error {
 	for _, c := range []prometheus.Collector{
-		m.requests, m.refused, m.attempts, m.cooldown, m.wrongKeys, m.estimated, m.tokens, m.duration, m.firstToken, m.perToken,
+		m.requests, m.refused, m.attempts, m.refusals, m.cooldown, m.wrongKeys, m.estimated, m.tokens, m.duration, m.firstToken, m.perToken,
 	} {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
@@ -140,19 +142,17 @@ func (k keysInCooldown) Describe(ch chan<- *prometheus.Desc) { ch <- k.desc }
 // Collect implements prometheus.Collector.
 func (k keysInCooldown) Collect(ch chan<- prometheus.Metric) {
 	count := make(map[string]int)
-	gateways.Range(func(_, value any) bool {
-		g := value.(*gateway)
+	for _, g := range loadedGateways() {
 		now := g.clock.Now()
 		for _, c := range g.channels {
 			count[c.Name] += 0
 			for _, key := range c.keys() {
-				if len(key.cooldowns.List(now)) > 0 {
+				if key.cooldowns.Any(now) {
 					count[c.Name]++
 				}
 			}
 		}
-		return true
-	})
+	}
 	for channel, n := range count {
 		ch <- prometheus.MustNewConstMetric(k.desc, prometheus.GaugeValue, float64(n), channel)
 	}

@@ -1,0 +1,93 @@
+package llmgateway
+
+import (
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
+	"github.com/caddy-freetier/caddy-freetier/internal/cooldownstore"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
+)
+
+// longestReason is how long the reason of a refusal is that is kept, in bytes.
+const longestReason = 120
+
+// histories are what is known of channels and keys, shared by all configurations:
+// a reload changes nothing about what a provider allows.
+var histories = caddy.NewUsagePool()
+
+// history is what is known of a channel's key, or of a channel.
+type history struct {
+	cooldowns *cooldown.Breaker
+	stats     keyStats
+}
+
+func newHistory(store *cooldownstore.Store) *history {
+	return &history{cooldowns: store.NewBreaker()}
+}
+
+// keyStats counts the attempts with a key, or without one, since it came into
+// use. It is safe for concurrent use and takes no lock.
+type keyStats struct {
+	attempts, answered, refused atomic.Int64
+	last                        atomic.Pointer[lastRefusal]
+}
+
+// lastRefusal is the last refusal of a key.
+type lastRefusal struct {
+	At     time.Time `json:"at"`
+	Status int       `json:"status"`
+	Scope  string    `json:"scope"`
+	// Reason is one of the classifier's words, never the provider's message,
+	// which may repeat a key or the prompt.
+	Reason string `json:"reason"`
+}
+
+// recordAttempt counts an attempt that is being made.
+func (s *keyStats) recordAttempt() { s.attempts.Add(1) }
+
+// recordAnswered counts a response that was an answer.
+func (s *keyStats) recordAnswered() { s.answered.Add(1) }
+
+// recordRefusal counts a refusal, or an attempt without a response.
+func (s *keyStats) recordRefusal(r lastRefusal) {
+	s.refused.Add(1)
+	r.Reason = printable(r.Reason)
+	s.last.Store(&r)
+}
+
+// printable returns the beginning of a text, without control characters.
+func printable(text string) string {
+	if len(text) > longestReason {
+		text = strings.ToValidUTF8(text[:longestReason], "")
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
+// stats are those of the candidate's key, or of its channel if it has none.
+func (c *candidate) stats() *keyStats {
+	if c.key != nil {
+		return c.key.stats
+	}
+	return c.channel.stats
+}
+
+// recordOutcome counts what came of an attempt, and keeps the last refusal.
+func (c *candidate) recordOutcome(v refusal.Verdict, now time.Time) {
+	if v.Kind == refusal.KindAnswered {
+		c.stats().recordAnswered()
+		return
+	}
+	scope := v.Scope().String()
+	collectors.refusals.WithLabelValues(c.channel.Name, scope).Inc()
+	c.stats().recordRefusal(lastRefusal{At: now, Status: v.Status, Scope: scope, Reason: string(v.Reason)})
+}
