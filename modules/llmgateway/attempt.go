@@ -28,6 +28,11 @@ type attempt struct {
 	res     *http.Response // set once the attempt has succeeded or was refused
 	status  int            // that res stands for: of an error inside a 200 the error's
 	content responseBody   // the body of res, once that is set
+
+	// failure is the beginning of the body of a response that is a refusal or an
+	// error, or the data of the event that is one, if inStream is set.
+	failure  []byte
+	inStream bool
 }
 
 var errSlow = errors.New("no response within first_byte_timeout")

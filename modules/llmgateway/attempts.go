@@ -89,9 +89,7 @@ func (as *attempts) make(a *attempt, req *http.Request) error {
 	a.awaitInstance(req.Context())
 	err := a.send(req)
 	if err == nil {
-		// Where no candidate is left there is nothing to wait for: the stream
-		// begins at once, and its first event is judged as it passes.
-		err = a.receive(as.mayHaveNext(), func(status int) { as.judge(a, status) })
+		err = a.receive(func(event []byte) { as.judge(a, statusInside200(event, true)) })
 	}
 	if err != nil {
 		as.recordFailure(a, req, err)

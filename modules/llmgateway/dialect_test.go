@@ -29,7 +29,7 @@ func (a answer) wantGoogleError(t testing.TB, status int, name string) {
 
 // What the gateway says itself is in the words of the API that the client speaks.
 func TestDialects(t *testing.T) {
-	up := caddytest.NewUpstream(t, caddytest.JSON(200, "{}"))
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
 	g := start(t, "channel a "+up.URL+" {\napi_key k\nmodels flash deepseek:free embedding-1\n}")
 	version := []string{"Anthropic-Version", "2023-06-01"}
 	wrong := []string{"Authorization", "Bearer wrong"}

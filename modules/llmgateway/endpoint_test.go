@@ -45,7 +45,7 @@ func startClients(t testing.TB, up *caddytest.Upstream, options string) *testGat
 // Methods that the gateway does not know get no further: some servers echo the
 // request with its key, or connect to somewhere.
 func TestMethods(t *testing.T) {
-	up := caddytest.NewUpstream(t, caddytest.Echo)
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, anyOutput))
 	g := startClients(t, up, "allow_path /api/*\n")
 	paths := map[string]string{
 		"/v1/chat/completions": "GET, HEAD, POST, OPTIONS", "/v1/messages": "POST, OPTIONS", "/v1/models": "GET, HEAD, OPTIONS",
@@ -109,7 +109,7 @@ var (
 )
 
 func TestEndpoints(t *testing.T) {
-	up := caddytest.NewUpstream(t, caddytest.Echo)
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, anyOutput))
 	g := startClients(t, up, "")
 	send := func(line, key string) answer {
 		method, path, _ := strings.Cut(line, " ")
@@ -231,7 +231,7 @@ func TestTypedBaseURLs(t *testing.T) {
 // A base URL that leads nowhere gets an error that says which one is right, in
 // the client's dialect.
 func TestUnknownPaths(t *testing.T) {
-	up := caddytest.NewUpstream(t, caddytest.Echo)
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, anyOutput))
 	g := startClients(t, up, "")
 	for _, path := range []string{
 		"/", "/v1", "/v1/", "/foo/v1/chat/completions", "/v1/chat", "/v1/chat/completions/x/y", "/v3/chat/completions",
@@ -297,7 +297,7 @@ var spellings = []string{
 // No path leaves the path of a channel's URL, or means to a server something
 // else than to the gateway.
 func TestPathSpellings(t *testing.T) {
-	up := caddytest.NewUpstream(t, caddytest.Echo)
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, anyOutput))
 	g := startClients(t, up, "allow_path /api/* /custom/*/x\n")
 	for _, s := range spellings {
 		for _, path := range []string{
@@ -331,7 +331,7 @@ func TestPathSpellings(t *testing.T) {
 // allow_path adds other APIs. Where no model can be seen, clients that are held
 // to some stay out.
 func TestAllowPath(t *testing.T) {
-	up := caddytest.NewUpstream(t, caddytest.Echo)
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, anyOutput))
 	g := startClients(t, up, "allow_path /api/chat /api/tags\nallow_path /api/embeddings /model/*\nallow_path /client/v4/accounts/*/ai/run/* /hf/models/*\n")
 	for _, tc := range []struct {
 		method, path, key, body string
@@ -386,7 +386,7 @@ func TestAllowPath(t *testing.T) {
 
 // A name of the model in a path is the channel's own there too.
 func TestPathModelIsRenamed(t *testing.T) {
-	up := caddytest.NewUpstream(t, caddytest.Echo)
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, anyOutput))
 	g := start(t, `
 		allow_path /model/*
 		channel a `+up.URL+` {

@@ -88,10 +88,10 @@ func TestNoErrorInside200(t *testing.T) {
 		handler http.HandlerFunc
 		want    string
 	}{
-		"null":                {caddytest.JSON(200, `{"error":null,"output":[]}`), `{"error":null,"output":[]}`},
-		"beside an answer":    {caddytest.JSON(200, `{"error":{"code":500},"choices":[{}]}`), `{"error":{"code":500},"choices":[{}]}`},
+		"null":                {caddytest.JSON(200, `{"error":null,"choices":[{"text":"a"}]}`), `{"error":null,"choices":[{"text":"a"}]}`},
+		"beside an answer":    {caddytest.JSON(200, `{"error":{"code":500},"choices":[{"text":"a"}]}`), `{"error":{"code":500},"choices":[{"text":"a"}]}`},
 		"large":               {caddytest.JSON(200, large), large},
-		"nested":              {caddytest.JSON(200, `{"choices":[{"error":{"code":500}}]}`), `{"choices":[{"error":{"code":500}}]}`},
+		"nested":              {caddytest.JSON(200, `{"choices":[{"text":"a","logprobs":{"error":{"code":500}}}]}`), `{"choices":[{"text":"a","logprobs":{"error":{"code":500}}}]}`},
 		"later in the stream": {caddytest.Events(stream), stream},
 		"a request's mistake": {caddytest.JSON(200, `{"error":{"type":"invalid_request_error"}}`), `{"error":{"type":"invalid_request_error"}}`},
 		"a large first event": {caddytest.Events("data: " + strings.Repeat("x", 100_000) + "\n\n"), "data: " + strings.Repeat("x", 100_000) + "\n\n"},

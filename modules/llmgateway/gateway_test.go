@@ -129,6 +129,9 @@ func (a answer) wantError(t testing.TB, status int, code string) {
 	}
 }
 
+// anyOutput is output in every dialect.
+const anyOutput = `{"choices":[{"message":{"content":"hello"}}],"output":["hello"],"content":[{"type":"text","text":"hello"}],"candidates":[{"finishReason":"STOP"}]}`
+
 const completion = `{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}]}`
 
 func TestChat(t *testing.T) {
@@ -378,7 +381,7 @@ func TestRefusedRequests(t *testing.T) {
 }
 
 func TestQueryModel(t *testing.T) {
-	up := caddytest.NewUpstream(t, caddytest.JSON(200, `{}`))
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
 	g := start(t, `
 		channel free `+up.URL+`/openai/v1 {
 			api_key sk-upstream

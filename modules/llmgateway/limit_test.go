@@ -122,7 +122,7 @@ func TestKeyQuota(t *testing.T) {
 // A client of which a limit is exhausted is refused before a byte of its body
 // is read, over each version of HTTP.
 func TestLimitBeforeBody(t *testing.T) {
-	up := caddytest.NewUpstream(t, caddytest.JSON(200, `{"choices":[],"usage":{"prompt_tokens":60,"completion_tokens":41}}`))
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, `{"choices":[{"message":{"content":"hello"}}],"usage":{"prompt_tokens":60,"completion_tokens":41}}`))
 	g := start(t, `
 		client bob bob-key {
 			limit 1/day

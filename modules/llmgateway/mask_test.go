@@ -301,7 +301,7 @@ func TestResponsesWithKeys(t *testing.T) {
 		"text":            caddytest.Answer(200, "text/plain", "POST /v1/chat/completions HTTP/1.1\r\nAuthorization: Bearer "+key+"\r\n\r\n"),
 		"binary":          caddytest.Answer(200, "audio/mpeg", "\xff\xfb\x00"+key+"\x00"),
 		"base64":          caddytest.JSON(200, strings.Replace(completion, "hello", base64.StdEncoding.EncodeToString([]byte("Bearer "+key)), 1)),
-		"201":             caddytest.JSON(201, `{"url":"https://api.example/v1?key=`+escaped+`"}`),
+		"201":             caddytest.JSON(201, `{"choices":[{"message":{"content":"a"}}],"url":"https://api.example/v1?key=`+escaped+`"}`),
 		"a stream":        caddytest.Events(`data: {"error":{"message":"wrong key ` + key + `"}}` + "\n\n"),
 		"a later event":   caddytest.Events(chunk, chunk, `data: {"choices":[{"delta":{"content":"`+key+`"}}]}`+"\n\n"),
 		"by little steps": caddytest.Events(chunk, `data: {"error":{"message":"wrong key sk-cha`, `nnel/key+1"}}`+"\n\n"),

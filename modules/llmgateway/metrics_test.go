@@ -12,7 +12,7 @@ import (
 // live through reloads.
 func TestMetrics(t *testing.T) {
 	up := caddytest.NewUpstream(t, byKey(map[string]http.HandlerFunc{
-		"k-good": caddytest.JSON(200, `{"choices":[],"usage":{"prompt_tokens":12,"completion_tokens":34}}`),
+		"k-good": caddytest.JSON(200, `{"choices":[{"message":{"content":"hello"}}],"usage":{"prompt_tokens":12,"completion_tokens":34}}`),
 		"k-sse":  caddytest.Events(chunk, `data: {"usage":{"prompt_tokens":1,"completion_tokens":3}}`+"\n\n"),
 		"k-401":  caddytest.JSON(401, "{}"), "k-429": caddytest.JSON(429, "{}"), "k-500": caddytest.JSON(500, "{}"),
 	}))

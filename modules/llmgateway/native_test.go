@@ -11,7 +11,7 @@ import (
 // Gemini's own paths name the model, which is replaced there for each channel.
 func TestNativePaths(t *testing.T) {
 	busy := caddytest.NewUpstream(t, caddytest.JSON(404, "{}"))
-	up := caddytest.NewUpstream(t, caddytest.JSON(200, "{}"))
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
 	g := start(t, `
 		lb_policy first
 		retry_on 404

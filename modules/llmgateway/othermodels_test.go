@@ -49,7 +49,7 @@ var harmless = []string{
 // A client that may use some models gets at no other one through further fields
 // of the body, and is refused nothing else.
 func TestOtherModelsInBodies(t *testing.T) {
-	up := caddytest.NewUpstream(t, caddytest.Echo)
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, anyOutput))
 	g := startClients(t, up, "")
 	send := func(key, field string, before bool) (answer, string) {
 		field = strings.ReplaceAll(strings.ReplaceAll(field, `"M`, `"gpt-9`), `M"`, `gpt-9"`)
@@ -99,7 +99,7 @@ func TestOtherModelsInBodies(t *testing.T) {
 
 // Gemini's batches of embeddings name the model of each.
 func TestOtherModelsInGeminiBatches(t *testing.T) {
-	up := caddytest.NewUpstream(t, caddytest.Echo)
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, anyOutput))
 	g := startClients(t, up, "")
 	bob := []string{"Authorization", "Bearer " + keyBob}
 	g.do(t, http.MethodPost, "/v1beta/models/m:batchEmbedContents", `{"requests":[{"model":"models/m"},{"model":"models/other"}]}`, bob...).wantGoogleError(t, 404, "NOT_FOUND")
@@ -108,7 +108,7 @@ func TestOtherModelsInGeminiBatches(t *testing.T) {
 }
 
 func TestOtherModelsInForms(t *testing.T) {
-	up := caddytest.NewUpstream(t, caddytest.Echo)
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, anyOutput))
 	g := startClients(t, up, "")
 	for name, status := range map[string]int{
 		"models": 400, "models[]": 400, "fallbacks": 400, "Fallback-Model": 400, "provider": 400, "providerOptions[gateway][order]": 400, "extra_body": 400, "session": 400,

@@ -61,9 +61,12 @@ func TestStreamProtocols(t *testing.T) {
 		t.Run(proto, func(t *testing.T) {
 			events := make(chan string)
 			up.Handle(caddytest.SSE(events))
+			go func() { events <- chunk }()
 			resp := stream(t)
-			for _, event := range []string{chunk, ": wait\r\n\r\n", chunk} {
-				events <- event
+			for i, event := range []string{chunk, ": wait\r\n\r\n", chunk} {
+				if i > 0 {
+					events <- event
+				}
 				got := make([]byte, len(event))
 				if _, err := io.ReadFull(resp.Body, got); err != nil || string(got) != event {
 					t.Fatalf("got %q (%v), want %q", got, err, event)
@@ -75,8 +78,8 @@ func TestStreamProtocols(t *testing.T) {
 		t.Run(proto+", cut off", func(t *testing.T) {
 			events := make(chan string)
 			up.Handle(caddytest.SSE(events))
+			go func() { events <- chunk }()
 			resp := stream(t)
-			events <- chunk
 			if _, err := io.ReadFull(resp.Body, make([]byte, len(chunk))); err != nil {
 				t.Fatal(err)
 			}

@@ -342,7 +342,7 @@ func TestRedirectBackToOwnHost(t *testing.T) {
 // Where the channel is asked through a proxy no other host is, since the proxy
 // would look up its name.
 func TestRedirectPastProxy(t *testing.T) {
-	store := caddytest.NewTLSUpstream(t, caddytest.JSON(200, "{}"))
+	store := caddytest.NewTLSUpstream(t, caddytest.JSON(200, completion))
 	location := store.URL + "/blob"
 	proxy := caddytest.NewUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, location, http.StatusFound)

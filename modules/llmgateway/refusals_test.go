@@ -96,7 +96,7 @@ func TestRefusedRequestHarmsNobody(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			up := caddytest.NewUpstream(t, refuseBad(refusal.status, "application/json", refusal.text))
-			spare := caddytest.NewUpstream(t, caddytest.JSON(200, `{"choices":["spare"]}`))
+			spare := caddytest.NewUpstream(t, caddytest.JSON(200, `{"choices":[{"text":"spare"}]}`))
 			n := 20
 			if name == "moderation" || name == "nothing" {
 				n = 300

@@ -2,15 +2,13 @@ package llmgateway
 
 import (
 	"bytes"
-	"io"
 	"net/http"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"github.com/caddy-freetier/caddy-freetier/internal/llm/apierror"
-	"github.com/caddy-freetier/caddy-freetier/internal/llm/eventstream"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/peekbody"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/retryhint"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
 )
@@ -22,63 +20,72 @@ const (
 	refusalTimeout = time.Second
 )
 
-// receive reads the beginning of the response, as far as it decides whether there
-// is another attempt, and sets the status that it stands for: for an error inside
-// a 200 that of the error. Unless another attempt may follow, a stream does not
-// wait; judge is called with the status of its first event as that passes.
-func (a *attempt) receive(mayFollow bool, judge func(status int)) (err error) {
+// receive reads the beginning of the response until it is clear what the attempt
+// has come to:
+//
+//   - It has output, or is nothing to look into: no error, and no failure.
+//   - It was refused, or is an error inside a 200: failure is the error.
+//   - It has ended without output: errNoOutput.
+//   - It is a web page with status 200: errNotAPI, and failure is the page.
+//   - It did not come in time: errSlow. It broke off: another error.
+//
+// failed is called with the data of each event that is a failure behind the
+// first output. With an error the response is closed.
+func (a *attempt) receive(failed func(event []byte)) (err error) {
 	a.status = a.res.StatusCode
 	defer func() {
+		a.failure = bytes.Clone(a.failure[:min(len(a.failure), maxRefusal)]) // it may lie in a buffer that is reused
 		if err != nil {
 			a.res.Body.Close()
 		}
 	}()
-	if !a.isSuccess() || a.model == "" {
-		a.content.deadline.meet()
-		return nil
-	}
-	if isPage(a.res) {
-		return errNotAPI
-	}
 	b := &a.content
-	if kind, clear := kindOf(a.res.Header); clear {
-		b.meter(kind, a.countsTokens())
-	} else if err := b.sniff(a.countsTokens()); err != nil {
-		return err
-	}
-	if !b.isText() {
+	switch {
+	case a.status >= http.StatusBadRequest:
+		b.deadline.meet()
+		a.failure = a.beginning()
+		return nil
+	case !a.isSuccess() || a.model == "":
 		b.deadline.meet()
 		return nil
+	case isPage(a.res):
+		a.failure = a.beginning()
+		return errNotAPI
+	}
+	kind, clear := kindOf(a.res.Header)
+	if clear {
+		b.meter(kind, a.countsTokens())
+	} else if err := b.sniff(a.countsTokens()); err != nil {
+		a.failure = b.head
+		return err
 	}
 	if b.kind == usage.Events && a.asksUsage() {
 		b.addStage(&usageFilter{seen: b.tokens.WriteFinal})
 		a.res.ContentLength = -1
 		a.res.Header.Del("Content-Length")
 	}
-	if b.kind == usage.Events && !b.deadline.set() && !mayFollow {
-		b.unjudged, b.judge = true, func(status int) {
-			if status != http.StatusOK {
-				b.failed = true
-				judge(status)
-			}
-		}
-		return nil
+	found, err := a.awaitOutput()
+	if err != nil {
+		return err
 	}
-	a.status, err = b.peek(a.comesBitByBit())
 	b.deadline.meet()
-	b.failed = a.status >= 400
-	return err
+	switch {
+	case found == refusal.Failure:
+		a.status = statusInside200(a.failure, a.inStream)
+		b.failed = true
+	case found != refusal.Output:
+		a.failure = b.head
+		return errNoOutput
+	case b.kind == usage.Events:
+		b.watch(a.dialect(), failed)
+	}
+	return nil
 }
 
 // isSuccess reports whether the response has something to look into.
 func (a *attempt) isSuccess() bool {
 	status := a.res.StatusCode
 	return status >= 200 && status <= 299 && status != http.StatusNoContent && a.res.Request.Method != http.MethodHead
-}
-
-// comesBitByBit reports whether the response is JSON that is no single text.
-func (a *attempt) comesBitByBit() bool {
-	return a.inPath.streams() || strings.HasSuffix(a.res.Header.Get("Content-Type"), "ndjson")
 }
 
 // isPage reports whether a response is a web page, as providers and the proxies
@@ -160,65 +167,12 @@ func (b *responseBody) sniff(estimates bool) error {
 	return nil
 }
 
-// isText reports whether the response is looked into for errors and usage.
-func (b *responseBody) isText() bool { return b.kind == usage.JSON || b.kind == usage.Events }
-
-// peek reads ahead until it is clear whether the response is an error, and
-// returns the status that it stands for: that of the error, or 200.
-func (b *responseBody) peek(bitByBit bool) (status int, err error) {
-	seen := 0
-	for {
-		if b.kind == usage.Events {
-			event, length, found := eventstream.First(b.head[seen:], b.err != nil)
-			if seen += length; found {
-				return apierror.StatusOfEvent(event), nil
-			}
-		} else if text := bytes.TrimLeft(b.head, space); len(text) > 0 {
-			if text[0] == '<' {
-				return 0, errNotAPI
-			}
-			// A response of a few kilobytes is read to its end: where that does
-			// not come there is still another attempt.
-			if (len(b.head) >= headStep || bitByBit) && !apierror.MayContain(text) {
-				break
-			}
-		}
-		if b.err != nil || len(b.head) >= maxHead {
-			break
-		}
-		if err := b.readAhead(); err != nil {
-			return 0, err
-		}
-	}
-	switch {
-	case b.kind == usage.Events && b.err == io.EOF, len(bytes.TrimLeft(b.head, space)) == 0:
-		return 0, errEmpty
-	case b.kind == usage.Events || b.err != io.EOF:
-		return http.StatusOK, nil
-	}
-	b.tokens.Whole(b.head)
-	return apierror.StatusOfBody(b.head), nil
-}
-
 // reasonOf reads why the attempt was refused.
 func (a *attempt) reasonOf() refusalReason {
 	if strings.HasPrefix(strings.ToLower(a.res.Header.Get("Content-Type")), "text/html") {
 		return refusalReason{about: aboutRequest}
 	}
-	return reasonIn(a.refusalText(), a.model, a.candidate.model)
-}
-
-// refusalText returns the beginning of a refusal, nil if it does not come in
-// time. An error inside a 200 has been read already.
-func (a *attempt) refusalText() []byte {
-	switch {
-	case a.res.StatusCode >= 400:
-		return a.beginning()
-	case a.content.kind != usage.Events:
-		return a.content.head
-	}
-	event, _, _ := eventstream.First(a.content.head, true)
-	return event.Data
+	return reasonIn(a.failure, a.model, a.candidate.model)
 }
 
 // mayAgain returns when a provider says that a refused request may be made
@@ -229,7 +183,7 @@ func (a *attempt) mayAgain() time.Time {
 	if !at.IsZero() || a.res.StatusCode != http.StatusTooManyRequests || !strings.HasPrefix(a.res.Header.Get("Content-Type"), "application/json") {
 		return at
 	}
-	return retryhint.FromBody(a.beginning(), now)
+	return retryhint.FromBody(a.failure, now)
 }
 
 // beginning returns the beginning of a refusal's body, nil if it does not come

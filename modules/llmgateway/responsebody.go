@@ -9,35 +9,34 @@ import (
 
 	"github.com/jonboulle/clockwork"
 
-	"github.com/caddy-freetier/caddy-freetier/internal/llm/apierror"
-	"github.com/caddy-freetier/caddy-freetier/internal/llm/eventstream"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
 )
 
 const (
 	// headStep is how much of a response is read to see what it is.
 	headStep = 4 << 10
-	// maxHead bounds what is held back of a response to see whether it is an
-	// error.
+	// maxHead bounds what is held back of a response until its first output.
 	maxHead = 64 << 10
 )
 
 var (
-	errNotAPI = errors.New("the response is a web page")
-	errEmpty  = errors.New("the response is empty")
+	errNotAPI   = errors.New("the response is a web page")
+	errNoOutput = errors.New("the response has no output")
 )
 
 // responseBody is the body of a channel's response on its way to the client:
 //
-//	channel ──▶ deadline ──▶ stages ──▶ head ──▶ usage, first event ──▶ client
+//	channel ──▶ deadline ──▶ stages ──▶ head ──▶ usage ──▶ client
 //
-// Each stage changes what passes it. What was read to see whether the response
-// is an error is the head, which comes first. It is read by one goroutine.
+// Each stage changes what passes it. What was read until the first output is the
+// head, which comes first. It is read by one goroutine.
 type responseBody struct {
 	source   io.ReadCloser
 	deadline *deadline
 	stages   []stage
-	few      [2]stage // room for the usual number of them
+	few      [3]stage // room for all of them
+	events   eventStage
 	masking  maskStage
 	clock    clockwork.Clock
 
@@ -51,10 +50,8 @@ type responseBody struct {
 	ready  []byte          // read, and not passed on for want of room
 	err    error           // of source, behind head and ready
 
-	unjudged bool             // the first event is judged as it passes
-	judge    func(status int) // called with what it stands for, if unjudged
-	first    time.Time        // when the first event passed
-	last     time.Time        // when the stream ended
+	first time.Time // when the first event passed
+	last  time.Time // when the stream ended
 }
 
 // stage changes the bytes of a response.
@@ -138,6 +135,36 @@ func (b *responseBody) readAhead() error {
 	return nil
 }
 
+// readUntil reads ahead until look finds something, or nothing more comes. What
+// is longer than maxHead is taken for output.
+func (b *responseBody) readUntil(look func(head []byte, whole bool) refusal.Found) (refusal.Found, error) {
+	for {
+		switch found := look(b.head, b.atEnd()); {
+		case found != refusal.Nothing || b.atEnd():
+			return found, nil
+		case len(b.head) >= maxHead:
+			return refusal.Output, nil
+		}
+		if err := b.readAhead(); err != nil {
+			return refusal.Nothing, err
+		}
+	}
+}
+
+// atEnd reports whether the channel has sent everything.
+func (b *responseBody) atEnd() bool { return b.err == io.EOF }
+
+// watch lets events pass as a whole only, from the first output on. failed is
+// called with the data of those that are failures.
+func (b *responseBody) watch(d refusal.Dialect, failed func(event []byte)) {
+	b.events = eventStage{dialect: d, failed: func(event []byte) {
+		b.failed = true
+		failed(event)
+	}}
+	b.stages = append(b.stages, &b.events)
+	b.head = b.events.pass(b.head, continuationAt(b.err))
+}
+
 // Read implements io.Reader.
 func (b *responseBody) Read(p []byte) (n int, err error) {
 	switch {
@@ -172,12 +199,6 @@ func (b *responseBody) observe(p []byte) {
 	}
 	if b.kind == usage.Events && b.first.IsZero() {
 		b.first = b.clock.Now()
-	}
-	if b.unjudged {
-		if event, _, found := eventstream.First(p, true); found {
-			b.judge(apierror.StatusOfEvent(event))
-			b.unjudged = false
-		}
 	}
 	b.tokens.Write(p)
 }

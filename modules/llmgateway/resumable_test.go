@@ -304,7 +304,7 @@ func TestUploadHandles(t *testing.T) {
 // nowhere else.
 func TestUploadGoesElsewhere(t *testing.T) {
 	google := newGoogle(t, "sk-channel-key-1")
-	other := caddytest.NewTLSUpstream(t, caddytest.JSON(200, "{}"))
+	other := caddytest.NewTLSUpstream(t, caddytest.JSON(200, completion))
 	g := start(t, "default_channel a\nchannel a "+google.URL+" {\nauth x-goog-api-key\napi_key sk-channel-key-1\nmodels m\n}")
 	for _, location := range []string{
 		other.URL + "/upload?upload_id=1", "http://127.0.0.1:1/upload?upload_id=1", "https://169.254.169.254/upload", "https://upload.example.com/",

@@ -33,14 +33,17 @@ func TestStreamAtOnce(t *testing.T) {
 	events := make(chan string)
 	up := caddytest.NewUpstream(t, caddytest.SSE(events))
 	g := start(t, "channel a "+up.URL+" {\napi_key k\nmodels m\n}")
+	sent := []string{chunk, ": comment\r\n\r\n", "data: é\n\n", "data: [DONE]\n\n"}
+	go func() { events <- sent[0] }()
 	resp := g.stream(t, t.Context())
 	if ct := resp.Header.Get("Content-Type"); ct != "text/event-stream" {
 		t.Errorf("Content-Type %q", ct)
 	}
 	reader := bufio.NewReader(resp.Body)
-	sent := []string{"data: {\"a\":1}\n\n", ": comment\r\n\r\n", "data: é\n\n", "data: [DONE]\n\n"}
-	for _, event := range sent {
-		events <- event
+	for i, event := range sent {
+		if i > 0 {
+			events <- event
+		}
 		got := make([]byte, len(event))
 		if _, err := io.ReadFull(reader, got); err != nil || string(got) != event {
 			t.Fatalf("got %q (%v), want %q", got, err, event)
@@ -60,8 +63,8 @@ func TestClientLeaves(t *testing.T) {
 		up := caddytest.NewUpstream(t, caddytest.SSE(events))
 		g := start(t, "channel a "+up.URL+" {\napi_key k\nmodels m\n}")
 		ctx, cancel := context.WithCancel(t.Context())
+		go func() { events <- chunk }()
 		resp := g.stream(t, ctx)
-		events <- "data: 1\n\n"
 		if _, err := resp.Body.Read(make([]byte, 1)); err != nil {
 			t.Fatal(err)
 		}

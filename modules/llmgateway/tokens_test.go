@@ -62,6 +62,9 @@ var deltas = sse(`{"choices":[{"index":0,"delta":{"role":"assistant","content":"
 
 const bigUsage = `{"choices":[],"usage":{"prompt_tokens":100000,"completion_tokens":250,"total_tokens":100250}}`
 
+// bigWhole is a response that is no stream.
+var bigWhole = strings.Replace(bigUsage, `[]`, `[{"message":{"content":"a"}}]`, 1)
+
 func zipped(text string) string {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
@@ -87,17 +90,17 @@ func TestTokensAreCharged(t *testing.T) {
 		{"stated", "/v1/chat/completions", prompt(""), plain(content + `,"usage":{"prompt_tokens":100000,"completion_tokens":250}}`), 100_250, 100_250},
 		{"stated in a stream", "/v1/chat/completions", prompt(`"stream":true,`), events(deltas + sse(bigUsage, "[DONE]")), 100_250, 100_250},
 		{"stated in a stream, no spaces", "/v1//chat/completions/", prompt(`"stream":true,`), events(deltas + sse(bigUsage, "[DONE]")), 100_250, 100_250},
-		{"behind the usage", "/v1/responses", prompt(""), plain(`{"output":[],"usage":{"input_tokens":1000,"output_tokens":500}` + metadata + `}`), 1500, 1500},
-		{"before the usage", "/v1/responses", prompt(""), plain(`{"output":[]` + metadata + `,"usage":{"input_tokens":1000,"output_tokens":500}}`), 1500, 1500},
-		{"in the echo of the client", "/v1/responses", prompt(""), plain(`{"output":[],"usage":{"input_tokens":1000,"output_tokens":500},"metadata":{"usage":{"input_tokens":1}}}`), 1500, 1500},
+		{"behind the usage", "/v1/responses", prompt(""), plain(`{"output":["a"],"usage":{"input_tokens":1000,"output_tokens":500}` + metadata + `}`), 1500, 1500},
+		{"before the usage", "/v1/responses", prompt(""), plain(`{"output":["a"]` + metadata + `,"usage":{"input_tokens":1000,"output_tokens":500}}`), 1500, 1500},
+		{"in the echo of the client", "/v1/responses", prompt(""), plain(`{"output":["a"],"usage":{"input_tokens":1000,"output_tokens":500},"metadata":{"usage":{"input_tokens":1}}}`), 1500, 1500},
 		{"embeddings", "/v1/embeddings", prompt(""), plain(`{"data":[{"embedding":[0.1,0.2]}],"usage":{"prompt_tokens":900,"total_tokens":900}}`), 900, 900},
 		{"a total only", "/v1/embeddings", prompt(""), plain(`{"data":[],"usage":{"total_tokens":900}}`), 900, 900},
 
 		{"a stream as text", "/v1/chat/completions", prompt(`"stream":true,`), response{"text/plain; charset=utf-8", deltas + sse(bigUsage, "[DONE]")}, 100_250, 100_250},
 		{"a stream without a type", "/v1/chat/completions", prompt(`"stream":true,`), response{"", deltas + sse(bigUsage, "[DONE]")}, 100_250, 100_250},
-		{"JSON as text", "/v1/chat/completions", prompt(""), response{"text/plain", bigUsage}, 100_250, 100_250},
-		{"JSON without a type", "/v1/chat/completions", prompt(""), response{"", "\n" + bigUsage}, 100_250, 100_250},
-		{"JSON as bytes", "/v1/chat/completions", prompt(""), response{"application/octet-stream", bigUsage}, 100_250, 100_250},
+		{"JSON as text", "/v1/chat/completions", prompt(""), response{"text/plain", bigWhole}, 100_250, 100_250},
+		{"JSON without a type", "/v1/chat/completions", prompt(""), response{"", "\n" + bigWhole}, 100_250, 100_250},
+		{"JSON as bytes", "/v1/chat/completions", prompt(""), response{"application/octet-stream", bigWhole}, 100_250, 100_250},
 
 		{"none", "/v1/chat/completions", prompt(""), plain(content + "}"), 1100, 1110},
 		{"none in a stream", "/v1/chat/completions", prompt(`"stream":true,`), events(deltas), 1100, 1115},
@@ -281,13 +284,13 @@ func TestErrorsWithoutType(t *testing.T) {
 
 // What has no type passes unchanged, streams event by event.
 func TestPassesWithoutType(t *testing.T) {
-	for _, text := range []string{"", " \n", "Hello", "dat", "data", "e", "{", "[1]", "\x00\xff", "\xef\xbb\xbf{}", "WEBVTT\n\n1\n", "<p>", strings.Repeat("x", 100_000)} {
+	for _, text := range []string{"", " \n", "Hello", "{", "[1]", "\x00\xff", "\xef\xbb\xbf{}", "WEBVTT\n\n1\n", "<p>", strings.Repeat("x", 100_000)} {
 		up := caddytest.NewUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header()["Content-Type"] = nil
 			io.WriteString(w, text)
 		})
 		g := start(t, "channel a "+up.URL+" {\napi_key k\nmodels m\n}\nchannel b "+up.URL+"/b/v1 {\napi_key k\nmodels m\n}")
-		if a := g.chat(t, "m"); a.StatusCode != 200 || a.text != text {
+		if a := g.do(t, http.MethodPost, "/v1/embeddings", chatBody("m")); a.StatusCode != 200 || a.text != text {
 			t.Errorf("%.20q: status %d, %.20q", text, a.StatusCode, a.text)
 		}
 	}
@@ -334,7 +337,7 @@ func TestTokensOfRequestsAtOnce(t *testing.T) {
 	release := make(chan struct{})
 	up := caddytest.NewUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		<-release
-		caddytest.JSON(200, `{"choices":[],"usage":{"prompt_tokens":1000,"completion_tokens":10}}`)(w, r)
+		caddytest.JSON(200, `{"choices":[{"message":{"content":"a"}}],"usage":{"prompt_tokens":1000,"completion_tokens":10}}`)(w, r)
 	})
 	g := start(t, "client bob bob-key {\nlimit 10k tokens/month\n}\nchannel a "+up.URL+" {\napi_key k\nmodels m\n}")
 	bob := []string{"Authorization", "Bearer bob-key"}

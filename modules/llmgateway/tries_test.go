@@ -192,7 +192,7 @@ func TestLastAnswerIsKept(t *testing.T) {
 	})
 	t.Run("not retried", func(t *testing.T) {
 		other := caddytest.NewUpstream(t, refusal(400, "other"))
-		never := caddytest.NewUpstream(t, caddytest.JSON(200, "{}"))
+		never := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
 		g := start(t, "lb_policy first\n"+channel("other", other.URL)+channel("never", never.URL))
 		check(t, g.chat(t, "m"), 400, "other")
 		if len(never.Requests()) > 0 {
@@ -262,7 +262,9 @@ func TestFallback(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		if !strings.Contains(string(body), `"small"`) {
 			w.WriteHeader(503)
+			return
 		}
+		caddytest.JSON(200, completion)(w, r)
 	})
 	g := start(t, `
 		client alice alice-key

@@ -42,7 +42,7 @@ func TestUsage(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			up.Handle(caddytest.Answer(200, tc.contentType, tc.text))
 			model := fmt.Sprintf("m%d", i)
-			if a := g.chat(t, model); a.text != tc.text {
+			if a := g.do(t, http.MethodPost, "/v1/embeddings", chatBody(model)); a.text != tc.text {
 				t.Errorf("the answer was changed: %.300s", a.text)
 			}
 			g.Logs.Wait(t, "http.log.access", `"in":12`,
@@ -59,7 +59,7 @@ const usageEvent = `data: {"choices":[],"usage":{"prompt_tokens":60,"completion_
 func TestTokenLimit(t *testing.T) {
 	up := caddytest.NewUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Ratelimit-Remaining-Tokens", "999")
-		caddytest.JSON(200, `{"choices":[],"usage":{"prompt_tokens":60,"completion_tokens":41}}`)(w, r)
+		caddytest.JSON(200, `{"choices":[{"message":{"content":"a"}}],"usage":{"prompt_tokens":60,"completion_tokens":41}}`)(w, r)
 	})
 	g, clock, _ := startAt(t, `
 		client bob bob-key {
@@ -95,7 +95,7 @@ func TestTokenLimit(t *testing.T) {
 
 // A key rests once its quota of tokens is spent.
 func TestTokenQuota(t *testing.T) {
-	up := caddytest.NewUpstream(t, caddytest.JSON(200, `{"usage":{"prompt_tokens":60,"completion_tokens":41}}`))
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, `{"choices":[{"text":"a"}],"usage":{"prompt_tokens":60,"completion_tokens":41}}`))
 	g, clock, _ := startAt(t, "channel a "+up.URL+" {\napi_key key-0001 key-0002\nquota 100 tokens/day\nquota 5/day\nmodels m\n}")
 	for range 2 {
 		g.chat(t, "m").wantStatus(t, 200)
@@ -149,7 +149,7 @@ func TestIncludeUsage(t *testing.T) {
 		{"asked for by the client", `{"model":"m","stream_options":{"include_usage":true},"stream":true}`, `{"model":"a-long-name","stream_options":{"include_usage":true},"stream":true}`, with, bob, "/v1/chat/completions"},
 		{"without a limit", `{"model":"m","stream":true}`, `{"model":"a-long-name","stream":true}`, with, nil, "/v1/chat/completions"},
 		{"no stream", `{"model":"m","stream":false}`, `{"model":"a-long-name","stream":false}`, with, bob, "/v1/chat/completions"},
-		{"another endpoint", `{"model":"m","stream":true}`, `{"model":"a-long-name","stream":true}`, with, bob, "/v1/responses"},
+		{"another endpoint", `{"model":"m","stream":true}`, `{"model":"a-long-name","stream":true}`, with, bob, "/v1/images/generations"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := g.do(t, http.MethodPost, tc.path, tc.body, tc.header...)
@@ -184,6 +184,7 @@ func TestUsageFilter(t *testing.T) {
 	g := start(t, "client bob bob-key {\nlimit 1M tokens/month\n}\nchannel a "+up.URL+" {\napi_key k\nmodels m\n}")
 	req, _ := http.NewRequest(http.MethodPost, g.URL+"/v1/chat/completions", strings.NewReader(`{"model":"m","stream":true}`))
 	req.Header.Set("Authorization", "Bearer bob-key")
+	go func() { events <- chunk }()
 	resp, err := g.client.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -192,7 +193,7 @@ func TestUsageFilter(t *testing.T) {
 	long := "data: " + strings.Repeat("x", 100_000) + "\n\n"
 	both := `data: {"choices":[{}],"usage":{"prompt_tokens":1}}` + "\n\n"
 	for _, step := range [][2]string{
-		{chunk, chunk},
+		{"", chunk},
 		{"data: a", ""},
 		{"b\r\n\r", ""},
 		{"\n: x\n\n", "data: ab\r\n\r\n: x\n\n"},
@@ -201,7 +202,9 @@ func TestUsageFilter(t *testing.T) {
 		{long, long},
 		{both + usageEvent, both},
 	} {
-		events <- step[0]
+		if step[0] != "" {
+			events <- step[0]
+		}
 		got := make([]byte, len(step[1]))
 		if _, err := readFull(resp, got); err != nil || string(got) != step[1] {
 			t.Fatalf("after %.100q: got %.100q (%v)", step[0], got, err)
@@ -222,7 +225,7 @@ func TestUsageFilter(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if got, err := io.ReadAll(resp.Body); err == nil || string(got) != chunk+"data: cut" {
+	if got, err := io.ReadAll(resp.Body); err == nil || string(got) != chunk {
 		t.Errorf("the stream ended with %v after %q", err, got)
 	}
 }

@@ -342,7 +342,7 @@ func TestCodexWebSocket(t *testing.T) {
 // Only a WebSocket is an upgrade, and only where there is one, and not for
 // clients that are held to something: frames could name any model.
 func TestUpgrades(t *testing.T) {
-	up := caddytest.NewUpstream(t, caddytest.Echo)
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, anyOutput))
 	g := startClients(t, up, "allow_path /ws/*\n")
 	for _, path := range []string{"/v1/realtime?model=m", "/v1/responses?model=m", "/ws/live", "/ws/live?model=m"} {
 		g.handshake(t, path).wantStatus(t, 200)
@@ -392,7 +392,7 @@ func TestUpgrades(t *testing.T) {
 
 // ?model= counts with an upgrade only: else every path would be open to it.
 func TestQueryModelNeedsUpgrade(t *testing.T) {
-	up := caddytest.NewUpstream(t, caddytest.Echo)
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, anyOutput))
 	g := start(t, "channel a "+up.URL+" {\napi_key k\nmodels m other\n}")
 	g.do(t, http.MethodGet, "/v1/files?model=m", "").wantError(t, 400, "")
 	g.do(t, http.MethodDelete, "/v1/files/f?model=m", "").wantError(t, 400, "")

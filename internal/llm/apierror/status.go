@@ -52,6 +52,11 @@ type response struct {
 	Error any    `json:"error"`
 	Code  any    `json:"code"`
 
+	// Response is in the event response.failed of OpenAI's Responses.
+	Response *struct {
+		Error any `json:"error"`
+	} `json:"response"`
+
 	Choices    json.RawMessage `json:"choices"`
 	Content    json.RawMessage `json:"content"`
 	Candidates json.RawMessage `json:"candidates"`
@@ -74,6 +79,9 @@ func statusOf(text []byte, isEvent bool) int {
 	var r response
 	if json.Unmarshal(text, &r) != nil || (!isEvent && r.hasOutput()) {
 		return http.StatusOK
+	}
+	if r.Error == nil && isEvent && r.Response != nil {
+		r.Error = r.Response.Error
 	}
 	switch object := r.Error.(type) {
 	case map[string]any:

@@ -1,0 +1,131 @@
+package llmgateway
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/apierror"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/eventstream"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
+)
+
+// shortestText is how much of a text that is no JSON must have come before it is
+// judged: `null` in two pieces is no output either.
+const shortestText = 16
+
+// awaitOutput reads ahead until the response has output, or an error, which it
+// leaves in failure. What it has read goes to the client as it came. Of a
+// response that hides its output behind more than maxHead, or that nobody can
+// look into, output is taken for granted.
+func (a *attempt) awaitOutput() (refusal.Found, error) {
+	b, d := &a.content, a.dialect()
+	switch {
+	case b.kind == usage.Media, b.kind == usage.Text && (d == refusal.DialectOther || a.res.Header["Content-Encoding"] != nil):
+		return refusal.Output, nil
+	case b.kind == usage.Events:
+		watch := refusal.Watch{Dialect: d}
+		found, err := b.readUntil(func(head []byte, whole bool) refusal.Found { return watch.Look(head, whole) })
+		if found == refusal.Failure {
+			a.failure, a.inStream = watch.Event.Data, true
+		}
+		return found, err
+	case isLines(a.res.Header):
+		return a.awaitLine(d)
+	}
+	return a.awaitText(d)
+}
+
+// awaitLine looks for output in a response of one JSON text a line.
+func (a *attempt) awaitLine(d refusal.Dialect) (refusal.Found, error) {
+	at := 0
+	return a.content.readUntil(func(head []byte, whole bool) refusal.Found {
+		for at < len(head) {
+			line, _, ended := bytes.Cut(head[at:], []byte("\n"))
+			if !ended && !whole {
+				break
+			}
+			at += len(line) + 1
+			if found := refusal.InspectEvent(d, nil, line); found != refusal.Nothing {
+				if found == refusal.Failure {
+					a.failure, a.inStream = line, true
+				}
+				return found
+			}
+		}
+		return refusal.Nothing
+	})
+}
+
+// awaitText looks for output in one JSON text, or in what should be one.
+func (a *attempt) awaitText(d refusal.Dialect) (refusal.Found, error) {
+	b := &a.content
+	enough := headStep
+	switch {
+	case a.inPath.streams():
+		enough = 1
+	case b.kind == usage.Text:
+		enough = shortestText
+	}
+	found, err := b.readUntil(func(head []byte, whole bool) refusal.Found {
+		text := bytes.TrimLeft(head, space)
+		switch {
+		case whole && d == refusal.DialectOther && len(text) > 0 && text[0] != '<':
+			return onlyFailure(refusal.InspectBody(d, text))
+		case whole:
+			return refusal.InspectBody(d, text)
+		case len(text) > 0 && text[0] == '<':
+			return refusal.End
+		case len(text) >= enough && refusal.InspectBody(d, text) == refusal.Output:
+			// A response of a few kilobytes is read to its end: where that does
+			// not come there is still another attempt.
+			return refusal.Output
+		}
+		return refusal.Nothing
+	})
+	if err != nil {
+		return found, err
+	}
+	if text := bytes.TrimLeft(b.head, space); len(text) > 0 && text[0] == '<' {
+		a.failure = b.head
+		return found, errNotAPI
+	}
+	if b.atEnd() {
+		b.tokens.Whole(b.head)
+	}
+	if found == refusal.Failure {
+		a.failure, a.inStream = b.head, false
+	}
+	return found, nil
+}
+
+// onlyFailure takes everything but an error for output: nobody knows what the
+// responses of such endpoints look like.
+func onlyFailure(found refusal.Found) refusal.Found {
+	if found == refusal.Failure {
+		return found
+	}
+	return refusal.Output
+}
+
+// isLines reports whether a response is JSON texts, one a line.
+func isLines(header http.Header) bool {
+	contentType, _, _ := strings.Cut(header.Get("Content-Type"), ";")
+	contentType = strings.ToLower(strings.TrimSpace(contentType))
+	return strings.HasSuffix(contentType, "ndjson") || strings.HasSuffix(contentType, "jsonl") || strings.HasSuffix(contentType, "stream+json")
+}
+
+// statusInside200 returns the status of an error that came with status 200.
+func statusInside200(failure []byte, inStream bool) int {
+	status := 0
+	if inStream {
+		status = apierror.StatusOfEvent(eventstream.Event{Data: failure})
+	} else {
+		status = apierror.StatusOfBody(failure)
+	}
+	if status < http.StatusBadRequest {
+		return http.StatusBadGateway
+	}
+	return status
+}
