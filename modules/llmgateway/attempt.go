@@ -54,6 +54,7 @@ func (a *attempt) send(req *http.Request) error {
 	}
 	start := clock.Now()
 	a.sent = true
+	a.candidate.stats().recordAttempt()
 	res, err := channel.http.RoundTrip(a.outgoingRequest(req.WithContext(ctx)))
 	a.latency = clock.Since(start)
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"golang.org/x/net/http/httpguts"
@@ -17,7 +16,6 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldownstore"
-	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
@@ -262,26 +260,6 @@ func (c *Channel) sentModel(model string) (string, *measures) {
 		}
 	}
 	return "", nil
-}
-
-// state describes the channel for the admin API.
-func (c *Channel) state(now time.Time) channelState {
-	state := channelState{
-		Name: c.Name, Host: c.base.Host, Tier: c.Tier, Weight: c.Weight,
-		Cooldowns: cooldownStates(c.cooldowns, now),
-		Keys:      []keyState{},
-	}
-	for _, k := range c.keys() {
-		s := keyState{Key: k.name(), Cooldowns: cooldownStates(k.cooldowns, now)}
-		for _, m := range k.requests {
-			s.Quotas = append(s.Quotas, newQuotaState(ledger.Requests, m))
-		}
-		for _, m := range k.tokens {
-			s.Quotas = append(s.Quotas, newQuotaState(ledger.Tokens, m))
-		}
-		state.Keys = append(state.Keys, s)
-	}
-	return state
 }
 
 // keyPlace returns where the channel's key with an index stands.

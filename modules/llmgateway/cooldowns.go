@@ -61,18 +61,3 @@ func (c *candidate) usableFrom(now time.Time) time.Time {
 	}
 	return until
 }
-
-// cooldownState is a cooldown as the admin API shows it.
-type cooldownState struct {
-	Model  string    `json:"model,omitempty"`
-	Until  time.Time `json:"until"`
-	Reason string    `json:"reason"`
-}
-
-func cooldownStates(b *cooldown.Breaker, now time.Time) []cooldownState {
-	states := []cooldownState{}
-	for _, s := range b.List(now) {
-		states = append(states, cooldownState{Model: s.Name, Until: s.Until, Reason: s.Reason})
-	}
-	return states
-}

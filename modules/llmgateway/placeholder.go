@@ -45,6 +45,8 @@ func (d description) gatewayPlaceholder(name string) (any, bool) {
 			return d.current.candidate.model, true
 		}
 		return "", true
+	case "key":
+		return d.keyName(), true
 	case "channel":
 		if d.count > 0 {
 			return d.current.candidate.channel.Name, true
@@ -94,6 +96,14 @@ func (d description) proxyPlaceholder(name string) (any, bool) {
 // milliseconds keeps the decimals, as Caddy's own `_ms` placeholders do.
 func milliseconds(d time.Duration) float64 { return d.Seconds() * 1e3 }
 
+// keyName is the end of the last attempt's key, "" for none.
+func (d description) keyName() string {
+	if d.count == 0 || d.current.candidate.key == nil {
+		return ""
+	}
+	return d.current.candidate.key.name()
+}
+
 // usage is what the last response states that it has cost.
 func (d description) usage() *usage.Usage {
 	if d.count == 0 {
@@ -109,6 +119,9 @@ func (d description) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddInt("attempts", d.count)
 	if d.count > 0 {
 		enc.AddString("channel", d.current.candidate.channel.Name)
+		if name := d.keyName(); name != "" {
+			enc.AddString("key", name)
+		}
 		enc.AddString("sent_model", d.current.candidate.model)
 		enc.AddInt64("input_tokens", d.usage().Input())
 		enc.AddInt64("output_tokens", d.usage().Output())
