@@ -2,8 +2,10 @@ package doh_test
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"runtime/pprof"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,11 +40,10 @@ func TestCache(t *testing.T) {
 		{0, "www.example.", false, 1, "300 60"},
 		{0, "WWW.eXample.", false, 1, "300 60"},
 		{20 * time.Second, "www.Example.", false, 1, "280 40"},
-		{0, "www.example.", true, 2, "300 60"},
-		{0, "wwW.example.", true, 2, "300 60"},
-		{39 * time.Second, "www.example.", false, 2, "241 1"},
-		{time.Second, "www.example.", false, 3, "300 60"},
-		{10 * time.Second, "WWw.example.", true, 2 + 1, "250 10"},
+		{0, "wwW.example.", true, 1, "280 40"},
+		{39 * time.Second, "www.example.", false, 1, "241 1"},
+		{time.Second, "www.example.", false, 2, "300 60"},
+		{10 * time.Second, "WWw.example.", true, 2, "290 50"},
 	} {
 		clock.Advance(step.pass)
 		query := question(step.name, dns.TypeA)
@@ -61,48 +62,90 @@ func TestCache(t *testing.T) {
 			t.Errorf("step %d: the answer has %d bytes", i+1, size)
 		}
 	}
-	for series, want := range map[string]float64{`{result="hit"}`: 5, `{result="miss"}`: 3} {
+	for series, want := range map[string]float64{`{result="hit"}`: 5, `{result="miss"}`: 2} {
 		if n := p.Metric("caddy_doh_cache_total" + series); n < want {
 			t.Errorf("%s is %v, want %v or more", series, n, want)
 		}
 	}
 }
 
-// What an answer depends on keeps it apart from others.
+// What a response depends on keeps it apart from others, and nothing else does.
 func TestCacheKey(t *testing.T) {
 	u := caddytest.NewDoHUpstream(t, caddytest.Records(t, "@ 300 IN A 192.0.2.1", "@ 300 IN AAAA 2001:db8::1"))
 	p := startPool(t, clockwork.NewFakeClock(), t.TempDir(), up(t, u, "/"), "cache")
-	queries := []func(*dns.Msg){
+	option := func(options ...dns.EDNS0) func(*dns.Msg) {
+		return func(m *dns.Msg) {
+			m.SetEdns0(1232, false)
+			m.IsEdns0().Option = options
+		}
+	}
+	apart := []func(*dns.Msg){
 		func(*dns.Msg) {},
 		func(m *dns.Msg) { m.CheckingDisabled = true },
-		func(m *dns.Msg) { m.RecursionDesired = false },
-		func(m *dns.Msg) { m.AuthenticatedData = true },
 		func(m *dns.Msg) { m.Question[0].Qtype = dns.TypeAAAA },
 		func(m *dns.Msg) { m.Question[0].Qclass = dns.ClassCHAOS },
 		func(m *dns.Msg) { m.Question[0].Name = "w.example." },
-		func(m *dns.Msg) { m.SetEdns0(1232, false) },
 		func(m *dns.Msg) { m.SetEdns0(1232, true) },
+		func(m *dns.Msg) { m.SetEdns0(1232, true); m.CheckingDisabled = true },
+	}
+	together := []func(*dns.Msg){
+		func(m *dns.Msg) { m.Question[0].Name = "WWW.example." },
+		func(m *dns.Msg) { m.RecursionDesired = false },
+		func(m *dns.Msg) { m.AuthenticatedData = true },
+		option(),
+		option(&dns.EDNS0_PADDING{Padding: make([]byte, 20)}),
+		option(&dns.EDNS0_NSID{Code: dns.EDNS0NSID}),
+		option(&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0011223344556677"}),
+		option(&dns.EDNS0_LOCAL{Code: 65001, Data: []byte{0x00, 0x11, 0x22, 0x33, 0x44, 0x55}}), // add-mac of dnsmasq
+		option(&dns.EDNS0_LOCAL{Code: 65073, Data: []byte("device")}, &dns.EDNS0_LOCAL{Code: 19}),
+		option(&dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: 24, Address: net.IPv4(192, 0, 2, 0)}),
 	}
 	for range 2 {
-		for _, change := range queries {
+		for _, change := range slices.Concat(apart, together) {
 			query := question("www.example.", dns.TypeA)
 			change(query)
-			p.send(query)
+			reply, _ := p.send(query)
+			if reply.RecursionDesired != query.RecursionDesired {
+				t.Errorf("RD is %v in the response to %v", reply.RecursionDesired, query)
+			}
+			if (reply.IsEdns0() != nil) != (query.IsEdns0() != nil) {
+				t.Errorf("the EDNS record is %v in the response to %v", reply.IsEdns0(), query)
+			}
 		}
 	}
-	wantAsked(t, u, len(queries))
-	// An option that we do not know can change the answer.
-	for range 2 {
-		query := question("www.example.", dns.TypeA)
-		query.SetEdns0(1232, false)
-		query.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_NSID{Code: dns.EDNS0NSID}}
-		p.send(query)
+	wantAsked(t, u, len(apart))
+	for _, seen := range u.Requests() {
+		for _, sent := range seen.DNS(t).IsEdns0().Option {
+			if sent.Option() != dns.EDNS0PADDING {
+				t.Errorf("the upstream was sent the option %d", sent.Option())
+			}
+		}
 	}
-	wantAsked(t, u, len(queries)+2)
 }
 
-// Denials are kept for as long as their SOA says (RFC 2308), failures for a
-// moment, and what does not say how long it holds not at all.
+// AD is for those who ask for it, by AD or by DO (RFC 6840, section 5.8).
+func TestAuthenticatedData(t *testing.T) {
+	u := caddytest.NewDoHUpstream(t, func(query *dns.Msg) *dns.Msg {
+		m := caddytest.Records(t, "@ 300 IN A 192.0.2.1")(query)
+		m.AuthenticatedData = query.AuthenticatedData
+		return m
+	})
+	p := startPool(t, clockwork.NewFakeClock(), t.TempDir(), up(t, u, "/"), "cache")
+	for _, test := range []struct{ ad, do, want bool }{
+		{false, false, false}, {true, false, true}, {false, true, true}, {true, true, true}, {false, false, false},
+	} {
+		query := question("www.example.", dns.TypeA)
+		query.AuthenticatedData = test.ad
+		query.SetEdns0(1232, test.do)
+		if reply, _ := p.send(query); reply.AuthenticatedData != test.want {
+			t.Errorf("AD %v, DO %v: AD is %v in the response", test.ad, test.do, reply.AuthenticatedData)
+		}
+	}
+	wantAsked(t, u, 2)
+}
+
+// Denials are kept for as long as their SOA says (RFC 2308), failures and denials
+// without a SOA for a moment, and what has a TTL of 0 not at all.
 func TestCacheTimes(t *testing.T) {
 	const soa = "example. 900 IN SOA ns.example. admin.example. 1 2 3 4 50"
 	reply := func(rcode int, sections ...string) func(*dns.Msg) *dns.Msg {
@@ -132,16 +175,18 @@ func TestCacheTimes(t *testing.T) {
 	}{
 		"an answer":            {reply(0, "www.example. 60 A 192.0.2.1"), "", time.Minute},
 		"TTL 0":                {reply(0, "www.example. 0 A 192.0.2.1"), "", 0},
-		"min_ttl":              {reply(0, "www.example. 0 A 192.0.2.1"), "min_ttl 2m", 2 * time.Minute},
+		"TTL 0 with min_ttl":   {reply(0, "www.example. 0 A 192.0.2.1"), "min_ttl 2m", 0},
+		"a TTL beyond 31 bits": {reply(0, "www.example. 2147483648 A 192.0.2.1"), "min_ttl 2m", 0},
+		"min_ttl":              {reply(0, "www.example. 1 A 192.0.2.1"), "min_ttl 2m", 2 * time.Minute},
 		"max_ttl":              {reply(0, "www.example. 86400 A 192.0.2.1"), "max_ttl 1h", time.Hour},
 		"the longest":          {reply(0, "www.example. 999999 A 192.0.2.1"), "", 24 * time.Hour},
 		"NXDOMAIN":             {reply(dns.RcodeNameError, "", soa), "", 50 * time.Second},
 		"NODATA":               {reply(0, "", soa), "", 50 * time.Second},
-		"NODATA without SOA":   {reply(0), "min_ttl 2m", 0},
-		"CNAME without SOA":    {reply(0, "www.example. 60 CNAME a.example."), "", 0},
-		"NXDOMAIN without SOA": {reply(dns.RcodeNameError), "min_ttl 2m", 0},
+		"NODATA without SOA":   {reply(0), "min_ttl 2m", 5 * time.Second},
+		"CNAME without SOA":    {reply(0, "www.example. 60 CNAME a.example."), "", 5 * time.Second},
+		"NXDOMAIN without SOA": {reply(dns.RcodeNameError), "min_ttl 2m", 5 * time.Second},
 		"SERVFAIL":             {reply(dns.RcodeServerFailure), "min_ttl 2m", 5 * time.Second},
-		"REFUSED":              {reply(dns.RcodeRefused), "", 0},
+		"REFUSED":              {reply(dns.RcodeRefused), "", 5 * time.Second},
 		"truncated": {func(q *dns.Msg) *dns.Msg {
 			m := reply(0, "www.example. 60 A 192.0.2.1")(q)
 			m.Truncated = true
@@ -271,7 +316,7 @@ func TestSharedExchange(t *testing.T) {
 				})
 			}
 			u.Next(t)
-			for waiting("doh.(*cache).answer(") < 20 {
+			for waiting("pool.(*Pool).Resolve(") < 20 {
 				time.Sleep(time.Millisecond)
 			}
 			close(hold)

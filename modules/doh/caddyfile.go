@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddyfileutil"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
+	"github.com/caddy-freetier/caddy-freetier/modules/doh/pool"
 )
 
 func init() {
@@ -76,8 +77,8 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 
 func (h *Handler) options() []caddyfileutil.Option {
 	return []caddyfileutil.Option{
-		{Name: "upstream", Repeats: true, Block: true, Parse: h.Pool.parser((*Upstream).options)},
-		{Name: "policy", Parse: caddyfileutil.OneOf(&h.Policy, policies...)},
+		{Name: "upstream", Repeats: true, Block: true, Parse: upstreamParser(&h.Config, upstreamOptions)},
+		{Name: "policy", Parse: caddyfileutil.OneOf(&h.Policy, pool.Policies...)},
 		{Name: "timeout", Parse: caddyfileutil.Duration(&h.Timeout, leastDuration)},
 		{Name: "hedge", Parse: caddyfileutil.DurationOrOff(&h.Hedge, leastDuration)},
 		{Name: "cache", Block: true, Parse: h.parseCache},
@@ -114,8 +115,8 @@ func (h *Handler) parse(d *caddyfile.Dispenser) (caddyhttp.MatchPath, error) {
 		return caddyhttp.MatchPath{path, path + profileName}, nil
 	}
 	var paths caddyhttp.MatchPath
-	for _, c := range h.Clients {
-		paths = append(paths, c.Path, c.Path+profileName)
+	for _, u := range h.Clients {
+		paths = append(paths, u.Path, u.Path+profileName)
 	}
 	return paths, nil
 }
@@ -144,7 +145,7 @@ func (h *Handler) addHosts(args []string) error {
 }
 
 func (h *Handler) parseCache(d *caddyfile.Dispenser) error {
-	h.Cache = new(Cache)
+	h.Cache = new(pool.Cache)
 	args, err := caddyfileutil.Arguments(d, "[<entries>|off]", "10000")
 	if err != nil {
 		return err
@@ -159,16 +160,16 @@ func (h *Handler) parseCache(d *caddyfile.Dispenser) error {
 			return d.Errf("cache: %q is neither a number of entries nor off; write one such as 10000", args[0])
 		}
 	}
-	if err := caddyfileutil.ParseBlock(d, "cache", h.Cache.options()); err != nil {
+	if err := caddyfileutil.ParseBlock(d, "cache", cacheOptions(h.Cache)); err != nil {
 		return err
 	}
-	if err := h.Cache.check(); err != nil {
+	if err := h.Cache.Check(); err != nil {
 		return d.WrapErr(err)
 	}
 	return nil
 }
 
-func (c *Cache) options() []caddyfileutil.Option {
+func cacheOptions(c *pool.Cache) []caddyfileutil.Option {
 	return []caddyfileutil.Option{
 		{Name: "min_ttl", Parse: caddyfileutil.Duration(&c.MinTTL, 0)},
 		{Name: "max_ttl", Parse: caddyfileutil.Duration(&c.MaxTTL, leastDuration)},
@@ -181,33 +182,33 @@ func (h *Handler) parseClient(d *caddyfile.Dispenser) error {
 	if err != nil {
 		return err
 	}
-	c := &Client{Name: args[0], Path: args[1]}
-	if err := checkPath(c.Path); err != nil && !strings.HasPrefix(c.Path, "{") {
-		return d.Errf("client %s: %w", c.Name, err)
+	u := &User{Name: args[0], Path: args[1]}
+	if err := checkPath(u.Path); err != nil && !strings.HasPrefix(u.Path, "{") {
+		return d.Errf("client %s: %w", u.Name, err)
 	}
 	for _, other := range h.Clients {
-		if other.Name == c.Name {
-			return d.Errf("there is already a client %s: give this one another name", c.Name)
+		if other.Name == u.Name {
+			return d.Errf("there is already a client %s: give this one another name", u.Name)
 		}
-		if other.Path == c.Path {
-			return d.Errf("client %s has this path already: give %s another one", other.Name, c.Name)
+		if other.Path == u.Path {
+			return d.Errf("client %s has this path already: give %s another one", other.Name, u.Name)
 		}
 	}
-	h.Clients = append(h.Clients, c)
-	return caddyfileutil.ParseBlock(d, "client", c.options())
+	h.Clients = append(h.Clients, u)
+	return caddyfileutil.ParseBlock(d, "client", u.options())
 }
 
-func (c *Client) options() []caddyfileutil.Option {
+func (u *User) options() []caddyfileutil.Option {
 	return []caddyfileutil.Option{
-		{Name: "limit", Repeats: true, Parse: caddyfileutil.Args("<n> [requests]/<period>", "20000/day", c.addLimit)},
+		{Name: "limit", Repeats: true, Parse: caddyfileutil.Args("<n> [requests]/<period>", "20000/day", u.addLimit)},
 	}
 }
 
-func (c *Client) addLimit(args []string) error {
+func (u *User) addLimit(args []string) error {
 	limit, err := quota.ParseLimit(args)
 	if err == nil && limit.Unit != "" {
 		err = errors.New("a limit of queries has no unit; write one such as 20000/day")
 	}
-	c.Limits = append(c.Limits, limit)
+	u.Limits = append(u.Limits, limit)
 	return err
 }

@@ -40,7 +40,7 @@ func (s *Source) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 func (s *Source) options() []caddyfileutil.Option {
 	return []caddyfileutil.Option{
-		{Name: "upstream", Repeats: true, Block: true, Parse: s.Pool.parser((*Upstream).proxyOptions)},
+		{Name: "upstream", Repeats: true, Block: true, Parse: upstreamParser(&s.Config, proxyUpstreamOptions)},
 		{Name: "timeout", Parse: caddyfileutil.Duration(&s.Timeout, leastDuration)},
 		{Name: "hedge", Parse: caddyfileutil.DurationOrOff(&s.Hedge, leastDuration)},
 		{Name: "log_queries", Parse: caddyfileutil.Flag(&s.LogQueries)},

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 )
 
 // The words that `ecs` takes, beside a prefix.
@@ -42,24 +44,28 @@ func newSubnets(word string) (*subnets, error) {
 	if err != nil {
 		return nil, errECS
 	}
-	return &subnets{fixed: subnetOption(prefix)}, nil
+	return &subnets{fixed: dnsmsg.SubnetOption(prefix)}, nil
 }
 
 // apply sets the subnet that is passed on with a query. An asker who wants
 // none to be shown is heeded (RFC 7871, section 7.1.2).
-func (s *subnets) apply(q *query, r *http.Request) {
+func (s *subnets) apply(q *dnsmsg.Query, r *http.Request) {
 	const source = 2 // where the length of the asker's prefix is
 	switch {
 	case s.mode == ecsStrip:
-		q.subnet = nil
-	case s.mode == ecsPass, len(q.subnet) > source && q.subnet[source] == 0:
-		q.echo = q.subnet != nil
+		q.Subnet = nil
+	case s.mode == ecsPass, len(q.Subnet) > source && q.Subnet[source] == 0:
+		q.Echo = q.Subnet != nil
 	case s.mode == ecsClient:
-		q.subnet = subnetOption(shown(clientIP(r)))
+		q.Subnet = dnsmsg.SubnetOption(shown(clientIP(r)))
 	default:
-		q.subnet = s.fixed
+		q.Subnet = s.fixed
 	}
 }
+
+// private reports whether responses are for the client alone: a shared HTTP cache
+// must not give them to others (RFC 9111, section 5.2.2.7).
+func (s *subnets) private() bool { return s.mode == ecsPass || s.mode == ecsClient }
 
 // shown returns the part of an address that upstreams may see. It is not valid
 // if there is none: an address without a place in the world.
@@ -77,20 +83,6 @@ func shown(ip netip.Addr) netip.Prefix {
 
 // sharedSpace is for carriers' translators (RFC 6598).
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
-
-// subnetOption returns the data of the EDNS option, nil for no prefix.
-func subnetOption(prefix netip.Prefix) []byte {
-	if !prefix.IsValid() {
-		return nil
-	}
-	prefix = prefix.Masked()
-	family := byte(2)
-	if prefix.Addr().Is4() {
-		family = 1
-	}
-	bits := prefix.Bits()
-	return append([]byte{0, family, byte(bits), 0}, prefix.Addr().AsSlice()[:(bits+7)/8]...)
-}
 
 // clientIP returns the asker's address, as the server sees it behind proxies
 // that it trusts.

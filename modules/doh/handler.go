@@ -2,10 +2,9 @@
 // upstreams that act as one: the handler `doh`, and for hand-written
 // reverse_proxy blocks the upstream source and transport of the same name.
 //
-// A query's way is short: it is read from the request (http.go, query.go),
-// answered here if it can be (hosts.go, local.go), else by the pool (pool.go),
-// which picks upstreams (policy.go), asks them (race.go, exchange.go) and
-// checks what they say (answer.go).
+// A query's way is short: it is read from the request (http.go, json.go),
+// answered here if it can be (hosts.go, local.go), else from the cache or by an
+// upstream (package pool).
 package doh
 
 import (
@@ -20,8 +19,10 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
+	"github.com/caddy-freetier/caddy-freetier/modules/doh/pool"
 )
 
 func init() {
@@ -36,7 +37,7 @@ func init() {
 //
 // Requests are kept out of the access log unless `log_queries` is set.
 type Handler struct {
-	Pool
+	pool.Config
 
 	// The choice among upstreams of one tier: `quota` goes by what is left of
 	// each quota for the time that is left of its period, and is `random`
@@ -51,7 +52,7 @@ type Handler struct {
 
 	// If there are any, only their paths answer; requests with other paths
 	// are passed on to the next handler.
-	Clients []*Client `json:"clients,omitempty"`
+	Clients []*User `json:"clients,omitempty"`
 
 	// How many queries an address may send in a second, minute, hour or day; an
 	// IPv6 address counts as its network of 64 bits. It is counted in memory.
@@ -67,16 +68,19 @@ type Handler struct {
 	// in JSON, as Google and Cloudflare do. Default: false.
 	JSON bool `json:"json,omitempty"`
 
-	// How answers are kept.
-	Cache *Cache `json:"cache,omitempty"`
+	// How responses are kept.
+	Cache *pool.Cache `json:"cache,omitempty"`
 
-	hosts    *hosts
-	clients  map[string]*Client
-	perIP    *perIP
-	subnets  *subnets
-	cache    *cache
-	cacheKey any
-	queries  sync.Pool // of *query
+	// Whether requests appear in the access log. With GET, their addresses
+	// hold the names that were asked for. Default: false.
+	LogQueries bool `json:"log_queries,omitempty"`
+
+	pool    *pool.Pool
+	hosts   *hosts
+	users   map[string]*User // by path
+	perIP   *perIP
+	subnets *subnets
+	queries sync.Pool // of *dnsmsg.Query
 }
 
 // CaddyModule returns the Caddy module information.
@@ -89,43 +93,44 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the handler.
 func (h *Handler) Provision(ctx caddy.Context) (err error) {
-	h.policy = cmp.Or(h.Policy, policyQuota)
-	if err := h.Pool.provision(ctx); err != nil {
+	if err := collectors.register(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
+	if h.pool, err = h.Open(ctx, h.Policy); err != nil {
 		return err
 	}
 	if h.hosts, err = newHosts(h.Hosts); err != nil {
 		return err
 	}
-	if h.clients, err = byPath(h.Clients); err != nil {
+	if h.users, err = byPath(h.Clients); err != nil {
 		return err
 	}
-	for _, c := range h.Clients {
-		if err := c.open(func() (*ledger.Ledger, error) { return ledger.FromContext(ctx) }); err != nil {
+	for _, u := range h.Clients {
+		if err := u.open(func() (*ledger.Ledger, error) { return ledger.FromContext(ctx) }); err != nil {
 			return err
 		}
 	}
-	if h.perIP, err = newPerIP(h.PerIP, h.clock); err != nil {
+	if h.perIP, err = newPerIP(h.PerIP, h.pool.Clock()); err != nil {
 		return err
 	}
 	if h.subnets, err = newSubnets(h.ECS); err != nil {
 		return err
 	}
-	h.queries.New = func() any { return new(query) }
-	h.cache, h.cacheKey, err = h.Cache.load(h.clock, h.keys)
-	return err
+	h.queries.New = func() any { return new(dnsmsg.Query) }
+	return h.pool.OpenCache(cmp.Or(h.Cache, new(pool.Cache)))
 }
 
 // Validate checks the settings.
 func (h *Handler) Validate() error {
-	if h.Policy != "" && !slices.Contains(policies, h.Policy) {
-		return fmt.Errorf("there is no policy %q: choose %s", h.Policy, strings.Join(policies, " or "))
+	if h.Policy != "" && !slices.Contains(pool.Policies, h.Policy) {
+		return fmt.Errorf("there is no policy %q: choose %s", h.Policy, strings.Join(pool.Policies, " or "))
 	}
 	if h.Cache != nil {
-		if err := h.Cache.check(); err != nil {
+		if err := h.Cache.Check(); err != nil {
 			return err
 		}
 	}
-	if len(h.tiers) == 0 && len(h.Hosts) == 0 {
+	if h.pool.Empty() && len(h.Hosts) == 0 {
 		return errors.New("there is neither an upstream nor hosts: nothing could be answered")
 	}
 	return nil
@@ -133,95 +138,89 @@ func (h *Handler) Validate() error {
 
 // Cleanup gives the upstreams and the cache back.
 func (h *Handler) Cleanup() error {
-	err := h.Pool.cleanup()
-	if h.cache != nil {
-		_, drop := caches.Delete(h.cacheKey)
-		err = errors.Join(err, drop)
+	if h.pool == nil {
+		return nil // Provision came to nothing
 	}
-	return err
+	return h.pool.Close()
 }
 
 // ServeHTTP answers the query of a request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	path, wantsProfile := strings.CutSuffix(r.URL.Path, profileName)
-	client := h.clients[path]
-	if len(h.clients) > 0 && client == nil {
+	path, profile := strings.CutSuffix(r.URL.Path, profileName)
+	user := h.users[path]
+	if len(h.users) > 0 && user == nil {
 		return next.ServeHTTP(w, r)
 	}
 	if !h.LogQueries {
 		skipLog(r)
 	}
-	if wantsProfile {
+	if profile {
 		serveProfile(w, r)
 		return nil
 	}
-	q := h.queries.Get().(*query)
-	if bad := h.read(r, q, client); bad != nil {
+	q := h.queries.Get().(*dnsmsg.Query)
+	defer h.recycle(q)
+	json, bad := h.read(r, q, user)
+	if bad != nil {
 		bad.write(w)
 		return nil
 	}
 	h.subnets.apply(q, r)
-	a, elapsed := h.answer(q)
-	collectors.count(r.Method, a)
-	if q.json {
-		a.writeJSON(w, q, elapsed)
+	resp, elapsed := h.resolve(q)
+	collectors.count(r.Method, resp)
+	if json {
+		writeJSON(w, q, resp, elapsed, h.subnets.private())
 	} else {
-		a.write(w, q, elapsed)
-	}
-	if !q.busy {
-		q.reset()
-		h.queries.Put(q)
+		writeMessage(w, q, resp, elapsed, h.subnets.private())
 	}
 	return nil
 }
 
-// read reads the query of a request, and counts it against the limits.
-func (h *Handler) read(r *http.Request, q *query, client *Client) (bad *refusal) {
-	if q.json = h.JSON && asksJSON(r); q.json {
-		bad = q.readJSON(r.URL.Query())
+// recycle makes a query that was answered ready for another client.
+func (h *Handler) recycle(q *dnsmsg.Query) {
+	q.Reset()
+	h.queries.Put(q)
+}
+
+// read reads the query of a request, and counts it against the limits. It
+// reports whether the client asks for JSON.
+func (h *Handler) read(r *http.Request, q *dnsmsg.Query, user *User) (json bool, bad *refusal) {
+	if h.perIP != nil {
+		// Before the query is parsed, since that is work too.
+		if bad := h.perIP.charge(clientIP(r)); bad != nil {
+			return false, bad
+		}
+	}
+	if json = h.JSON && asksJSON(r); json {
+		bad = readJSON(q, r.URL.Query())
 	} else {
 		bad = readQuery(r, q)
 	}
-	if bad != nil {
-		return bad
+	if bad == nil && user != nil {
+		bad = user.charge(h.pool.Clock().Now())
 	}
-	if h.perIP != nil {
-		if bad := h.perIP.take(clientIP(r)); bad != nil {
-			return bad
-		}
-	}
-	if client != nil {
-		return client.take(h.clock.Now())
-	}
-	return nil
+	return json, bad
 }
 
-// answer answers a query, here or from the pool. The answer was kept for
+// resolve answers a query, here or from the pool. The response was kept for
 // elapsed seconds.
-func (h *Handler) answer(q *query) (a *answer, elapsed uint32) {
-	if a := local(q); a != nil {
-		return a, 0
+func (h *Handler) resolve(q *dnsmsg.Query) (resp *dnsmsg.Response, elapsed uint32) {
+	if resp := local(q); resp != nil {
+		return resp, 0
 	}
-	if a := h.hosts.answer(q); a != nil {
-		return a, 0
+	if resp := h.hosts.resolve(q); resp != nil {
+		return resp, 0
 	}
-	if len(h.tiers) == 0 {
-		reply := newReply(q, rcodeRefused)
-		reply.explain(edeNotAuthoritative, "only local names are answered here")
-		return reply.answer(), 0
+	if h.pool.Empty() {
+		b := dnsmsg.NewBuilder(q, dnsmsg.RcodeRefused)
+		b.Explain(dnsmsg.EDENotAuthoritative, "only local names are answered here")
+		return b.Response(), 0
 	}
-	var err error
-	if len(q.options) > 0 {
-		a, err = h.Pool.answer(q)
-	} else {
-		var result string
-		a, elapsed, result, err = h.cache.answer(q, h.Pool.answer)
-		collectors.cache.inc(result)
-	}
+	resp, elapsed, err := h.pool.Resolve(q)
 	if err != nil {
-		return unanswered(q, err), 0
+		return pool.Unanswered(q, err), 0
 	}
-	return a, elapsed
+	return resp, elapsed
 }
 
 // Interface guards

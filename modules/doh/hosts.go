@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 )
 
 // Host gives names an address that is answered here. Other types than A and
@@ -61,10 +63,10 @@ func wireName(name string) (string, error) {
 			if c <= ' ' || c > '~' || c == '*' || c == '/' || c == ':' || c == '\\' {
 				return "", errors.New("a name consists of letters, digits and hyphens (xn--… for others), with *. before it or not")
 			}
-			wire = append(wire, lower(c))
+			wire = append(wire, dnsmsg.Lower(c))
 		}
 	}
-	if wire = append(wire, 0); len(wire) > maxName {
+	if wire = append(wire, 0); len(wire) > dnsmsg.MaxName {
 		return "", errors.New("the name is too long")
 	}
 	return string(wire), nil
@@ -84,14 +86,14 @@ func (h *hosts) lookUp(name []byte) ([]netip.Addr, bool) {
 	return nil, false
 }
 
-// answer answers the query if it is for one of the names, and else returns nil.
-func (h *hosts) answer(q *query) *answer {
-	if q.qclass() != classIN || len(h.exact)+len(h.below) == 0 {
+// resolve answers the query if it is for one of the names, and else returns nil.
+func (h *hosts) resolve(q *dnsmsg.Query) *dnsmsg.Response {
+	if q.Class() != dnsmsg.ClassIN || len(h.exact)+len(h.below) == 0 {
 		return nil
 	}
-	var buf [maxName]byte
-	name := q.name(&buf)
-	if typ := q.qtype(); typ == typeHTTPS || typ == typeSVCB {
+	var buf [dnsmsg.MaxName]byte
+	name := q.Name(&buf)
+	if typ := q.Type(); typ == dnsmsg.TypeHTTPS || typ == dnsmsg.TypeSVCB {
 		// Browsers ask for _8443._https.demo.test as well, which nobody else
 		// is to know.
 		for len(name) > 1 && name[1] == '_' {
@@ -102,15 +104,15 @@ func (h *hosts) answer(q *query) *answer {
 	if !ok {
 		return nil
 	}
-	reply, found := newReply(q, rcodeNoError), false
+	reply, found := dnsmsg.NewBuilder(q, dnsmsg.RcodeNoError), false
 	for _, ip := range ips {
-		if typ := q.qtype(); typ == typeA && ip.Is4() || typ == typeAAAA && ip.Is6() {
-			reply.add(typ, ip.AsSlice())
+		if typ := q.Type(); typ == dnsmsg.TypeA && ip.Is4() || typ == dnsmsg.TypeAAAA && ip.Is6() {
+			reply.Add(typ, ip.AsSlice())
 			found = true
 		}
 	}
 	if !found {
-		reply.addSOA(0)
+		reply.AddSOA(0)
 	}
-	return reply.answer()
+	return reply.Response()
 }

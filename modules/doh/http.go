@@ -4,24 +4,20 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/dnsclient"
+	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 )
 
-const messageType = "application/dns-message"
-
-// Header values that all answers share.
-var (
-	typeHeader  = []string{messageType}
-	plainHeader = []string{"text/plain; charset=utf-8"}
-)
+// plainHeader is the value of a header field that refusals share.
+var plainHeader = []string{"text/plain; charset=utf-8"}
 
 // refusal is the answer to an HTTP request that holds no query.
 type refusal struct {
@@ -35,7 +31,7 @@ type refusal struct {
 var (
 	errMethod        = &refusal{status: http.StatusMethodNotAllowed, text: "DNS queries come by GET or POST", allow: []string{"GET, HEAD, POST"}}
 	errProfileMethod = &refusal{status: http.StatusMethodNotAllowed, text: "the profile is read by GET", allow: []string{"GET, HEAD"}}
-	errType          = &refusal{status: http.StatusUnsupportedMediaType, text: "the content type must be " + messageType}
+	errType          = &refusal{status: http.StatusUnsupportedMediaType, text: "the content type must be " + dnsclient.MediaType}
 	errTooLarge      = &refusal{status: http.StatusRequestEntityTooLarge, text: "a DNS message has at most 65535 bytes"}
 	errMissing       = &refusal{status: http.StatusBadRequest, text: "the query parameter dns is missing"}
 	errBase64        = &refusal{status: http.StatusBadRequest, text: "the query parameter dns is not base64url without padding"}
@@ -44,28 +40,28 @@ var (
 )
 
 // readQuery reads the query of a request (RFC 8484, section 4.1).
-func readQuery(r *http.Request, q *query) (bad *refusal) {
+func readQuery(r *http.Request, q *dnsmsg.Query) (bad *refusal) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		bad = q.readURL(r.URL.RawQuery)
+		bad = readURL(q, r.URL.RawQuery)
 	case http.MethodPost:
-		bad = q.readBody(r)
+		bad = readBody(q, r)
 	default:
 		bad = errMethod
 	}
 	if bad != nil {
 		return bad
 	}
-	if err := q.parse(); err != nil {
+	if err := q.Parse(); err != nil {
 		return &refusal{status: http.StatusBadRequest, text: err.Error()}
 	}
-	if q.opcode != 0 && early(r) {
+	if q.Opcode != 0 && early(r) {
 		return errEarly // it could be a replay (RFC 8470)
 	}
 	return nil
 }
 
-// early tells whether a request came in the early data of TLS, to us or to a
+// early reports whether a request came in the early data of TLS, to us or to a
 // proxy before us.
 func early(r *http.Request) bool {
 	return r.Header.Get("Early-Data") == "1" || r.TLS != nil && !r.TLS.HandshakeComplete
@@ -73,7 +69,7 @@ func early(r *http.Request) bool {
 
 // readURL decodes the parameter `dns`. Some clients append `?dns=` to a query
 // string that is there already.
-func (q *query) readURL(raw string) *refusal {
+func readURL(q *dnsmsg.Query, raw string) *refusal {
 	for raw != "" {
 		param := raw
 		if i := strings.IndexAny(raw, "&?"); i >= 0 {
@@ -91,12 +87,10 @@ func (q *query) readURL(raw string) *refusal {
 				return errBase64
 			}
 		}
-		if base64.RawURLEncoding.DecodedLen(len(value)) > maxMessage {
+		if base64.RawURLEncoding.DecodedLen(len(value)) > dnsmsg.MaxMessage {
 			return errTooLarge
 		}
-		var err error
-		q.out = append(q.out[:0], value...)
-		if q.in, err = base64.RawURLEncoding.AppendDecode(q.in[:0], q.out); err != nil {
+		if err := q.Decode(value); err != nil {
 			return errBase64
 		}
 		return nil
@@ -104,61 +98,19 @@ func (q *query) readURL(raw string) *refusal {
 	return errMissing
 }
 
-func (q *query) readBody(r *http.Request) *refusal {
-	if !isMessage(r.Header.Get("Content-Type")) {
+func readBody(q *dnsmsg.Query, r *http.Request) *refusal {
+	if !dnsclient.IsMessage(r.Header.Get("Content-Type")) {
 		return errType
 	}
 	var err error
-	q.in, err = readMessage(r.Body, r.ContentLength, q.in, false)
-	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) || errors.Is(err, errLong) {
+	q.Raw, err = dnsclient.ReadMessage(r.Body, r.ContentLength, q.Raw, false)
+	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) || errors.Is(err, dnsclient.ErrTooLong) {
 		return errTooLarge
 	}
 	if err != nil {
 		return errBody
 	}
 	return nil
-}
-
-// isMessage tells whether a content type is that of DNS messages. Parameters
-// and letter case do not matter.
-func isMessage(contentType string) bool {
-	if contentType == messageType {
-		return true
-	}
-	mediaType, _, _ := strings.Cut(contentType, ";")
-	return strings.EqualFold(strings.TrimSpace(mediaType), messageType)
-}
-
-var errLong = errors.New("the message is too long")
-
-// readMessage reads a body, into buf if there is room. Its length is -1 if it
-// is unknown; else toEnd says whether to read on until the end is met, so that
-// a connection can be used again. (For a request the server sees to that, and
-// each further read costs it a new deadline.)
-func readMessage(body io.Reader, length int64, buf []byte, toEnd bool) ([]byte, error) {
-	if body == nil {
-		return nil, nil
-	}
-	if length > maxMessage {
-		return nil, errLong
-	}
-	msg := slices.Grow(buf[:0], int(max(length, 511))+1)
-	for toEnd || length < 0 || len(msg) < int(length) {
-		n, err := body.Read(msg[len(msg):cap(msg)])
-		msg = msg[:len(msg)+n]
-		switch {
-		case len(msg) > maxMessage:
-			return nil, errLong
-		case errors.Is(err, io.EOF):
-			return msg, nil
-		case err != nil:
-			return nil, err
-		}
-		if len(msg) == cap(msg) {
-			msg = append(msg, 0)[:len(msg)]
-		}
-	}
-	return msg, nil
 }
 
 // write sends the refusal. An error means that the client has left: Caddy
@@ -193,19 +145,24 @@ func (f *refusal) setHeader(h http.Header, length int) {
 	}
 }
 
-// write sends the answer, which was kept for elapsed seconds. After HEAD,
-// net/http sends the header only.
-func (a *answer) write(w http.ResponseWriter, q *query, elapsed uint32) {
-	msg := a.render(q, elapsed)
-	a.setHeader(w.Header(), len(msg), elapsed)
+// writeMessage sends a response, which was kept for elapsed seconds. After HEAD,
+// net/http sends the header only. A private response is for this client alone.
+func writeMessage(w http.ResponseWriter, q *dnsmsg.Query, resp *dnsmsg.Response, elapsed uint32, private bool) {
+	msg := resp.Render(q, elapsed)
+	setMessageHeader(w.Header(), len(msg), resp.TTL()-min(elapsed, resp.TTL()), private)
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(msg)
 }
 
-func (a *answer) setHeader(h http.Header, length int, elapsed uint32) {
-	h["Content-Type"] = typeHeader
+// setMessageHeader sets the header of a response that holds for ttl seconds.
+func setMessageHeader(h http.Header, length int, ttl uint32, private bool) {
+	h["Content-Type"] = dnsclient.MediaTypeHeader
+	cacheControl := "max-age="
+	if private {
+		cacheControl = "private, max-age="
+	}
 	values := make([]string, 2)
-	values[0], values[1] = strconv.Itoa(length), "max-age="+strconv.FormatUint(uint64(a.ttl-min(elapsed, a.ttl)), 10)
+	values[0], values[1] = strconv.Itoa(length), cacheControl+strconv.FormatUint(uint64(ttl), 10)
 	h["Content-Length"], h["Cache-Control"] = values[:1:1], values[1:]
 }
 

@@ -11,6 +11,8 @@ import (
 
 	"github.com/miekg/dns"
 	"golang.org/x/net/idna"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 )
 
 const jsonType = "application/dns-json"
@@ -45,7 +47,7 @@ type jsonRecord struct {
 	Data string `json:"data"`
 }
 
-// asksJSON tells whether a request asks for JSON: by a name instead of a
+// asksJSON reports whether a request asks for JSON: by a name instead of a
 // message.
 func asksJSON(r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead || r.URL.RawQuery == "" {
@@ -57,7 +59,7 @@ func asksJSON(r *http.Request) bool {
 
 // readJSON makes a message of the parameters `name`, `type`, `do`, `cd` and
 // `edns_client_subnet`.
-func (q *query) readJSON(params url.Values) *refusal {
+func readJSON(q *dnsmsg.Query, params url.Values) *refusal {
 	bad := func(text string) *refusal { return &refusal{status: http.StatusBadRequest, text: text, json: true} }
 	name := params.Get("name")
 	if ascii, err := idna.Lookup.ToASCII(name); err == nil && !strings.EqualFold(ascii, name) {
@@ -72,7 +74,7 @@ func (q *query) readJSON(params url.Values) *refusal {
 	}
 	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype)
 	m.Id, m.CheckingDisabled = 0, isTrue(params.Get("cd"))
-	m.SetEdns0(udpSize, isTrue(params.Get("do")))
+	m.SetEdns0(dnsmsg.UDPSize, isTrue(params.Get("do")))
 	if subnet := params.Get("edns_client_subnet"); subnet != "" {
 		option, ok := subnetOf(subnet)
 		if !ok {
@@ -84,8 +86,8 @@ func (q *query) readJSON(params url.Values) *refusal {
 	if err != nil {
 		return bad("the parameter name is not a domain name")
 	}
-	q.in = append(q.in[:0], packed...)
-	if q.parse() != nil {
+	q.Raw = append(q.Raw[:0], packed...)
+	if q.Parse() != nil {
 		return bad("the parameters make no query")
 	}
 	return nil
@@ -127,15 +129,15 @@ func subnetOf(text string) (*dns.EDNS0_SUBNET, bool) {
 	}, true
 }
 
-// writeJSON sends the answer as JSON.
-func (a *answer) writeJSON(w http.ResponseWriter, q *query, elapsed uint32) {
+// writeJSON sends the response as JSON.
+func writeJSON(w http.ResponseWriter, q *dnsmsg.Query, resp *dnsmsg.Response, elapsed uint32, private bool) {
 	var m dns.Msg
-	if err := m.Unpack(a.render(q, elapsed)); err != nil {
+	if err := m.Unpack(resp.Render(q, elapsed)); err != nil {
 		(&refusal{status: http.StatusBadGateway, text: "the answer has records that cannot be shown", json: true}).write(w)
 		return
 	}
 	shown := jsonAnswer{
-		Status: a.rcode, TC: m.Truncated, RD: m.RecursionDesired, RA: m.RecursionAvailable, AD: m.AuthenticatedData, CD: m.CheckingDisabled,
+		Status: resp.Rcode(), TC: m.Truncated, RD: m.RecursionDesired, RA: m.RecursionAvailable, AD: m.AuthenticatedData, CD: m.CheckingDisabled,
 		Answer: jsonRecords(m.Answer), Authority: jsonRecords(m.Ns), Additional: jsonRecords(m.Extra),
 	}
 	for _, question := range m.Question {
@@ -156,7 +158,7 @@ func (a *answer) writeJSON(w http.ResponseWriter, q *query, elapsed uint32) {
 		errBody.write(w)
 		return
 	}
-	a.setHeader(w.Header(), len(body), elapsed)
+	setMessageHeader(w.Header(), len(body), resp.TTL()-min(elapsed, resp.TTL()), private)
 	w.Header().Set("Content-Type", jsonType)
 	w.Header().Set("Access-Control-Allow-Origin", "*") // scripts in pages read it
 	w.WriteHeader(http.StatusOK)

@@ -50,8 +50,8 @@ func newPerIP(q *quota.Quota, clock clockwork.Clock) (*perIP, error) {
 	return &perIP{limit: q.Amount, period: period, clock: clock}, nil
 }
 
-// take counts a query, or returns why it must not be answered.
-func (p *perIP) take(ip netip.Addr) *refusal {
+// charge counts a query, or returns why it must not be answered.
+func (p *perIP) charge(ip netip.Addr) *refusal {
 	bits := 32
 	if ip.Is6() {
 		bits = 64

@@ -5,18 +5,15 @@ import (
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 )
 
 // metrics are the package's collectors. Caddy has a new registry after each
 // reload, in which the same collectors are registered again.
 type metrics struct {
-	queries          counters
-	answers          counters
-	upstreamQueries  *prometheus.CounterVec
-	upstreamFailures *prometheus.CounterVec
-	upstreamDuration *prometheus.HistogramVec
-	quotaLeft        *prometheus.GaugeVec
-	cache            counters
+	queries   counters
+	responses counters
 }
 
 // counters are a counter for each value of a label, all known beforehand:
@@ -51,28 +48,15 @@ func newMetrics() metrics {
 	return metrics{
 		queries: fixed("queries_total", "DNS queries received, by HTTP method.", "method",
 			http.MethodGet, http.MethodHead, http.MethodPost),
-		answers: fixed("answers_total", "DNS answers given, by response code.", "rcode",
+		responses: fixed("answers_total", "DNS answers given, by response code.", "rcode",
 			"NOERROR", "SERVFAIL", "NXDOMAIN", "REFUSED", "other"),
-		upstreamQueries:  counter("upstream_queries_total", "DNS queries sent to an upstream.", "upstream"),
-		upstreamFailures: counter("upstream_failures_total", "Exchanges without a valid answer, by kind of failure.", "upstream", "kind"),
-		upstreamDuration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: "caddy", Subsystem: "doh", Name: "upstream_duration_seconds",
-			Help:    "Time from a query to the valid answer of an upstream.",
-			Buckets: []float64{.002, .005, .01, .02, .05, .1, .2, .4, .8, 1.6, 3.2},
-		}, []string{"upstream"}),
-		cache: fixed("cache_total", "DNS queries for upstreams, by what the cache made of them.", "result",
-			cacheHit, cacheMiss, cacheShared, cacheStale),
-		quotaLeft: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Namespace: "caddy", Subsystem: "doh", Name: "quota_left",
-			Help: "Queries that the quota of an upstream still allows in this period.",
-		}, []string{"upstream"}),
 	}
 }
 
 // register adds the collectors to the registry of a configuration.
 func (m metrics) register(registry *prometheus.Registry) error {
 	for _, c := range []prometheus.Collector{
-		m.queries, m.answers, m.upstreamQueries, m.upstreamFailures, m.upstreamDuration, m.quotaLeft, m.cache,
+		m.queries, m.responses,
 	} {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
@@ -82,21 +66,21 @@ func (m metrics) register(registry *prometheus.Registry) error {
 	return nil
 }
 
-// count counts a query by its method, and its answer by its code.
-func (m metrics) count(method string, a *answer) {
+// count counts a query by its method, and its response by its code.
+func (m metrics) count(method string, resp *dnsmsg.Response) {
 	m.queries.inc(method)
-	m.answers.inc(rcodeName(a.rcode))
+	m.responses.inc(rcodeName(resp.Rcode()))
 }
 
 func rcodeName(rcode int) string {
 	switch rcode {
-	case rcodeNoError:
+	case dnsmsg.RcodeNoError:
 		return "NOERROR"
-	case rcodeServFail:
+	case dnsmsg.RcodeServFail:
 		return "SERVFAIL"
-	case rcodeNXDomain:
+	case dnsmsg.RcodeNXDomain:
 		return "NXDOMAIN"
-	case rcodeRefused:
+	case dnsmsg.RcodeRefused:
 		return "REFUSED"
 	}
 	return "other"

@@ -2,11 +2,13 @@ package doh
 
 import (
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
+	"github.com/caddy-freetier/caddy-freetier/modules/doh/pool"
 )
 
 // proxiedVar is the request variable that holds the *proxied.
@@ -15,12 +17,13 @@ const proxiedVar = "doh.proxied"
 // proxied is a request on its way through a reverse_proxy, with what has to be
 // known from one try to the next.
 type proxied struct {
-	pool    *Pool
+	source  *Source
 	start   time.Time
 	tries   int
 	offered []reverseproxy.Upstream
-	behind  []*upstream // the upstreams that were offered, in the same order
-	lookup  lookup
+	behind  []*pool.Account // the upstreams that were offered, in the same order
+	query   *dnsmsg.Query   // nil until the body was read
+	lookup  pool.Lookup
 }
 
 func proxiedIn(r *http.Request) *proxied {
@@ -30,36 +33,22 @@ func proxiedIn(r *http.Request) *proxied {
 
 // offer returns the upstreams for the next try.
 func (p *proxied) offer() []*reverseproxy.Upstream {
-	p.behind = p.pool.left(p.lookup.tried)
+	p.behind = p.source.pool.Left(&p.lookup)
 	p.offered = make([]reverseproxy.Upstream, len(p.behind))
 	pointers := make([]*reverseproxy.Upstream, len(p.behind))
 	for i, u := range p.behind {
-		p.offered[i].Dial = u.addr
+		p.offered[i].Dial = u.Addr()
 		pointers[i] = &p.offered[i]
 	}
 	return pointers
 }
 
 // chosen returns the upstream behind one that was offered.
-func (p *proxied) chosen(choice *reverseproxy.Upstream) *upstream {
+func (p *proxied) chosen(choice *reverseproxy.Upstream) *pool.Account {
 	for i := range p.offered {
 		if &p.offered[i] == choice {
 			return p.behind[i]
 		}
 	}
 	return nil
-}
-
-// left returns those of the first tier that has upstreams left that were not
-// tried, or when all were tried, the first tier.
-func (p *Pool) left(tried []*upstream) []*upstream {
-	for _, tier := range p.tiers {
-		left := slices.DeleteFunc(slices.Clone(tier), func(u *upstream) bool {
-			return u.exhausted() || slices.Contains(tried, u)
-		})
-		if len(left) > 0 {
-			return left
-		}
-	}
-	return p.tiers[0]
 }

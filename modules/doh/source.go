@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/parent"
+	"github.com/caddy-freetier/caddy-freetier/modules/doh/pool"
 )
 
 func init() {
@@ -21,7 +22,13 @@ func init() {
 // An upstream that has failed a request is not offered to it again while
 // another is left.
 type Source struct {
-	Pool
+	pool.Config
+
+	// Whether requests appear in the access log. With GET, their addresses
+	// hold the names that were asked for. Default: false.
+	LogQueries bool `json:"log_queries,omitempty"`
+
+	pool *pool.Pool
 }
 
 // CaddyModule returns the Caddy module information.
@@ -33,7 +40,7 @@ func (*Source) CaddyModule() caddy.ModuleInfo {
 }
 
 // Provision sets up the source.
-func (s *Source) Provision(ctx caddy.Context) error {
+func (s *Source) Provision(ctx caddy.Context) (err error) {
 	if proxy, ok := parent.Nearest[*reverseproxy.Handler](ctx); ok {
 		if _, ok := proxy.Transport.(*Transport); !ok {
 			return errors.New("upstreams from `dynamic doh` need `transport doh`")
@@ -41,24 +48,33 @@ func (s *Source) Provision(ctx caddy.Context) error {
 	}
 	for _, u := range s.Upstreams {
 		for _, raw := range u.URLs {
-			if address, err := parseURL(raw); err == nil && address.Scheme != schemeHTTPS {
+			if address, err := pool.ParseURL(raw); err == nil && address.Scheme != pool.SchemeHTTPS {
 				return errors.New("dynamic doh takes upstreams with https://; for others use the directive doh")
 			}
 		}
 	}
-	return s.Pool.provision(ctx)
+	if err := collectors.register(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
+	s.pool, err = s.Open(ctx, "")
+	return err
 }
 
 // Validate checks the settings.
 func (s *Source) Validate() error {
-	if len(s.tiers) == 0 {
+	if s.pool.Empty() {
 		return errors.New("dynamic doh: there is no upstream")
 	}
 	return nil
 }
 
 // Cleanup gives the upstreams back.
-func (s *Source) Cleanup() error { return s.Pool.cleanup() }
+func (s *Source) Cleanup() error {
+	if s.pool == nil {
+		return nil // Provision came to nothing
+	}
+	return s.pool.Close()
+}
 
 // GetUpstreams returns upstreams of the first tier with one that this request
 // has not tried. They are made anew on each call, since Caddy writes to them;
@@ -66,8 +82,8 @@ func (s *Source) Cleanup() error { return s.Pool.cleanup() }
 // the same address.
 func (s *Source) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, error) {
 	p := proxiedIn(r)
-	if p == nil || p.pool != &s.Pool {
-		p = &proxied{pool: &s.Pool, start: s.clock.Now()}
+	if p == nil || p.source != s {
+		p = &proxied{source: s, start: s.pool.Clock().Now()}
 		caddyhttp.SetVar(r.Context(), proxiedVar, p)
 		if !s.LogQueries {
 			skipLog(r)

@@ -11,7 +11,9 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 	"github.com/caddy-freetier/caddy-freetier/internal/parent"
+	"github.com/caddy-freetier/caddy-freetier/modules/doh/pool"
 )
 
 func init() {
@@ -24,7 +26,7 @@ func init() {
 // `header_up` has no effect.
 //
 // As long as the proxy will try again (`lb_retries`, `lb_try_duration`), an
-// invalid answer is a transport error: it counts for passive health checks,
+// invalid response is a transport error: it counts for passive health checks,
 // and the proxy's policy chooses the next upstream, for POST as well. In the
 // last try, which is the only one when no retries are configured, the
 // transport goes on to the other upstreams by itself.
@@ -73,32 +75,32 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, errors.New("`transport doh` needs upstreams from `dynamic doh`")
 	}
 	p.tries++
-	if p.lookup.query == nil {
+	if p.query == nil {
 		// Only now: the body can be read once.
-		q := new(query)
+		q := new(dnsmsg.Query)
 		if bad := readQuery(req, q); bad != nil {
 			return bad.response(req), nil
 		}
-		q.subnet = nil
-		p.lookup.query = q
+		q.Subnet = nil
+		p.query, p.lookup.Query = q, q.Outgoing()
 	}
-	a, err := t.answer(p, info.Upstream)
+	resp, err := t.resolve(p, info.Upstream)
 	if err != nil {
 		return nil, err
 	}
-	collectors.count(req.Method, a)
-	return a.response(req, p.lookup.query), nil
+	collectors.count(req.Method, resp)
+	return proxiedResponse(resp, req, p.query), nil
 }
 
-func (t *Transport) answer(p *proxied, choice *reverseproxy.Upstream) (*answer, error) {
-	q, first := p.lookup.query, p.chosen(choice)
-	if a := local(q); a != nil {
-		return a, nil
+func (t *Transport) resolve(p *proxied, choice *reverseproxy.Upstream) (*dnsmsg.Response, error) {
+	upstreams, first := p.source.pool, p.chosen(choice)
+	if resp := local(p.query); resp != nil {
+		return resp, nil
 	}
 	if !t.last(p) {
-		a, err := p.pool.ask(&p.lookup, first, true)
+		resp, err := upstreams.Ask(&p.lookup, first, true)
 		if err == nil {
-			return a, nil
+			return resp, nil
 		}
 		if !t.last(p) {
 			// A query can be repeated whatever its method is, but only
@@ -107,11 +109,11 @@ func (t *Transport) answer(p *proxied, choice *reverseproxy.Upstream) (*answer, 
 		}
 		first = nil
 	}
-	a, err := p.pool.ask(&p.lookup, first, false)
+	resp, err := upstreams.Ask(&p.lookup, first, false)
 	if err != nil {
-		return unanswered(q, err), nil
+		return pool.Unanswered(p.query, err), nil
 	}
-	return a, nil
+	return resp, nil
 }
 
 // lastMargin is how long before the end of `lb_try_duration` a try counts as
@@ -119,24 +121,24 @@ func (t *Transport) answer(p *proxied, choice *reverseproxy.Upstream) (*answer, 
 // an error too late to be tried again the client would have no answer.
 const lastMargin = 100 * time.Millisecond
 
-// last tells whether the proxy will not try again, as far as can be known.
+// last reports whether the proxy will not try again, as far as can be known.
 func (t *Transport) last(p *proxied) bool {
-	spent := p.pool.clock.Since(p.start)
+	passed := p.source.pool.Clock().Since(p.start)
 	switch {
 	case t.retries == 0 && t.duration == 0,
 		t.retries > 0 && p.tries > t.retries,
-		t.duration > 0 && spent >= t.duration-lastMargin:
+		t.duration > 0 && passed >= t.duration-lastMargin:
 		return true
 	}
-	return spent >= time.Duration(p.pool.Timeout)
+	return passed >= p.source.pool.Timeout()
 }
 
-// response makes the answer to a request of a reverse_proxy.
-func (a *answer) response(req *http.Request, q *query) *http.Response {
-	msg := a.render(q, 0)
-	resp := newResponse(req, http.StatusOK, msg)
-	a.setHeader(resp.Header, len(msg), 0)
-	return resp
+// proxiedResponse makes the response to a request of a reverse_proxy.
+func proxiedResponse(resp *dnsmsg.Response, req *http.Request, q *dnsmsg.Query) *http.Response {
+	msg := resp.Render(q, 0)
+	made := newResponse(req, http.StatusOK, msg)
+	setMessageHeader(made.Header, len(msg), resp.TTL(), false)
+	return made
 }
 
 func (f *refusal) response(req *http.Request) *http.Response {

@@ -1,0 +1,128 @@
+package dnsclient
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
+)
+
+// Servers close idle connections after 30 to 240 seconds, and some networks
+// forget them without a word: hence the pings.
+const (
+	pingAfter   = 10 * time.Second
+	pingTimeout = 5 * time.Second
+	idleTimeout = 2 * time.Minute
+)
+
+// HTTPS is DNS over HTTPS (RFC 8484).
+type HTTPS struct {
+	conns
+	get  *http.Request
+	post *http.Request
+}
+
+// NewHTTPS returns a client of the server at address, which listens at addr, a
+// host and port. Each request has the header fields.
+func NewHTTPS(address *url.URL, addr string, dial Dial, config *tls.Config, headers http.Header) *HTTPS {
+	if address.Path == "" {
+		address.Path = "/"
+	}
+	get := http.Header{
+		"Accept":     MediaTypeHeader,
+		"User-Agent": {""}, // nobody's business
+	}
+	for field, values := range headers {
+		get[field] = values
+	}
+	post := get.Clone()
+	post["Content-Type"] = MediaTypeHeader
+	return &HTTPS{
+		conns: conns{addr: addr, transport: &http.Transport{
+			Proxy:               http.ProxyFromEnvironment,
+			DialContext:         dial,
+			TLSClientConfig:     config,
+			TLSHandshakeTimeout: dialTimeout,
+			ForceAttemptHTTP2:   true,
+			HTTP2: &http.HTTP2Config{
+				SendPingTimeout: pingAfter,
+				PingTimeout:     pingTimeout,
+				// Room for the header fields that are always the same, and not
+				// for the path, which never comes again.
+				MaxEncoderHeaderTableSize: 192,
+			},
+			DisableCompression: true,
+			IdleConnTimeout:    idleTimeout,
+		}},
+		get:  &http.Request{Method: http.MethodGet, URL: address, Host: address.Host, Header: get},
+		post: &http.Request{Method: http.MethodPost, URL: address, Host: address.Host, Header: post},
+	}
+}
+
+// StatusError is the error of an HTTP response with another status than 200.
+type StatusError struct {
+	Status int
+	// RetryAfter is for how long the server wants no more queries, 0 if it does
+	// not say.
+	RetryAfter time.Duration
+}
+
+func (e *StatusError) Error() string { return fmt.Sprintf("status %d", e.Status) }
+
+// ErrMediaType is the error of an HTTP response with another content type than
+// MediaType.
+var ErrMediaType = errors.New("the response is not a DNS message")
+
+// BodyError is the error of a response whose body broke off. The server has had
+// the query: there is no reason to send it again.
+type BodyError struct{ Err error }
+
+func (e *BodyError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *BodyError) Unwrap() error { return e.Err }
+
+// Exchange implements Client.
+func (c *HTTPS) Exchange(ctx context.Context, q *dnsmsg.Outgoing) ([]byte, uint32, error) {
+	resp, err := c.roundTrip(c.request(ctx, q))
+	if err != nil {
+		return nil, 0, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, 0, &StatusError{Status: resp.StatusCode}
+	}
+	if !IsMessage(resp.Header.Get("Content-Type")) {
+		return nil, 0, ErrMediaType
+	}
+	msg, err := ReadMessage(resp.Body, resp.ContentLength, nil, true)
+	if err != nil {
+		return nil, 0, &BodyError{err}
+	}
+	return msg, age(resp.Header), nil
+}
+
+// request makes a request of its own for each attempt.
+func (c *HTTPS) request(ctx context.Context, q *dnsmsg.Outgoing) *http.Request {
+	if q.Param == "" {
+		req := c.post.WithContext(ctx)
+		req.ContentLength = int64(len(q.Padded))
+		req.Body = io.NopCloser(bytes.NewReader(q.Padded))
+		return req
+	}
+	req := c.get.WithContext(ctx)
+	target := *req.URL
+	if target.RawQuery != "" {
+		target.RawQuery += "&"
+	}
+	target.RawQuery += q.Param
+	req.URL = &target
+	return req
+}

@@ -1,0 +1,178 @@
+// Package dnsclient asks DNS servers over TCP, TLS and UDP. It forwards messages
+// as they are: only the ID is its own on the wire.
+//
+// Each call sends one query, so that the caller can count what an account is
+// sent; trying again is the caller's decision, too.
+package dnsclient
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	maxMessage = 65535
+	headerLen  = 12
+
+	// idleTime is how long a connection without queries stays open. Servers
+	// close theirs after 10 to 30 seconds.
+	idleTime = 10 * time.Second
+	// silence is how long a server may owe answers before its connection counts
+	// as dead.
+	silence = 5 * time.Second
+)
+
+var (
+	// ErrClosed is the error of a connection that ended before the answer.
+	ErrClosed = errors.New("the connection was closed before the answer")
+	errShort  = errors.New("the message is too short")
+	errLong   = errors.New("the message is too long")
+)
+
+// Dial opens a connection, as net.Dialer.DialContext does.
+type Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// Stream asks a server over TCP (RFC 7766) or TLS (RFC 7858). One connection
+// carries many queries at once; it is opened when it is needed, and replaced
+// when it is dead.
+type Stream struct {
+	addr   string
+	dial   Dial
+	config *tls.Config // nil: plain TCP
+	limits limits
+
+	mu      sync.Mutex
+	conn    *conn
+	dialing *dialing
+}
+
+// dialing is a connection that is being opened. Its outcome is read after done.
+type dialing struct {
+	done chan struct{}
+	conn *conn
+	err  error
+}
+
+// NewStream returns a Stream to an address, over TLS if config is not nil.
+func NewStream(addr string, dial Dial, config *tls.Config) *Stream {
+	return &Stream{addr: addr, dial: dial, config: config, limits: limits{idleTime, silence}}
+}
+
+// Exchange sends a message and returns the answer, with the message's ID. When
+// ctx ends the query is abandoned, and the connection stays.
+//
+// Without a connection the error is a *net.OpError of the operation "dial",
+// also when TLS fails: it wraps a *tls.CertificateVerificationError where trust
+// is missing. A connection that ends before the answer gives ErrClosed.
+func (s *Stream) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
+	switch {
+	case len(msg) < headerLen:
+		return nil, errShort
+	case len(msg) > maxMessage:
+		return nil, errLong
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	}
+	c, pending, err := s.send(ctx, msg)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case answer, ok := <-pending:
+		if !ok {
+			return nil, c.err
+		}
+		copy(answer, msg[:2])
+		return answer, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Close ends the connection when its queries are answered. For a query that
+// comes later there is another one, which ends when it is idle.
+func (s *Stream) Close() error {
+	s.mu.Lock()
+	c := s.conn
+	s.conn = nil
+	s.mu.Unlock()
+	if c != nil {
+		c.retire()
+	}
+	return nil
+}
+
+// send hands the message to a connection that takes it, and opens one if there
+// is none. The answer comes through the channel.
+func (s *Stream) send(ctx context.Context, msg []byte) (*conn, <-chan []byte, error) {
+	for {
+		s.mu.Lock()
+		c := s.conn
+		if c != nil {
+			if pending := c.send(msg); pending != nil {
+				s.mu.Unlock()
+				return c, pending, nil
+			}
+		}
+		d := s.dialing
+		if d == nil {
+			d = s.open()
+		}
+		s.mu.Unlock()
+		select {
+		case <-d.done:
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+		if d.err != nil {
+			return nil, nil, d.err
+		}
+		if pending := d.conn.send(msg); pending != nil {
+			return d.conn, pending, nil
+		}
+		if d.conn.ended() {
+			// It takes connections only to close them: opening more would go on
+			// until ctx ends.
+			return nil, nil, d.conn.err
+		}
+	}
+}
+
+// open opens a connection in the background, since others may wait for it when
+// the query that asked for it has ended. The caller holds the lock.
+func (s *Stream) open() *dialing {
+	d := &dialing{done: make(chan struct{})}
+	s.dialing = d
+	go func() {
+		defer close(d.done)
+		ctx, cancel := context.WithTimeout(context.Background(), s.limits.silence)
+		defer cancel()
+		open, err := s.connect(ctx)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.dialing, d.err = nil, err
+		if err == nil {
+			d.conn = newConn(open, s.limits)
+			s.conn = d.conn
+		}
+	}()
+	return d
+}
+
+func (s *Stream) connect(ctx context.Context) (net.Conn, error) {
+	plain, err := s.dial(ctx, "tcp", s.addr)
+	if err != nil || s.config == nil {
+		return plain, err
+	}
+	secure := tls.Client(plain, s.config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = plain.Close()
+		// Nothing was asked yet, whatever the handshake failed of.
+		return nil, &net.OpError{Op: "dial", Net: "tls", Addr: plain.RemoteAddr(), Err: err}
+	}
+	return secure, nil
+}

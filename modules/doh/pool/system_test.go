@@ -1,0 +1,106 @@
+package pool
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/dnsclient"
+	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
+)
+
+// The first name server of this machine is dead; the second truncates what is
+// large, and gives it whole over TCP.
+func TestSystem(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "resolv.conf")
+	if err := os.WriteFile(file, []byte("nameserver 192.0.2.1\nnameserver 192.0.2.2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	packet, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := net.Listen("tcp", packet.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler := dns.HandlerFunc(func(w dns.ResponseWriter, m *dns.Msg) {
+		reply := new(dns.Msg).SetReply(m)
+		for range 100 {
+			reply.Answer = append(reply.Answer, rr(t, m.Question[0].Name+" 60 TXT some-text-of-some-length"))
+		}
+		if w.LocalAddr().Network() == "udp" {
+			reply.Truncate(dns.MinMsgSize)
+		}
+		_ = w.WriteMsg(reply)
+	})
+	for _, server := range []*dns.Server{{PacketConn: packet, Handler: handler}, {Listener: stream, Handler: handler}} {
+		go server.ActivateAndServe()
+		t.Cleanup(func() { server.Shutdown() })
+	}
+	dead, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.Close()
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		target := packet.LocalAddr().String()
+		if strings.HasPrefix(addr, "192.0.2.1:") {
+			target = dead.LocalAddr().String()
+		}
+		return new(net.Dialer).DialContext(ctx, network, target)
+	}
+	a := &Account{name: "system", health: newHealth("system")}
+	a.client, a.whole = dnsclient.NewSystemClients(dnsclient.NewSystem(file), dial)
+	for range 2 {
+		q := newQuery(t, "www.example.", dns.TypeTXT)
+		resp, err := a.attempt(t.Context(), q.Outgoing())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if reply := unpack(t, resp.Render(q, 0)); reply.Truncated || len(reply.Answer) != 100 {
+			t.Errorf("the answer has %d records", len(reply.Answer))
+		}
+	}
+	// One to the dead server, and each time one for the truncated answer and
+	// one for the whole.
+	if n := a.queries.Load(); n != 5 {
+		t.Errorf("%d queries were sent, want 5", n)
+	}
+}
+
+func newQuery(t testing.TB, name string, qtype uint16) *dnsmsg.Query {
+	t.Helper()
+	packed, err := new(dns.Msg).SetQuestion(name, qtype).Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := dnsmsg.ParseQuery(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+func unpack(t testing.TB, msg []byte) *dns.Msg {
+	t.Helper()
+	m := new(dns.Msg)
+	if err := m.Unpack(msg); err != nil {
+		t.Fatalf("%v in %x", err, msg)
+	}
+	return m
+}
+
+func rr(t testing.TB, s string) dns.RR {
+	t.Helper()
+	record, err := dns.NewRR(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return record
+}
