@@ -24,10 +24,11 @@ type sum = [sha256.Size]byte
 // found is a file in the folder as it was read. Of one that is as it was known,
 // file is nil, and so is err.
 type found struct {
-	sum  sum
-	file *file
-	err  error // why the file does not count
-	kept error // of keeping a corrupt file elsewhere
+	sum    sum
+	file   *file
+	err    error // why the file does not count
+	kept   error // of keeping a corrupt file elsewhere
+	unread bool  // the storage has failed
 }
 
 // folderView is what the folder held when it was read.
@@ -58,8 +59,7 @@ func readFolder(ctx context.Context, storage certmagic.Storage, own string, know
 			case errors.Is(err, fs.ErrNotExist): // taken over meanwhile
 			case err != nil:
 				view.err = errors.Join(view.err, fmt.Errorf("reading the cooldowns: %w", err))
-				f.sum = known[name]
-				fallthrough
+				view.others[name] = found{unread: true}
 			default:
 				view.others[name] = f
 			}

@@ -275,6 +275,8 @@ func (s *Store) merge(logger *zap.Logger, view folderView, items []Item, now tim
 		}
 		known, fresh := s.seen[name], f.file != nil
 		switch {
+		case f.unread:
+			continue
 		case fresh:
 			known = &seen{sum: f.sum, file: f.file, since: now}
 			s.seen[name] = known
@@ -303,11 +305,8 @@ func (f *seen) hasEnded(now time.Time) bool {
 	return f.file.Ended || f.lookups >= silentLookups && now.Sub(f.since) >= silentFor
 }
 
-// ignore notes a file that does not count, and warns of it once.
+// ignore notes a file that does not count and warns of it. It is not read again.
 func (s *Store) ignore(logger *zap.Logger, name string, f found) {
-	if s.ignored[name] {
-		return
-	}
 	s.ignored[name] = true
 	if errors.Is(f.err, errCorrupt) {
 		logger.Warn("file of cooldowns quarantined: its cooldowns are missing",

@@ -105,6 +105,12 @@ func TestRestart(t *testing.T) {
 			if state.Reason != "rate limit" || state.Guessed || !state.Until.Equal(start.Add(time.Hour)) {
 				t.Errorf("the cooldown is %+v", state)
 			}
+			if ended {
+				second.sync()
+				if _, ok := storage.files()[first.process+suffix]; ok {
+					t.Error("the file of a process that has ended is not taken over at once")
+				}
+			}
 			// The file of the one that has gone is taken over.
 			for range silentLookups {
 				clock.Advance(silentFor / silentLookups)
@@ -186,14 +192,30 @@ func TestAlive(t *testing.T) {
 		t.Error("the file of a silent process is not taken over")
 	}
 	a.sync()
-	if _, ok := storage.files()[a.process+suffix]; !ok {
-		t.Error("a process does not write its file again")
+	for range 2 {
+		if _, ok := storage.files()[a.process+suffix]; !ok {
+			t.Error("a process does not write its file again")
+		}
+		// Another process may take it over even now: for its clock long has passed.
+		delete(storage.values, keyOf(a.process))
+		a.sync()
 	}
 }
 
 // What nobody here knows, such as a channel that is missing from this
 // configuration, is left for those who know it.
 func TestUnknownItems(t *testing.T) {
+	t.Run("of a process that lives", func(t *testing.T) {
+		storage, clock := newMemory(), clockwork.NewFakeClockAt(start)
+		first := newTestProcess(t, storage, clock, "k1", "k2")
+		first.cool("k2", "m", 2*time.Hour)
+		first.sync()
+		second := newTestProcess(t, storage, clock, "k1")
+		second.sync()
+		second.items = append(second.items, Item{idOf("k2"), second.NewBreaker()})
+		second.sync()
+		second.want("added", "k2", "m")
+	})
 	storage, clock := newMemory(), clockwork.NewFakeClockAt(start)
 	first := newTestProcess(t, storage, clock, "k1", "k2")
 	first.cool("k1", "m", time.Hour)
@@ -325,6 +347,12 @@ func TestHostileFiles(t *testing.T) {
 				Item: hash("another", idOf("other")), Model: "m", Until: start.Add(time.Hour), DecidedAt: start,
 			})
 			p := newTestProcess(t, storage, clock, "k", "other")
+			storage.fail(func(_ context.Context, op, key string) error {
+				if op == "load" && key == keyOf("p") && len(storage.values[key]) > maxRead {
+					t.Error("a file that is too large is loaded")
+				}
+				return nil
+			})
 			for range 3 {
 				p.sync()
 			}
@@ -428,6 +456,17 @@ func TestOneUnreadable(t *testing.T) {
 	c.cool("k", "c", time.Hour)
 	c.sync()
 	c.want("of the readable ones", "k", "b", "c")
+	if !c.health.Unavailable() {
+		t.Error("nothing says that a file cannot be read")
+	}
+	for range 2 * silentLookups {
+		clock.Advance(silentFor / silentLookups)
+		b.sync()
+	}
+	if _, ok := storage.files()[a.process+suffix]; !ok {
+		t.Error("a file that cannot be read is removed")
+	}
+	c.sync()
 	storage.fail(nil)
 	b.sync()
 	b.want("of all", "k", "a", "b", "c")

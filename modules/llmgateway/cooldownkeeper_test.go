@@ -53,8 +53,16 @@ func TestCooldownsOutliveRestart(t *testing.T) {
 	g := startOn(t, storage, clock, options)
 	g.chat(t, "m").wantStatus(t, 429)
 	since := len(up.Requests())
+	files := make(map[string]string)
 	for range 3 {
 		g.Stop()
+		stored := storedCooldowns(t, storage)
+		for name := range files {
+			if _, ok := stored[name]; ok {
+				t.Errorf("%s, the file of a process that has ended, is not taken over", name)
+			}
+		}
+		files = stored
 		up.Handle(caddytest.JSON(200, completion))
 		g = startOn(t, storage, clock, options)
 		if n := g.Logs.Count("cooldowns read from storage", `"count":1`); n != 1 {
