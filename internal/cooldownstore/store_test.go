@@ -578,3 +578,30 @@ func TestRandomHistories(t *testing.T) {
 		}
 	}
 }
+
+// A pass over 10,000 keys, of which none or all are in cooldown.
+func BenchmarkPass(b *testing.B) {
+	for _, cooled := range []bool{false, true} {
+		b.Run(fmt.Sprintf("cooldowns %v", cooled), func(b *testing.B) {
+			storage, clock := newMemory(), clockwork.NewFakeClockAt(start)
+			names := make([]string, 10_000)
+			for i := range names {
+				names[i] = fmt.Sprint("key ", i)
+			}
+			p := newTestProcess(b, storage, clock, names...)
+			for _, item := range p.items {
+				if cooled {
+					item.Breaker.Start(cooldown.All, cooldown.Cooldown{Until: start.Add(time.Hour), Reason: "dead key"}, start)
+				}
+			}
+			for b.Loop() {
+				p.sync()
+			}
+			size := 0
+			for _, text := range storage.files() {
+				size += len(text)
+			}
+			b.ReportMetric(float64(size), "file-bytes")
+		})
+	}
+}
