@@ -43,6 +43,10 @@ const (
 	silentFor     = 15 * time.Minute
 	silentLookups = 3
 
+	// maxStates bounds the storages that are remembered. Some look like another
+	// one after each reload.
+	maxStates = 8
+
 	// What a storage that hangs can cost at most: when Caddy starts and stops,
 	// and one pass in between.
 	startLimit = 2 * time.Second
@@ -80,15 +84,24 @@ type Store struct {
 	busy    chan struct{} // holds a token while the storage is used
 	health  safestore.Health
 
-	// Those below belong to the pass.
-	storage any // the identity of the storage that they are about
-	process string
+	// states belong to the pass. A reload can change the storage, and while it goes
+	// on two are in use.
+	states map[any]*state // by the storage's identity
+}
+
+// state is what is known of the files in one storage.
+type state struct {
+	process string    // the name of this process there
 	stored  sum       // of the records in the own file
 	ended   bool      // as the own file says
 	written time.Time // when, zero: there is no own file
 	items   ID        // the sum of those at the last pass
 	seen    map[string]*seen
 	ignored map[string]bool
+}
+
+func newState() *state {
+	return &state{process: newProcess(), seen: make(map[string]*seen), ignored: make(map[string]bool)}
 }
 
 // seen is the file of another process.
@@ -105,6 +118,7 @@ func New() *Store {
 		changed: make(chan struct{}, 1),
 		pass:    make(chan struct{}, 1),
 		busy:    make(chan struct{}, 1),
+		states:  make(map[any]*state),
 	}
 }
 
@@ -183,26 +197,30 @@ func (s *Store) run(ctx context.Context, site Site, limit time.Duration, read, e
 }
 
 func (s *Store) work(ctx context.Context, site Site, read, ended bool) error {
-	if id := safestore.Identity(site.Storage); s.storage != id {
-		s.storage, s.process = id, newProcess()
-		s.stored, s.ended, s.written, s.items = sum{}, false, time.Time{}, ID{}
-		s.seen, s.ignored = make(map[string]*seen), make(map[string]bool)
+	id := safestore.Identity(site.Storage)
+	st := s.states[id]
+	if st == nil {
+		if len(s.states) >= maxStates {
+			clear(s.states) // the files are taken over later
+		}
+		st = newState()
+		s.states[id] = st
 	}
 	now, items := site.Clock.Now(), site.Items()
 	var remove []string
 	var trouble error
 	if read {
-		view, err := s.view(ctx, site.Storage)
+		view, err := s.view(ctx, site.Storage, st)
 		if err != nil {
 			return err
 		}
 		trouble = view.err
 		if !view.own {
-			s.written = time.Time{}
+			st.written = time.Time{}
 		}
-		remove = s.merge(site.Logger, view, items, now)
+		remove = st.merge(site.Logger, view, items, now)
 	}
-	c, records := s.changes(items, now, ended)
+	c, records := st.changes(items, now, ended)
 	c.remove = append(c.remove, remove...)
 	if c.value == nil && len(c.remove) == 0 {
 		return trouble
@@ -211,11 +229,11 @@ func (s *Store) work(ctx context.Context, site Site, read, ended bool) error {
 		return err
 	}
 	if c.value != nil {
-		s.stored, s.ended, s.written = records, ended, now
+		st.stored, st.ended, st.written = records, ended, now
 	}
 	for _, name := range c.remove {
-		if delete(s.seen, name); name == s.process {
-			s.stored, s.written = sum{}, time.Time{}
+		if delete(st.seen, name); name == st.process {
+			st.stored, st.written = sum{}, time.Time{}
 		}
 	}
 	return trouble
@@ -229,12 +247,12 @@ func newProcess() string {
 }
 
 // view reads the folder.
-func (s *Store) view(ctx context.Context, storage certmagic.Storage) (folderView, error) {
-	known := make(map[string]sum, len(s.seen))
-	for name, f := range s.seen {
+func (s *Store) view(ctx context.Context, storage certmagic.Storage, st *state) (folderView, error) {
+	known := make(map[string]sum, len(st.seen))
+	for name, f := range st.seen {
 		known[name] = f.sum
 	}
-	own, skip := s.process, maps.Clone(s.ignored)
+	own, skip := st.process, maps.Clone(st.ignored)
 	return within(ctx, s.busy, func(ctx context.Context) (folderView, error) {
 		return readFolder(ctx, storage, own, known, skip)
 	})
@@ -261,25 +279,25 @@ func within[T any](ctx context.Context, busy chan struct{}, f func(context.Conte
 
 // merge applies what is new in the files of others and returns the processes
 // whose files are taken over.
-func (s *Store) merge(logger *zap.Logger, view folderView, items []Item, now time.Time) (over []string) {
-	maps.DeleteFunc(s.seen, func(name string, _ *seen) bool { _, there := view.others[name]; return !there })
-	maps.DeleteFunc(s.ignored, func(name string, _ bool) bool { _, there := view.others[name]; return !there })
+func (st *state) merge(logger *zap.Logger, view folderView, items []Item, now time.Time) (over []string) {
+	maps.DeleteFunc(st.seen, func(name string, _ *seen) bool { _, there := view.others[name]; return !there })
+	maps.DeleteFunc(st.ignored, func(name string, _ bool) bool { _, there := view.others[name]; return !there })
 	all := sumOf(items)
-	first, again, applied := s.items == ID{}, all != s.items, 0
-	s.items = all
+	first, again, applied := st.items == ID{}, all != st.items, 0
+	st.items = all
 	for name, f := range view.others {
 		if f.err != nil {
-			delete(s.seen, name)
-			s.ignore(logger, name, f)
+			delete(st.seen, name)
+			st.ignore(logger, name, f)
 			continue
 		}
-		known, fresh := s.seen[name], f.file != nil
+		known, fresh := st.seen[name], f.file != nil
 		switch {
 		case f.unread:
 			continue
 		case fresh:
 			known = &seen{sum: f.sum, file: f.file, since: now}
-			s.seen[name] = known
+			st.seen[name] = known
 		case known == nil:
 			continue // ignored
 		default:
@@ -306,8 +324,8 @@ func (f *seen) hasEnded(now time.Time) bool {
 }
 
 // ignore notes a file that does not count and warns of it. It is not read again.
-func (s *Store) ignore(logger *zap.Logger, name string, f found) {
-	s.ignored[name] = true
+func (st *state) ignore(logger *zap.Logger, name string, f found) {
+	st.ignored[name] = true
 	if errors.Is(f.err, errCorrupt) {
 		logger.Warn("file of cooldowns quarantined: its cooldowns are missing",
 			zap.String("file", keyOf(name)), zap.String("kept_as", keyOf(name)+".bad"), zap.NamedError("reason", f.err), zap.Error(f.kept))
@@ -349,23 +367,23 @@ func sumOf(items []Item) (all ID) {
 
 // changes returns what is to be done so that the own file has the decisions of
 // this process, and the sum of its records.
-func (s *Store) changes(items []Item, now time.Time, ended bool) (change, sum) {
+func (st *state) changes(items []Item, now time.Time, ended bool) (change, sum) {
 	var records []record
 	for _, item := range items {
 		decisions := item.Breaker.Decisions(now)
 		if len(decisions) == 0 {
 			continue
 		}
-		name := hash(s.process, item.ID)
+		name := hash(st.process, item.ID)
 		for _, d := range decisions {
 			records = append(records, newRecord(name, d))
 		}
 	}
 	if len(records) == 0 {
-		if s.written.IsZero() {
+		if st.written.IsZero() {
 			return change{}, sum{}
 		}
-		return change{remove: []string{s.process}}, sum{}
+		return change{remove: []string{st.process}}, sum{}
 	}
 	order(records)
 	lines, err := encodeRecords(records)
@@ -374,8 +392,8 @@ func (s *Store) changes(items []Item, now time.Time, ended bool) (change, sum) {
 	}
 	now = now.Round(0)
 	is := sha256.Sum256(lines)
-	if is == s.stored && ended == s.ended && !s.written.IsZero() && now.Sub(s.written) < rewriteAfter {
+	if is == st.stored && ended == st.ended && !st.written.IsZero() && now.Sub(st.written) < rewriteAfter {
 		return change{}, is
 	}
-	return change{key: keyOf(s.process), value: encode(s.process, now, ended, lines)}, is
+	return change{key: keyOf(st.process), value: encode(st.process, now, ended, lines)}, is
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,15 @@ func (p *process) cool(name, model string, length time.Duration) {
 	p.breaker(name).Start(model, cooldown.Cooldown{Until: now.Add(length), Reason: "rate limit"}, now)
 }
 
+// file is the name of the process's file.
+func (p *process) file() string {
+	for _, st := range p.states {
+		return st.process + suffix
+	}
+	p.t.Fatal("there was no pass")
+	return ""
+}
+
 func (p *process) sync() { p.run(context.Background(), p.site, passLimit, true, false) }
 
 func (p *process) end() { p.Store.end(context.Background(), p.site, true) }
@@ -107,7 +117,7 @@ func TestRestart(t *testing.T) {
 			}
 			if ended {
 				second.sync()
-				if _, ok := storage.files()[first.process+suffix]; ok {
+				if _, ok := storage.files()[first.file()]; ok {
 					t.Error("the file of a process that has ended is not taken over at once")
 				}
 			}
@@ -188,16 +198,16 @@ func TestAlive(t *testing.T) {
 		clock.Advance(rewriteAfter)
 		b.sync()
 	}
-	if _, ok := storage.files()[a.process+suffix]; ok {
+	if _, ok := storage.files()[a.file()]; ok {
 		t.Error("the file of a silent process is not taken over")
 	}
 	a.sync()
 	for range 2 {
-		if _, ok := storage.files()[a.process+suffix]; !ok {
+		if _, ok := storage.files()[a.file()]; !ok {
 			t.Error("a process does not write its file again")
 		}
 		// Another process may take it over even now: for its clock long has passed.
-		delete(storage.values, keyOf(a.process))
+		delete(storage.values, path.Join(folder, a.file()))
 		a.sync()
 	}
 }
@@ -231,6 +241,32 @@ func TestUnknownItems(t *testing.T) {
 	second.want("added", "k2", "m")
 	wantFiles(t, storage, "when all are known", 1)
 }
+
+// A reload can change the storage, and back: the files of both stay right.
+func TestAnotherStorage(t *testing.T) {
+	clock := clockwork.NewFakeClockAt(start)
+	one, two := newMemory(), newMemory()
+	p := newTestProcess(t, named{one, "one"}, clock, "k")
+	p.cool("k", "m", time.Hour)
+	p.sync()
+	for range 3 {
+		p.site.Storage = named{two, "two"}
+		p.sync()
+		p.site.Storage = named{one, "one"}
+		p.end() // of the old configuration
+		p.sync()
+	}
+	wantFiles(t, one, "the first storage", 1)
+	wantFiles(t, two, "the second storage", 1)
+}
+
+// named is a storage that says what it is.
+type named struct {
+	*memory
+	name string
+}
+
+func (n named) String() string { return n.name }
 
 // Neither names nor hashes that are the same everywhere stand in a file.
 func TestSecrecy(t *testing.T) {
@@ -275,7 +311,7 @@ func TestBounded(t *testing.T) {
 		}
 	}
 	p.sync()
-	text := storage.files()[p.process+suffix]
+	text := storage.files()[p.file()]
 	if len(text) > maxWritten+1000 || len(text) < maxWritten/2 {
 		t.Errorf("a file of %d bytes, want almost %d", len(text), maxWritten)
 	}
@@ -447,7 +483,7 @@ func TestOneUnreadable(t *testing.T) {
 	a.sync()
 	b.sync()
 	storage.fail(func(_ context.Context, op, key string) error {
-		if op == "load" && key == keyOf(a.process) {
+		if op == "load" && key == path.Join(folder, a.file()) {
 			return errors.New("input/output error")
 		}
 		return nil
@@ -463,7 +499,7 @@ func TestOneUnreadable(t *testing.T) {
 		clock.Advance(silentFor / silentLookups)
 		b.sync()
 	}
-	if _, ok := storage.files()[a.process+suffix]; !ok {
+	if _, ok := storage.files()[a.file()]; !ok {
 		t.Error("a file that cannot be read is removed")
 	}
 	c.sync()
