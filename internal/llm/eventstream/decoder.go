@@ -1,0 +1,118 @@
+package eventstream
+
+import (
+	"bytes"
+	"errors"
+)
+
+// maxEvent bounds the bytes of an event. Responses repeats the whole response in
+// its last event, and images come in one.
+const maxEvent = 64 << 20
+
+// ErrTooLong is the error of an event that is longer than 64 MB.
+var ErrTooLong = errors.New("event of the stream is too long")
+
+// Decoder reads the events of a stream as its bytes come, in pieces that may end
+// anywhere. It reads lines that end with LF, CRLF or CR, and keeps no more than
+// the event under way.
+type Decoder struct {
+	kept    []byte // the line under way
+	name    string
+	data    []byte
+	hasData bool
+	afterCR bool // an LF would belong to the line before
+	begun   bool // a byte order mark would not be one
+	size    int
+}
+
+// Write reads a piece of the stream and calls yield for each event that has data
+// and is complete. data is valid until yield returns.
+func (d *Decoder) Write(piece []byte, yield func(name string, data []byte)) error {
+	for len(piece) > 0 {
+		if d.afterCR {
+			d.afterCR = false
+			if piece[0] == '\n' {
+				piece = piece[1:]
+				continue
+			}
+		}
+		end := lineEnd(piece)
+		if end < 0 {
+			d.kept = append(d.kept, piece...)
+			return d.grow(len(piece))
+		}
+		line := piece[:end]
+		if len(d.kept) > 0 {
+			d.kept = append(d.kept, line...)
+			line = d.kept
+		}
+		if err := d.grow(end); err != nil {
+			return err
+		}
+		d.line(line, yield)
+		d.kept = d.kept[:0]
+		d.afterCR = piece[end] == '\r'
+		piece = piece[end+1:]
+	}
+	return nil
+}
+
+// lineEnd returns where the first line of a piece ends, -1 if it does not.
+func lineEnd(piece []byte) int {
+	end := bytes.IndexByte(piece, '\n')
+	line := piece
+	if end >= 0 {
+		line = piece[:end]
+	}
+	if cr := bytes.IndexByte(line, '\r'); cr >= 0 {
+		return cr
+	}
+	return end
+}
+
+// grow counts the bytes of the event under way.
+func (d *Decoder) grow(n int) error {
+	if d.size += n; d.size > maxEvent {
+		return ErrTooLong
+	}
+	return nil
+}
+
+// End reads the last event if no blank line has ended it, as some servers do.
+func (d *Decoder) End(yield func(name string, data []byte)) {
+	if len(d.kept) > 0 {
+		d.line(d.kept, yield)
+		d.kept = nil
+	}
+	d.dispatch(yield)
+}
+
+func (d *Decoder) line(line []byte, yield func(name string, data []byte)) {
+	if !d.begun {
+		d.begun = true
+		line = bytes.TrimPrefix(line, []byte("\ufeff"))
+	}
+	if len(line) == 0 {
+		d.dispatch(yield)
+		return
+	}
+	field, value, _ := bytes.Cut(line, []byte(":"))
+	value = bytes.TrimPrefix(value, []byte(" "))
+	switch string(field) {
+	case "data":
+		if d.hasData {
+			d.data = append(d.data, '\n')
+		}
+		d.data = append(d.data, value...)
+		d.hasData = true
+	case "event":
+		d.name = string(value)
+	}
+}
+
+func (d *Decoder) dispatch(yield func(name string, data []byte)) {
+	if d.hasData && len(d.data) > 0 {
+		yield(d.name, d.data)
+	}
+	d.name, d.data, d.hasData, d.size = "", d.data[:0], false, 0
+}
