@@ -1,0 +1,36 @@
+package neutral
+
+// Target says for whom a request is written.
+type Target struct {
+	Model string // the channel's name for the model
+
+	// Vendor names those who can read each other's signatures: a provider, or a
+	// channel. It must not contain a colon.
+	Vendor string
+
+	// MaxOutput is what messages gets as max_tokens, which it requires, if the client
+	// has set none. 0 means 32000, which Claude Code uses for models it does not know.
+	MaxOutput int64
+}
+
+// Reading says how a response is read.
+type Reading struct {
+	Vendor string // as in Target
+	Names  *Names // of the request's tools; required
+	NewID  func() string
+}
+
+// StreamReader reads the events of a response. There is one for each dialect.
+type StreamReader interface {
+	// Event reads an event of the stream, or a whole response. What it calls emit
+	// with shares no memory with data after it returns.
+	Event(name string, data []byte, emit Emit)
+	// End ends the response. A response that is not complete by then has failed.
+	End(emit Emit)
+}
+
+// StreamWriter writes the events of a response. There is one for each dialect.
+type StreamWriter interface {
+	// Append appends the events of the client's dialect that stand for e.
+	Append(dst []byte, e *Event) []byte
+}

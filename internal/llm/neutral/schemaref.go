@@ -1,0 +1,133 @@
+package neutral
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
+)
+
+// reference writes what a $ref stands for. A reference inside of itself, one to
+// nothing, and all that come after too many become a schema that allows
+// everything.
+func (c *schemaWriter) reference(ref string, v rawjson.Value, depth int) {
+	target := resolve(c.root, ref)
+	if !target.Is('{') || slices.Contains(c.refs, ref) || len(c.w.Bytes) > maxSchemaBytes {
+		c.w.Open('{')
+		if description := v.Get("description"); description.Is('"') {
+			c.w.KeyRaw("description", description)
+		}
+		c.w.Close('}')
+		return
+	}
+	c.refs = append(c.refs, ref)
+	c.schema(withSiblings(target, v), depth+1)
+	c.refs = c.refs[:len(c.refs)-1]
+}
+
+// withSiblings returns a schema with the keywords that stand beside the reference
+// to it.
+func withSiblings(target, v rawjson.Value) rawjson.Value {
+	if v.Len() == 1 {
+		return target
+	}
+	var w rawjson.Writer
+	w.Open('{')
+	for name, member := range v.Members {
+		if name != "$ref" && name != "$defs" && name != "definitions" {
+			w.Name(name)
+			w.Raw(member)
+		}
+	}
+	for name, member := range target.Members {
+		if v.Get(name) == nil {
+			w.Name(name)
+			w.Raw(member)
+		}
+	}
+	w.Close('}')
+	return w.Bytes
+}
+
+// resolve returns what a JSON pointer within the schema points at.
+func resolve(root rawjson.Value, ref string) rawjson.Value {
+	pointer, ok := strings.CutPrefix(ref, "#")
+	if !ok {
+		return nil
+	}
+	at := root
+	unescape := strings.NewReplacer("~1", "/", "~0", "~")
+	for _, step := range strings.Split(strings.TrimPrefix(pointer, "/"), "/") {
+		if step != "" {
+			at = at.Get(unescape.Replace(step))
+		}
+	}
+	return at
+}
+
+// mergeAll returns a schema with the members of its allOf put into it: their
+// properties and required names together, of all else the first.
+func (c *schemaWriter) mergeAll(v rawjson.Value) rawjson.Value {
+	branches := []rawjson.Value{v}
+	for branch := range v.Get("allOf").Elements {
+		if ref := branch.Get("$ref"); ref.Is('"') && !slices.Contains(c.refs, ref.Text()) {
+			branch = resolve(c.root, ref.Text())
+		}
+		branches = append(branches, branch)
+	}
+	var w rawjson.Writer
+	var seen []string
+	w.Open('{')
+	for _, branch := range branches {
+		for name, member := range branch.Members {
+			if name == "allOf" || name == "$ref" || slices.Contains(seen, name) {
+				continue
+			}
+			seen = append(seen, name)
+			w.Name(name)
+			switch name {
+			case "properties":
+				w.Raw(mergeProperties(branches))
+			case "required":
+				w.Raw(mergeRequired(branches))
+			default:
+				w.Raw(member)
+			}
+		}
+	}
+	w.Close('}')
+	return w.Bytes
+}
+
+func mergeProperties(branches []rawjson.Value) rawjson.Value {
+	var w rawjson.Writer
+	var seen []string
+	w.Open('{')
+	for _, branch := range branches {
+		for name, member := range branch.Get("properties").Members {
+			if !slices.Contains(seen, name) {
+				seen = append(seen, name)
+				w.Name(name)
+				w.Raw(member)
+			}
+		}
+	}
+	w.Close('}')
+	return w.Bytes
+}
+
+func mergeRequired(branches []rawjson.Value) rawjson.Value {
+	var w rawjson.Writer
+	var seen []string
+	w.Open('[')
+	for _, branch := range branches {
+		for element := range branch.Get("required").Elements {
+			if name := element.Text(); !slices.Contains(seen, name) {
+				seen = append(seen, name)
+				w.String(name)
+			}
+		}
+	}
+	w.Close(']')
+	return w.Bytes
+}

@@ -1,0 +1,142 @@
+package neutral
+
+import "strings"
+
+// noResult stands for the result of a call that the client does not have. All
+// dialects but Responses' refuse a call without one.
+const noResult = "No result was recorded for this call."
+
+// Turns returns the conversation in the order that all dialects take: what the
+// model said in one turn is one message, and the results of its calls follow it at
+// once, one for each call, in the order of the calls. A result that came later,
+// or belongs to no call, becomes a user's text.
+//
+// What is sent for the first turns does not depend on later ones: results are
+// looked for only up to the model's next message.
+func (r *Request) Turns() []Message {
+	turns := make([]Message, 0, len(r.Messages)+1)
+	for at := 0; at < len(r.Messages); {
+		if r.Messages[at].Role != Assistant {
+			turns = appendWithResults(turns, nil, r.Messages[at:at+1])
+			at++
+			continue
+		}
+		said := r.Messages[at]
+		for at++; at < len(r.Messages) && r.Messages[at].Role == Assistant; at++ {
+			said.Parts = append(said.Parts[:len(said.Parts):len(said.Parts)], r.Messages[at].Parts...)
+		}
+		next := at
+		for next < len(r.Messages) && r.Messages[next].Role != Assistant {
+			next++
+		}
+		turns = append(turns, said)
+		turns = appendWithResults(turns, &said, r.Messages[at:next])
+		at = next
+	}
+	return turns
+}
+
+// appendWithResults appends what follows a turn of the model, the results of its
+// calls first.
+func appendWithResults(turns []Message, said *Message, following []Message) []Message {
+	results := Message{Role: ToolRole}
+	taken := make(map[*ToolResult]bool)
+	if said != nil {
+		for i := range said.Parts {
+			if call := said.Parts[i].Call; said.Parts[i].Kind == Call {
+				results.Parts = append(results.Parts, resultOf(call, following, taken))
+			}
+		}
+	}
+	if len(results.Parts) > 0 {
+		turns = append(turns, results)
+	}
+	for _, message := range following {
+		if message.Role != ToolRole {
+			turns = append(turns, message)
+			continue
+		}
+		for i := range message.Parts {
+			if result := message.Parts[i].Result; result != nil && !taken[result] {
+				turns = append(turns, asText(result))
+			}
+		}
+	}
+	return turns
+}
+
+// resultOf returns the result of a call among the messages that follow it.
+func resultOf(call *ToolCall, following []Message, taken map[*ToolResult]bool) Part {
+	for _, message := range following {
+		for i := range message.Parts {
+			result := message.Parts[i].Result
+			if message.Parts[i].Kind != Result || taken[result] || !belongs(call, result) {
+				continue
+			}
+			taken[result] = true
+			own := *result
+			own.CallID = call.ID
+			own.Tool = call.ToolRef
+			return Part{Kind: Result, Result: &own}
+		}
+	}
+	return Part{Kind: Result, Result: &ToolResult{CallID: call.ID, Tool: call.ToolRef, Parts: []Part{{Kind: Text, Text: noResult}}}}
+}
+
+// belongs reports whether a result is that of a call. Gemini's have a name only.
+func belongs(call *ToolCall, result *ToolResult) bool {
+	if result.CallID != "" {
+		return result.CallID == call.ID
+	}
+	return result.Tool.Name == call.Name
+}
+
+// asText returns a result without a call as what a user says.
+func asText(result *ToolResult) Message {
+	parts := []Part{{Kind: Text, Text: "Late result of a tool call:"}}
+	return Message{Role: User, Parts: append(parts, result.Parts...)}
+}
+
+// ResultText returns the texts of a result, one below the other.
+func ResultText(result *ToolResult) string {
+	var text strings.Builder
+	for i := range result.Parts {
+		part := &result.Parts[i]
+		if part.Kind != Text || part.Text == "" {
+			continue
+		}
+		if text.Len() > 0 {
+			text.WriteByte('\n')
+		}
+		text.WriteString(part.Text)
+	}
+	said := text.String()
+	if result.IsError && !strings.Contains(strings.ToLower(said[:min(len(said), 200)]), "error") {
+		return "Error: " + said
+	}
+	return said
+}
+
+// Reminder returns a system text for a place where the dialect has no system
+// messages, or models that do not take them there. Moving it to the top would
+// change the beginning of the body, and with it what prompt caches compare.
+func Reminder(text string) string {
+	if strings.HasPrefix(text, "<system-reminder>") {
+		return text
+	}
+	return "<system-reminder>\n" + text + "\n</system-reminder>"
+}
+
+// JoinText returns the texts of a message's parts, one below the other.
+func JoinText(parts []Part) string {
+	if len(parts) == 1 {
+		return parts[0].Text
+	}
+	var texts []string
+	for i := range parts {
+		if parts[i].Text != "" {
+			texts = append(texts, parts[i].Text)
+		}
+	}
+	return strings.Join(texts, "\n\n")
+}
