@@ -1,0 +1,63 @@
+package chat
+
+import (
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
+)
+
+// readContent reads a string or an array of parts.
+func readContent(r *neutral.Request, path string, value rawjson.Value) ([]neutral.Part, error) {
+	if value.Is('"') {
+		return []neutral.Part{{Kind: neutral.Text, Text: value.Text()}}, nil
+	}
+	var parts []neutral.Part
+	for element := range value.Elements {
+		part, err := readPart(r, path, element)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
+	}
+	return parts, nil
+}
+
+func readPart(r *neutral.Request, path string, value rawjson.Value) (neutral.Part, error) {
+	kind := value.Get("type").Text()
+	for name := range value.Members {
+		if name != "type" && name != kind {
+			r.Dropped.Add(path, "[].", name)
+		}
+	}
+	body := value.Get(kind)
+	switch kind {
+	case "text":
+		return neutral.Part{Kind: neutral.Text, Text: body.Text()}, nil
+	case "refusal":
+		return neutral.Part{Kind: neutral.Refusal, Text: body.Text()}, nil
+	case "image_url":
+		media := &neutral.MediaPart{Type: neutral.Image, Detail: body.Get("detail").Text()}
+		url := body.Get("url")
+		if body.Is('"') {
+			url = body
+		}
+		media.SetURL(url.Text())
+		return neutral.Part{Kind: neutral.Media, Media: media}, nil
+	case "input_audio":
+		media := &neutral.MediaPart{Type: neutral.Audio, Data: body.Get("data").Text(), MIME: "audio/" + body.Get("format").Text()}
+		return neutral.Part{Kind: neutral.Media, Media: media}, nil
+	case "video_url":
+		media := &neutral.MediaPart{Type: neutral.Video}
+		media.SetURL(body.Get("url").Text())
+		return neutral.Part{Kind: neutral.Media, Media: media}, nil
+	case "file":
+		media := &neutral.MediaPart{Type: neutral.File, Name: body.Get("filename").Text(), FileID: body.Get("file_id").Text()}
+		if data := body.Get("file_data").Text(); data != "" {
+			if media.SetURL(data); media.Data == "" {
+				media.Data, media.URL = data, "" // not a data URL, as the documentation has it
+				media.MIME = "application/pdf"
+			}
+		}
+		return neutral.Part{Kind: neutral.Media, Media: media}, nil
+	}
+	return neutral.Part{}, &neutral.Unsupported{Param: path, What: "content of the type " + kind, Where: []neutral.Dialect{neutral.Chat}}
+}

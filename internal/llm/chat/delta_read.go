@@ -1,0 +1,176 @@
+package chat
+
+import (
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
+)
+
+// delta reads what a chunk adds to a choice, or, if whole, all of its message. Its
+// reasoning comes before the text, and the calls come last.
+func (c *choiceReader) delta(v rawjson.Value, whole bool) {
+	var content, calls, annotations, images, details rawjson.Value
+	thought, refusal := "", ""
+	for name, member := range v.Members {
+		switch name {
+		case "content":
+			content = member
+		case "reasoning_content", "reasoning", "thinking":
+			if thought == "" {
+				thought = member.Text() // some send the same under two names
+			}
+		case "reasoning_details":
+			details = member
+		case "tool_calls":
+			calls = member
+		case "annotations":
+			annotations = member
+		case "images":
+			images = member
+		case "refusal":
+			refusal = member.Text()
+		case "function_call":
+			if member.Is('{') {
+				c.call(rawjson.Value(`{"function":`+string(member)+`}`), 0, whole)
+			}
+		}
+	}
+	if thought == "" {
+		thought = detailsText(details)
+	}
+	c.say(neutral.ThoughtDelta, thought)
+	c.signatures(details)
+	c.content(content)
+	c.say(neutral.RefusalDelta, refusal)
+	for image := range images.Elements {
+		c.image(image)
+	}
+	for annotation := range annotations.Elements {
+		c.annotation(annotation)
+	}
+	position := 0
+	for call := range calls.Elements {
+		c.call(call, position, whole)
+		position++
+	}
+}
+
+// detailsText returns the reasoning that only reasoning_details have.
+func detailsText(details rawjson.Value) (text string) {
+	for detail := range details.Elements {
+		text += detail.Get("text").Text() + detail.Get("summary").Text()
+	}
+	return text
+}
+
+func (c *choiceReader) signatures(details rawjson.Value) {
+	for detail := range details.Elements {
+		value, redacted := detail.Get("signature").Text(), false
+		if value == "" {
+			value, redacted = detail.Get("data").Text(), true
+		}
+		if value != "" {
+			c.emit(&neutral.Event{Kind: neutral.ThoughtSig, Sig: neutral.Sig{Vendor: c.calls.Vendor, Value: value}, Redacted: redacted && !c.thoughts})
+			c.signed = true
+			c.thoughts = false
+		}
+	}
+}
+
+// content reads text, or an array of parts, as Mistral's reasoning models send it.
+func (c *choiceReader) content(v rawjson.Value) {
+	if v.Is('"') {
+		c.text(v.Text())
+		return
+	}
+	for part := range v.Elements {
+		switch part.Get("type").Text() {
+		case "thinking", "reasoning":
+			thought := part.Get("thinking")
+			c.say(neutral.ThoughtDelta, thought.Text()+part.Get("text").Text())
+			for piece := range thought.Elements {
+				c.say(neutral.ThoughtDelta, piece.Get("text").Text())
+			}
+		case "image_url":
+			c.image(part)
+		case "refusal":
+			c.say(neutral.RefusalDelta, part.Get("refusal").Text())
+		default:
+			c.text(part.Get("text").Text())
+		}
+	}
+}
+
+func (c *choiceReader) image(v rawjson.Value) {
+	media := &neutral.MediaPart{Type: neutral.Image}
+	media.SetURL(v.Get("image_url").Get("url").Text())
+	if media.URL != "" || media.Data != "" {
+		c.endThought()
+		c.emit(&neutral.Event{Kind: neutral.MediaPartOut, Media: media})
+	}
+}
+
+// maxAnnotations bounds the citations of a response.
+const maxAnnotations = 1000
+
+func (c *choiceReader) annotation(v rawjson.Value) {
+	body := v.Get("url_citation")
+	url := body.Get("url").Text()
+	if c.annotated++; url == "" || c.annotated > maxAnnotations {
+		return
+	}
+	citation := &neutral.Citation{URL: url, Title: body.Get("title").Text(), Quote: body.Get("content").Text()}
+	citation.Start, _ = body.Get("start_index").Int()
+	citation.End, _ = body.Get("end_index").Int()
+	c.emit(&neutral.Event{Kind: neutral.Cited, Citation: citation})
+}
+
+// call reads a piece of a call, or, if whole, all of it.
+func (c *choiceReader) call(v rawjson.Value, position int, whole bool) {
+	function := v.Get("function")
+	id, name := v.Get("id").Text(), function.Get("name").Text()
+	input := argumentsText(function.Get("arguments"))
+	if custom := v.Get("custom"); custom.Is('{') {
+		name, input = custom.Get("name").Text(), neutral.FreeformArguments(custom.Get("input").Text())
+	}
+	if name != "" && input != "" && c.calls.Repeats(id, name, input) {
+		return // some send a call again, at another index
+	}
+	sig := neutral.Sig{Vendor: c.calls.Vendor, Value: v.Get("extra_content").Get("google").Get("thought_signature").Text()}
+	c.endThought()
+	c.calls.Piece(neutral.Piece{
+		Key:   c.key(v.Get("index"), id, name, position, whole),
+		ID:    id,
+		Name:  name,
+		Input: input,
+		Sig:   sig,
+	}, c.emit)
+}
+
+// key returns the call that a piece belongs to. Indexes may be missing, begin at
+// 1, or be the same for all calls; ids may come once or with each piece.
+func (c *choiceReader) key(index rawjson.Value, id, name string, position int, whole bool) string {
+	if n, ok := index.Int(); ok && !whole {
+		place := placeKey("i", int(n))
+		current, known := c.keyOf[place]
+		if !known {
+			current = place
+		}
+		state := c.calls.State(current)
+		if state.Known && id != "" && state.ID != "" && id != state.ID && (name != "" || state.Complete) {
+			current = place + "#" + id
+		}
+		c.keyOf[place] = current
+		return current
+	}
+	if whole {
+		return placeKey("m", position)
+	}
+	if id != "" {
+		return "d" + id
+	}
+	last, ok := c.calls.LastKey()
+	if !ok || (name != "" && (c.calls.State(last).Complete || c.calls.State(last).Name != name)) {
+		return placeKey("n", c.calls.Count())
+	}
+	return last
+}

@@ -1,0 +1,64 @@
+package chat
+
+import (
+	"net/http"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
+)
+
+// WriteError returns the body of an error, which is also its event in a stream.
+// Responses has the same form.
+//
+// Source: https://platform.openai.com/docs/guides/error-codes (November 2026)
+func WriteError(e *neutral.Error) []byte {
+	w := &rawjson.Writer{}
+	w.Open('{')
+	w.Key("error")
+	w.Open('{')
+	w.KeyString("message", e.Message)
+	w.KeyString("type", errorType(e.StatusOr(http.StatusInternalServerError)))
+	w.Key("param")
+	writeNullable(w, e.Param, e.Param == "")
+	w.Key("code")
+	code := ErrorCode(e)
+	writeNullable(w, code, code == "")
+	w.Close('}')
+	w.Close('}')
+	return w.Bytes
+}
+
+func errorType(status int) string {
+	switch {
+	case status == http.StatusTooManyRequests:
+		return "rate_limit_error"
+	case status >= 500:
+		return "server_error"
+	}
+	return "invalid_request_error"
+}
+
+// ErrorCode returns OpenAI's code for an error, "" if there is none.
+func ErrorCode(e *neutral.Error) string {
+	if e.Code == neutral.ContextExceeded {
+		return e.Code
+	}
+	switch e.StatusOr(http.StatusInternalServerError) {
+	case http.StatusUnauthorized:
+		return "invalid_api_key"
+	case http.StatusPaymentRequired:
+		return "insufficient_quota"
+	case http.StatusNotFound:
+		return "model_not_found"
+	case http.StatusTooManyRequests:
+		if e.Code == "insufficient_quota" {
+			return e.Code
+		}
+		return "rate_limit_exceeded"
+	case http.StatusServiceUnavailable, 529:
+		return "server_is_overloaded"
+	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
+		return "server_error"
+	}
+	return ""
+}

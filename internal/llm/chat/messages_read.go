@@ -1,0 +1,179 @@
+package chat
+
+import (
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
+)
+
+func readMessages(r *neutral.Request, value rawjson.Value) error {
+	for message := range value.Elements {
+		m := neutral.Message{Name: message.Get("name").Text()}
+		var err error
+		switch role := message.Get("role").Text(); role {
+		case "system", "developer":
+			m.Role = neutral.System
+			err = readPlain(r, &m, message)
+		case "user", "":
+			m.Role = neutral.User
+			err = readPlain(r, &m, message)
+		case "assistant":
+			m.Role = neutral.Assistant
+			err = readAssistant(r, &m, message)
+		case "tool":
+			m.Role = neutral.ToolRole
+			err = readResult(r, &m, message)
+		case "function":
+			r.Need("messages[].role", "the deprecated role function", neutral.Chat)
+		default:
+			err = &neutral.Invalid{Param: "messages[].role", Reason: "unknown role " + role}
+		}
+		if err != nil {
+			return err
+		}
+		appendMessage(r, m)
+	}
+	return nil
+}
+
+// appendMessage appends a message. Results that follow each other are those of one
+// turn.
+func appendMessage(r *neutral.Request, m neutral.Message) {
+	last := len(r.Messages) - 1
+	if m.Role == neutral.ToolRole && last >= 0 && r.Messages[last].Role == neutral.ToolRole {
+		r.Messages[last].Parts = append(r.Messages[last].Parts, m.Parts...)
+		return
+	}
+	r.Messages = append(r.Messages, m)
+}
+
+// readPlain reads a message of a system or a user.
+func readPlain(r *neutral.Request, m *neutral.Message, message rawjson.Value) (err error) {
+	for name, member := range message.Members {
+		switch name {
+		case "role", "name":
+		case "content":
+			m.Parts, err = readContent(r, "messages[].content", member)
+			if err != nil {
+				return err
+			}
+		default:
+			r.Dropped.Add("messages[].", name)
+		}
+	}
+	return nil
+}
+
+func readResult(r *neutral.Request, m *neutral.Message, message rawjson.Value) (err error) {
+	result := &neutral.ToolResult{}
+	for name, member := range message.Members {
+		switch name {
+		case "role":
+		case "tool_call_id":
+			result.CallID = member.Text()
+		case "name":
+			result.Tool.Name = member.Text()
+			m.Name = ""
+		case "content":
+			if result.Parts, err = readContent(r, "messages[].content", member); err != nil {
+				return err
+			}
+		default:
+			r.Dropped.Add("messages[].", name)
+		}
+	}
+	m.Parts = []neutral.Part{{Kind: neutral.Result, Result: result}}
+	return nil
+}
+
+// readAssistant reads a turn of the model. Its reasoning stands before the text,
+// its calls after it, whatever the order of the fields is.
+func readAssistant(r *neutral.Request, m *neutral.Message, message rawjson.Value) error {
+	var thought, said, calls []neutral.Part
+	for name, member := range message.Members {
+		switch name {
+		case "role", "name":
+		case "content":
+			parts, err := readContent(r, "messages[].content", member)
+			if err != nil {
+				return err
+			}
+			said = append(parts, said...)
+		case "refusal":
+			if text := member.Text(); text != "" {
+				said = append(said, neutral.Part{Kind: neutral.Refusal, Text: text})
+			}
+		case "tool_calls":
+			for call := range member.Elements {
+				calls = append(calls, readCall(r, call))
+			}
+		case "reasoning_content", "reasoning":
+			if text := member.Text(); text != "" && len(thought) == 0 {
+				thought = append(thought, neutral.Part{Kind: neutral.Thought, Text: text})
+			}
+		case "reasoning_details":
+			thought = addDetails(thought, member)
+		case "function_call", "audio":
+			if member.IsSet() {
+				r.Need("messages[]."+name, "messages with "+name, neutral.Chat)
+			}
+		default:
+			r.Dropped.Add("messages[].", name)
+		}
+	}
+	m.Parts = append(append(thought, said...), calls...)
+	return nil
+}
+
+// addDetails adds the signatures of reasoning_details to a thought.
+func addDetails(thought []neutral.Part, details rawjson.Value) []neutral.Part {
+	for detail := range details.Elements {
+		value := detail.Get("signature").Text()
+		if value == "" {
+			value = detail.Get("data").Text()
+		}
+		text := detail.Get("text").Text()
+		if value == "" && (text == "" || len(thought) > 0) {
+			continue
+		}
+		if len(thought) == 0 {
+			thought = append(thought, neutral.Part{Kind: neutral.Thought, Text: text})
+		}
+		thought[0].Sig = neutral.ReadSig(value)
+	}
+	return thought
+}
+
+func readCall(r *neutral.Request, value rawjson.Value) neutral.Part {
+	call := &neutral.ToolCall{}
+	part := neutral.Part{Kind: neutral.Call, Call: call}
+	for name, member := range value.Members {
+		switch name {
+		case "type", "index":
+		case "id":
+			call.ID = member.Text()
+		case "function":
+			call.Name = member.Get("name").Text()
+			call.Input = argumentsText(member.Get("arguments"))
+		case "custom":
+			call.Kind = neutral.Freeform
+			call.Name = member.Get("name").Text()
+			call.Input = member.Get("input").Text()
+		case "extra_content":
+			part.Sig = neutral.ReadSig(member.Get("google").Get("thought_signature").Text())
+		default:
+			r.Dropped.Add("messages[].tool_calls[].", name)
+		}
+	}
+	return part
+}
+
+// argumentsText returns the text of arguments, which some write as an object.
+func argumentsText(v rawjson.Value) string {
+	switch {
+	case v.Is('"'):
+		return v.Text()
+	case v.Is('{'):
+		return string(v)
+	}
+	return ""
+}

@@ -1,0 +1,314 @@
+package chat
+
+import (
+	"strings"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
+)
+
+// messagesWriter writes the conversation.
+type messagesWriter struct {
+	w  *rawjson.Writer
+	r  *neutral.Request
+	to neutral.Target
+}
+
+func (m *messagesWriter) write() error {
+	m.w.Key("messages")
+	m.w.Open('[')
+	turns := m.r.Turns()
+	leading := 0
+	for leading < len(turns) && turns[leading].Role == neutral.System {
+		leading++
+	}
+	m.leading(turns[:leading])
+	for i := range turns[leading:] {
+		if err := m.message(&turns[leading+i]); err != nil {
+			return err
+		}
+	}
+	m.w.Close(']')
+	return nil
+}
+
+// leading writes the system texts at the top as one message: many models' templates
+// take only one.
+func (m *messagesWriter) leading(turns []neutral.Message) {
+	var texts []string
+	for i := range turns {
+		if text := neutral.JoinText(turns[i].Parts); text != "" {
+			texts = append(texts, text)
+		}
+	}
+	if len(texts) > 0 {
+		m.text("system", "", strings.Join(texts, "\n\n"))
+	}
+}
+
+func (m *messagesWriter) text(role, name, text string) {
+	m.w.Open('{')
+	m.w.KeyString("role", role)
+	if name != "" {
+		m.w.KeyString("name", name)
+	}
+	m.w.KeyString("content", text)
+	m.w.Close('}')
+}
+
+func (m *messagesWriter) message(turn *neutral.Message) error {
+	switch turn.Role {
+	case neutral.System:
+		if text := neutral.JoinText(turn.Parts); text != "" {
+			m.text("user", turn.Name, neutral.Reminder(text))
+		}
+	case neutral.User:
+		return m.user(turn)
+	case neutral.ToolRole:
+		return m.results(turn)
+	case neutral.Assistant:
+		return m.assistant(turn)
+	}
+	return nil
+}
+
+func (m *messagesWriter) user(turn *neutral.Message) error {
+	if onlyText(turn.Parts) {
+		if text := neutral.JoinText(turn.Parts); text != "" {
+			m.text("user", turn.Name, text)
+		}
+		return nil
+	}
+	m.w.Open('{')
+	m.w.KeyString("role", "user")
+	if turn.Name != "" {
+		m.w.KeyString("name", turn.Name)
+	}
+	m.w.Key("content")
+	err := m.parts(turn.Parts)
+	m.w.Close('}')
+	return err
+}
+
+func onlyText(parts []neutral.Part) bool {
+	for i := range parts {
+		if parts[i].Kind == neutral.Media {
+			return false
+		}
+	}
+	return true
+}
+
+// parts writes texts and media.
+func (m *messagesWriter) parts(parts []neutral.Part) error {
+	m.w.Open('[')
+	for i := range parts {
+		part := &parts[i]
+		switch {
+		case part.Kind == neutral.Media:
+			if err := m.media(part.Media); err != nil {
+				return err
+			}
+		case part.Text != "":
+			m.w.Open('{')
+			m.w.KeyString("type", "text")
+			m.w.KeyString("text", part.Text)
+			m.w.Close('}')
+		}
+	}
+	m.w.Close(']')
+	return nil
+}
+
+func (m *messagesWriter) media(media *neutral.MediaPart) error {
+	if err := media.Portable(m.r.Dialect); err != nil {
+		return err
+	}
+	w := m.w
+	w.Open('{')
+	switch media.Type {
+	case neutral.Image:
+		w.KeyString("type", "image_url")
+		w.Key("image_url")
+		w.Open('{')
+		w.KeyString("url", media.AsURL())
+		switch media.Detail {
+		case "":
+		case "original":
+			w.KeyString("detail", "high")
+		default:
+			w.KeyString("detail", media.Detail)
+		}
+	case neutral.Audio:
+		format, ok := audioFormat(media)
+		if !ok {
+			return &neutral.Unsupported{Param: "audio", What: "audio of the type " + media.MIME, Where: []neutral.Dialect{neutral.Gemini}}
+		}
+		w.KeyString("type", "input_audio")
+		w.Key("input_audio")
+		w.Open('{')
+		w.KeyString("data", media.Data)
+		w.KeyString("format", format)
+	case neutral.Video:
+		return &neutral.Unsupported{Param: "video", What: "a video", Where: []neutral.Dialect{neutral.Gemini}}
+	case neutral.File:
+		if media.Data == "" {
+			return &neutral.Unsupported{Param: "file", What: "a file that is given by its URL", Where: []neutral.Dialect{neutral.Responses, neutral.Messages}}
+		}
+		w.KeyString("type", "file")
+		w.Key("file")
+		w.Open('{')
+		name := media.Name
+		if name == "" {
+			name = "file.pdf"
+		}
+		w.KeyString("filename", name)
+		w.KeyString("file_data", media.AsURL())
+	}
+	w.Close('}')
+	w.Close('}')
+	return nil
+}
+
+// audioFormat returns the word for a format of audio that the dialect takes.
+func audioFormat(media *neutral.MediaPart) (string, bool) {
+	if media.Data == "" {
+		return "", false
+	}
+	switch media.MIME {
+	case "audio/wav", "audio/x-wav", "audio/wave":
+		return "wav", true
+	case "audio/mp3", "audio/mpeg":
+		return "mp3", true
+	}
+	return "", false
+}
+
+// results writes the results of a turn's calls. Media cannot stand in them: they
+// follow in a user's message after all of them.
+func (m *messagesWriter) results(turn *neutral.Message) error {
+	var media []neutral.Part
+	for i := range turn.Parts {
+		result := turn.Parts[i].Result
+		text := neutral.ResultText(result)
+		count := 0
+		for j := range result.Parts {
+			if result.Parts[j].Kind == neutral.Media {
+				if count == 0 {
+					media = append(media, neutral.Part{Kind: neutral.Text, Text: "From the result of " + m.r.Names.Sent(result.Tool) + ":"})
+				}
+				count++
+				media = append(media, result.Parts[j])
+			}
+		}
+		if count > 0 && text == "" {
+			text = "The result follows in the next message."
+		}
+		m.w.Open('{')
+		m.w.KeyString("role", "tool")
+		m.w.KeyString("tool_call_id", neutral.CallID(result.CallID))
+		m.w.KeyString("content", text)
+		m.w.Close('}')
+	}
+	if len(media) == 0 {
+		return nil
+	}
+	return m.user(&neutral.Message{Role: neutral.User, Parts: media})
+}
+
+func (m *messagesWriter) assistant(turn *neutral.Message) error {
+	var texts, thoughts []string
+	var calls []*neutral.Part
+	known := false // whether the thoughts are those of the channel
+	for i := range turn.Parts {
+		part := &turn.Parts[i]
+		switch part.Kind {
+		case neutral.Text, neutral.Refusal:
+			texts = append(texts, part.Text)
+		case neutral.Thought:
+			thoughts = append(thoughts, part.Text)
+			known = known || part.Sig.IsOf(m.to.Vendor)
+		case neutral.Call:
+			calls = append(calls, part)
+		case neutral.Media:
+			texts = append(texts, "["+part.Media.Noun()+"]")
+		}
+	}
+	if len(texts)+len(calls) == 0 {
+		return nil // an empty turn, or thoughts alone
+	}
+	m.w.Open('{')
+	m.w.KeyString("role", "assistant")
+	m.w.Key("content")
+	if text := strings.Join(texts, ""); text != "" || len(calls) == 0 {
+		m.w.String(text)
+	} else {
+		m.w.Null()
+	}
+	if text := m.thought(thoughts, known, len(calls) > 0); text != "" {
+		m.w.KeyString("reasoning_content", text)
+	}
+	if len(calls) > 0 {
+		m.w.Key("tool_calls")
+		m.w.Open('[')
+		for _, call := range calls {
+			m.call(call)
+		}
+		m.w.Close(']')
+	}
+	m.w.Close('}')
+	return nil
+}
+
+// thought returns the reasoning of a turn as it goes back to the channel: to the
+// one that it came from, and to models that refuse calls without it.
+// Source: https://api-docs.deepseek.com/guides/thinking_mode (November 2026)
+func (m *messagesWriter) thought(thoughts []string, known, calls bool) string {
+	text := strings.Join(thoughts, "")
+	required := calls && m.r.Reasoning.EffortOf() != "none" && needsThoughts(m.to.Model)
+	switch {
+	case text != "" && (known || required):
+		return text
+	case required:
+		return "…"
+	}
+	return ""
+}
+
+func needsThoughts(model string) bool {
+	model = strings.ToLower(model)
+	return strings.Contains(model, "deepseek") || strings.Contains(model, "kimi")
+}
+
+func (m *messagesWriter) call(part *neutral.Part) {
+	call := part.Call
+	w := m.w
+	w.Open('{')
+	w.KeyString("id", neutral.CallID(call.ID))
+	w.KeyString("type", "function")
+	w.Key("function")
+	w.Open('{')
+	w.KeyString("name", m.r.Names.Sent(call.ToolRef))
+	w.KeyString("arguments", arguments(call))
+	w.Close('}')
+	if sig := part.Sig.For(m.to.Vendor); sig != "" {
+		w.Key("extra_content")
+		w.Open('{')
+		w.Key("google")
+		w.Open('{')
+		w.KeyString("thought_signature", sig)
+		w.Close('}')
+		w.Close('}')
+	}
+	w.Close('}')
+}
+
+func arguments(call *neutral.ToolCall) string {
+	switch {
+	case call.Kind == neutral.Freeform:
+		return neutral.FreeformArguments(call.Input)
+	case call.Input == "":
+		return "{}"
+	}
+	return call.Input
+}

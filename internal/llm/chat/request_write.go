@@ -1,0 +1,212 @@
+package chat
+
+import (
+	"strings"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
+)
+
+// common are the settings that go to a channel, in the order in which they are
+// written. max_tokens is written apart, because models differ in its name, and
+// what changes the response in a way that other dialects cannot say is left out.
+var common = []neutral.Field{
+	{ID: neutral.Temperature, Name: "temperature"},
+	{ID: neutral.TopP, Name: "top_p"},
+	{ID: neutral.TopK, Name: "top_k"},
+	{ID: neutral.Seed, Name: "seed"},
+	{ID: neutral.FrequencyPenalty, Name: "frequency_penalty"},
+	{ID: neutral.PresencePenalty, Name: "presence_penalty"},
+	{ID: neutral.Stop, Name: "stop"},
+	{ID: neutral.Count, Name: "n"},
+}
+
+// ofOpenAI are the settings that mean the same in Responses. Other providers refuse
+// most of them.
+var ofOpenAI = []neutral.Field{
+	{ID: neutral.Verbosity, Name: "verbosity"},
+	{ID: neutral.SafetyID, Name: "safety_identifier"},
+	{ID: neutral.EndUser, Name: "user"},
+	{ID: neutral.CacheKey, Name: "prompt_cache_key"},
+	{ID: neutral.ServiceTier, Name: "service_tier"},
+	{ID: neutral.Metadata, Name: "metadata"},
+}
+
+// maxStops is how many stop sequences OpenAI takes.
+const maxStops = 4
+
+// WriteRequest returns the body of POST /v1/chat/completions. It may change r's own
+// fields, but nothing that they point to.
+func WriteRequest(r *neutral.Request, to neutral.Target) ([]byte, error) {
+	if err := r.Check(neutral.Chat); err != nil {
+		return nil, err
+	}
+	tools, choice, err := r.Usable(func(tool *neutral.Tool) bool { return tool.IsClientTool() })
+	if err != nil {
+		return nil, err
+	}
+	w := &rawjson.Writer{Bytes: make([]byte, 0, len(r.Source)+len(r.Source)/4+512)}
+	w.Open('{')
+	w.KeyString("model", to.Model)
+	if r.Stream {
+		w.KeyBool("stream", true)
+		w.KeyRaw("stream_options", rawjson.Value(`{"include_usage":true}`))
+	}
+	writeSettings(w, r, to)
+	writeReasoning(w, r, to, len(tools) > 0)
+	writeFormat(w, r)
+	if len(tools) > 0 {
+		writeTools(w, r, tools, choice)
+	}
+	m := messagesWriter{w: w, r: r, to: to}
+	if err := m.write(); err != nil {
+		return nil, err
+	}
+	w.Close('}')
+	return w.Bytes, nil
+}
+
+func writeSettings(w *rawjson.Writer, r *neutral.Request, to neutral.Target) {
+	settings := r.Settings
+	if settings.IsSet(neutral.MaxOutput) {
+		w.KeyRaw(maxTokensField(to.Model), settings[neutral.MaxOutput].Value)
+		settings[neutral.MaxOutput] = neutral.Setting{}
+	}
+	settings.CutStops(maxStops, &r.Dropped)
+	table := common
+	if isOpenAI(to.Model) && r.Dialect == neutral.Responses {
+		table = append(table[:len(table):len(table)], ofOpenAI...)
+	}
+	settings.Write(table, w, &r.Dropped)
+}
+
+// maxTokensField is what a model calls its output limit. OpenAI's reasoning models
+// refuse the old name, and many other servers know only that.
+func maxTokensField(model string) string {
+	if isOpenAIReasoning(model) {
+		return "max_completion_tokens"
+	}
+	return "max_tokens"
+}
+
+// isOpenAI reports whether a model is OpenAI's own.
+func isOpenAI(model string) bool {
+	model = model[strings.LastIndexByte(model, '/')+1:]
+	return isOpenAIReasoning(model) || (strings.HasPrefix(model, "gpt-") && !strings.HasPrefix(model, "gpt-oss"))
+}
+
+func isOpenAIReasoning(model string) bool {
+	model = model[strings.LastIndexByte(model, '/')+1:]
+	for _, prefix := range []string{"gpt-5", "gpt-6", "o1", "o3", "o4"} {
+		if strings.HasPrefix(model, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// writeReasoning writes reasoning_effort. OpenAI's newer models refuse it beside
+// tools on this endpoint; other providers know only three words.
+// Source: https://github.com/openai/openai-openapi/issues/541
+func writeReasoning(w *rawjson.Writer, r *neutral.Request, to neutral.Target, tools bool) {
+	reasoning := &r.Reasoning
+	effort := reasoning.EffortOf()
+	if reasoning.Visible == neutral.Off || (reasoning.Summary != "" && reasoning.Summary != "auto") {
+		r.Dropped.Add(reasoning.VisibleField)
+	}
+	if effort == "" {
+		return
+	}
+	own := isOpenAIReasoning(to.Model)
+	switch {
+	case own && tools && effort != "none", effort == "none" && !own && r.Dialect == neutral.Messages:
+		r.Dropped.Add(reasoning.Field)
+		return
+	case own:
+	case effort == "minimal":
+		effort = "low"
+	case effort == "xhigh", effort == "max":
+		effort = "high"
+	}
+	w.KeyString("reasoning_effort", effort)
+}
+
+func writeFormat(w *rawjson.Writer, r *neutral.Request) {
+	format := &r.Format
+	switch format.Kind {
+	case neutral.FormatJSON:
+		w.KeyRaw("response_format", rawjson.Value(`{"type":"json_object"}`))
+	case neutral.FormatSchema:
+		name := format.Name
+		if name == "" {
+			name = "response" // required here, unknown in messages and gemini
+		}
+		w.Key("response_format")
+		w.Open('{')
+		w.KeyString("type", "json_schema")
+		w.Key("json_schema")
+		w.Open('{')
+		w.KeyString("name", name)
+		if format.Description != "" {
+			w.KeyString("description", format.Description)
+		}
+		w.KeyRaw("schema", neutral.Schema(format.Schema, neutral.SchemaAny))
+		if format.Strict != neutral.Unset {
+			w.KeyBool("strict", format.Strict == neutral.On)
+		}
+		w.Close('}')
+		w.Close('}')
+	}
+}
+
+// writeTools writes the tools before the messages: they are the beginning of what
+// prompt caches compare, and more of them are appended to the end of the array.
+func writeTools(w *rawjson.Writer, r *neutral.Request, tools []*neutral.Tool, choice neutral.ToolChoice) {
+	w.Key("tools")
+	w.Open('[')
+	for _, tool := range tools {
+		if choice.Allows(tool) {
+			writeTool(w, r, tool)
+		}
+	}
+	w.Close(']')
+	switch {
+	case choice.Mode == neutral.ChoiceRequired && len(choice.Allowed) == 1:
+		w.Key("tool_choice")
+		w.Open('{')
+		w.KeyString("type", "function")
+		w.Key("function")
+		w.Open('{')
+		w.KeyString("name", r.Names.Sent(choice.Allowed[0]))
+		w.Close('}')
+		w.Close('}')
+	case choice.Mode != neutral.ChoiceUnset:
+		w.KeyString("tool_choice", [...]string{"", "auto", "none", "required"}[choice.Mode])
+	}
+	if r.Parallel != neutral.Unset {
+		w.KeyBool("parallel_tool_calls", r.Parallel == neutral.On)
+	}
+}
+
+func writeTool(w *rawjson.Writer, r *neutral.Request, tool *neutral.Tool) {
+	description, schema := tool.Description, tool.Schema
+	if tool.Kind == neutral.Freeform {
+		description, schema = neutral.FreeformDescription(tool), neutral.FreeformSchema()
+	}
+	w.Open('{')
+	w.KeyString("type", "function")
+	w.Key("function")
+	w.Open('{')
+	w.KeyString("name", r.Names.Sent(tool.ToolRef))
+	if description != "" {
+		w.KeyString("description", description)
+	}
+	if schema.Is('{') {
+		w.KeyRaw("parameters", neutral.Schema(schema, neutral.SchemaAny))
+	}
+	if tool.Strict != neutral.Unset {
+		w.KeyBool("strict", tool.Strict == neutral.On)
+	}
+	w.Close('}')
+	w.Close('}')
+}

@@ -1,0 +1,54 @@
+package chat
+
+import (
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
+)
+
+// readUsage reads usage. The last one of a stream counts.
+func readUsage(u *neutral.Usage, v rawjson.Value) {
+	if !v.Is('{') {
+		return
+	}
+	*u = neutral.Usage{Known: true}
+	for name, member := range v.Members {
+		n, _ := member.Int()
+		n = max(0, n)
+		switch name {
+		case "prompt_tokens":
+			u.Input = n
+		case "completion_tokens":
+			u.Output = n
+		case "prompt_cache_hit_tokens", "cached_tokens": // DeepSeek's, Kimi's
+			u.CacheRead = max(u.CacheRead, n)
+		case "prompt_tokens_details":
+			read, _ := member.Get("cached_tokens").Int()
+			u.CacheRead = max(u.CacheRead, read)
+			u.CacheWrite, _ = member.Get("cache_write_tokens").Int()
+		case "completion_tokens_details":
+			u.Reasoning, _ = member.Get("reasoning_tokens").Int()
+		}
+	}
+	if total, ok := v.Get("total_tokens").Int(); ok && u.Output+u.Reasoning == total-u.Input {
+		u.Output += u.Reasoning // xAI counts thoughts beside the output
+	}
+}
+
+func writeUsage(w *rawjson.Writer, u *neutral.Usage) {
+	w.Open('{')
+	w.KeyInt("prompt_tokens", u.Input)
+	w.KeyInt("completion_tokens", u.Output)
+	w.KeyInt("total_tokens", u.Total())
+	w.Key("prompt_tokens_details")
+	w.Open('{')
+	w.KeyInt("cached_tokens", u.CacheRead)
+	if u.CacheWrite > 0 {
+		w.KeyInt("cache_write_tokens", u.CacheWrite)
+	}
+	w.Close('}')
+	w.Key("completion_tokens_details")
+	w.Open('{')
+	w.KeyInt("reasoning_tokens", u.Reasoning)
+	w.Close('}')
+	w.Close('}')
+}
