@@ -1,0 +1,301 @@
+package messages
+
+import (
+	"strings"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
+)
+
+const (
+	// defaultMaxOutput is what Claude Code asks of models that it does not know.
+	defaultMaxOutput = 32000
+	// leastBudget is the smallest budget for thinking that the API takes.
+	leastBudget = 1024
+	// longestUserID is the longest metadata.user_id.
+	longestUserID = 256
+)
+
+// cached marks the end of what a prompt cache shall keep.
+const cached = `{"type":"ephemeral"}`
+
+// jsonOnly stands for a format that the dialect does not have.
+const jsonOnly = "Respond with one JSON object and nothing else."
+
+// WriteRequest returns the body of POST /v1/messages. It may change r's own fields,
+// but nothing that they point to. The conversation comes last: all before it stays
+// the same in each turn.
+func WriteRequest(r *neutral.Request, to neutral.Target) ([]byte, error) {
+	if err := r.Check(neutral.Messages); err != nil {
+		return nil, err
+	}
+	tools, choice, err := r.Usable(func(tool *neutral.Tool) bool {
+		return tool.IsClientTool() || tool.Kind == neutral.WebSearch
+	})
+	if err != nil {
+		return nil, err
+	}
+	w := &rawjson.Writer{Bytes: make([]byte, 0, len(r.Source)+len(r.Source)/4+512)}
+	m := messagesWriter{w: w, r: r, to: to, turns: r.Turns()}
+	w.Open('{')
+	w.KeyString("model", to.Model)
+	if r.Stream {
+		w.KeyBool("stream", true)
+	}
+	limit := writeLimit(w, r, to)
+	m.thinking = m.thinks(choice, limit)
+	writeThinking(w, r, m.thinking, limit)
+	writeSampling(w, r, to, m.thinking)
+	writeUser(w, r)
+	m.system()
+	if len(tools) > 0 {
+		writeTools(w, r, tools, choice)
+	}
+	if err := m.write(); err != nil {
+		return nil, err
+	}
+	w.Close('}')
+	return w.Bytes, nil
+}
+
+// writeLimit writes max_tokens, which the API requires.
+func writeLimit(w *rawjson.Writer, r *neutral.Request, to neutral.Target) int64 {
+	limit := r.Settings.Int(neutral.MaxOutput)
+	switch {
+	case limit == 0 && to.MaxOutput > 0:
+		limit = to.MaxOutput
+	case limit == 0:
+		limit = defaultMaxOutput
+	case to.MaxOutput > 0:
+		limit = min(limit, to.MaxOutput)
+	}
+	r.Settings[neutral.MaxOutput] = neutral.Setting{}
+	w.KeyInt("max_tokens", limit)
+	return limit
+}
+
+// thinkingForm is how a model is told to think.
+type thinkingForm int
+
+const (
+	thinkingUnset thinkingForm = iota
+	thinkingOff
+	thinkingBudget   // models before Claude 4.6, and those of other vendors
+	thinkingAdaptive // an effort in words; these models refuse a budget
+)
+
+// adaptive are parts of the names of models that refuse a budget and samplers.
+// Source: https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking (November 2026)
+var adaptive = []string{"opus-4-6", "opus-4-7", "opus-4-8", "sonnet-4-6", "opus-5", "sonnet-5", "haiku-5", "fable", "mythos"}
+
+func isAdaptive(model string) bool {
+	model = strings.ReplaceAll(strings.ToLower(model), ".", "-")
+	for _, name := range adaptive {
+		if strings.Contains(model, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// thinks returns how the model is told to think. A forced tool excludes thinking,
+// and so does a last turn of the model, with calls, whose thoughts are lost.
+func (m *messagesWriter) thinks(choice neutral.ToolChoice, limit int64) thinkingForm {
+	reasoning := &m.r.Reasoning
+	if !reasoning.IsSet() || (reasoning.EffortOf() == "" && !isAdaptive(m.to.Model)) {
+		return thinkingUnset
+	}
+	forced := choice.Mode == neutral.ChoiceRequired
+	switch {
+	case reasoning.EffortOf() == "none", forced:
+		if forced {
+			m.r.Dropped.Add(reasoning.Field)
+		}
+		return thinkingOff
+	case isAdaptive(m.to.Model):
+		return thinkingAdaptive
+	case limit <= leastBudget || m.lastCallsWithoutThought():
+		m.r.Dropped.Add(reasoning.Field)
+		return thinkingUnset
+	}
+	return thinkingBudget
+}
+
+// lastCallsWithoutThought reports whether the last turn of the model calls tools
+// and has no thoughts that the channel could read.
+func (m *messagesWriter) lastCallsWithoutThought() bool {
+	for i := len(m.turns) - 1; i >= 0; i-- {
+		turn := &m.turns[i]
+		if turn.Role != neutral.Assistant {
+			continue
+		}
+		for j := range turn.Parts {
+			switch part := &turn.Parts[j]; {
+			case part.Kind == neutral.Thought && part.Sig.For(m.to.Vendor) != "":
+				return false
+			case part.Kind == neutral.Call:
+				return true
+			}
+		}
+		return false
+	}
+	return false
+}
+
+func writeThinking(w *rawjson.Writer, r *neutral.Request, form thinkingForm, limit int64) {
+	config := form == thinkingAdaptive && r.Reasoning.EffortOf() != ""
+	if form != thinkingUnset {
+		w.Key("thinking")
+		w.Open('{')
+		switch form {
+		case thinkingOff:
+			w.KeyString("type", "disabled")
+		case thinkingBudget:
+			w.KeyString("type", "enabled")
+			w.KeyInt("budget_tokens", min(max(r.Reasoning.BudgetOf(), leastBudget), limit-1))
+		case thinkingAdaptive:
+			w.KeyString("type", "adaptive")
+			if r.Reasoning.Visible == neutral.On {
+				w.KeyString("display", "summarized")
+			}
+		}
+		w.Close('}')
+	}
+	if !config && r.Format.Kind != neutral.FormatSchema {
+		return
+	}
+	w.Key("output_config")
+	w.Open('{')
+	if config {
+		effort := r.Reasoning.EffortOf()
+		if effort == "minimal" {
+			effort = "low"
+		}
+		w.KeyString("effort", effort)
+	}
+	if r.Format.Kind == neutral.FormatSchema {
+		w.Key("format")
+		w.Open('{')
+		w.KeyString("type", "json_schema")
+		w.KeyRaw("schema", neutral.Schema(r.Format.Schema, neutral.SchemaStrict))
+		w.Close('}')
+	}
+	w.Close('}')
+}
+
+// sampling are the settings that older models take.
+var sampling = []neutral.Field{
+	{ID: neutral.Temperature, Name: "temperature"},
+	{ID: neutral.TopP, Name: "top_p"},
+	{ID: neutral.TopK, Name: "top_k"},
+	{ID: neutral.Stop, Name: "stop_sequences"},
+}
+
+// writeSampling writes the samplers: none where the model refuses them, and never
+// temperature beside top_p.
+func writeSampling(w *rawjson.Writer, r *neutral.Request, to neutral.Target, form thinkingForm) {
+	settings := r.Settings
+	if isAdaptive(to.Model) || form == thinkingBudget {
+		settings.Drop(neutral.Temperature, &r.Dropped)
+		settings.Drop(neutral.TopP, &r.Dropped)
+		settings.Drop(neutral.TopK, &r.Dropped)
+	}
+	if t, ok := settings[neutral.Temperature].Value.Float(); ok && t > 1 {
+		settings[neutral.Temperature].Value = rawjson.Value("1") // the scale ends there
+	}
+	if settings.IsSet(neutral.Temperature) {
+		settings.Drop(neutral.TopP, &r.Dropped)
+	}
+	settings[neutral.EndUser], settings[neutral.SafetyID] = neutral.Setting{}, neutral.Setting{}
+	settings.Write(sampling, w, &r.Dropped)
+}
+
+// writeUser writes who the client's user is.
+func writeUser(w *rawjson.Writer, r *neutral.Request) {
+	for _, id := range []neutral.SettingID{neutral.SafetyID, neutral.EndUser} {
+		user := r.Settings[id].Value.Text()
+		if user == "" || len(user) > longestUserID {
+			continue
+		}
+		w.Key("metadata")
+		w.Open('{')
+		w.KeyString("user_id", user)
+		w.Close('}')
+		if id == neutral.SafetyID {
+			r.Settings.Drop(neutral.EndUser, &r.Dropped)
+		}
+		return
+	}
+}
+
+func writeTools(w *rawjson.Writer, r *neutral.Request, tools []*neutral.Tool, choice neutral.ToolChoice) {
+	w.Key("tools")
+	w.Open('[')
+	last := 0
+	for i, tool := range tools {
+		if choice.Allows(tool) {
+			last = i
+		}
+	}
+	for i, tool := range tools {
+		if choice.Allows(tool) {
+			writeTool(w, r, tool, i == last)
+		}
+	}
+	w.Close(']')
+	writeChoice(w, r, choice)
+}
+
+func writeTool(w *rawjson.Writer, r *neutral.Request, tool *neutral.Tool, last bool) {
+	w.Open('{')
+	if tool.Kind == neutral.WebSearch {
+		w.KeyString("type", "web_search_20250305")
+		w.KeyString("name", "web_search")
+		w.Close('}')
+		return
+	}
+	description, schema := tool.Description, tool.Schema
+	if tool.Kind == neutral.Freeform {
+		description, schema = neutral.FreeformDescription(tool), neutral.FreeformSchema()
+	}
+	w.KeyString("name", r.Names.Sent(tool.ToolRef))
+	if description != "" {
+		w.KeyString("description", description)
+	}
+	form := neutral.SchemaMessages
+	if tool.Strict == neutral.On {
+		form = neutral.SchemaStrict
+	}
+	w.KeyRaw("input_schema", neutral.Schema(schema, form))
+	if tool.Strict != neutral.Unset {
+		w.KeyBool("strict", tool.Strict == neutral.On)
+	}
+	if last {
+		w.KeyRaw("cache_control", rawjson.Value(cached))
+	}
+	w.Close('}')
+}
+
+// writeChoice writes the choice. That calls must not be parallel is a part of it.
+func writeChoice(w *rawjson.Writer, r *neutral.Request, choice neutral.ToolChoice) {
+	kind := [...]string{"", "auto", "none", "any"}[choice.Mode]
+	if choice.Mode == neutral.ChoiceRequired && len(choice.Allowed) == 1 {
+		kind = "tool"
+	}
+	if kind == "" && r.Parallel != neutral.Unset {
+		kind = "auto"
+	}
+	if kind == "" {
+		return
+	}
+	w.Key("tool_choice")
+	w.Open('{')
+	w.KeyString("type", kind)
+	if kind == "tool" {
+		w.KeyString("name", r.Names.Sent(choice.Allowed[0]))
+	}
+	if r.Parallel != neutral.Unset && kind != "none" {
+		w.KeyBool("disable_parallel_tool_use", r.Parallel == neutral.Off)
+	}
+	w.Close('}')
+}
