@@ -1,0 +1,172 @@
+package gemini
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
+)
+
+// readContents reads the conversation: an array of contents, or one.
+func readContents(r *neutral.Request, value rawjson.Value) error {
+	if value.Is('{') {
+		return readTurn(r, value, 0)
+	}
+	turn := 0
+	for content := range value.Elements {
+		if err := readTurn(r, content, turn); err != nil {
+			return err
+		}
+		turn++
+	}
+	return nil
+}
+
+func readTurn(r *neutral.Request, content rawjson.Value, turn int) error {
+	t := turnReader{r: r, turn: turn}
+	list := get(content, "parts")
+	if list.Is('{') {
+		list = rawjson.Value("[" + string(list) + "]")
+	}
+	for part := range list.Elements {
+		if err := t.part(part); err != nil {
+			return err
+		}
+	}
+	role := neutral.User
+	switch word := get(content, "role").Text(); word {
+	case "model":
+		role = neutral.Assistant
+	case "system":
+		role = neutral.System
+	case "user", "function", "":
+	default:
+		return &neutral.Invalid{Param: "contents[].role", Reason: "unknown role " + word}
+	}
+	if len(t.results) > 0 {
+		r.Messages = append(r.Messages, neutral.Message{Role: neutral.ToolRole, Parts: t.results})
+	}
+	if len(t.said) > 0 || len(t.results) == 0 {
+		r.Messages = append(r.Messages, neutral.Message{Role: role, Parts: t.said})
+	}
+	return nil
+}
+
+// turnReader reads the parts of a turn.
+type turnReader struct {
+	r       *neutral.Request
+	turn    int
+	calls   int
+	said    []neutral.Part
+	results []neutral.Part
+}
+
+// noSignature is what clients send in place of a signature that they do not have.
+const noSignature = "skip_thought_signature_validator"
+
+func (t *turnReader) part(value rawjson.Value) error {
+	part := neutral.Part{Kind: neutral.Text}
+	known := false
+	for key, member := range value.Members {
+		switch name := camel(key); name {
+		case "text":
+			part.Text, known = member.Text(), true
+		case "thought":
+			if member.Bool() {
+				part.Kind = neutral.Thought
+			}
+		case "thoughtSignature":
+			if text := member.Text(); text != noSignature {
+				part.Sig = neutral.ReadSig(text)
+			}
+		case "inlineData", "fileData":
+			part.Kind, part.Media, known = neutral.Media, readMedia(member), true
+		case "functionCall":
+			part.Kind, part.Call, known = neutral.Call, t.call(member), true
+		case "functionResponse":
+			part.Kind, part.Result, known = neutral.Result, readResponse(t.r, member), true
+		default:
+			t.r.Dropped.Add("contents[].parts[].", name)
+		}
+	}
+	switch {
+	case part.Kind == neutral.Result:
+		t.results = append(t.results, part)
+	case known || part.Sig.Value != "":
+		t.said = append(t.said, part)
+	}
+	return nil
+}
+
+// call reads a call. One without an id gets one by its place, which is the same in
+// each turn.
+func (t *turnReader) call(value rawjson.Value) *neutral.ToolCall {
+	call := &neutral.ToolCall{ID: value.Get("id").Text(), Input: string(value.Get("args"))}
+	call.Name = value.Get("name").Text()
+	if call.ID == "" {
+		call.ID = "call_" + strconv.Itoa(t.turn) + "_" + strconv.Itoa(t.calls)
+	}
+	if call.Input == "" || call.Input == "null" {
+		call.Input = "{}"
+	}
+	t.calls++
+	return call
+}
+
+func readMedia(value rawjson.Value) *neutral.MediaPart {
+	media := &neutral.MediaPart{MIME: get(value, "mimeType").Text(), Name: get(value, "displayName").Text()}
+	media.Type = neutral.MediaOfMIME(media.MIME)
+	media.Data = value.Get("data").Text()
+	if uri := get(value, "fileUri").Text(); uri != "" {
+		if isOwnFile(uri) {
+			media.FileID = uri
+		} else {
+			media.URL = uri
+		}
+	}
+	return media
+}
+
+// isOwnFile reports whether only Google can read a file.
+func isOwnFile(uri string) bool {
+	return !strings.HasPrefix(uri, "http") || strings.Contains(uri, "googleapis.com/")
+}
+
+// readResponse reads a result. Its keys output and error have a meaning; without
+// them all of the object is the output.
+func readResponse(r *neutral.Request, value rawjson.Value) *neutral.ToolResult {
+	result := &neutral.ToolResult{}
+	for key, member := range value.Members {
+		switch name := camel(key); name {
+		case "id":
+			result.CallID = member.Text()
+		case "name":
+			result.Tool.Name = member.Text()
+		case "response":
+			result.Parts = append(result.Parts, neutral.Part{Kind: neutral.Text, Text: responseText(member, result)})
+		case "parts":
+			for part := range member.Elements {
+				for _, body := range part.Members {
+					result.Parts = append(result.Parts, neutral.Part{Kind: neutral.Media, Media: readMedia(body)})
+				}
+			}
+		default:
+			r.Dropped.Add("contents[].parts[].functionResponse.", name)
+		}
+	}
+	return result
+}
+
+func responseText(value rawjson.Value, result *neutral.ToolResult) string {
+	for _, key := range []string{"error", "output"} {
+		if member := value.Get(key); len(member) > 0 && value.Len() == 1 {
+			result.IsError = key == "error"
+			if member.Is('"') {
+				return member.Text()
+			}
+			return string(member)
+		}
+	}
+	return string(value)
+}
