@@ -1,0 +1,221 @@
+package responses
+
+import (
+	"strings"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
+)
+
+// readInput reads the conversation: a string, or items.
+func readInput(r *neutral.Request, input rawjson.Value) error {
+	if input.Is('"') {
+		r.Messages = append(r.Messages, neutral.Message{Role: neutral.User, Parts: []neutral.Part{{Kind: neutral.Text, Text: input.Text()}}})
+		return nil
+	}
+	for item := range input.Elements {
+		if err := readItem(r, item); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readItem(r *neutral.Request, item rawjson.Value) error {
+	switch kind := item.Get("type").Text(); kind {
+	case "message", "":
+		return readMessage(r, item)
+	case "reasoning":
+		dropBeside(r, item, "summary", "content", "encrypted_content")
+		add(r, neutral.Assistant, readThought(item))
+	case "function_call", "custom_tool_call", "tool_search_call":
+		dropBeside(r, item, "call_id", "name", "namespace", "arguments", "input", "execution")
+		add(r, neutral.Assistant, readCall(kind, item))
+	case "function_call_output", "custom_tool_call_output":
+		dropBeside(r, item, "call_id", "output", "name")
+		parts, err := readContent(r, "input[].output", item.Get("output"))
+		if err != nil {
+			return err
+		}
+		add(r, neutral.ToolRole, neutral.Part{Kind: neutral.Result, Result: &neutral.ToolResult{CallID: item.Get("call_id").Text(), Parts: parts}})
+	case "additional_tools":
+		for tool := range item.Get("tools").Elements {
+			readTool(r, "input[].tools", "", tool)
+		}
+	case "tool_search_output":
+		add(r, neutral.ToolRole, readFoundTools(r, item))
+	case "compaction", "compaction_summary", "context_compaction":
+		r.Need("input[].encrypted_content", "a compacted conversation", neutral.Responses)
+	case "item_reference":
+		r.Need("input[].id", "an item kept by the provider", neutral.Responses)
+	default:
+		r.Dropped.Add("input[](", kind, ")")
+	}
+	return nil
+}
+
+// dropBeside records the members of an item other than those that are read, and
+// those that only say which item it is.
+func dropBeside(r *neutral.Request, item rawjson.Value, read ...string) {
+	for name, member := range item.Members {
+		known := !member.IsSet() || name == "type" || name == "id" || name == "status"
+		for _, field := range read {
+			known = known || field == name
+		}
+		if !known {
+			r.Dropped.Add("input[].", name)
+		}
+	}
+}
+
+// add adds a part to the turn of a role. What a model says in one turn are many
+// items here.
+func add(r *neutral.Request, role neutral.Role, part neutral.Part) {
+	last := len(r.Messages) - 1
+	if last >= 0 && r.Messages[last].Role == role {
+		r.Messages[last].Parts = append(r.Messages[last].Parts, part)
+		return
+	}
+	r.Messages = append(r.Messages, neutral.Message{Role: role, Parts: []neutral.Part{part}})
+}
+
+func readMessage(r *neutral.Request, item rawjson.Value) error {
+	dropBeside(r, item, "role", "content")
+	parts, err := readContent(r, "input[].content", item.Get("content"))
+	if err != nil {
+		return err
+	}
+	m := neutral.Message{Parts: parts}
+	switch role := item.Get("role").Text(); role {
+	case "user", "":
+		m.Role = neutral.User
+	case "assistant":
+		for _, part := range parts {
+			add(r, neutral.Assistant, part)
+		}
+		return nil
+	case "system", "developer":
+		m.Role = neutral.System
+	default:
+		return &neutral.Invalid{Param: "input[].role", Reason: "unknown role " + role}
+	}
+	r.Messages = append(r.Messages, m)
+	return nil
+}
+
+func readContent(r *neutral.Request, path string, value rawjson.Value) ([]neutral.Part, error) {
+	if value.Is('"') {
+		return []neutral.Part{{Kind: neutral.Text, Text: value.Text()}}, nil
+	}
+	var parts []neutral.Part
+	for element := range value.Elements {
+		part, err := readPart(r, path, element)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
+	}
+	return parts, nil
+}
+
+// partFields are the members of a part that are read, by its type.
+var partFields = map[string][]string{
+	"input_text":  {"text"},
+	"output_text": {"text", "annotations", "logprobs"},
+	"text":        {"text"},
+	"refusal":     {"refusal"},
+	"input_image": {"image_url", "file_id", "detail"},
+	"input_file":  {"file_id", "file_data", "filename", "file_url"},
+	"input_audio": {"input_audio"},
+}
+
+func readPart(r *neutral.Request, path string, value rawjson.Value) (neutral.Part, error) {
+	kind := value.Get("type").Text()
+	for name, member := range value.Members {
+		known := !member.IsSet() || name == "type" || (member.Is('[') && member.Len() == 0)
+		for _, field := range partFields[kind] {
+			known = known || (field == name && name != "annotations" && name != "logprobs")
+		}
+		if !known {
+			r.Dropped.Add(path, "[].", name)
+		}
+	}
+	switch kind {
+	case "input_text", "output_text", "text":
+		return neutral.Part{Kind: neutral.Text, Text: value.Get("text").Text()}, nil
+	case "refusal":
+		return neutral.Part{Kind: neutral.Refusal, Text: value.Get("refusal").Text()}, nil
+	case "input_image":
+		media := &neutral.MediaPart{Type: neutral.Image, Detail: value.Get("detail").Text(), FileID: value.Get("file_id").Text()}
+		media.SetURL(value.Get("image_url").Text())
+		return neutral.Part{Kind: neutral.Media, Media: media}, nil
+	case "input_file":
+		media := &neutral.MediaPart{Type: neutral.File, Name: value.Get("filename").Text(), FileID: value.Get("file_id").Text()}
+		media.SetURL(value.Get("file_url").Text())
+		if data := value.Get("file_data").Text(); data != "" {
+			if media.SetURL(data); media.Data == "" {
+				media.Data, media.URL, media.MIME = data, "", "application/pdf"
+			}
+		}
+		return neutral.Part{Kind: neutral.Media, Media: media}, nil
+	case "input_audio":
+		audio := value.Get("input_audio")
+		media := &neutral.MediaPart{Type: neutral.Audio, Data: audio.Get("data").Text(), MIME: "audio/" + audio.Get("format").Text()}
+		return neutral.Part{Kind: neutral.Media, Media: media}, nil
+	}
+	return neutral.Part{}, &neutral.Unsupported{Param: path, What: "content of the type " + kind, Where: []neutral.Dialect{neutral.Responses}}
+}
+
+func readThought(item rawjson.Value) neutral.Part {
+	var texts []string
+	for _, field := range []string{"summary", "content"} {
+		for part := range item.Get(field).Elements {
+			if text := part.Get("text").Text(); text != "" {
+				texts = append(texts, text)
+			}
+		}
+		if len(texts) > 0 {
+			break
+		}
+	}
+	part := neutral.Part{Kind: neutral.Thought, Text: strings.Join(texts, "\n\n")}
+	part.Sig = neutral.ReadSig(item.Get("encrypted_content").Text())
+	part.Redacted = part.Text == ""
+	return part
+}
+
+func readCall(kind string, item rawjson.Value) neutral.Part {
+	call := &neutral.ToolCall{ID: item.Get("call_id").Text()}
+	call.Name, call.Namespace = item.Get("name").Text(), item.Get("namespace").Text()
+	arguments := item.Get("arguments")
+	switch {
+	case kind == "custom_tool_call":
+		call.Kind, call.Input = neutral.Freeform, item.Get("input").Text()
+	case kind == "tool_search_call":
+		call.Kind, call.Name = neutral.ToolSearch, "tool_search"
+		call.Input = string(arguments)
+	case arguments.Is('"'):
+		call.Input = arguments.Text()
+	default:
+		call.Input = string(arguments)
+	}
+	return neutral.Part{Kind: neutral.Call, Call: call}
+}
+
+// readFoundTools reads the result of a search for tools. The tools are declared; the
+// model is told what they are called.
+func readFoundTools(r *neutral.Request, item rawjson.Value) neutral.Part {
+	for tool := range item.Get("tools").Elements {
+		readTool(r, "input[].tools", "", tool)
+	}
+	var names []string
+	for tool := range item.Get("tools").Elements {
+		names = append(names, tool.Get("name").Text())
+	}
+	text := "Loaded tools: " + strings.Join(names, ", ")
+	if len(names) == 0 {
+		text = "No tools were found."
+	}
+	result := &neutral.ToolResult{CallID: item.Get("call_id").Text(), Parts: []neutral.Part{{Kind: neutral.Text, Text: text}}}
+	return neutral.Part{Kind: neutral.Result, Result: result}
+}

@@ -1,0 +1,172 @@
+package responses
+
+import (
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
+)
+
+// settings are the plain fields.
+var settings = []neutral.Field{
+	{ID: neutral.MaxOutput, Name: "max_output_tokens"},
+	{ID: neutral.Temperature, Name: "temperature"},
+	{ID: neutral.TopP, Name: "top_p"},
+	{ID: neutral.TopLogProbs, Name: "top_logprobs"},
+	{ID: neutral.MaxToolCalls, Name: "max_tool_calls"},
+	{ID: neutral.SafetyID, Name: "safety_identifier"},
+	{ID: neutral.EndUser, Name: "user"},
+	{ID: neutral.CacheKey, Name: "prompt_cache_key"},
+	{ID: neutral.ServiceTier, Name: "service_tier"},
+	{ID: neutral.Metadata, Name: "metadata"},
+}
+
+// ReadRequest reads the body of POST /v1/responses.
+func ReadRequest(body []byte) (*neutral.Request, error) {
+	v, err := rawjson.Parse(body)
+	if err != nil || !v.Is('{') {
+		return nil, &neutral.Invalid{Reason: "The body is not a JSON object"}
+	}
+	r := &neutral.Request{Dialect: neutral.Responses, Source: v, StreamUsage: true}
+	var input, instructions rawjson.Value
+	for name, value := range v.Members {
+		switch name {
+		case "input": // after the tools: of two with one name, the top-level one counts
+			input = value
+		case "instructions":
+			instructions = value
+		default:
+			readField(r, name, value)
+		}
+	}
+	if text := instructions.Text(); text != "" {
+		r.Messages = append(r.Messages, neutral.Message{Role: neutral.System, Parts: []neutral.Part{{Kind: neutral.Text, Text: text}}})
+	}
+	if err := readInput(r, input); err != nil {
+		return nil, err
+	}
+	if len(r.Needs) == 0 && !hasTurn(r) {
+		return nil, &neutral.Invalid{Param: "input", Reason: "at least one item is required"}
+	}
+	r.Names = neutral.NewNames(r.Tools)
+	return r, nil
+}
+
+func hasTurn(r *neutral.Request) bool {
+	for i := range r.Messages {
+		if len(r.Messages[i].Parts) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func readField(r *neutral.Request, name string, value rawjson.Value) {
+	if !value.IsSet() || r.Settings.Read(settings, "", name, value) {
+		return
+	}
+	switch name {
+	case "model":
+		r.Model = value.Text()
+	case "stream":
+		r.Stream = value.Bool()
+	case "tools":
+		for tool := range value.Elements {
+			readTool(r, "tools", "", tool)
+		}
+	case "tool_choice":
+		readToolChoice(r, value)
+	case "parallel_tool_calls":
+		r.Parallel = neutral.SwitchOf(value)
+	case "reasoning":
+		readReasoning(r, value)
+	case "text":
+		readText(r, value)
+	case "include":
+		for what := range value.Elements {
+			if text := what.Text(); text != "reasoning.encrypted_content" {
+				r.Dropped.Add("include[", text, "]")
+			}
+		}
+	case "previous_response_id":
+		r.Need(name, "an earlier response kept by the provider", neutral.Responses)
+	case "conversation", "prompt":
+		r.Need(name, "a "+name+" kept by the provider", neutral.Responses)
+	case "background":
+		if value.Bool() {
+			r.Need(name, "a response in the background", neutral.Responses)
+		}
+	case "store": // no response is kept on a translated route
+		if value.Bool() {
+			r.Dropped.Add(name)
+		}
+	case "truncation":
+		if value.Text() != "disabled" {
+			r.Dropped.Add(name)
+		}
+	case "stream_options":
+		for option := range value.Members {
+			r.Dropped.Add("stream_options.", option)
+		}
+	default:
+		r.Dropped.Add(name)
+	}
+}
+
+func readReasoning(r *neutral.Request, value rawjson.Value) {
+	reasoning := &r.Reasoning
+	reasoning.Field = "reasoning"
+	for name, member := range value.Members {
+		switch name {
+		case "effort":
+			reasoning.Effort = member.Text()
+		case "summary", "generate_summary":
+			if member.Is('"') {
+				reasoning.Summary = member.Text()
+				reasoning.Visible, reasoning.VisibleField = neutral.On, "reasoning.summary"
+			}
+		default:
+			if member.IsSet() {
+				r.Dropped.Add("reasoning.", name)
+			}
+		}
+	}
+}
+
+func readText(r *neutral.Request, value rawjson.Value) {
+	for name, member := range value.Members {
+		switch name {
+		case "verbosity":
+			if member.IsSet() {
+				r.Settings[neutral.Verbosity] = neutral.Setting{Name: "text.verbosity", Value: member}
+			}
+		case "format":
+			readFormat(r, member)
+		default:
+			r.Dropped.Add("text.", name)
+		}
+	}
+}
+
+func readFormat(r *neutral.Request, value rawjson.Value) {
+	format := &r.Format
+	for name, member := range value.Members {
+		switch name {
+		case "type":
+			switch member.Text() {
+			case "json_object":
+				format.Kind = neutral.FormatJSON
+			case "json_schema":
+				format.Kind = neutral.FormatSchema
+			}
+		case "name":
+			format.Name = member.Text()
+		case "description":
+			format.Description = member.Text()
+		case "schema":
+			format.Schema = member
+		case "strict":
+			format.Strict = neutral.SwitchOf(member)
+		default:
+			r.Dropped.Add("text.format.", name)
+		}
+	}
+}
