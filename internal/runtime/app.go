@@ -1,5 +1,5 @@
 // Package runtime holds the app `freetier`, which owns everything that runs
-// by itself: probes, pings, list refreshes, ledger writes.
+// by itself: probes, pings, list refreshes, ledger writes, and DNS listeners.
 //
 // Policies, upstream sources, transports and handlers have only Provision, in
 // which nothing may run or touch the network (it also runs for `caddy
@@ -56,11 +56,12 @@ type App struct {
 	awake  *awake.Tracker
 	logger *zap.Logger
 
-	mu      sync.Mutex
-	tasks   []*task
-	first   []preparation
-	started bool
-	cancel  context.CancelFunc
+	mu        sync.Mutex
+	tasks     []*task
+	listeners listeners
+	first     []preparation
+	started   bool
+	cancel    context.CancelFunc
 }
 
 // trackers holds the process's only awake.Tracker while any configuration uses
@@ -87,7 +88,7 @@ type preparation struct {
 }
 
 // errStarted is the answer to work that comes too late.
-var errStarted = errors.New("the app has started: background tasks are registered in Provision")
+var errStarted = errors.New("the app has started: tasks and listeners are registered in Provision")
 
 // FromContext returns the app of the configuration that is being provisioned
 // and makes Caddy load, start and stop it with that configuration.
@@ -118,6 +119,9 @@ func (a *App) Provision(ctx caddy.Context) (err error) {
 		}
 	}
 	if a.events, err = newEvents(ctx); err != nil {
+		return err
+	}
+	if err := a.events.app.On("started", certificateCheck{a, ctx}); err != nil {
 		return err
 	}
 	a.clock = clockwork.NewRealClock()
@@ -167,7 +171,8 @@ func (a *App) OnStart(name string, run func() error) error {
 	return nil
 }
 
-// Start does what OnStart has registered and runs the tasks.
+// Start does what OnStart has registered, opens the listeners and runs the
+// tasks.
 func (a *App) Start() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -176,6 +181,9 @@ func (a *App) Start() error {
 		if err := safestore.Recover(p.run); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
+	}
+	if err := a.listeners.start(a); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	a.cancel = cancel
@@ -199,7 +207,7 @@ func (a *App) runTask(ctx context.Context, t *task) {
 	t.run(ctx)
 }
 
-// Stop ends the tasks and waits for them.
+// Stop gives the listeners back, ends the tasks and waits for both.
 func (a *App) Stop() error {
 	a.mu.Lock()
 	cancel, tasks := a.cancel, slices.Clone(a.tasks)
@@ -208,6 +216,7 @@ func (a *App) Stop() error {
 		return nil
 	}
 	cancel()
+	listening := a.listeners.stop()
 
 	grace := time.NewTimer(stopGrace)
 	defer grace.Stop()
@@ -215,10 +224,10 @@ func (a *App) Stop() error {
 		select {
 		case <-t.done:
 		case <-grace.C:
-			return fmt.Errorf("background task %s did not end within %v", t.name, stopGrace)
+			return errors.Join(listening, fmt.Errorf("background task %s did not end within %v", t.name, stopGrace))
 		}
 	}
-	return nil
+	return listening
 }
 
 // Cleanup gives back what Provision took, however far it came.
