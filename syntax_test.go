@@ -28,7 +28,7 @@ type directive struct {
 var directives = []directive{
 	{
 		"doh", "docs/doh.md", "http://127.0.0.1:1 {\n%s\n}\n",
-		[]string{"upstream", "upstream header", "client", "client limit", "hosts"},
+		[]string{"upstream", "upstream header", "for", "for upstream", "for upstream header", "hosts", "listen", "client", "client limit"},
 	},
 	{
 		"dynamic doh", "docs/doh.md", "http://127.0.0.1:1 {\nreverse_proxy {\n%s\ntransport doh\n}\n}\n",
@@ -50,7 +50,7 @@ var directives = []directive{
 		"llm_gateway", "docs/llm_gateway.md", "http://127.0.0.1:1 {\n%s\n}\n",
 		[]string{
 			"client", "client models", "client limit", "channel", "channel api_key", "channel models", "channel quota",
-			"channel header_up", "channel allow_header", "channel refusal", "fallback", "refusal", "allow_path", "allow_header",
+			"channel header_up", "channel allow_header", "fallback", "allow_path", "allow_header",
 		},
 	},
 	{"freetier", "", "{\n%s\n}\n", []string{"variables"}},
@@ -61,11 +61,10 @@ var directives = []directive{
 var values = map[string]string{
 	"<duration>": "30s", "<number>": "1", "<n>": "1", "<period>": "day", "<percent>": "10%", "<size>": "1MB", "<status>": "429",
 	"<url>": "https://a.example/", "<path>": "/a", "<ip>": "192.0.2.1", "<upstream>": "127.0.0.1:2", "<file>": "/a",
-	"<name>": "a", "<field>": "a", "<value>": "a", "<value or pattern>": "a*", "<policy>": "random", "<text>": "a",
+	"<name>": "a", "<address>": "udp/127.0.0.1:53", "<type>": "aaaa", "<field>": "a", "<value>": "a", "<value or pattern>": "a*", "<policy>": "random", "<text>": "a",
 	"<method>": "POST", "<key>": "a-key-of-a-client", "<pattern>": "a*", "<name or pattern>": "a*", "<model>": "b", "<origin>": "https://a.example",
 	"allow_path <pattern>...": "/a", "<host:port>": "a.example:443",
 	"cron <expression> [<zone>]": `"* * * * *"`, "window <HH:MM>-<HH:MM> [<zone>]": "07:00-23:00", "platform <name>": "render",
-	"refusal <status|4xx|*> [<text>] client|next_channel|key|key_model|model|capacity|channel [<duration>]": "429 client",
 }
 
 // option is an option in a directive's syntax, or the directive.

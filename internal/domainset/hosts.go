@@ -31,6 +31,9 @@ func (h *Hosts) Add(ip netip.Addr, names ...string) error {
 		}
 		var buf [maxName + 1]byte
 		wire, err := appendWire(buf[:0], rest)
+		if err == nil && wire[0] == 0 {
+			err = errLabel // the root has no address
+		}
 		if err != nil {
 			return fmt.Errorf("%q: %w", name, err)
 		}

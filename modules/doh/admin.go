@@ -1,8 +1,10 @@
 package doh
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -13,7 +15,7 @@ func init() {
 	caddy.RegisterModule(adminDoH{})
 }
 
-// adminDoH is the admin route `GET /doh/upstreams`.
+// adminDoH are the admin routes `GET /doh/upstreams` and `GET /doh/clients`.
 type adminDoH struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -26,19 +28,52 @@ func (adminDoH) CaddyModule() caddy.ModuleInfo {
 
 // Routes implements caddy.AdminRouter.
 func (a adminDoH) Routes() []caddy.AdminRoute {
-	return []caddy.AdminRoute{{
-		Pattern: "/doh/upstreams",
-		Handler: caddy.AdminHandlerFunc(a.serveUpstreams),
-	}}
+	return []caddy.AdminRoute{
+		{Pattern: "/doh/upstreams", Handler: list(func() any { return pool.List() })},
+		{Pattern: "/doh/clients", Handler: list(func() any { return listUsers() })},
+	}
 }
 
-func (adminDoH) serveUpstreams(w http.ResponseWriter, r *http.Request) error {
-	if r.Method != http.MethodGet {
-		w.Header().Set("Allow", http.MethodGet)
-		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed}
+// list answers GET with what show returns, as JSON.
+func list(show func() any) caddy.AdminHandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if r.Method != http.MethodGet {
+			w.Header().Set("Allow", http.MethodGet)
+			return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed}
+		}
+		w.Header().Set("Content-Type", "application/json")
+		return json.NewEncoder(w).Encode(show())
 	}
-	w.Header().Set("Content-Type", "application/json")
-	return json.NewEncoder(w).Encode(pool.List())
+}
+
+// userStatus is what the admin API shows of a client: never its path.
+type userStatus struct {
+	Name string `json:"name"`
+
+	// Queries are those that were answered since the process started, Limited
+	// those that were not because a limit was reached.
+	Queries int64 `json:"queries"`
+	Limited int64 `json:"limited"`
+
+	Limits []pool.QuotaStatus `json:"limits,omitempty"`
+}
+
+// listUsers returns the status of all clients, by name.
+func listUsers() []userStatus {
+	all := []userStatus{}
+	userCounts.Range(func(key, value any) bool {
+		count := value.(*userCount)
+		s := userStatus{Name: key.(string), Queries: count.queries.Load(), Limited: count.limited.Load()}
+		if meters := count.meters.Load(); meters != nil {
+			for _, m := range *meters {
+				s.Limits = append(s.Limits, pool.QuotaStatus{Limit: m.Limit(), Used: m.Used(), Left: m.Left(), Renews: m.Renews()})
+			}
+		}
+		all = append(all, s)
+		return true
+	})
+	slices.SortFunc(all, func(a, b userStatus) int { return cmp.Compare(a.Name, b.Name) })
+	return all
 }
 
 // Interface guards

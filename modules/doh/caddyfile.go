@@ -2,6 +2,7 @@ package doh
 
 import (
 	"errors"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -53,24 +54,47 @@ const (
 //			max_ttl <duration>
 //			stale   <duration>|off
 //		}
-//		client      <name> <path> {
+//		for         <name...> {
+//			upstream <url...>|system {
+//				name      <name>
+//				tier      <number>
+//				weight    <number>
+//				quota     <n>/<period> [<account>] [<zone>]
+//				bootstrap <ip...>
+//				header    <name> <value>
+//				tls_ca    <file>
+//			}
+//		}
+//		for         file <path>
+//		local_names on|off
+//		hosts       <ip> <name...>
+//		hosts       file <path>
+//		listen      <address...> [<default name>]
+//		client      <name> <path> [<host name>] {
 //			limit <n>/<period>
 //		}
+//		anonymous
 //		per_ip      <n>/<period>
-//		hosts       <ip> <name...>
 //		ecs         strip|pass|client|<prefix>
+//		filter      <type...>
+//		rebind_protection [<name...>]
 //		json
+//		query_log   [names]
 //		log_queries
 //	}
 //
-// `upstream`, `header`, `client`, `limit` and `hosts` can be repeated. With
-// clients, only their paths answer.
+// `upstream`, `header`, `for`, `hosts`, `listen`, `client` and `limit` can be
+// repeated. `file <path>` stands among the names of `for`, too. With clients,
+// only their paths answer, and over TLS their host names.
 func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	handler := new(Handler)
 	paths, err := handler.parse(h.Dispenser)
 	if err != nil {
 		return nil, err
 	}
+	handler.ManagedNames, _ = h.Option("tls_automate_names").([]string)
+	name, _ := h.Option("default_sni").(string)
+	handler.completeListeners(name)
 	matcher := caddy.ModuleMap{"path": h.JSON(paths)}
 	return h.NewRoute(matcher, handler), nil
 }
@@ -82,11 +106,18 @@ func (h *Handler) options() []caddyfileutil.Option {
 		{Name: "timeout", Parse: caddyfileutil.Duration(&h.Timeout, leastDuration)},
 		{Name: "hedge", Parse: caddyfileutil.DurationOrOff(&h.Hedge, leastDuration)},
 		{Name: "cache", Block: true, Parse: h.parseCache},
+		{Name: "for", Repeats: true, Block: true, Parse: h.parseFor},
+		{Name: "local_names", Parse: caddyfileutil.OneOf(&h.LocalNames, localNamesOn, localNamesOff)},
+		{Name: "hosts", Repeats: true, Parse: caddyfileutil.Args("<ip> <name...>", "192.0.2.1 demo.test *.demo.test, or hosts file /etc/hosts", h.addHosts)},
+		{Name: "listen", Repeats: true, Parse: caddyfileutil.Args("<address...> [<default name>]", "tls/:853 dns.example.com", h.addListen)},
 		{Name: "client", Repeats: true, Block: true, Parse: h.parseClient},
+		{Name: "anonymous", Parse: caddyfileutil.Flag(&h.Anonymous)},
 		{Name: "per_ip", Parse: caddyfileutil.Args("<n> [requests]/<period>", "50/second", h.setPerIP)},
-		{Name: "hosts", Repeats: true, Parse: caddyfileutil.Args("<ip> <name...>", "192.0.2.1 demo.test *.demo.test", h.addHosts)},
 		{Name: "ecs", Parse: caddyfileutil.One("strip|pass|client|<prefix>", "strip", h.setECS)},
+		{Name: "filter", Parse: caddyfileutil.Args("<type...>", "aaaa", h.setFilter)},
+		{Name: "rebind_protection", Parse: caddyfileutil.Args("[<name...>]", "plex.direct", h.setRebind)},
 		{Name: "json", Parse: caddyfileutil.Flag(&h.JSON)},
+		{Name: "query_log", Parse: caddyfileutil.Args("[names]", "names", h.setQueryLog)},
 		{Name: "log_queries", Parse: caddyfileutil.Flag(&h.LogQueries)},
 	}
 }
@@ -102,23 +133,43 @@ func (h *Handler) parse(d *caddyfile.Dispenser) (caddyhttp.MatchPath, error) {
 	if len(args) > 0 {
 		path = args[0]
 	}
-	if err := checkPath(path); err != nil {
-		return nil, d.Errf("%s: %w, such as %s", path, err, defaultPath)
+	if _, devices, err := parsePath(path); err != nil || devices {
+		return nil, d.Errf("%s: a path begins with / and contains none of * ? #, such as %s", path, defaultPath)
 	}
 	if err := caddyfileutil.ParseBlock(d, "doh", h.options()); err != nil {
 		return nil, err
 	}
-	if len(h.Upstreams) == 0 && len(h.Hosts) == 0 {
+	if len(h.Upstreams) == 0 && len(h.Hosts) == 0 && len(h.For) == 0 {
 		return nil, d.Err("doh needs an upstream, such as upstream https://dns.example/dns-query, or hosts")
 	}
-	if len(h.Clients) == 0 {
-		return caddyhttp.MatchPath{path, path + profileName}, nil
+	if err := h.checkListeners(); err != nil {
+		return nil, d.WrapErr(err)
 	}
-	var paths caddyhttp.MatchPath
+	h.Path = unescaped(path)
+	return h.paths(), nil
+}
+
+// paths returns what the route matches: the paths that answer, and all below
+// them, where the handler says that there is nothing.
+func (h *Handler) paths() caddyhttp.MatchPath {
+	all := []string{h.Path}
 	for _, u := range h.Clients {
-		paths = append(paths, u.Path, u.Path+profileName)
+		all = append(all, unescaped(strings.TrimSuffix(u.Path, "/*")))
 	}
-	return paths, nil
+	var match caddyhttp.MatchPath
+	for _, path := range all {
+		match = append(match, path, strings.TrimSuffix(path, "/")+"/*")
+	}
+	return match
+}
+
+// unescaped returns a path as the matcher compares it: with %20 in it, it would
+// compare escaped paths.
+func unescaped(path string) string {
+	if plain, err := url.PathUnescape(path); err == nil {
+		return plain
+	}
+	return path
 }
 
 func (h *Handler) setPerIP(args []string) (err error) {
@@ -137,11 +188,40 @@ func (h *Handler) setECS(arg string) error {
 	return err
 }
 
+// hostsFile is the word behind which a file stands in place of names.
+const hostsFile = "file"
+
 func (h *Handler) addHosts(args []string) error {
 	host := &Host{IP: args[0], Names: args[1:]}
+	if args[0] == hostsFile {
+		if len(args) > 2 || args[1] == "" {
+			return errors.New("file is followed by the path of one hosts file")
+		}
+		host = &Host{File: args[1]}
+	}
 	h.Hosts = append(h.Hosts, host)
 	_, err := newHosts([]*Host{host})
 	return err
+}
+
+func (h *Handler) setFilter(args []string) error {
+	h.Filter = args
+	_, err := newFilter(args, nil)
+	return err
+}
+
+func (h *Handler) setRebind(args []string) error {
+	h.RebindProtection = &Rebind{Except: args}
+	_, err := newFilter(nil, h.RebindProtection)
+	return err
+}
+
+func (h *Handler) setQueryLog(args []string) error {
+	if len(args) > 0 && args[0] != "names" {
+		return caddyfileutil.ErrUsage
+	}
+	h.QueryLog = &QueryLog{Names: len(args) > 0}
+	return nil
 }
 
 func (h *Handler) parseCache(d *caddyfile.Dispenser) error {
@@ -178,24 +258,36 @@ func cacheOptions(c *pool.Cache) []caddyfileutil.Option {
 }
 
 func (h *Handler) parseClient(d *caddyfile.Dispenser) error {
-	args, err := caddyfileutil.Arguments(d, "<name> <path>", "alice /dns-query/s3cret")
+	args, err := caddyfileutil.Arguments(d, "<name> <path> [<host name>]", "alice /dns-query/s3cret alice.dns.example.com")
 	if err != nil {
 		return err
 	}
 	u := &User{Name: args[0], Path: args[1]}
-	if err := checkPath(u.Path); err != nil && !strings.HasPrefix(u.Path, "{") {
+	if len(args) > 2 {
+		u.Host = args[2]
+		if err := checkHost(u.Host); err != nil {
+			return d.Errf("client %s: %w", u.Name, err)
+		}
+	}
+	if _, _, err := parsePath(u.Path); err != nil && !strings.HasPrefix(u.Path, "{") {
 		return d.Errf("client %s: %w", u.Name, err)
 	}
 	for _, other := range h.Clients {
-		if other.Name == u.Name {
+		switch {
+		case other.Name == u.Name:
 			return d.Errf("there is already a client %s: give this one another name", u.Name)
-		}
-		if other.Path == u.Path {
+		case samePath(other.Path, u.Path):
 			return d.Errf("client %s has this path already: give %s another one", other.Name, u.Name)
+		case u.Host != "" && strings.EqualFold(other.Host, u.Host):
+			return d.Errf("client %s has this host name already: give %s another one", other.Name, u.Name)
 		}
 	}
 	h.Clients = append(h.Clients, u)
 	return caddyfileutil.ParseBlock(d, "client", u.options())
+}
+
+func samePath(a, b string) bool {
+	return unescaped(strings.TrimSuffix(a, "/*")) == unescaped(strings.TrimSuffix(b, "/*"))
 }
 
 func (u *User) options() []caddyfileutil.Option {

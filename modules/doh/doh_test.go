@@ -155,8 +155,15 @@ func TestThread(t *testing.T) {
 func TestOtherPath(t *testing.T) {
 	addr := caddytest.Addr(t)
 	c := caddytest.Start(t, site(addr, "hosts 192.0.2.1 demo.test"))
-	resp := do(t, c.Client(), http.MethodGet, (&url.URL{Scheme: "http", Host: addr, Path: "/dns-query/x"}).String(), "", nil)
-	if resp.StatusCode != http.StatusNotFound || string(resp.body) != "not doh" {
-		t.Errorf("status %d: %s", resp.StatusCode, resp.body)
+	for path, want := range map[string]string{"/dns-queryx": "not doh", "/": "not doh", "/dns-query/x": "DNS queries have another path here"} {
+		resp := do(t, c.Client(), http.MethodGet, (&url.URL{Scheme: "http", Host: addr, Path: path}).String(), "", nil)
+		if resp.StatusCode != http.StatusNotFound || string(resp.body) != want {
+			t.Errorf("%s: status %d: %s", path, resp.StatusCode, resp.body)
+		}
 	}
+}
+
+// contains reports whether a text has all parts.
+func contains(text string, parts ...string) bool {
+	return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(text, part) })
 }

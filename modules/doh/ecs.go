@@ -49,7 +49,7 @@ func newSubnets(word string) (*subnets, error) {
 
 // apply sets the subnet that is passed on with a query. An asker who wants
 // none to be shown is heeded (RFC 7871, section 7.1.2).
-func (s *subnets) apply(q *dnsmsg.Query, r *http.Request) {
+func (s *subnets) apply(q *dnsmsg.Query, ip netip.Addr) {
 	const source = 2 // where the length of the asker's prefix is
 	switch {
 	case s.mode == ecsStrip:
@@ -57,7 +57,7 @@ func (s *subnets) apply(q *dnsmsg.Query, r *http.Request) {
 	case s.mode == ecsPass, len(q.Subnet) > source && q.Subnet[source] == 0:
 		q.Echo = q.Subnet != nil
 	case s.mode == ecsClient:
-		q.Subnet = dnsmsg.SubnetOption(shown(clientIP(r)))
+		q.Subnet = dnsmsg.SubnetOption(shown(ip))
 	default:
 		q.Subnet = s.fixed
 	}

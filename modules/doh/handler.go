@@ -2,9 +2,10 @@
 // upstreams that act as one: the handler `doh`, and for hand-written
 // reverse_proxy blocks the upstream source and transport of the same name.
 //
-// A query's way is short: it is read from the request (http.go, json.go),
-// answered here if it can be (hosts.go, local.go), else from the cache or by an
-// upstream (package pool).
+// A query's way is short: it is read from the request (place.go, http.go,
+// json.go) or comes by a listener (listen.go), is answered here if it can be
+// (resolve.go, hosts.go, local.go), else from the cache or by an upstream
+// (package pool), which may be one for its name only (split.go).
 package doh
 
 import (
@@ -15,13 +16,16 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
+	"github.com/caddy-freetier/caddy-freetier/internal/domainset"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
+	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
 	"github.com/caddy-freetier/caddy-freetier/modules/doh/pool"
 )
 
@@ -47,12 +51,50 @@ type Handler struct {
 	// Default: `quota`.
 	Policy string `json:"policy,omitempty"`
 
+	// The path that answers. Below it, and below the paths of clients, all other
+	// paths are status 404, and are kept out of the access log. Default: any.
+	Path string `json:"path,omitempty"`
+
 	// Names that are answered here.
 	Hosts []*Host `json:"hosts,omitempty"`
 
-	// If there are any, only their paths answer; requests with other paths
-	// are passed on to the next handler.
+	// Names that have upstreams of their own.
+	For []*Route `json:"for,omitempty"`
+
+	// Whether names that no public resolver knows are answered here: `on` or
+	// `off`. They are the reverse zones of private networks (RFC 6303),
+	// localhost, local, onion, test, invalid, internal, alt, home.arpa and
+	// others that are reserved, single labels, and use-application-dns.net.
+	// Default: `on`, unless all upstreams are `system` or have private
+	// addresses.
+	LocalNames string `json:"local_names,omitempty"`
+
+	// If there are any, only their paths answer, and over TLS their host names.
 	Clients []*User `json:"clients,omitempty"`
+
+	// Whether listeners also answer who is none of the clients. Default: false.
+	Anonymous bool `json:"anonymous,omitempty"`
+
+	// Where DNS is answered besides HTTP.
+	Listen []*Listen `json:"listen,omitempty"`
+
+	// Names of clients and listeners whose certificates are ordered without a
+	// site that has them (the global option `tls_automate_names`; the Caddyfile
+	// fills this in). No warning says that they are missing.
+	ManagedNames []string `json:"managed_names,omitempty"`
+
+	// Types that are answered as if no name had records of them: `a`, `aaaa`,
+	// `https` or `svcb`. Addresses of such a type are also taken out of HTTPS
+	// records. It does not hold for `hosts`. Default: none.
+	Filter []string `json:"filter,omitempty"`
+
+	// Withhold private addresses in responses of the upstreams, but not of those
+	// of `for`. Default: they are passed on.
+	RebindProtection *Rebind `json:"rebind_protection,omitempty"`
+
+	// Write an entry for each query to the logger http.handlers.doh.queries.
+	// Default: none.
+	QueryLog *QueryLog `json:"query_log,omitempty"`
 
 	// How many queries an address may send in a second, minute, hour or day; an
 	// IPv6 address counts as its network of 64 bits. It is counted in memory.
@@ -75,12 +117,14 @@ type Handler struct {
 	// hold the names that were asked for. Default: false.
 	LogQueries bool `json:"log_queries,omitempty"`
 
-	pool    *pool.Pool
-	hosts   *hosts
-	users   map[string]*User // by path
-	perIP   *perIP
-	subnets *subnets
-	queries sync.Pool // of *dnsmsg.Query
+	pool     *pool.Pool
+	files    files
+	resolver resolver
+	users    *users
+	perIP    *perIP
+	subnets  *subnets
+	queryLog *queryLog
+	queries  sync.Pool // of *dnsmsg.Query
 }
 
 // CaddyModule returns the Caddy module information.
@@ -99,16 +143,8 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 	if h.pool, err = h.Open(ctx, h.Policy); err != nil {
 		return err
 	}
-	if h.hosts, err = newHosts(h.Hosts); err != nil {
+	if err := h.provisionUsers(ctx); err != nil {
 		return err
-	}
-	if h.users, err = byPath(h.Clients); err != nil {
-		return err
-	}
-	for _, u := range h.Clients {
-		if err := u.open(func() (*ledger.Ledger, error) { return ledger.FromContext(ctx) }); err != nil {
-			return err
-		}
 	}
 	if h.perIP, err = newPerIP(h.PerIP, h.pool.Clock()); err != nil {
 		return err
@@ -117,7 +153,82 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 		return err
 	}
 	h.queries.New = func() any { return new(dnsmsg.Query) }
-	return h.pool.OpenCache(cmp.Or(h.Cache, new(pool.Cache)))
+	h.queryLog = h.QueryLog.open(ctx.Logger())
+	app, err := runtime.FromContext(ctx)
+	if err != nil {
+		return err
+	}
+	if err := h.provisionResolver(ctx, app); err != nil {
+		return err
+	}
+	return h.listen(ctx, app)
+}
+
+func (h *Handler) provisionUsers(ctx caddy.Context) (err error) {
+	if h.users, err = newUsers(h.Clients); err != nil {
+		return err
+	}
+	for _, u := range h.Clients {
+		if err := u.open(func() (*ledger.Ledger, error) { return ledger.FromContext(ctx) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// provisionResolver sets up where names are answered.
+func (h *Handler) provisionResolver(ctx caddy.Context, app *runtime.App) (err error) {
+	h.files = files{clock: app.Clock(), logger: ctx.Logger()}
+	r := &h.resolver
+	r.pool = h.pool
+	if r.hosts, err = newHosts(h.Hosts); err != nil {
+		return err
+	}
+	for _, host := range h.Hosts {
+		if host.File == "" {
+			continue
+		}
+		f, err := openFile(&h.files, host.File, domainset.OpenHosts)
+		if err != nil {
+			return fmt.Errorf("hosts: %w", err)
+		}
+		r.hosts.files = append(r.hosts.files, f)
+	}
+	if r.local, err = answersLocalNames(h.LocalNames, h.Upstreams); err != nil {
+		return err
+	}
+	if r.filter, err = newFilter(h.Filter, h.RebindProtection); err != nil {
+		return err
+	}
+	for _, config := range h.For {
+		route, err := config.open(ctx, h, &h.files)
+		r.routes = append(r.routes, route)
+		if err != nil {
+			return err
+		}
+		if err := h.openCache(route.pool, false); err != nil {
+			return err
+		}
+	}
+	if len(h.files.open) > 0 {
+		if err := app.Go("files of doh", h.files.watch); err != nil {
+			return err
+		}
+	}
+	return h.openCache(h.pool, h.resolver.filter.rebind)
+}
+
+// openCache gives a pool its cache. What is withheld is taken out before
+// responses are kept.
+func (h *Handler) openCache(p *pool.Pool, guarded bool) error {
+	if len(h.resolver.filter.types) > 0 || guarded {
+		key := []any{h.Filter}
+		if guarded {
+			key = append(key, h.RebindProtection)
+		}
+		p.Edit(key, func(resp *dnsmsg.Response) *dnsmsg.Response { return h.resolver.filter.edit(resp, guarded) })
+	}
+	return p.OpenCache(cmp.Or(h.Cache, new(pool.Cache)))
 }
 
 // Validate checks the settings.
@@ -130,50 +241,78 @@ func (h *Handler) Validate() error {
 			return err
 		}
 	}
-	if h.pool.Empty() && len(h.Hosts) == 0 {
+	if h.pool.Empty() && len(h.Hosts) == 0 && len(h.For) == 0 {
 		return errors.New("there is neither an upstream nor hosts: nothing could be answered")
 	}
-	return nil
+	return h.checkListeners()
 }
 
-// Cleanup gives the upstreams and the cache back.
+// Cleanup gives back what Provision took, however far it came.
 func (h *Handler) Cleanup() error {
 	if h.pool == nil {
-		return nil // Provision came to nothing
+		return nil
 	}
-	return h.pool.Close()
+	errs := []error{h.pool.Close(), h.files.close()}
+	for _, r := range h.resolver.routes {
+		errs = append(errs, r.close())
+	}
+	for _, u := range h.Clients {
+		errs = append(errs, u.close())
+	}
+	return errors.Join(errs...)
 }
 
 // ServeHTTP answers the query of a request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	path, profile := strings.CutSuffix(r.URL.Path, profileName)
-	user := h.users[path]
-	if len(h.users) > 0 && user == nil {
+	place := h.locate(r.URL.Path)
+	if place.kind == elsewhere {
 		return next.ServeHTTP(w, r)
 	}
-	if !h.LogQueries {
+	if !h.LogQueries || place.kind == wrongPath {
 		skipLog(r)
 	}
-	if profile {
+	switch {
+	case place.kind == wrongPath:
+		errPathUnknown.write(w)
+		return nil
+	case place.profile:
 		serveProfile(w, r)
 		return nil
+	case r.Method == http.MethodOptions:
+		writePreflight(w)
+		return nil
 	}
+	ask := asker{ip: clientIP(r), user: place.user, device: place.device, protocol: r.Method}
+	ask.describe(r)
 	q := h.queries.Get().(*dnsmsg.Query)
 	defer h.recycle(q)
-	json, bad := h.read(r, q, user)
+	form, bad := h.read(r, q, ask)
 	if bad != nil {
 		bad.write(w)
 		return nil
 	}
-	h.subnets.apply(q, r)
-	resp, elapsed := h.resolve(q)
-	collectors.count(r.Method, resp)
-	if json {
-		writeJSON(w, q, resp, elapsed, h.subnets.private())
+	out := h.serve(q, ask)
+	if form == formJSON {
+		writeJSON(w, q, out.response, out.elapsed, h.subnets.private())
 	} else {
-		writeMessage(w, q, resp, elapsed, h.subnets.private())
+		writeMessage(w, q, out.response, out.elapsed, h.subnets.private())
 	}
 	return nil
+}
+
+// serve answers a query that was admitted.
+func (h *Handler) serve(q *dnsmsg.Query, ask asker) outcome {
+	h.subnets.apply(q, ask.ip)
+	var start time.Time
+	if h.queryLog != nil {
+		start = h.pool.Clock().Now()
+	}
+	out := h.resolver.resolve(q)
+	collectors.count(ask, out.response)
+	if h.queryLog != nil {
+		h.queryLog.write(q, ask, out, h.pool.Clock().Since(start))
+	}
+	return out
 }
 
 // recycle makes a query that was answered ready for another client.
@@ -183,44 +322,24 @@ func (h *Handler) recycle(q *dnsmsg.Query) {
 }
 
 // read reads the query of a request, and counts it against the limits. It
-// reports whether the client asks for JSON.
-func (h *Handler) read(r *http.Request, q *dnsmsg.Query, user *User) (json bool, bad *refusal) {
+// returns the form of the response.
+func (h *Handler) read(r *http.Request, q *dnsmsg.Query, ask asker) (responseForm, *refusal) {
 	if h.perIP != nil {
 		// Before the query is parsed, since that is work too.
-		if bad := h.perIP.charge(clientIP(r)); bad != nil {
-			return false, bad
+		if bad := h.perIP.charge(ask.ip); bad != nil {
+			return formMessage, bad
 		}
 	}
-	if json = h.JSON && asksJSON(r); json {
-		bad = readJSON(q, r.URL.Query())
+	form, bad := formMessage, (*refusal)(nil)
+	if h.JSON && asksJSON(r) {
+		form, bad = readJSON(q, r.URL.Query())
 	} else {
 		bad = readQuery(r, q)
 	}
-	if bad == nil && user != nil {
-		bad = user.charge(h.pool.Clock().Now())
+	if bad == nil && ask.user != nil {
+		bad = ask.user.charge(h.pool.Clock().Now())
 	}
-	return json, bad
-}
-
-// resolve answers a query, here or from the pool. The response was kept for
-// elapsed seconds.
-func (h *Handler) resolve(q *dnsmsg.Query) (resp *dnsmsg.Response, elapsed uint32) {
-	if resp := local(q); resp != nil {
-		return resp, 0
-	}
-	if resp := h.hosts.resolve(q); resp != nil {
-		return resp, 0
-	}
-	if h.pool.Empty() {
-		b := dnsmsg.NewBuilder(q, dnsmsg.RcodeRefused)
-		b.Explain(dnsmsg.EDENotAuthoritative, "only local names are answered here")
-		return b.Response(), 0
-	}
-	resp, elapsed, err := h.pool.Resolve(q)
-	if err != nil {
-		return pool.Unanswered(q, err), 0
-	}
-	return resp, elapsed
+	return form, bad
 }
 
 // Interface guards

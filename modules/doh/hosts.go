@@ -1,16 +1,16 @@
 package doh
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
+	"github.com/caddy-freetier/caddy-freetier/internal/domainset"
 )
 
-// Host gives names an address that is answered here. Other types than A and
-// AAAA get an empty answer.
+// Host gives names an address that is answered here, and the address the first
+// of them as its PTR record. Types that the name has no record of get an empty
+// answer.
 type Host struct {
 	// The IPv4 or IPv6 address.
 	IP string `json:"ip,omitempty"`
@@ -18,101 +18,99 @@ type Host struct {
 	// The names. `*.example` stands for all names below example, unless
 	// they are given themselves.
 	Names []string `json:"names,omitempty"`
+
+	// A hosts file, in place of an address and names. It is read again when it
+	// changes. Names and addresses that are given themselves come first.
+	File string `json:"file,omitempty"`
 }
 
-// hosts are the addresses of names in wire format and lower case. Names that
-// stand for all below them are in below, without their asterisk.
+// hosts are the names that are answered here.
 type hosts struct {
-	exact map[string][]netip.Addr
-	below map[string][]netip.Addr
+	given domainset.Hosts
+	files []*domainset.File[domainset.Hosts]
 }
 
+// newHosts returns the hosts that are given, without their files.
 func newHosts(configs []*Host) (*hosts, error) {
-	h := &hosts{make(map[string][]netip.Addr), make(map[string][]netip.Addr)}
+	h := new(hosts)
 	for _, config := range configs {
+		if config.File != "" {
+			continue
+		}
 		ip, err := netip.ParseAddr(config.IP)
 		if err != nil || ip.Zone() != "" {
 			return nil, fmt.Errorf("hosts: %q is not an IP address", config.IP)
 		}
-		for _, name := range config.Names {
-			names := h.exact
-			rest, wild := strings.CutPrefix(name, "*.")
-			if wild {
-				names = h.below
-			}
-			wire, err := wireName(rest)
-			if err != nil {
-				return nil, fmt.Errorf("hosts: %q: %w", name, err)
-			}
-			names[wire] = append(names[wire], ip.Unmap())
+		if err := h.given.Add(ip, config.Names...); err != nil {
+			return nil, fmt.Errorf("hosts: %w", err)
 		}
 	}
 	return h, nil
 }
 
-// wireName returns a name in wire format and lower case.
-func wireName(name string) (string, error) {
-	name = strings.TrimSuffix(name, ".")
-	var wire []byte
-	for label := range strings.SplitSeq(name, ".") {
-		if label == "" || len(label) > 63 {
-			return "", errors.New("a name consists of labels of 1 to 63 characters with dots between them")
-		}
-		wire = append(wire, byte(len(label)))
-		for _, c := range []byte(label) {
-			if c <= ' ' || c > '~' || c == '*' || c == '/' || c == ':' || c == '\\' {
-				return "", errors.New("a name consists of letters, digits and hyphens (xn--… for others), with *. before it or not")
-			}
-			wire = append(wire, dnsmsg.Lower(c))
-		}
-	}
-	if wire = append(wire, 0); len(wire) > dnsmsg.MaxName {
-		return "", errors.New("the name is too long")
-	}
-	return string(wire), nil
-}
-
-// lookUp returns the addresses of a name in wire format and lower case.
-func (h *hosts) lookUp(name []byte) ([]netip.Addr, bool) {
-	if ips, ok := h.exact[string(name)]; ok {
+// addrs returns the addresses of a name in wire format and lower case.
+func (h *hosts) addrs(name []byte) ([]netip.Addr, bool) {
+	if ips, ok := h.given.Addrs(name); ok {
 		return ips, true
 	}
-	for len(name) > 1 {
-		name = name[1+name[0]:]
-		if ips, ok := h.below[string(name)]; ok {
+	for _, file := range h.files {
+		if ips, ok := file.Content().Addrs(name); ok {
 			return ips, true
 		}
 	}
 	return nil, false
 }
 
-// resolve answers the query if it is for one of the names, and else returns nil.
-func (h *hosts) resolve(q *dnsmsg.Query) *dnsmsg.Response {
-	if q.Class() != dnsmsg.ClassIN || len(h.exact)+len(h.below) == 0 {
-		return nil
+// pointer returns the name, in wire format, of a PTR record.
+func (h *hosts) pointer(name []byte) (string, bool) {
+	if target, ok := h.given.Pointer(name); ok {
+		return target, true
 	}
-	var buf [dnsmsg.MaxName]byte
-	name := q.Name(&buf)
-	if typ := q.Type(); typ == dnsmsg.TypeHTTPS || typ == dnsmsg.TypeSVCB {
+	for _, file := range h.files {
+		if target, ok := file.Content().Pointer(name); ok {
+			return target, true
+		}
+	}
+	return "", false
+}
+
+// resolve answers the query if its name, which is in lower case, is one of
+// these, and else returns nil.
+func (h *hosts) resolve(q *dnsmsg.Query, name []byte) *dnsmsg.Response {
+	typ := q.Type()
+	if typ == dnsmsg.TypeHTTPS || typ == dnsmsg.TypeSVCB {
 		// Browsers ask for _8443._https.demo.test as well, which nobody else
 		// is to know.
 		for len(name) > 1 && name[1] == '_' {
 			name = name[1+name[0]:]
 		}
 	}
-	ips, ok := h.lookUp(name)
-	if !ok {
-		return nil
+	if ips, ok := h.addrs(name); ok {
+		return addresses(q, ips)
 	}
-	reply, found := dnsmsg.NewBuilder(q, dnsmsg.RcodeNoError), false
+	target, ok := h.pointer(name)
+	switch {
+	case !ok:
+		return nil
+	case typ != dnsmsg.TypePTR:
+		return denial(q, dnsmsg.RcodeNoError, 0)
+	}
+	b := dnsmsg.NewBuilder(q, dnsmsg.RcodeNoError)
+	b.Add(dnsmsg.TypePTR, []byte(target))
+	return b.Response()
+}
+
+// addresses answers a query for a name that has these addresses.
+func addresses(q *dnsmsg.Query, ips []netip.Addr) *dnsmsg.Response {
+	b, found := dnsmsg.NewBuilder(q, dnsmsg.RcodeNoError), false
 	for _, ip := range ips {
 		if typ := q.Type(); typ == dnsmsg.TypeA && ip.Is4() || typ == dnsmsg.TypeAAAA && ip.Is6() {
-			reply.Add(typ, ip.AsSlice())
+			b.Add(typ, ip.AsSlice())
 			found = true
 		}
 	}
 	if !found {
-		reply.AddSOA(0)
+		b.AddSOA(0)
 	}
-	return reply.Response()
+	return b.Response()
 }

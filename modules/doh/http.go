@@ -16,8 +16,29 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 )
 
-// plainHeader is the value of a header field that refusals share.
-var plainHeader = []string{"text/plain; charset=utf-8"}
+// Values of header fields that responses share.
+var (
+	plainHeader = []string{"text/plain; charset=utf-8"}
+	// anyOrigin lets scripts of all pages read responses: they hold nothing
+	// that depends on who the browser is logged in as.
+	anyOrigin = []string{"*"}
+)
+
+// preflightAge is for how long a browser may keep what it is allowed, in
+// seconds. Chromium keeps it for two hours at most.
+const preflightAge = "7200"
+
+// writePreflight answers a browser that asks what scripts of another origin may
+// send (https://fetch.spec.whatwg.org/#cors-preflight-fetch).
+func writePreflight(w http.ResponseWriter) {
+	h := w.Header()
+	h["Access-Control-Allow-Origin"] = anyOrigin
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST")
+	h.Set("Access-Control-Allow-Headers", "Accept, Content-Type")
+	h.Set("Access-Control-Max-Age", preflightAge)
+	h.Set("Allow", "GET, HEAD, POST, OPTIONS")
+	w.WriteHeader(http.StatusNoContent)
+}
 
 // refusal is the answer to an HTTP request that holds no query.
 type refusal struct {
@@ -29,13 +50,14 @@ type refusal struct {
 }
 
 var (
-	errMethod        = &refusal{status: http.StatusMethodNotAllowed, text: "DNS queries come by GET or POST", allow: []string{"GET, HEAD, POST"}}
+	errMethod        = &refusal{status: http.StatusMethodNotAllowed, text: "DNS queries come by GET or POST", allow: []string{"GET, HEAD, POST, OPTIONS"}}
 	errProfileMethod = &refusal{status: http.StatusMethodNotAllowed, text: "the profile is read by GET", allow: []string{"GET, HEAD"}}
 	errType          = &refusal{status: http.StatusUnsupportedMediaType, text: "the content type must be " + dnsclient.MediaType}
 	errTooLarge      = &refusal{status: http.StatusRequestEntityTooLarge, text: "a DNS message has at most 65535 bytes"}
 	errMissing       = &refusal{status: http.StatusBadRequest, text: "the query parameter dns is missing"}
 	errBase64        = &refusal{status: http.StatusBadRequest, text: "the query parameter dns is not base64url without padding"}
 	errBody          = &refusal{status: http.StatusBadRequest, text: "the body could not be read"}
+	errPathUnknown   = &refusal{status: http.StatusNotFound, text: "DNS queries have another path here"}
 	errEarly         = &refusal{status: http.StatusTooEarly, text: "only queries may come in early data"}
 )
 
@@ -135,8 +157,8 @@ func (f *refusal) setHeader(h http.Header, length int) {
 	h["Content-Length"] = []string{strconv.Itoa(length)}
 	if f.json {
 		h.Set("Content-Type", "application/json")
-		h.Set("Access-Control-Allow-Origin", "*")
 	}
+	h["Access-Control-Allow-Origin"] = anyOrigin
 	if f.allow != nil {
 		h["Allow"] = f.allow
 	}
@@ -157,6 +179,7 @@ func writeMessage(w http.ResponseWriter, q *dnsmsg.Query, resp *dnsmsg.Response,
 // setMessageHeader sets the header of a response that holds for ttl seconds.
 func setMessageHeader(h http.Header, length int, ttl uint32, private bool) {
 	h["Content-Type"] = dnsclient.MediaTypeHeader
+	h["Access-Control-Allow-Origin"] = anyOrigin
 	cacheControl := "max-age="
 	if private {
 		cacheControl = "private, max-age="

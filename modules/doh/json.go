@@ -2,6 +2,7 @@ package doh
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 	"github.com/miekg/dns"
 	"golang.org/x/net/idna"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/dnsclient"
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 )
 
@@ -57,13 +59,29 @@ func asksJSON(r *http.Request) bool {
 	return params.Has("name") && !params.Has("dns")
 }
 
+// responseForm is what a client reads.
+type responseForm int
+
+const (
+	formMessage responseForm = iota
+	formJSON
+)
+
 // readJSON makes a message of the parameters `name`, `type`, `do`, `cd` and
-// `edns_client_subnet`.
-func readJSON(q *dnsmsg.Query, params url.Values) *refusal {
+// `edns_client_subnet`. By `ct` the client may ask for a message all the same.
+func readJSON(q *dnsmsg.Query, params url.Values) (responseForm, *refusal) {
+	bad := parseJSON(q, params)
+	if bad == nil && dnsclient.IsMessage(params.Get("ct")) {
+		return formMessage, nil
+	}
+	return formJSON, bad
+}
+
+func parseJSON(q *dnsmsg.Query, params url.Values) *refusal {
 	bad := func(text string) *refusal { return &refusal{status: http.StatusBadRequest, text: text, json: true} }
-	name := params.Get("name")
-	if ascii, err := idna.Lookup.ToASCII(name); err == nil && !strings.EqualFold(ascii, name) {
-		name = ascii // an international name; in others the letter case stays
+	name, err := asciiName(params.Get("name"))
+	if err != nil {
+		return bad("the parameter name is not a domain name")
 	}
 	if _, ok := dns.IsDomainName(name); !ok || name == "" {
 		return bad("the parameter name is not a domain name")
@@ -93,12 +111,48 @@ func readJSON(q *dnsmsg.Query, params url.Values) *refusal {
 	return nil
 }
 
+// dots are what people may type for the dot between labels (RFC 3490, section
+// 3.1).
+var dots = strings.NewReplacer("\u3002", ".", "\uFF0E", ".", "\uFF61", ".")
+
+// asciiName returns a name with its international labels as xn--…. Others stay
+// as they are: their letter case is the client's, and IDNA refuses underscores.
+func asciiName(name string) (string, error) {
+	labels := strings.Split(dots.Replace(name), ".")
+	for i, label := range labels {
+		if !strings.ContainsFunc(label, func(c rune) bool { return c >= 0x80 }) {
+			continue
+		}
+		ascii, err := idnaLabel(label)
+		if err != nil {
+			return "", err
+		}
+		labels[i] = ascii
+	}
+	return strings.Join(labels, "."), nil
+}
+
+// idnaLabel returns an international label as it stands in messages. What IDNA
+// refuses but for its underscores goes through Punycode alone.
+func idnaLabel(label string) (string, error) {
+	ascii, err := idna.Lookup.ToASCII(label)
+	if err != nil && strings.Contains(label, "_") {
+		ascii, err = idna.New(idna.MapForLookup(), idna.StrictDomainName(false)).ToASCII(label)
+	}
+	return ascii, err
+}
+
+// recordType reads a type: its name, its number, or TYPE and its number (RFC
+// 3597).
 func recordType(text string) (uint16, bool) {
 	if text == "" {
 		return dns.TypeA, true
 	}
 	if qtype, ok := dns.StringToType[strings.ToUpper(text)]; ok {
 		return qtype, true
+	}
+	if len(text) > len("TYPE") && strings.EqualFold(text[:len("TYPE")], "TYPE") {
+		text = text[len("TYPE"):]
 	}
 	n, err := strconv.ParseUint(text, 10, 16)
 	return uint16(n), err == nil && n > 0
@@ -147,7 +201,7 @@ func writeJSON(w http.ResponseWriter, q *dnsmsg.Query, resp *dnsmsg.Response, el
 		for _, option := range opt.Option {
 			switch option := option.(type) {
 			case *dns.EDNS0_SUBNET:
-				shown.Subnet = option.String()
+				shown.Subnet = fmt.Sprintf("%s/%d", option.Address, option.SourceScope)
 			case *dns.EDNS0_EDE:
 				shown.Comment = append(shown.Comment, "EDE "+option.String())
 			}
@@ -160,7 +214,6 @@ func writeJSON(w http.ResponseWriter, q *dnsmsg.Query, resp *dnsmsg.Response, el
 	}
 	setMessageHeader(w.Header(), len(body), resp.TTL()-min(elapsed, resp.TTL()), private)
 	w.Header().Set("Content-Type", jsonType)
-	w.Header().Set("Access-Control-Allow-Origin", "*") // scripts in pages read it
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(body)
 }

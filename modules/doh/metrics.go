@@ -14,6 +14,7 @@ import (
 type metrics struct {
 	queries   counters
 	responses counters
+	users     *prometheus.CounterVec
 }
 
 // counters are a counter for each value of a label, all known beforehand:
@@ -46,17 +47,18 @@ func newMetrics() metrics {
 		return c
 	}
 	return metrics{
-		queries: fixed("queries_total", "DNS queries received, by HTTP method.", "method",
-			http.MethodGet, http.MethodHead, http.MethodPost),
+		queries: fixed("queries_total", "DNS queries received, by HTTP method, or by the protocol of a listener.", "method",
+			http.MethodGet, http.MethodHead, http.MethodPost, protocolTLS, protocolTCP, protocolUDP),
 		responses: fixed("answers_total", "DNS answers given, by response code.", "rcode",
 			"NOERROR", "SERVFAIL", "NXDOMAIN", "REFUSED", "other"),
+		users: counter("client_queries_total", "DNS queries of a client that were answered.", "client"),
 	}
 }
 
 // register adds the collectors to the registry of a configuration.
 func (m metrics) register(registry *prometheus.Registry) error {
 	for _, c := range []prometheus.Collector{
-		m.queries, m.responses,
+		m.queries, m.responses, m.users,
 	} {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
@@ -66,9 +68,12 @@ func (m metrics) register(registry *prometheus.Registry) error {
 	return nil
 }
 
-// count counts a query by its method, and its response by its code.
-func (m metrics) count(method string, resp *dnsmsg.Response) {
-	m.queries.inc(method)
+// count counts a query by its protocol and client, and its response by its code.
+func (m metrics) count(ask asker, resp *dnsmsg.Response) {
+	m.queries.inc(ask.protocol)
+	if ask.user != nil {
+		ask.user.counter.Inc()
+	}
 	m.responses.inc(rcodeName(resp.Rcode()))
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/google/uuid"
 )
 
@@ -53,7 +54,7 @@ func serveProfile(w http.ResponseWriter, r *http.Request) {
 		errProfileMethod.write(w)
 		return
 	}
-	address := "https://" + r.Host + strings.TrimSuffix(r.URL.EscapedPath(), profileName)
+	address := "https://" + r.Host + strings.TrimSuffix(askedPath(r), profileName)
 	id := uuid.NewSHA1(uuid.NameSpaceURL, []byte(address))
 	text := fmt.Sprintf(profile, html.EscapeString(r.Host), html.EscapeString(address), id, uuid.NewSHA1(id, []byte("dns")))
 
@@ -64,4 +65,14 @@ func serveProfile(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write([]byte(text))
+}
+
+// askedPath returns the escaped path that the client has asked for. What
+// handle_path and the like have taken off is a part of the address.
+func askedPath(r *http.Request) string {
+	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	if ok && original.URL != nil && strings.HasSuffix(original.URL.EscapedPath(), profileName) {
+		return original.URL.EscapedPath()
+	}
+	return r.URL.EscapedPath()
 }

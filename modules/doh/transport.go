@@ -88,13 +88,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	collectors.count(req.Method, resp)
+	collectors.count(asker{protocol: req.Method}, resp)
 	return proxiedResponse(resp, req, p.query), nil
 }
 
 func (t *Transport) resolve(p *proxied, choice *reverseproxy.Upstream) (*dnsmsg.Response, error) {
 	upstreams, first := p.source.pool, p.chosen(choice)
-	if resp := local(p.query); resp != nil {
+	if resp := protocol(p.query); resp != nil {
 		return resp, nil
 	}
 	if !t.last(p) {

@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// The schemes of upstreams' addresses. schemeSystem is that of the address
+// The schemes of upstreams' addresses. SchemeSystem is that of the address
 // `system`.
 const (
 	SchemeHTTPS  = "https"
 	schemeTLS    = "tls"
 	schemeTCP    = "tcp"
 	schemeUDP    = "udp"
-	schemeSystem = "system"
+	SchemeSystem = "system"
 )
 
 // defaultPorts are those of the schemes that a URL package does not know.
@@ -27,8 +27,8 @@ var errAddress = errors.New("an upstream is an address like https://dns.example/
 
 // ParseURL checks an upstream's address. Errors do not show its path.
 func ParseURL(raw string) (*url.URL, error) {
-	if raw == schemeSystem {
-		return &url.URL{Scheme: schemeSystem}, nil
+	if raw == SchemeSystem {
+		return &url.URL{Scheme: SchemeSystem}, nil
 	}
 	u, err := url.Parse(raw)
 	if err != nil || u.Scheme == "" || u.Host == "" || u.Hostname() == "" {
@@ -54,7 +54,7 @@ func (u *Upstream) Check(address *url.URL) error {
 		return errors.New("header is for upstreams with https://")
 	case u.CA != "" && scheme != SchemeHTTPS && scheme != schemeTLS:
 		return errors.New("tls_ca is for upstreams with https:// or tls://")
-	case len(u.Bootstrap) > 0 && scheme == schemeSystem:
+	case len(u.Bootstrap) > 0 && scheme == SchemeSystem:
 		return errors.New("bootstrap is for upstreams with a host")
 	}
 	return nil

@@ -116,7 +116,7 @@ type cacheLease struct {
 // OpenCache gives the pool a cache. One that is turned off still lets identical
 // questions share a response.
 func (p *Pool) OpenCache(c *Cache) error {
-	settings, err := json.Marshal([]any{c, p.keys})
+	settings, err := json.Marshal([]any{c, p.keys, p.edit.key})
 	if err != nil {
 		return err
 	}
@@ -238,6 +238,9 @@ func (p *Pool) see(c *call, q *dnsmsg.Outgoing) {
 	cache := p.cache.cache
 	defer cache.calls.end(c)
 	c.response, c.err = p.Exchange(q)
+	if c.err == nil && p.edit.apply != nil {
+		c.response = p.edit.apply(c.response)
+	}
 	if cache.entries != nil {
 		cache.keep(c, q)
 	}

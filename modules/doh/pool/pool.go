@@ -56,6 +56,7 @@ type Pool struct {
 	tiers   [][]*Account
 	keys    []any // of the accounts
 	cache   cacheLease
+	edit    edit
 	clock   clockwork.Clock
 	logger  *zap.Logger
 }
@@ -83,6 +84,19 @@ func (c *Config) Open(ctx caddy.Context, policy string) (*Pool, error) {
 	}
 	p.tiers, p.keys, err = openAccounts(c.Upstreams, app.Awake(), func() (*ledger.Ledger, error) { return ledger.FromContext(ctx) })
 	return p, err
+}
+
+// edit is a change of responses before they are kept.
+type edit struct {
+	key   any
+	apply func(*dnsmsg.Response) *dnsmsg.Response
+}
+
+// Edit has responses changed before they are kept. Pools with the same
+// upstreams share a cache only if key is the same. It must be called before
+// OpenCache.
+func (p *Pool) Edit(key any, apply func(*dnsmsg.Response) *dnsmsg.Response) {
+	p.edit = edit{key, apply}
 }
 
 // Close gives the upstreams and the cache back.

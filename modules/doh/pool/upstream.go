@@ -183,7 +183,7 @@ func (a *Account) connect(s settings) error {
 		a.addr = awake.Upstream(address)
 		a.client = dnsclient.NewHTTPS(address, a.addr, dial, config, s.Headers)
 		return nil
-	case schemeSystem:
+	case SchemeSystem:
 		a.client, a.whole = dnsclient.NewSystemClients(dnsclient.NewSystem(dnsclient.ResolvConf), dial)
 		return nil
 	}

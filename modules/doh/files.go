@@ -1,0 +1,73 @@
+package doh
+
+import (
+	"context"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+	"go.uber.org/zap"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/domainset"
+)
+
+// fileInterval is how often files are looked at.
+const fileInterval = 5 * time.Second
+
+// files are the hosts files and lists of a handler.
+type files struct {
+	open   []domainset.Refresher
+	clock  clockwork.Clock
+	logger *zap.Logger
+}
+
+// openFile reads a file, and notes that it is to be read again and given back.
+func openFile[T any](fs *files, path string, open func(string) (*domainset.File[T], error)) (*domainset.File[T], error) {
+	f, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	fs.open = append(fs.open, any(f).(domainset.Refresher))
+	fs.warn(any(f).(domainset.Refresher))
+	return f, nil
+}
+
+// warn logs which lines of a file could not be read.
+func (fs *files) warn(f domainset.Refresher) {
+	if bad := f.Bad(); bad.Count > 0 {
+		fs.logger.Warn("some lines of the file could not be read and are left out",
+			zap.String("file", f.Path()), zap.Int("lines", bad.Count), zap.Int("first_line", bad.Line), zap.Error(bad.Err))
+	}
+}
+
+// watch reads files again when they change.
+func (fs *files) watch(ctx context.Context) {
+	ticker := fs.clock.NewTicker(fileInterval)
+	defer ticker.Stop()
+	failing := make(map[string]bool)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.Chan():
+		}
+		for _, f := range fs.open {
+			fs.refresh(f, failing)
+		}
+	}
+}
+
+// refresh reads a file again if it has changed. While it cannot be read, which
+// is logged once, its old content stays.
+func (fs *files) refresh(f domainset.Refresher, failing map[string]bool) {
+	changed, err := f.Refresh()
+	if err != nil && !failing[f.Path()] {
+		fs.logger.Warn("could not read the file again; keeping its previous content", zap.String("file", f.Path()), zap.Error(err))
+	}
+	failing[f.Path()] = err != nil
+	if changed {
+		fs.logger.Info("file read again", zap.String("file", f.Path()))
+		fs.warn(f)
+	}
+}
+
+func (fs *files) close() error { return domainset.CloseAll(fs.open) }

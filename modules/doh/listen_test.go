@@ -1,0 +1,484 @@
+package doh_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+)
+
+// dot is a Caddy that answers over TLS, UDP and TCP.
+type dot struct {
+	*caddytest.Caddy
+	t                     testing.TB
+	https, tls, plain, ca string
+	key                   string
+	roots                 *x509.CertPool
+}
+
+// newDoT returns addresses and a certificate; start starts Caddy.
+func newDoT(t testing.TB) *dot {
+	t.Helper()
+	d := &dot{t: t, https: caddytest.Addr(t), tls: caddytest.Addr(t), plain: caddytest.Addr(t), roots: x509.NewCertPool()}
+	d.ca, d.key = caddytest.Certificate(t)
+	pem, err := os.ReadFile(d.ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.roots.AppendCertsFromPEM(pem)
+	return d
+}
+
+// caddyfile returns a site with its options.
+func (d *dot) caddyfile(options ...string) string {
+	_, port, _ := net.SplitHostPort(d.https)
+	return fmt.Sprintf("{\n\tauto_https disable_redirects\n}\nhttps://localhost:%s {\n\ttls %s %s\n\tdoh {\n\t\t%s\n\t}\n}\n",
+		port, d.ca, d.key, strings.Join(options, "\n\t\t"))
+}
+
+func (d *dot) listen() string {
+	return "listen tls/" + d.tls + " localhost udp/" + d.plain + " tcp/" + d.plain
+}
+
+func (d *dot) start(options ...string) {
+	d.t.Helper()
+	d.Caddy = caddytest.Start(d.t, d.caddyfile(options...))
+}
+
+func (d *dot) config(name string) *tls.Config {
+	return &tls.Config{RootCAs: d.roots, ServerName: name}
+}
+
+// dial connects to a listener.
+func (d *dot) dial(network string) *dns.Conn {
+	d.t.Helper()
+	client := &dns.Client{Net: network, TLSConfig: d.config("localhost"), Timeout: 10 * time.Second}
+	addr := d.plain
+	if network == "tcp-tls" {
+		addr = d.tls
+	}
+	conn, err := client.Dial(addr)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() { conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	return conn
+}
+
+// ask asks over a connection.
+func (d *dot) ask(conn *dns.Conn, q *dns.Msg) *dns.Msg {
+	d.t.Helper()
+	if err := conn.WriteMsg(q); err != nil {
+		d.t.Fatal(err)
+	}
+	reply, err := conn.ReadMsg()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if reply.Id != q.Id || len(reply.Question) != 1 || reply.Question[0] != q.Question[0] {
+		d.t.Fatalf("the response is not to the question: %v", reply)
+	}
+	return reply
+}
+
+var listeners = []string{"tcp-tls", "tcp", "udp"}
+
+// All listeners answer from the same pool, with the same cache.
+func TestListeners(t *testing.T) {
+	u := caddytest.NewDoHUpstream(t, caddytest.Records(t, "@ 60 IN A 192.0.2.7"))
+	d := newDoT(t)
+	d.start(up(t, u, "/"), "hosts 192.0.2.1 here.test", d.listen())
+	for _, network := range listeners {
+		conn := d.dial(network)
+		for name, want := range map[string]string{"Here.Test.": "192.0.2.1", "wWw.Example.": "192.0.2.7"} {
+			q := question(name, dns.TypeA)
+			q.SetEdns0(1232, false)
+			q.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_PADDING{Padding: make([]byte, 60)}}
+			reply := d.ask(conn, q)
+			if got := text(reply); got != want {
+				t.Errorf("%s, %s: got %s, want %s", network, name, got, want)
+			}
+			padding := slices.ContainsFunc(reply.IsEdns0().Option, func(o dns.EDNS0) bool { return o.Option() == dns.EDNS0PADDING })
+			if padding != (network == "tcp-tls") {
+				t.Errorf("%s: the response is padded %v", network, padding)
+			}
+		}
+	}
+	if n := len(u.Requests()); n != 1 {
+		t.Errorf("the upstream was asked %d times, want once", n)
+	}
+	if got := d.Metric(`caddy_doh_queries_total{method="TLS"}`); got < 2 {
+		t.Errorf("%v queries over TLS are counted", got)
+	}
+}
+
+// What is no sound query is answered as such, or not at all.
+func TestListenerMessages(t *testing.T) {
+	d := newDoT(t)
+	d.start("hosts 192.0.2.1 here.test", d.listen())
+	for _, network := range listeners {
+		conn := d.dial(network)
+		write := func(msg []byte) *dns.Msg {
+			t.Helper()
+			if _, err := conn.Write(msg); err != nil {
+				t.Fatal(err)
+			}
+			reply, err := conn.ReadMsg()
+			if err != nil {
+				t.Fatalf("%s: %v", network, err)
+			}
+			return reply
+		}
+		sound := pack(t, question("here.test.", dns.TypeA))
+		if reply := write(append(sound, 0)); reply.Rcode != dns.RcodeFormatError || reply.Id != 0xABCD || !reply.Response {
+			t.Errorf("%s: a byte too many is answered with %v", network, reply)
+		}
+		update := question("example.", dns.TypeSOA)
+		update.Opcode = dns.OpcodeUpdate
+		if reply := write(pack(t, update)); reply.Rcode != dns.RcodeNotImplemented {
+			t.Errorf("%s: an update is answered with %v", network, reply)
+		}
+		// A response gets no response; the next query does.
+		response := new(dns.Msg).SetReply(question("here.test.", dns.TypeA))
+		if _, err := conn.Write(pack(t, response)); err != nil {
+			t.Fatal(err)
+		}
+		q := question("here.test.", dns.TypeA)
+		q.Id = 7
+		if got := text(d.ask(conn, q)); got != "192.0.2.1" {
+			t.Errorf("%s: got %s", network, got)
+		}
+	}
+}
+
+// What Android's strict mode of Private DNS demands: packages/modules/DnsResolver,
+// DnsTlsSocket and PrivateDnsConfiguration of AOSP.
+func TestAndroid(t *testing.T) {
+	slow := make(chan struct{})
+	u := caddytest.NewDoHUpstream(t, func(q *dns.Msg) *dns.Msg {
+		if strings.HasPrefix(q.Question[0].Name, "slow") {
+			<-slow
+		}
+		return caddytest.Records(t, "@ 60 IN A 192.0.2.7")(q)
+	})
+	d := newDoT(t)
+	d.start(up(t, u, "/"), "hedge off", d.listen())
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		config := d.config("localhost")
+		config.MinVersion, config.MaxVersion = version, version
+		raw, err := tls.Dial("tcp", d.tls, config) // SNI, no ALPN, and the chain is verified
+		if err != nil {
+			t.Fatalf("TLS %x: %v", version, err)
+		}
+		if state := raw.ConnectionState(); state.NegotiatedProtocol != "" || len(state.PeerCertificates) == 0 {
+			t.Errorf("the handshake: %+v", state)
+		}
+		conn := &dns.Conn{Conn: raw}
+		probe := question("probe-dnsotls-ds.metric.gstatic.com.", dns.TypeAAAA)
+		d.ask(conn, probe)
+		raw.Close()
+	}
+
+	// Twenty queries at once; the responses come as they are ready.
+	conn := d.dial("tcp-tls")
+	const n = 20
+	for i := range n {
+		name := fmt.Sprintf("host%d.example.", i)
+		if i == 0 {
+			name = "slow.example."
+		}
+		q := question(name, dns.TypeA)
+		q.Id = uint16(i)
+		if err := conn.WriteMsg(q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range n {
+		if i == n-1 {
+			close(slow)
+		}
+		reply, err := conn.ReadMsg()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last := reply.Id == 0; last != (i == n-1) || text(reply) != "192.0.2.7" {
+			t.Errorf("response %d is %v", i, reply)
+		}
+	}
+
+	// It closes a connection that was idle for 20 seconds, and opens another.
+	conn.Close()
+	d.ask(d.dial("tcp-tls"), question("host1.example.", dns.TypeA))
+}
+
+// Clients that offer ALPN get dot; those that ask for no name get the default
+// one's certificate, and those that speak something else get nothing.
+func TestHandshake(t *testing.T) {
+	d := newDoT(t)
+	d.start("hosts 192.0.2.1 here.test", d.listen())
+	dial := func(change func(*tls.Config)) (*tls.Conn, error) {
+		config := d.config("localhost")
+		change(config)
+		return tls.Dial("tcp", d.tls, config)
+	}
+	conn, err := dial(func(c *tls.Config) { c.NextProtos = []string{"dot"} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := conn.ConnectionState().NegotiatedProtocol; got != "dot" {
+		t.Errorf("ALPN is %q, want dot", got)
+	}
+	conn.Close()
+	conn, err = dial(func(c *tls.Config) { c.ServerName, c.InsecureSkipVerify = "", true })
+	if err != nil {
+		t.Fatalf("without a name: %v", err)
+	}
+	if err := conn.ConnectionState().PeerCertificates[0].VerifyHostname("localhost"); err != nil {
+		t.Errorf("without a name: %v", err)
+	}
+	conn.Close()
+	if conn, err := dial(func(c *tls.Config) { c.NextProtos = []string{"h2", "http/1.1"} }); err == nil {
+		conn.Close()
+		t.Error("a browser was let in")
+	}
+}
+
+// Clients are known by their host names.
+func TestListenerClients(t *testing.T) {
+	d := newDoT(t)
+	d.roots = nil
+	site := func(options ...string) string {
+		_, port, _ := net.SplitHostPort(d.https)
+		return fmt.Sprintf("{\n\tauto_https disable_redirects\n}\nhttps://alice.dns.test:%s https://dns.test:%s {\n\ttls internal\n\tdoh {\n\t\t%s\n\t}\n}\n",
+			port, port, strings.Join(options, "\n\t\t"))
+	}
+	clients := "client alice /dns-query/s3cret alice.dns.test {\nlimit 3/day\n}\nclient bob /dns-query/b0b bob.dns.test"
+	d.Caddy = caddytest.Start(t, site("hosts 192.0.2.1 here.test", clients, "listen tls/"+d.tls))
+	d.Logs.Wait(t, "no site has this name of a DNS listener", "tls_automate_names bob.dns.test")
+	if n := d.Logs.Count("no site has this name", "alice"); n != 0 {
+		t.Error("there is a warning about the name of a site")
+	}
+	dial := func(name string) *dns.Conn {
+		t.Helper()
+		var conn *tls.Conn
+		var err error
+		for range 100 { // its certificate is being made
+			if conn, err = tls.Dial("tcp", d.tls, &tls.Config{ServerName: name, InsecureSkipVerify: true}); err == nil {
+				break
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return &dns.Conn{Conn: conn}
+	}
+	alice, other := dial("Alice.DNS.test"), dial("dns.test")
+	for i, want := range []string{"192.0.2.1", "192.0.2.1", "192.0.2.1", "REFUSED"} {
+		if got := text(d.ask(alice, question("here.test.", dns.TypeA))); got != want {
+			t.Errorf("alice's query %d: got %s, want %s", i, got, want)
+		}
+	}
+	if got := text(d.ask(other, question("here.test.", dns.TypeA))); got != "REFUSED" {
+		t.Errorf("another name: got %s, want REFUSED", got)
+	}
+	if got := d.Metric(`caddy_doh_client_queries_total{client="alice"}`); got != 3 {
+		t.Errorf("%v queries of alice are counted, want 3", got)
+	}
+	_, body := d.Admin("GET", "/doh/clients")
+	if got := string(body); !contains(got, `"name":"alice","queries":3,"limited":1,"limits":[{"limit":3,"used":3,"left":0`) || strings.Contains(got, "s3cret") {
+		t.Errorf("the admin address says %s", got)
+	}
+
+	d.Reload(site("hosts 192.0.2.1 here.test", clients, "anonymous", "listen tls/"+d.tls+" udp/"+d.plain))
+	if got := text(d.ask(other, question("here.test.", dns.TypeA))); got != "192.0.2.1" {
+		t.Errorf("another name with anonymous: got %s", got)
+	}
+	if got := text(d.ask(d.dial("udp"), question("here.test.", dns.TypeA))); got != "192.0.2.1" {
+		t.Errorf("plain DNS with anonymous: got %s", got)
+	}
+	if got := text(d.ask(alice, question("here.test.", dns.TypeA))); got != "REFUSED" {
+		t.Errorf("alice beyond her limit: got %s", got)
+	}
+}
+
+// What would answer anybody, or nobody, does not load.
+func TestListenMistakes(t *testing.T) {
+	for options, want := range map[string]string{
+		"listen :853":                                                "does not begin with tls/, udp/ or tcp/",
+		"listen dns.example.com":                                     "does not begin with tls/, udp/ or tcp/",
+		"listen udp/127.0.0.1 dns.example.com":                       "behind an address with tls/",
+		"listen tls/:853 a.example b.example":                        "two default names",
+		"listen udp/:53":                                             "write per_ip, such as per_ip 20/second",
+		"listen tcp/203.0.113.1":                                     "write per_ip",
+		"listen udp/0.0.0.0:53\nclient a /a\nanonymous":              "write per_ip",
+		"listen udp/127.0.0.1\nclient a /a":                          "write anonymous",
+		"listen udp/127.0.0.1 udp/127.0.0.1:53":                      "udp/127.0.0.1:53 is there twice",
+		"listen tls/:853\nlisten tls/:853":                           "tls/:853 is there twice",
+		"client a /a a.example\nclient b /b A.example":               "client a has this host name already",
+		"client a /a localhost":                                      "is not a host name such as",
+		"client a /dns-query/x/*\nclient b /dns-query/x":             "client a has this path already",
+		"client a /dns-query/My%20TV\nclient b \"/dns-query/My TV\"": "client a has this path already",
+		"client a /dns-query/*/x":                                    "a path begins with / and contains none of",
+		"client a /dns-query/%zz":                                    "two hexadecimal digits",
+	} {
+		_, err := caddytest.Adapt(site("127.0.0.1:1", "hosts 192.0.2.1 here.test", options))
+		if err == nil || !contains(err.Error(), want, "Caddyfile:") {
+			t.Errorf("%s: got %v, want %s", options, err, want)
+		}
+	}
+	if _, err := caddytest.Adapt(site("127.0.0.1:1", "hosts 192.0.2.1 here.test", "listen udp/:53 tcp/:53", "per_ip 20/second")); err != nil {
+		t.Errorf("a public address with per_ip: %v", err)
+	}
+}
+
+// One block with sites on several servers has one socket; different blocks on
+// one address do not load; and validating binds nothing.
+func TestSharedListener(t *testing.T) {
+	d := newDoT(t)
+	_, http, _ := net.SplitHostPort(caddytest.Addr(t))
+	_, https, _ := net.SplitHostPort(d.https)
+	both := fmt.Sprintf("{\n\tlocal_certs\n\tauto_https disable_redirects\n}\nhttp://localhost:%s, https://localhost:%s {\n\tdoh {\n\t\thosts 192.0.2.1 here.test\n\t\t%s\n\t}\n}\n", http, https, d.listen())
+	taken, err := net.Listen("tcp", d.plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := caddytest.Validate(both); err != nil {
+		t.Errorf("validating with a port that is in use: %v", err)
+	}
+	taken.Close()
+	d.Caddy = caddytest.Start(t, both)
+	for _, network := range listeners[1:] {
+		if got := text(d.ask(d.dial(network), question("here.test.", dns.TypeA))); got != "192.0.2.1" {
+			t.Errorf("%s: got %s", network, got)
+		}
+	}
+	different := both + fmt.Sprintf("http://%s {\n\tdoh {\n\t\thosts 192.0.2.2 here.test\n\t\tlisten udp/%s\n\t}\n}\n", caddytest.Addr(t), d.plain)
+	if err := d.TryReload(different); err == nil || !contains(err.Error(), "another block listens there with other options", d.plain) {
+		t.Errorf("different blocks on one address: %v", err)
+	}
+	if got := text(d.ask(d.dial("udp"), question("here.test.", dns.TypeA))); got != "192.0.2.1" {
+		t.Errorf("after a reload that failed: got %s", got)
+	}
+}
+
+// A port that is in use refuses the reload, and the old configuration goes on.
+func TestListenPortTaken(t *testing.T) {
+	d := newDoT(t)
+	d.start("hosts 192.0.2.1 here.test", d.listen())
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	err = d.TryReload(d.caddyfile("hosts 192.0.2.2 here.test", d.listen(), "listen tcp/"+taken.Addr().String()))
+	if err == nil || !contains(err.Error(), "listen tcp/"+taken.Addr().String(), "another program") {
+		t.Errorf("got %v", err)
+	}
+	for _, network := range listeners {
+		if got := text(d.ask(d.dial(network), question("here.test.", dns.TypeA))); got != "192.0.2.1" {
+			t.Errorf("%s: got %s", network, got)
+		}
+	}
+	// The other way round: the old sockets are free when they are given up.
+	d.Reload(d.caddyfile("hosts 192.0.2.2 here.test"))
+	if l, err := net.Listen("tcp", d.plain); err != nil {
+		t.Errorf("a listener that was given up: %v", err)
+	} else {
+		l.Close()
+	}
+}
+
+// Reloads under load lose no query on any listener.
+func TestListenReloads(t *testing.T) {
+	u := caddytest.NewDoHUpstream(t, caddytest.Records(t, "@ 60 IN A 192.0.2.7"))
+	d := newDoT(t)
+	options := func(i int) []string {
+		return []string{up(t, u, "/"), "hosts 192.0.2." + strconv.Itoa(i+1) + " here.test", d.listen()}
+	}
+	d.start(options(0)...)
+	done := make(chan struct{})
+	var clients sync.WaitGroup
+	var asked atomic.Int64
+	for i, network := range append(listeners, listeners...) {
+		conn := d.dial(network)
+		clients.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				name := "here.test."
+				if n%2 == 1 {
+					name = fmt.Sprintf("n%d-%d.example.", i, n)
+				}
+				q := question(name, dns.TypeA)
+				if err := conn.WriteMsg(q); err != nil {
+					t.Errorf("%s: a query was not sent: %v", network, err)
+					return
+				}
+				reply, err := conn.ReadMsg()
+				if err != nil {
+					t.Errorf("%s: a query was lost: %v", network, err)
+					return
+				}
+				if len(reply.Answer) != 1 {
+					t.Errorf("%s: the response is %v", network, reply)
+				}
+				asked.Add(1)
+			}
+		})
+	}
+	for i := range 10 {
+		for before := asked.Load(); asked.Load() < before+50 && !t.Failed(); {
+			time.Sleep(time.Millisecond)
+		}
+		d.Reload(d.caddyfile(options(i % 2)...))
+	}
+	close(done)
+	clients.Wait()
+	t.Logf("%d queries", asked.Load())
+}
+
+// Reloads leave neither goroutines nor connections behind.
+func TestListenLeak(t *testing.T) {
+	u := caddytest.NewDoHUpstream(t, caddytest.Records(t, "@ 60 IN A 192.0.2.7"))
+	d := newDoT(t)
+	list := t.TempDir() + "/list"
+	if err := os.WriteFile(list, []byte("a.example\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := d.caddyfile(up(t, u, "/"), "hosts file "+list+".hosts", "for file "+list+" {\nupstream udp://127.0.0.1:9\n}", d.listen())
+	if err := os.WriteFile(list+".hosts", []byte("192.0.2.1 here.test\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.Caddy = caddytest.Start(t, config)
+	d.Reload(config)
+	before := caddytest.Goroutines()
+	for i := range 50 {
+		d.Reload(strings.Replace(config, "hosts file", fmt.Sprintf("hosts 192.0.2.%d x.test\nhosts file", i), 1))
+	}
+	caddytest.NoLeak(t, before)
+	conn := d.dial("tcp-tls")
+	d.Stop()
+	if _, err := conn.ReadMsg(); !errors.Is(err, io.EOF) {
+		t.Errorf("after the end of Caddy: %v, want the end of the connection", err)
+	}
+}

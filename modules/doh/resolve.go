@@ -1,0 +1,73 @@
+package doh
+
+import (
+	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
+	"github.com/caddy-freetier/caddy-freetier/modules/doh/pool"
+)
+
+// The sources of responses, as the query log names them.
+const (
+	sourceHosts    = "hosts"
+	sourceFor      = "for"
+	sourceLocal    = "local"
+	sourceFilter   = "filter"
+	sourceUpstream = "upstream"
+)
+
+// resolver answers queries: from `hosts`, else by the upstreams of `for`, else
+// here if the name is local, else by the upstreams.
+type resolver struct {
+	hosts  *hosts
+	routes routes
+	local  bool // whether local names are answered here
+	filter filter
+	pool   *pool.Pool
+}
+
+// outcome is the response to a query.
+type outcome struct {
+	response *dnsmsg.Response
+	elapsed  uint32 // for how many seconds it was kept
+	source   string
+}
+
+// resolve answers a query.
+func (r *resolver) resolve(q *dnsmsg.Query) outcome {
+	if resp := protocol(q); resp != nil {
+		return outcome{response: resp, source: sourceLocal}
+	}
+	if q.Class() != dnsmsg.ClassIN {
+		return r.ask(r.pool, q, sourceUpstream)
+	}
+	var buf [dnsmsg.MaxName]byte
+	name := q.Name(&buf)
+	if resp := r.hosts.resolve(q, name); resp != nil {
+		return outcome{response: resp, source: sourceHosts}
+	}
+	if p := r.routes.find(name); p != nil {
+		return r.ask(p, q, sourceFor)
+	}
+	if r.local {
+		if resp := localResponse(q, name); resp != nil {
+			return outcome{response: resp, source: sourceLocal}
+		}
+	}
+	return r.ask(r.pool, q, sourceUpstream)
+}
+
+// ask has a query answered by upstreams.
+func (r *resolver) ask(p *pool.Pool, q *dnsmsg.Query, source string) outcome {
+	if resp := r.filter.refuse(q); resp != nil {
+		return outcome{response: resp, source: sourceFilter}
+	}
+	if p.Empty() {
+		b := dnsmsg.NewBuilder(q, dnsmsg.RcodeRefused)
+		b.Explain(dnsmsg.EDENotAuthoritative, "only local names are answered here")
+		return outcome{response: b.Response(), source: sourceLocal}
+	}
+	resp, elapsed, err := p.Resolve(q)
+	if err != nil {
+		return outcome{response: pool.Unanswered(q, err), source: source}
+	}
+	return outcome{resp, elapsed, source}
+}
