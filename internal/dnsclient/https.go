@@ -27,6 +27,8 @@ type HTTPS struct {
 	conns
 	get  *http.Request
 	post *http.Request
+	// varying are the header fields that differ from query to query.
+	varying requestHeaders
 }
 
 // NewHTTPS returns a client of the server at address, which listens at addr, a
@@ -39,7 +41,8 @@ func NewHTTPS(address *url.URL, addr string, dial Dial, config *tls.Config, head
 		"Accept":     MediaTypeHeader,
 		"User-Agent": {""}, // nobody's business
 	}
-	for field, values := range headers {
+	fixed, varying := splitHeaders(headers)
+	for field, values := range fixed {
 		get[field] = values
 	}
 	post := get.Clone()
@@ -61,8 +64,9 @@ func NewHTTPS(address *url.URL, addr string, dial Dial, config *tls.Config, head
 			DisableCompression: true,
 			IdleConnTimeout:    idleTimeout,
 		}},
-		get:  &http.Request{Method: http.MethodGet, URL: address, Host: address.Host, Header: get},
-		post: &http.Request{Method: http.MethodPost, URL: address, Host: address.Host, Header: post},
+		get:     &http.Request{Method: http.MethodGet, URL: address, Host: address.Host, Header: get},
+		post:    &http.Request{Method: http.MethodPost, URL: address, Host: address.Host, Header: post},
+		varying: varying,
 	}
 }
 
@@ -113,11 +117,13 @@ func (c *HTTPS) Exchange(ctx context.Context, q *dnsmsg.Outgoing) ([]byte, uint3
 func (c *HTTPS) request(ctx context.Context, q *dnsmsg.Outgoing) *http.Request {
 	if q.Param == "" {
 		req := c.post.WithContext(ctx)
+		c.vary(req, q)
 		req.ContentLength = int64(len(q.Padded))
 		req.Body = io.NopCloser(bytes.NewReader(q.Padded))
 		return req
 	}
 	req := c.get.WithContext(ctx)
+	c.vary(req, q)
 	target := *req.URL
 	if target.RawQuery != "" {
 		target.RawQuery += "&"
@@ -125,4 +131,11 @@ func (c *HTTPS) request(ctx context.Context, q *dnsmsg.Outgoing) *http.Request {
 	target.RawQuery += q.Param
 	req.URL = &target
 	return req
+}
+
+// vary gives a request the header fields that are its own.
+func (c *HTTPS) vary(req *http.Request, q *dnsmsg.Outgoing) {
+	if len(c.varying) > 0 {
+		req.Header = c.varying.apply(req.Header, q)
+	}
 }

@@ -9,8 +9,8 @@ import (
 // body, but servers bound the length of addresses.
 const MaxGet = 512
 
-// Outgoing is a query as upstreams are sent it. It is the same for all clients
-// that ask the same: it has RD and AD set and an EDNS record of our own, and
+// Outgoing is a query as upstreams are sent it. But for Values it is the same for
+// all clients that ask the same: it has RD and AD set and an EDNS record of our own, and
 // differs in DO, CD and the client subnet only. The ID is 0, so that the HTTP
 // caches of upstreams can do their work (RFC 8484, section 4.1).
 type Outgoing struct {
@@ -20,6 +20,9 @@ type Outgoing struct {
 	Param string
 	// Question is the name, type and class in it.
 	Question []byte
+	// Values are what the placeholders in header fields of upstreams stand for:
+	// those of the client that asked first.
+	Values map[string]string
 	// Subnet reports whether upstreams are told a client subnet.
 	Subnet bool
 
@@ -41,7 +44,7 @@ func (q *Query) Outgoing() *Outgoing {
 	}
 	bare := len(msg)
 	msg = appendPadding(msg, end+1, padQuery)
-	o := &Outgoing{Padded: msg, Question: msg[HeaderLen:end:end], Subnet: q.Subnet != nil, bare: bare}
+	o := &Outgoing{Padded: msg, Question: msg[HeaderLen:end:end], Subnet: q.Subnet != nil, Values: q.Values, bare: bare}
 	if len(msg) <= MaxGet {
 		var room [len("dns=") + (MaxGet*4+2)/3]byte
 		o.Param = string(base64.RawURLEncoding.AppendEncode(append(room[:0], "dns="...), msg))
@@ -71,6 +74,7 @@ func (o *Outgoing) Plain() *Outgoing {
 		Padded:   msg,
 		Param:    "dns=" + base64.RawURLEncoding.EncodeToString(msg),
 		Question: msg[HeaderLen:end:end],
+		Values:   o.Values,
 		bare:     end,
 	}
 }

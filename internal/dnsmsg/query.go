@@ -27,6 +27,10 @@ type Query struct {
 	// Echo says that Subnet is the client's own: then the response has it too.
 	Echo bool
 
+	// Values are what the placeholders in header fields of upstreams stand for;
+	// nil if they have none.
+	Values map[string]string
+
 	// Key is room for the key of a cache.
 	Key []byte
 

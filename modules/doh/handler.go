@@ -124,6 +124,7 @@ type Handler struct {
 	perIP    *perIP
 	subnets  *subnets
 	queryLog *queryLog
+	values   []string  // the placeholders of requests that upstreams' headers have
 	queries  sync.Pool // of *dnsmsg.Query
 }
 
@@ -200,7 +201,9 @@ func (h *Handler) provisionResolver(ctx caddy.Context, app *runtime.App) (err er
 	if r.filter, err = newFilter(h.Filter, h.RebindProtection); err != nil {
 		return err
 	}
+	h.values = h.Placeholders()
 	for _, config := range h.For {
+		h.values = append(h.values, config.Placeholders()...)
 		route, err := config.open(ctx, h, &h.files)
 		r.routes = append(r.routes, route)
 		if err != nil {
@@ -291,6 +294,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		bad.write(w)
 		return nil
 	}
+	q.Values = requestValues(r, h.values)
 	out := h.serve(q, ask)
 	if form == formJSON {
 		writeJSON(w, q, out.response, out.elapsed, h.subnets.private())

@@ -124,6 +124,7 @@ func (h *Handler) answer(r *dnsserver.Request, buf []byte) []byte {
 	if ask.user != nil && ask.user.charge(h.pool.Clock().Now()) != nil {
 		return append(buf, prohibited(q, "the limit of this client is reached").Render(q, 0)...)
 	}
+	q.Values = ask.values(h.values)
 	out := h.serve(q, ask)
 	return append(buf, out.response.Render(q, out.elapsed)...)
 }

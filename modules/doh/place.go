@@ -91,3 +91,28 @@ func (a asker) describe(r *http.Request) {
 		}
 	}
 }
+
+// requestValues returns what placeholders stand for in a request.
+func requestValues(r *http.Request, names []string) map[string]string {
+	if len(names) == 0 {
+		return nil
+	}
+	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return nil
+	}
+	values := make(map[string]string, len(names))
+	for _, name := range names {
+		values[name], _ = repl.GetString(name)
+	}
+	return values
+}
+
+// values returns what the placeholders of a client stand for, where there is no
+// request over HTTP.
+func (a asker) values(names []string) map[string]string {
+	if len(names) == 0 || a.user == nil {
+		return nil
+	}
+	return map[string]string{placeholderClient: a.user.Name, placeholderDevice: a.device}
+}

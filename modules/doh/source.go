@@ -28,7 +28,8 @@ type Source struct {
 	// hold the names that were asked for. Default: false.
 	LogQueries bool `json:"log_queries,omitempty"`
 
-	pool *pool.Pool
+	pool   *pool.Pool
+	values []string // the placeholders of requests that upstreams' headers have
 }
 
 // CaddyModule returns the Caddy module information.
@@ -56,6 +57,7 @@ func (s *Source) Provision(ctx caddy.Context) (err error) {
 	if err := collectors.register(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
+	s.values = s.Placeholders()
 	s.pool, err = s.Open(ctx, "")
 	return err
 }

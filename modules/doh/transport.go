@@ -82,6 +82,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return bad.response(req), nil
 		}
 		q.Subnet = nil
+		q.Values = requestValues(req, p.source.values)
 		p.query, p.lookup.Query = q, q.Outgoing()
 	}
 	resp, err := t.resolve(p, info.Upstream)

@@ -57,7 +57,10 @@ type Upstream struct {
 	Bootstrap []string `json:"bootstrap,omitempty"`
 
 	// Header fields to send, over HTTPS. Placeholders are resolved when the
-	// configuration is loaded.
+	// configuration is loaded, but for those of requests: `{http.doh.device}`,
+	// `{http.doh.client}` and `{http.request.…}` stand for the query that is sent
+	// on, and a field that becomes empty is left out. Responses are kept for all
+	// clients all the same.
 	Headers http.Header `json:"headers,omitempty"`
 
 	// A PEM file of the certificate authorities that vouch for the upstream.
@@ -111,7 +114,7 @@ func (u *Upstream) resolve() ([]settings, error) {
 	}
 	for field, values := range u.Headers {
 		for _, value := range values {
-			value, err := repl.ReplaceOrErr(value, true, true)
+			value, err := resolveHeader(repl, value)
 			if err != nil {
 				return nil, fmt.Errorf("header %s: %w", field, err)
 			}
