@@ -108,7 +108,7 @@ func (d *FreeformDecoder) End() string {
 	case beforeText, notStreamable:
 		return FreeformText(string(rest))
 	case inText:
-		return strings.ToValidUTF8(string(bytes.TrimPrefix(rest, []byte(`\`))), "\ufffd") // cut off
+		return rawjson.ValidText(bytes.TrimPrefix(rest, []byte(`\`))) // cut off
 	}
 	return ""
 }
@@ -145,7 +145,7 @@ func (d *FreeformDecoder) decode() string {
 		rest = rest[len(plain):]
 	}
 	d.kept = append(d.kept[:0], rest...)
-	return strings.ToValidUTF8(string(text), "\ufffd")
+	return rawjson.ValidText(text)
 }
 
 // lastRune returns the bytes from the last one that can begin a character.

@@ -3,7 +3,6 @@ package rawjson
 import (
 	"bytes"
 	"strconv"
-	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -13,10 +12,7 @@ import (
 func unquote(quoted []byte) string {
 	backslash := bytes.IndexByte(quoted, '\\')
 	if backslash < 0 {
-		if utf8.Valid(quoted) {
-			return string(quoted)
-		}
-		return strings.ToValidUTF8(string(quoted), "\ufffd")
+		return ValidText(quoted)
 	}
 	text := make([]byte, 0, len(quoted))
 	for backslash >= 0 {
@@ -31,7 +27,20 @@ func unquote(quoted []byte) string {
 		backslash = bytes.IndexByte(quoted, '\\')
 	}
 	text = append(text, quoted...)
-	return strings.ToValidUTF8(string(text), "\ufffd")
+	return ValidText(text)
+}
+
+// ValidText returns a text with U+FFFD in place of each byte that is no part of a
+// character.
+func ValidText(text []byte) string {
+	if utf8.Valid(text) {
+		return string(text)
+	}
+	valid := make([]byte, 0, len(text)+8)
+	for _, r := range string(text) {
+		valid = utf8.AppendRune(valid, r)
+	}
+	return string(valid)
 }
 
 // Unescape returns the character that an escape sequence at the beginning of
