@@ -65,7 +65,7 @@ func (v Value) Members(yield func(name string, member Value) bool) {
 		}
 		at = skip(v, at+1)
 		end = valueEnd(v, at)
-		if !yield(name.Text(), v[at:end:end]) {
+		if !yield(nameOf(name), v[at:end:end]) {
 			return
 		}
 		if at = skip(v, end); at < len(v) && v[at] == ',' {
