@@ -7,7 +7,7 @@ import (
 
 func readMessages(r *neutral.Request, value rawjson.Value) error {
 	for message := range value.Elements {
-		m := neutral.Message{Name: message.Get("name").Text()}
+		m := neutral.Message{}
 		var err error
 		switch role := message.Get("role").Text(); role {
 		case "system", "developer":
@@ -50,7 +50,7 @@ func appendMessage(r *neutral.Request, m neutral.Message) {
 func readPlain(r *neutral.Request, m *neutral.Message, message rawjson.Value) (err error) {
 	for name, member := range message.Members {
 		switch name {
-		case "role", "name":
+		case "role":
 		case "content":
 			m.Parts, err = readContent(r, "messages[].content", member)
 			if err != nil {
@@ -72,7 +72,6 @@ func readResult(r *neutral.Request, m *neutral.Message, message rawjson.Value) (
 			result.CallID = member.Text()
 		case "name":
 			result.Tool.Name = member.Text()
-			m.Name = ""
 		case "content":
 			if result.Parts, err = readContent(r, "messages[].content", member); err != nil {
 				return err
@@ -91,7 +90,7 @@ func readAssistant(r *neutral.Request, m *neutral.Message, message rawjson.Value
 	var thought, said, calls []neutral.Part
 	for name, member := range message.Members {
 		switch name {
-		case "role", "name":
+		case "role":
 		case "content":
 			parts, err := readContent(r, "messages[].content", member)
 			if err != nil {

@@ -42,16 +42,13 @@ func (m *messagesWriter) leading(turns []neutral.Message) {
 		}
 	}
 	if len(texts) > 0 {
-		m.text("system", "", strings.Join(texts, "\n\n"))
+		m.text("system", strings.Join(texts, "\n\n"))
 	}
 }
 
-func (m *messagesWriter) text(role, name, text string) {
+func (m *messagesWriter) text(role, text string) {
 	m.w.Open('{')
 	m.w.KeyString("role", role)
-	if name != "" {
-		m.w.KeyString("name", name)
-	}
 	m.w.KeyString("content", text)
 	m.w.Close('}')
 }
@@ -60,7 +57,7 @@ func (m *messagesWriter) message(turn *neutral.Message) error {
 	switch turn.Role {
 	case neutral.System:
 		if text := neutral.JoinText(turn.Parts); text != "" {
-			m.text("user", turn.Name, neutral.Reminder(text))
+			m.text("user", neutral.Reminder(text))
 		}
 	case neutral.User:
 		return m.user(turn)
@@ -75,15 +72,12 @@ func (m *messagesWriter) message(turn *neutral.Message) error {
 func (m *messagesWriter) user(turn *neutral.Message) error {
 	if onlyText(turn.Parts) {
 		if text := neutral.JoinText(turn.Parts); text != "" {
-			m.text("user", turn.Name, text)
+			m.text("user", text)
 		}
 		return nil
 	}
 	m.w.Open('{')
 	m.w.KeyString("role", "user")
-	if turn.Name != "" {
-		m.w.KeyString("name", turn.Name)
-	}
 	m.w.Key("content")
 	err := m.parts(turn.Parts)
 	m.w.Close('}')
@@ -219,23 +213,31 @@ func (m *messagesWriter) results(turn *neutral.Message) error {
 func (m *messagesWriter) assistant(turn *neutral.Message) error {
 	var texts, thoughts []string
 	var calls []*neutral.Part
-	known := false // whether the thoughts are those of the channel
+	own := false // whether the thoughts are those of the channel
 	for i := range turn.Parts {
 		part := &turn.Parts[i]
 		switch part.Kind {
 		case neutral.Text, neutral.Refusal:
 			texts = append(texts, part.Text)
+			m.r.DropSig(part.Sig)
 		case neutral.Thought:
 			thoughts = append(thoughts, part.Text)
-			known = known || part.Sig.IsOf(m.to.Vendor)
+			own = own || part.Sig.IsOf(m.to.Vendor)
 		case neutral.Call:
 			calls = append(calls, part)
+			if part.Sig.For(m.to.Vendor) == "" {
+				m.r.DropSig(part.Sig)
+			}
 		case neutral.Media:
 			texts = append(texts, "["+part.Media.Noun()+"]")
+			m.r.DropMedia(part.Media)
 		}
 	}
 	if len(texts)+len(calls) == 0 {
-		return nil // an empty turn, or thoughts alone
+		if len(thoughts) > 0 {
+			m.r.DropThought()
+		}
+		return nil
 	}
 	m.w.Open('{')
 	m.w.KeyString("role", "assistant")
@@ -245,8 +247,10 @@ func (m *messagesWriter) assistant(turn *neutral.Message) error {
 	} else {
 		m.w.Null()
 	}
-	if text := m.thought(thoughts, known, len(calls) > 0); text != "" {
+	if text := m.thought(thoughts, own, len(calls) > 0); text != "" {
 		m.w.KeyString("reasoning_content", text)
+	} else if len(thoughts) > 0 {
+		m.r.DropThought()
 	}
 	if len(calls) > 0 {
 		m.w.Key("tool_calls")
@@ -263,11 +267,11 @@ func (m *messagesWriter) assistant(turn *neutral.Message) error {
 // thought returns the reasoning of a turn as it goes back to the channel: to the
 // one that it came from, and to models that refuse calls without it.
 // Source: https://api-docs.deepseek.com/guides/thinking_mode (November 2026)
-func (m *messagesWriter) thought(thoughts []string, known, calls bool) string {
+func (m *messagesWriter) thought(thoughts []string, own, calls bool) string {
 	text := strings.Join(thoughts, "")
 	required := calls && m.r.Reasoning.EffortOf() != "none" && needsThoughts(m.to.Model)
 	switch {
-	case text != "" && (known || required):
+	case text != "" && (own || required):
 		return text
 	case required:
 		return "…"

@@ -147,7 +147,7 @@ func readFormat(r *neutral.Request, value rawjson.Value) error {
 	case "json_object":
 		r.Format.Kind = neutral.FormatJSON
 	case "json_schema":
-		r.Format.Kind = neutral.FormatSchema
+		r.Format.Kind, r.Format.Field = neutral.FormatSchema, "response_format.json_schema"
 		for name, member := range value.Get("json_schema").Members {
 			switch name {
 			case "name":

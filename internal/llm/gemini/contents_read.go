@@ -24,7 +24,7 @@ func readContents(r *neutral.Request, value rawjson.Value) error {
 }
 
 func readTurn(r *neutral.Request, content rawjson.Value, turn int) error {
-	t := turnReader{r: r, turn: turn}
+	t := turnReader{r: r, turn: turn, isModel: get(content, "role").Text() == "model"}
 	list := get(content, "parts")
 	if list.Is('{') {
 		list = rawjson.Value("[" + string(list) + "]")
@@ -44,6 +44,11 @@ func readTurn(r *neutral.Request, content rawjson.Value, turn int) error {
 	default:
 		return &neutral.Invalid{Param: "contents[].role", Reason: "unknown role " + word}
 	}
+	if role != neutral.System {
+		if err := neutral.OnlyIn(role, append(t.said[:len(t.said):len(t.said)], t.results...), "contents[].parts[]"); err != nil {
+			return err
+		}
+	}
 	if len(t.results) > 0 {
 		r.Messages = append(r.Messages, neutral.Message{Role: neutral.ToolRole, Parts: t.results})
 	}
@@ -57,6 +62,7 @@ func readTurn(r *neutral.Request, content rawjson.Value, turn int) error {
 type turnReader struct {
 	r       *neutral.Request
 	turn    int
+	isModel bool
 	calls   int
 	said    []neutral.Part
 	results []neutral.Part
@@ -73,7 +79,7 @@ func (t *turnReader) part(value rawjson.Value) error {
 		case "text":
 			part.Text, known = member.Text(), true
 		case "thought":
-			if member.Bool() {
+			if member.Bool() && part.Kind == neutral.Text {
 				part.Kind = neutral.Thought
 			}
 		case "thoughtSignature":
@@ -82,6 +88,9 @@ func (t *turnReader) part(value rawjson.Value) error {
 			}
 		case "inlineData", "fileData":
 			part.Kind, part.Media, known = neutral.Media, readMedia(member), true
+			if part.Media.Name != "" && part.Media.Type != neutral.File {
+				t.r.Dropped.Add("contents[].parts[].", name, ".displayName")
+			}
 		case "functionCall":
 			part.Kind, part.Call, known = neutral.Call, t.call(member), true
 		case "functionResponse":
@@ -89,6 +98,10 @@ func (t *turnReader) part(value rawjson.Value) error {
 		default:
 			t.r.Dropped.Add("contents[].parts[].", name)
 		}
+	}
+	if isMade := part.Kind == neutral.Text || part.Kind == neutral.Thought || part.Kind == neutral.Call; part.Sig.Value != "" && !(isMade && t.isModel) {
+		t.r.Dropped.Add("contents[].parts[].thoughtSignature")
+		part.Sig = neutral.Sig{}
 	}
 	switch {
 	case part.Kind == neutral.Result:
@@ -104,6 +117,11 @@ func (t *turnReader) part(value rawjson.Value) error {
 func (t *turnReader) call(value rawjson.Value) *neutral.ToolCall {
 	call := &neutral.ToolCall{ID: value.Get("id").Text(), Input: string(value.Get("args"))}
 	call.Name = value.Get("name").Text()
+	for key := range value.Members {
+		if name := camel(key); name != "id" && name != "name" && name != "args" {
+			t.r.Dropped.Add("contents[].parts[].functionCall.", name)
+		}
+	}
 	if call.ID == "" {
 		call.ID = "call_" + strconv.Itoa(t.turn) + "_" + strconv.Itoa(t.calls)
 	}
@@ -147,7 +165,14 @@ func readResponse(r *neutral.Request, value rawjson.Value) *neutral.ToolResult {
 			result.Parts = append(result.Parts, neutral.Part{Kind: neutral.Text, Text: responseText(member, result)})
 		case "parts":
 			for part := range member.Elements {
-				for _, body := range part.Members {
+				for key, body := range part.Members {
+					if name := camel(key); name != "inlineData" && name != "fileData" {
+						r.Dropped.Add("contents[].parts[].functionResponse.parts[].", name)
+						continue
+					}
+					if get(body, "displayName").IsSet() {
+						r.Dropped.Add("contents[].parts[].functionResponse.parts[].", camel(key), ".displayName")
+					}
 					result.Parts = append(result.Parts, neutral.Part{Kind: neutral.Media, Media: readMedia(body)})
 				}
 			}

@@ -178,8 +178,11 @@ func (c *contentsWriter) model(turn *neutral.Message) error {
 	first := true // no call has been written
 	for i := range turn.Parts {
 		part := &turn.Parts[i]
-		if own := part.Sig.For(c.to.Vendor); own != "" {
+		own := part.Sig.For(c.to.Vendor)
+		if own != "" {
 			sig = own
+		} else if part.Kind == neutral.Thought || part.Sig.Value != "" {
+			c.r.DropThought()
 		}
 		switch part.Kind {
 		case neutral.Text, neutral.Refusal:
@@ -189,7 +192,7 @@ func (c *contentsWriter) model(turn *neutral.Message) error {
 			c.begin("model")
 			c.w.Open('{')
 			c.w.KeyString("text", part.Text)
-			if part.Sig.For(c.to.Vendor) != "" {
+			if own != "" {
 				c.w.KeyString("thoughtSignature", sig)
 				sig = ""
 			}
@@ -208,6 +211,9 @@ func (c *contentsWriter) model(turn *neutral.Message) error {
 				return err
 			}
 		}
+	}
+	if sig != "" {
+		c.r.DropThought() // no part follows it
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ func ReadRequest(body []byte) (*neutral.Request, error) {
 	var system []neutral.Part
 	for key, value := range v.Members {
 		if name := camel(key); name == "systemInstruction" {
-			system = readSystem(value)
+			system = readSystem(r, value)
 		} else if err := readField(r, name, value); err != nil {
 			return nil, err
 		}
@@ -81,7 +81,7 @@ func readField(r *neutral.Request, name string, value rawjson.Value) error {
 	return nil
 }
 
-func readSystem(value rawjson.Value) (parts []neutral.Part) {
+func readSystem(r *neutral.Request, value rawjson.Value) (parts []neutral.Part) {
 	if value.Is('"') {
 		return []neutral.Part{{Kind: neutral.Text, Text: value.Text()}}
 	}
@@ -90,6 +90,11 @@ func readSystem(value rawjson.Value) (parts []neutral.Part) {
 		return []neutral.Part{{Kind: neutral.Text, Text: list.Get("text").Text()}}
 	}
 	for part := range list.Elements {
+		for name := range part.Members {
+			if name != "text" {
+				r.Dropped.Add("systemInstruction.parts[].", camel(name))
+			}
+		}
 		parts = append(parts, neutral.Part{Kind: neutral.Text, Text: part.Get("text").Text()})
 	}
 	return parts

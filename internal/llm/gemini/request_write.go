@@ -134,9 +134,7 @@ func writeGeneration(w *rawjson.Writer, r *neutral.Request, to neutral.Target) {
 	case neutral.FormatSchema:
 		w.KeyString("responseMimeType", "application/json")
 		w.KeyRaw("responseJsonSchema", neutral.Schema(r.Format.Schema, neutral.SchemaGemini))
-		if r.Format.Name != "" && r.Dialect != neutral.Messages {
-			r.Dropped.Add("format.name")
-		}
+		r.DropFormatName()
 	}
 	writeThinking(w, r, to)
 	if len(w.Bytes) == empty {
@@ -171,6 +169,9 @@ func writeThinking(w *rawjson.Writer, r *neutral.Request, to neutral.Target) {
 	default:
 		r.Dropped.Add(reasoning.Field)
 		return
+	}
+	if reasoning.Summary != "" && reasoning.Summary != "auto" {
+		r.Dropped.Add(reasoning.VisibleField)
 	}
 	w.Key("thinkingConfig")
 	w.Open('{')

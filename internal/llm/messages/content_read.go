@@ -25,6 +25,9 @@ func readMessages(r *neutral.Request, value rawjson.Value) error {
 			if err != nil {
 				return err
 			}
+			if err := neutral.OnlyIn(neutral.Assistant, parts, contentPath); err != nil {
+				return err
+			}
 			r.Messages = append(r.Messages, neutral.Message{Role: neutral.Assistant, Parts: parts})
 		default:
 			return &neutral.Invalid{Param: "messages[].role", Reason: "unknown role " + role}
@@ -37,6 +40,9 @@ func readMessages(r *neutral.Request, value rawjson.Value) error {
 func readUser(r *neutral.Request, content rawjson.Value) error {
 	parts, err := readBlocks(r, contentPath, content)
 	if err != nil {
+		return err
+	}
+	if err := neutral.OnlyIn(neutral.User, parts, contentPath); err != nil {
 		return err
 	}
 	var results, said []neutral.Part
@@ -84,7 +90,7 @@ func readBlock(r *neutral.Request, path string, block rawjson.Value) (part neutr
 		return readMedia(r, path, kind, block)
 	case "search_result":
 		dropBeside(r, path, block, "type", "source", "title", "content")
-		inner, err := readBlocks(r, path, block.Get("content"))
+		inner, err := readBlocks(r, path+"[].content", block.Get("content"))
 		text := block.Get("title").Text() + "\n" + block.Get("source").Text() + "\n" + neutral.JoinText(inner)
 		return neutral.Part{Kind: neutral.Text, Text: text}, true, err
 	case "thinking":

@@ -237,13 +237,17 @@ func (m *messagesWriter) assistant(turn *neutral.Message) {
 		part := &turn.Parts[i]
 		switch part.Kind {
 		case neutral.Text, neutral.Refusal:
+			m.r.DropSig(part.Sig)
 			if !isBlank(part.Text) {
 				m.begin("assistant")
 				m.text(part.Text)
 			}
+		case neutral.Media:
+			m.r.DropMedia(part.Media)
 		case neutral.Thought:
 			sig := part.Sig.For(m.to.Vendor)
 			if sig == "" || m.thinking == thinkingOff {
+				m.r.DropThought()
 				continue // of another vendor, which is an error here
 			}
 			m.begin("assistant")
@@ -258,6 +262,7 @@ func (m *messagesWriter) assistant(turn *neutral.Message) {
 			}
 			w.Close('}')
 		case neutral.Call:
+			m.r.DropSig(part.Sig)
 			m.begin("assistant")
 			input := part.Call.Input
 			if part.Call.Kind == neutral.Freeform {

@@ -143,6 +143,9 @@ func (m *messagesWriter) lastCallsWithoutThought() bool {
 }
 
 func writeThinking(w *rawjson.Writer, r *neutral.Request, form thinkingForm, limit int64) {
+	if r.Reasoning.Summary != "" && r.Reasoning.Summary != "auto" {
+		r.Dropped.Add(r.Reasoning.VisibleField)
+	}
 	config := form == thinkingAdaptive && r.Reasoning.EffortOf() != ""
 	if form != thinkingUnset {
 		w.Key("thinking")
@@ -176,6 +179,7 @@ func writeThinking(w *rawjson.Writer, r *neutral.Request, form thinkingForm, lim
 	if r.Format.Kind == neutral.FormatSchema {
 		w.Key("format")
 		w.Open('{')
+		r.DropFormatName()
 		w.KeyString("type", "json_schema")
 		w.KeyRaw("schema", neutral.Schema(r.Format.Schema, neutral.SchemaStrict))
 		w.Close('}')

@@ -69,8 +69,6 @@ const (
 type Message struct {
 	Role  Role
 	Parts []Part
-	Name  string // of the participant, if there are several in one role; only chat has it
-	Phase string // of Responses: commentary or final_answer
 }
 
 // PartKind is what a part of a message is.
@@ -152,6 +150,7 @@ type Citation struct {
 // Format is the form that the response must have.
 type Format struct {
 	Kind        FormatKind
+	Field       string // as the client calls it
 	Name        string
 	Description string
 	Schema      rawjson.Value

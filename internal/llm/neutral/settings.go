@@ -120,13 +120,3 @@ func (s *Settings) CutStops(most int, dropped *Dropped) {
 	stops.Value = first.Bytes
 	dropped.Add(stops.Name, "[", strconv.Itoa(most), ":]")
 }
-
-// DropParallel records that the channel cannot be told whether calls may be made in
-// parallel.
-func (r *Request) DropParallel() {
-	if r.Dialect == Messages {
-		r.Dropped.Add("tool_choice.disable_parallel_tool_use")
-		return
-	}
-	r.Dropped.Add("parallel_tool_calls")
-}

@@ -93,6 +93,9 @@ func (r *Request) Usable(accepts func(*Tool) bool) ([]*Tool, ToolChoice, error) 
 			allowed = append(allowed, ref)
 		}
 	}
+	if len(allowed) < len(choice.Allowed) {
+		r.Dropped.Add(choice.Field, "(undeclared tools)")
+	}
 	if len(choice.Allowed) > 0 && len(allowed) == 0 {
 		if forced {
 			return nil, choice, r.droppedChoice()

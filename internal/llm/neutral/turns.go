@@ -93,7 +93,11 @@ func belongs(call *ToolCall, result *ToolResult) bool {
 
 // asText returns a result without a call as what a user says.
 func asText(result *ToolResult) Message {
-	parts := []Part{{Kind: Text, Text: "Late result of a tool call:"}}
+	intro := "Late result of a tool call:"
+	if result.Tool.Name != "" {
+		intro = "Late result of a call of " + result.Tool.Name + ":"
+	}
+	parts := []Part{{Kind: Text, Text: intro}}
 	return Message{Role: User, Parts: append(parts, result.Parts...)}
 }
 

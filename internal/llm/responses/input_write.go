@@ -47,9 +47,6 @@ func (i *inputWriter) turn(turn *neutral.Message) error {
 	case neutral.System:
 		return i.message("developer", turn.Parts)
 	case neutral.User:
-		if turn.Name != "" {
-			i.r.Dropped.Add("messages[].name")
-		}
 		return i.message("user", turn.Parts)
 	case neutral.ToolRole:
 		for n := range turn.Parts {
@@ -114,6 +111,9 @@ func (i *inputWriter) media(media *neutral.MediaPart) error {
 		w.KeyString("type", "input_file")
 		if media.Data == "" {
 			w.KeyString("file_url", media.URL)
+			if media.Name != "" {
+				i.r.DropMedia(media) // its name
+			}
 		} else {
 			name := media.Name
 			if name == "" {
@@ -164,6 +164,7 @@ func (i *inputWriter) assistant(turn *neutral.Message) {
 		part := &turn.Parts[n]
 		switch part.Kind {
 		case neutral.Text, neutral.Refusal:
+			i.r.DropSig(part.Sig)
 			if part.Text == "" {
 				continue
 			}
@@ -185,7 +186,10 @@ func (i *inputWriter) assistant(turn *neutral.Message) {
 			w.Close('}')
 		case neutral.Thought:
 			i.thought(part)
+		case neutral.Media:
+			i.r.DropMedia(part.Media)
 		case neutral.Call:
+			i.r.DropSig(part.Sig)
 			i.call(part.Call)
 		}
 	}
@@ -195,6 +199,7 @@ func (i *inputWriter) assistant(turn *neutral.Message) {
 func (i *inputWriter) thought(part *neutral.Part) {
 	sig := part.Sig.For(i.to.Vendor)
 	if sig == "" {
+		i.r.DropThought()
 		return
 	}
 	i.w.Open('{')

@@ -83,7 +83,7 @@ func readField(r *neutral.Request, name string, value rawjson.Value) {
 	case "include":
 		for what := range value.Elements {
 			if text := what.Text(); text != "reasoning.encrypted_content" {
-				r.Dropped.Add("include[", text, "]")
+				r.Dropped.Add("include(", text, ")")
 			}
 		}
 	case "previous_response_id":
@@ -120,8 +120,11 @@ func readReasoning(r *neutral.Request, value rawjson.Value) {
 			reasoning.Effort = member.Text()
 		case "summary", "generate_summary":
 			if member.Is('"') {
+				if reasoning.Summary != "" {
+					r.Dropped.Add(reasoning.VisibleField)
+				}
 				reasoning.Summary = member.Text()
-				reasoning.Visible, reasoning.VisibleField = neutral.On, "reasoning.summary"
+				reasoning.Visible, reasoning.VisibleField = neutral.On, "reasoning."+name
 			}
 		default:
 			if member.IsSet() {
@@ -148,6 +151,7 @@ func readText(r *neutral.Request, value rawjson.Value) {
 
 func readFormat(r *neutral.Request, value rawjson.Value) {
 	format := &r.Format
+	format.Field = "text.format"
 	for name, member := range value.Members {
 		switch name {
 		case "type":

@@ -23,7 +23,7 @@ func readTool(r *neutral.Request, field, namespace string, value rawjson.Value) 
 			r.Dropped.Add(field, "[].description(namespace)")
 		}
 		for inner := range value.Get("tools").Elements {
-			readTool(r, field, tool.Name, inner)
+			readTool(r, field+"[].tools", tool.Name, inner)
 		}
 		return
 	case tool.Type == "tool_search" && value.Get("execution").Text() == "client":

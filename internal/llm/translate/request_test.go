@@ -229,8 +229,8 @@ func TestDropped(t *testing.T) {
 		to      neutral.Dialect
 		want    string
 	}{
-		{"claude", neutral.Chat, "system[].text(x-anthropic-billing-header), system[].cache_control, messages[].content[].cache_control, metadata.user_id, context_management"},
-		{"codex", neutral.Chat, "input[].phase, text.verbosity, prompt_cache_key"},
+		{"claude", neutral.Chat, "system[].text(x-anthropic-billing-header), system[].cache_control, messages[].content[].cache_control, metadata.user_id, context_management, messages[].content[](thinking)"},
+		{"codex", neutral.Chat, "input[].phase, text.verbosity, prompt_cache_key, input[](reasoning)"},
 		{"chat", neutral.Responses, "stop"},
 		{"gemini", neutral.Responses, "generationConfig.topK"},
 	} {
