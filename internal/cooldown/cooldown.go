@@ -131,53 +131,53 @@ func (b *Breaker) Until(name string, now time.Time) time.Time {
 	return until
 }
 
-// Ends returns when the name may be used again, as Until does, and whether that
-// is a guess of ours: nobody has stated the time, or a trial is under way.
-func (b *Breaker) Ends(name string, now time.Time) (until time.Time, guessed bool) {
+// Block is what keeps a name from being used.
+type Block struct {
+	// Until is when it ends. Zero: the name may be used.
+	Until time.Time
+	// Guessed says that nobody has stated the time, or that a trial is under way.
+	Guessed bool
+	// Reason is that of the cooldown that ends last.
+	Reason string
+}
+
+// Block returns what keeps the name from being used now.
+func (b *Breaker) Block(name string, now time.Time) Block {
 	if !b.active.Load() {
-		return time.Time{}, true
+		return Block{Guessed: true}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	guessed = true
-	for _, e := range b.of(name) {
-		switch {
-		case e == nil:
-		case e.Until.After(now):
-			until, guessed = later(until, e.Until), guessed && e.guessed
-		case e.trial.After(now):
-			until = later(until, e.trial)
-		}
-	}
-	return until, guessed
+	return blockOf(b.of(name), now)
 }
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-// Reason returns why the name may not be used now, "" if it may. Of several
-// reasons it is that of the cooldown that ends last.
-func (b *Breaker) Reason(name string, now time.Time) string {
+// BlockOfName is Block without the cooldown of the whole.
+func (b *Breaker) BlockOfName(name string, now time.Time) Block {
 	if !b.active.Load() {
-		return ""
+		return Block{Guessed: true}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var until time.Time
-	reason := ""
-	for _, e := range b.of(name) {
-		if e == nil || !e.Until.After(now) && !e.trial.After(now) {
+	found := b.of(name)
+	found[0] = nil
+	return blockOf(found, now)
+}
+
+func blockOf(found [3]*entry, now time.Time) Block {
+	block := Block{Guessed: true}
+	for _, e := range found {
+		if e == nil {
 			continue
 		}
-		if ends := later(e.Until, e.trial); ends.After(until) {
-			until, reason = ends, e.Reason
+		ends := e.trial
+		if e.Until.After(now) {
+			ends, block.Guessed = e.Until, block.Guessed && e.guessed
+		}
+		if ends.After(now) && ends.After(block.Until) {
+			block.Until, block.Reason = ends, e.Reason
 		}
 	}
-	return reason
+	return block
 }
 
 // AcquireEarly reports whether the name may be tried although it is in cooldown,
@@ -209,7 +209,23 @@ func (b *Breaker) Acquire(name string, now time.Time) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return acquire(b.of(name), now)
+}
+
+// AcquireName is Acquire without the cooldown of the whole: its trial is not
+// waited for, and not made.
+func (b *Breaker) AcquireName(name string, now time.Time) bool {
+	if !b.active.Load() {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	found := b.of(name)
+	found[0] = nil
+	return acquire(found, now)
+}
+
+func acquire(found [3]*entry, now time.Time) bool {
 	for _, e := range found {
 		if e != nil && (e.Until.After(now) || e.trial.After(now)) {
 			return false
@@ -217,7 +233,7 @@ func (b *Breaker) Acquire(name string, now time.Time) bool {
 	}
 	for _, e := range found {
 		if e != nil {
-			e.trial = now.Add(cmp.Or(e.TrialTimeout, trialTimeout))
+			e.trial, e.asked = now.Add(cmp.Or(e.TrialTimeout, trialTimeout)), now
 		}
 	}
 	return true
@@ -378,4 +394,11 @@ func (b *Breaker) makeRoom() {
 	if n >= MaxRequested {
 		delete(b.entries, first)
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

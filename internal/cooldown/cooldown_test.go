@@ -303,30 +303,50 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// Ends knows guesses from stated times.
-func TestEnds(t *testing.T) {
+// Block knows guesses from stated times.
+func TestBlock(t *testing.T) {
 	b := New()
-	check := func(name string, now, wantUntil time.Time, wantGuessed bool) {
+	check := func(name string, now time.Time, want Block) {
 		t.Helper()
-		until, guessed := b.Ends(name, now)
-		if !until.Equal(wantUntil) || guessed != wantGuessed {
-			t.Errorf("%q ends at %v, guessed %v, want %v, %v", name, until.Sub(start), guessed, wantUntil.Sub(start), wantGuessed)
+		if got := b.Block(name, now); got != want {
+			t.Errorf("%q at %v: blocked until %v, guessed %v, %q, want %v, %v, %q", name, now.Sub(start),
+				got.Until.Sub(start), got.Guessed, got.Reason, want.Until.Sub(start), want.Guessed, want.Reason)
 		}
 	}
-	check("m", start, time.Time{}, true)
+	check("m", start, Block{Guessed: true})
 	b.Start("m", guess(time.Minute), start)
-	check("m", start, start.Add(time.Minute), true)
-	b.Start("m", Cooldown{Until: start.Add(time.Hour)}, start)
-	check("m", start, start.Add(time.Hour), false)
+	check("m", start, Block{start.Add(time.Minute), true, "guessed"})
+	b.Start("m", Cooldown{Until: start.Add(time.Hour), Reason: "stated"}, start)
+	check("m", start, Block{start.Add(time.Hour), false, "stated"})
 	b.Start("m", guess(time.Minute), start)
-	check("m", start, start.Add(time.Hour), false) // the guess has not shortened it
+	check("m", start, Block{start.Add(time.Hour), false, "guessed"}) // the guess has not shortened it
 	b.Start(All, guess(2*time.Hour), start)
-	check("m", start, start.Add(2*time.Hour), false)
-	check("other", start, start.Add(2*time.Hour), true)
-	b.Acquire("other", start.Add(2*time.Hour))
-	check("other", start.Add(2*time.Hour), start.Add(2*time.Hour).Add(trialTimeout), true)
-	if got := b.Reason("m", start); got != "guessed" {
-		t.Errorf("reason %q, want that of the cooldown that ends last", got)
+	check("m", start, Block{start.Add(2 * time.Hour), false, "guessed"})
+	check("other", start, Block{start.Add(2 * time.Hour), true, "guessed"})
+	end := start.Add(2 * time.Hour)
+	b.Acquire("other", end)
+	check("other", end, Block{end.Add(trialTimeout), true, "guessed"})
+}
+
+// The name's own cooldown counts where that of the whole does not matter.
+func TestNameWithoutTheWhole(t *testing.T) {
+	b := New()
+	b.Start(All, guess(time.Hour), start)
+	if got := b.BlockOfName("m", start); !got.Until.IsZero() {
+		t.Errorf("blocked until %v", got.Until)
+	}
+	if !b.AcquireName("m", start) {
+		t.Error("the cooldown of the whole is one of the name")
+	}
+	b.Start("m", guess(time.Minute), start)
+	if got := b.BlockOfName("m", start); !got.Until.Equal(start.Add(time.Minute)) {
+		t.Errorf("blocked until %v", got.Until)
+	}
+	if b.AcquireName("m", start) || b.AcquireName("m", start.Add(time.Minute-1)) {
+		t.Error("used in its cooldown")
+	}
+	if !b.AcquireName("m", start.Add(time.Minute)) || b.AcquireName("m", start.Add(time.Minute)) {
+		t.Error("not one trial after it")
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
@@ -23,11 +24,12 @@ type attempt struct {
 	candidate *candidate
 	number    int // from 1
 
-	sent    bool           // the channel may have got the request
-	latency time.Duration  // to the headers of the response
-	res     *http.Response // set once the attempt has succeeded or was refused
-	status  int            // that res stands for: of an error inside a 200 the error's
-	content responseBody   // the body of res, once that is set
+	sent    bool            // the channel may have got the request
+	latency time.Duration   // to the headers of the response
+	res     *http.Response  // set once the attempt has succeeded or was refused
+	status  int             // that res stands for: of an error inside a 200 the error's
+	verdict refusal.Verdict // on the outcome
+	content responseBody    // the body of res, once that is set
 
 	// failure is the beginning of the body of a response that is a refusal or an
 	// error, or the data of the event that is one, if inStream is set.

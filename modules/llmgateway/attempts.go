@@ -1,10 +1,16 @@
 package llmgateway
 
 import (
+	"context"
 	"errors"
+	"math/rand/v2"
 	"net/http"
+	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 )
 
 // attempts are what could answer a request, in order, and what has been tried. They
@@ -19,9 +25,10 @@ type attempts struct {
 	current  *attempt // the last one, once count is above 0
 	first    attempt  // room for it, which is mostly the only one
 	deferred *attempt // was refused; its response is open, in case nothing better comes
+	visits   []*visit // the channels that have refused
+	again    bool     // a model that was overloaded has been asked twice
 	// notSwitched is what a channel gave instead of another protocol.
 	notSwitched *http.Response
-	refusals    []refusals
 
 	delivered delivery
 	charged   charges
@@ -33,7 +40,11 @@ func newAttempts(q *request) *attempts { return &attempts{request: q} }
 // prepare does all that comes before the first attempt.
 func (as *attempts) prepare(w http.ResponseWriter, r *http.Request) *apiError {
 	now := as.gateway.clock.Now()
-	if err := as.client.check(w, r, now); err != nil {
+	if as.isTokenCount() {
+		if err := as.client.auxiliary.charge(now); err != nil {
+			return err
+		}
+	} else if err := as.client.check(w, r, now); err != nil {
 		return err
 	}
 	if err := as.read(w, r); err != nil {
@@ -47,32 +58,31 @@ func (as *attempts) prepare(w http.ResponseWriter, r *http.Request) *apiError {
 
 var errExhausted = errors.New("the key's quota is exhausted")
 
+// exhaustedVerdict is that of an attempt that was not made: the key's quota, as
+// the configuration has it, was used up meanwhile.
+var exhaustedVerdict = refusal.Verdict{Kind: refusal.KindRateLimit, Reason: refusal.ReasonRateLimit, NamedByField: true}
+
 // roundTrip tries one candidate after the other until one gives a response that
 // no other candidate may better. It returns an error only when the client has
-// left; when no channel could be reached, the response is an error of ours.
+// left; when nobody could answer, the response is a refusal.
 func (as *attempts) roundTrip(req *http.Request) (*http.Response, error) {
 	for {
 		a := as.startNext()
 		err := as.make(a, req)
 		if left := req.Context().Err(); left != nil {
-			if err == nil {
-				a.res.Body.Close()
-			} else {
-				a.candidate.release()
-			}
+			as.leave(a, err)
 			return nil, left
 		}
-		if err == nil && !as.gateway.retryOn.contain(a.status) {
+		if a.verdict.Kind == refusal.KindAnswered {
+			as.settleOpinions()
 			return a.res, nil
 		}
-		retry := as.claimNext()
-		switch {
-		case !retry && err == nil:
-			return a.res, nil
-		case !retry:
-			return as.bestRefusal(req, err), nil
-		case err == nil:
+		if err == nil {
 			as.deferResponse(a)
+		}
+		if !as.mayRetry(a) || !as.claimNext(req, a) {
+			as.settleOpinions()
+			return as.refusal(req, err), req.Context().Err()
 		}
 	}
 }
@@ -80,48 +90,77 @@ func (as *attempts) roundTrip(req *http.Request) (*http.Response, error) {
 // make makes one attempt and records what its outcome says about the key and the
 // channel.
 func (as *attempts) make(a *attempt, req *http.Request) error {
-	if key := a.candidate.key; key != nil && key.chargeRequest() != nil {
+	if key := a.candidate.key; key != nil && !a.candidate.auxiliary && key.chargeRequest() != nil {
 		// Another request took the last one.
 		a.candidate.release()
+		a.verdict = exhaustedVerdict
 		a.log("no response", zap.Error(errExhausted))
 		return errExhausted
 	}
 	a.awaitInstance(req.Context())
 	err := a.send(req)
 	if err == nil {
-		err = a.receive(func(event []byte) { as.judge(a, statusInside200(event, true)) })
+		err = a.receive(func(event []byte) { as.judgeLate(a, event) })
 	}
-	if err != nil {
-		as.recordFailure(a, req, err)
-		return err
+	if req.Context().Err() != nil {
+		return err // whatever came of it is the client's doing
 	}
-	as.judge(a, a.status)
-	a.sign()
-	return nil
+	a.classify(err)
+	as.judge(a)
+	switch {
+	case err != nil:
+		a.log("no response", zap.Error(err))
+	case a.verdict.Kind != refusal.KindAnswered:
+		a.log("refused", zap.Object("refusal", loggedVerdict(a.verdict)))
+		fallthrough
+	default:
+		a.sign()
+	}
+	return err
 }
 
-// bestRefusal returns the response for the client when no candidate is left and
-// the last attempt got none: that of the last candidate that refused, or an
-// error of ours.
-func (as *attempts) bestRefusal(req *http.Request, last error) *http.Response {
-	if a := as.deferred; a != nil {
-		as.deferred = nil
-		as.setCurrent(a)
-		return a.res
-	}
-	if reason := redirectReason(last); reason != "" {
-		return notPassed(reason).response(req)
-	}
-	return notReached(as.count).response(req)
+// judgeLate records an error that comes when the response is on its way to the
+// client.
+func (as *attempts) judgeLate(a *attempt, event []byte) {
+	in := a.refusalInput()
+	in.Body, in.InStream = event, true
+	a.verdict = refusal.Classify(in)
+	a.count()
+	as.record(a)
+	a.log("refused", zap.Object("refusal", loggedVerdict(a.verdict)))
 }
 
-// deferResponse keeps a refused response instead of the one before. It stays open
-// and unread, so that it can reach the client if nothing better comes.
+// leave ends the attempts of a client that has left, which says nothing about the
+// candidate.
+func (as *attempts) leave(a *attempt, err error) {
+	if err == nil {
+		a.res.Body.Close()
+	}
+	a.candidate.release()
+	as.abandonOpinions()
+}
+
+// mayRetry reports whether another candidate may do better than a.
+func (as *attempts) mayRetry(a *attempt) bool {
+	if a.res == nil || len(as.gateway.retryOn) == 0 {
+		return a.verdict.Kind != refusal.KindRequest
+	}
+	return as.gateway.retryOn.contain(a.status)
+}
+
+// deferResponse keeps a refused response unless a better one is kept already: one
+// about the request, which tells the client most. It stays open and unread, so
+// that it can reach the client if nothing better comes.
 func (as *attempts) deferResponse(a *attempt) {
-	if as.deferred != nil {
-		as.deferred.res.Body.Close()
-	}
+	worse := as.deferred
 	as.deferred = a
+	if worse == nil {
+		return
+	}
+	if better := refusal.MoreUseful(worse.verdict, a.verdict); better.Scope() != a.verdict.Scope() {
+		as.deferred, worse = worse, a
+	}
+	worse.res.Body.Close()
 }
 
 // keepNotSwitched is for the response of a channel that does not switch protocols.
@@ -149,21 +188,54 @@ func (as *attempts) setCurrent(a *attempt) {
 	a.candidate.channel.open.Add(1)
 }
 
-// claimNext claims the next candidate and reports whether there is one.
-func (as *attempts) claimNext() bool {
-	return as.mayHaveNext() && as.gateway.clock.Since(as.start) < as.gateway.tryDuration && as.claim()
+// claimNext claims the next candidate after a and reports whether there is one.
+func (as *attempts) claimNext(req *http.Request, a *attempt) bool {
+	if as.mayRetryNow() && as.claim() {
+		return true
+	}
+	return as.mayRetryNow() && as.claimAgain(req, a)
 }
 
 // mayHaveNext reports whether another attempt may follow, without claiming it.
-func (as *attempts) mayHaveNext() bool {
-	limit := as.gateway.retries
-	return (limit == 0 || as.count <= limit) && as.candidates.peek() != nil
+func (as *attempts) mayHaveNext() bool { return as.mayRetryNow() && as.candidates.peek() != nil }
+
+// mayRetryNow reports whether number and time of the attempts allow another one.
+func (as *attempts) mayRetryNow() bool {
+	return as.count <= as.gateway.retries && as.gateway.clock.Since(as.start) < as.gateway.tryDuration
 }
 
 // claim claims the next candidate that may be used.
 func (as *attempts) claim() bool {
 	as.claimed = as.candidates.claim(as.gateway.clock.Now())
 	return as.claimed != nil
+}
+
+// claimAgain claims the last candidate once more, after a while, if it was
+// overloaded and nobody else is left.
+func (as *attempts) claimAgain(req *http.Request, a *attempt) bool {
+	if as.again || a.verdict.Kind != refusal.KindCapacity {
+		return false
+	}
+	as.again = true
+	pause := time.Second + rand.N(time.Second)
+	if now := as.gateway.clock.Now(); a.verdict.Until.After(now) {
+		pause = a.verdict.Until.Sub(now)
+	}
+	if pause > as.gateway.wait || !as.sleep(req.Context(), pause) {
+		return false
+	}
+	as.claimed = a.candidate
+	return true
+}
+
+// sleep waits and reports whether the client is still there.
+func (as *attempts) sleep(ctx context.Context, pause time.Duration) bool {
+	select {
+	case <-as.gateway.clock.After(pause):
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // respond sends a response to the client.
@@ -181,7 +253,6 @@ func (as *attempts) close() {
 		as.current.candidate.channel.open.Add(-1)
 	}
 	as.client.reserved.Add(-as.charged.reserved)
-	as.settleRefusals()
 	if as.deferred != nil {
 		as.deferred.res.Body.Close()
 	}
@@ -189,4 +260,20 @@ func (as *attempts) close() {
 		as.claimed.release()
 	}
 	as.request.close()
+}
+
+// loggedVerdict is a verdict as the log shows it. The provider's message, which
+// may repeat a key or the prompt, is not for the log.
+type loggedVerdict refusal.Verdict
+
+// MarshalLogObject implements zapcore.ObjectMarshaler.
+func (v loggedVerdict) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	enc.AddInt("status", v.Status)
+	enc.AddString("scope", refusal.Verdict(v).Scope().String())
+	enc.AddString("reason", string(v.Reason))
+	enc.AddString("rule", v.Rule)
+	if !v.Until.IsZero() {
+		enc.AddTime("until", v.Until)
+	}
+	return nil
 }

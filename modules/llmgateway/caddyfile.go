@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddyfileutil"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
@@ -48,6 +49,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //			header_up     <name> <value>
 //			allow_header  <name>...
 //			include_usage on|off
+//			refusal       <status|4xx|*> [<text>] client|next_channel|key|key_model|model|capacity|channel [<duration>]
 //			transport {
 //				<options of reverse_proxy's http transport>
 //			}
@@ -58,7 +60,10 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		retries            <number>
 //		try_duration       <duration>
 //		retry_on           <status>...
+//		refusal            <status|4xx|*> [<text>] client|next_channel|key|key_model|model|capacity|channel [<duration>]
 //		cooldown           <duration>
+//		max_cooldown       <duration>
+//		wait               <duration>|off
 //		first_byte_timeout <duration>
 //		max_body           <size>
 //		cors               <origin>...|*|off
@@ -66,10 +71,10 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		allow_header       <name>...
 //	}
 //
-// `client`, `channel`, `fallback`, `allow_path` and `allow_header` can be
-// repeated; so can a client's `models` and `limit`, and a channel's `api_key`,
-// `models`, `quota`, `header_up` and `allow_header`. A policy is any of
-// reverse_proxy.
+// `client`, `channel`, `fallback`, `refusal`, `allow_path` and `allow_header` can
+// be repeated; so can a client's `models` and `limit`, and a channel's `api_key`,
+// `models`, `quota`, `header_up`, `allow_header` and `refusal`. A policy is any
+// of reverse_proxy.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // directive name
 	at := *d // where the gateway begins, for errors that its end reveals
@@ -108,13 +113,28 @@ func (h *Handler) options(noDefault *error) []caddyfileutil.Option {
 		{Name: "retries", Parse: caddyfileutil.Number(&h.Retries, 1, math.MaxInt)},
 		{Name: "try_duration", Parse: caddyfileutil.Duration(&h.TryDuration, leastDuration)},
 		{Name: "retry_on", Parse: caddyfileutil.Statuses(&h.RetryOn, 4, 5, "429 or 5xx")},
+		{Name: "refusal", Repeats: true, Parse: parseRefusal(&h.Refusals)},
 		{Name: "cooldown", Parse: caddyfileutil.Duration(&h.Cooldown, leastDuration)},
+		{Name: "max_cooldown", Parse: caddyfileutil.Duration(&h.MaxCooldown, leastDuration)},
+		{Name: "wait", Parse: caddyfileutil.DurationOrOff(&h.Wait, leastDuration)},
 		{Name: "first_byte_timeout", Parse: caddyfileutil.Duration(&h.FirstByteTimeout, leastDuration)},
 		{Name: "max_body", Parse: caddyfileutil.Size(&h.MaxBody)},
 		{Name: "cors", Parse: caddyfileutil.Args("<origin>...|*|off", "https://chat.example.com, * or off", h.setCORS)},
 		{Name: "allow_path", Repeats: true, Parse: caddyfileutil.Args("<pattern>...", "/api/chat /api/tags", h.addPaths)},
 		{Name: "allow_header", Repeats: true, Parse: allowHeaders(&h.AllowHeaders)},
 	}
+}
+
+// parseRefusal parses a rule that says what a refusal means.
+func parseRefusal(rules *[]refusal.UserRule) caddyfileutil.Parser {
+	const usage = "<status|4xx|*> [<text>] client|next_channel|key|key_model|model|capacity|channel [<duration>]"
+	return caddyfileutil.Args(usage, `429 "daily limit" key 6h`, func(args []string) error {
+		rule, err := refusal.ParseRule(args)
+		if err == nil {
+			*rules = append(*rules, rule)
+		}
+		return err
+	})
 }
 
 func (h *Handler) parseClient(d *caddyfile.Dispenser) error {

@@ -51,6 +51,7 @@ func (c *Channel) options() []caddyfileutil.Option {
 		{Name: "header_up", Repeats: true, Parse: caddyfileutil.Header(&c.Headers)},
 		{Name: "allow_header", Repeats: true, Parse: allowHeaders(&c.AllowHeaders)},
 		{Name: "include_usage", Parse: caddyfileutil.OnOff(func(on bool) { c.NoIncludeUsage = !on })},
+		{Name: "refusal", Repeats: true, Parse: parseRefusal(&c.Refusals)},
 		{Name: "transport", Block: true, Parse: c.parseTransport},
 	}
 }

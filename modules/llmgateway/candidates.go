@@ -1,15 +1,34 @@
 package llmgateway
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // candidate is a key of a channel, and the model to ask it for.
 type candidate struct {
-	channel  *Channel
-	key      *key      // unset for auth none
-	model    string    // the channel's own name
-	measures *measures // of the channel's model
-	tried    bool
-	last     bool // the channel has failed: only when nothing else is left
+	channel   *Channel
+	key       *key      // unset for auth none
+	model     string    // the channel's own name
+	measures  *measures // of the channel's model
+	auxiliary bool      // the request only counts tokens
+	tried     bool      // or excluded
+	last      bool      // the channel has failed: only when nothing else is left
+}
+
+// account returns what the candidate's key shares its quotas with: other keys of
+// the same account, or nothing but itself.
+func (c *candidate) account() string {
+	if c.key == nil {
+		return ""
+	}
+	return cmp.Or(c.channel.account, c.key.secret)
+}
+
+// isAt reports whether the candidate is a key of the channel for the model.
+func (c *candidate) isAt(other *candidate) bool {
+	return c.channel == other.channel && c.model == other.model
 }
 
 // candidates are what could answer a request, in order.
@@ -34,6 +53,43 @@ func (c *candidates) claim(now time.Time) *candidate {
 	}
 }
 
+// claimEarly returns, when all candidates are in cooldowns that we have guessed,
+// the first whose cooldown ends and that may be tried in spite of it. nil: there
+// is none, or a provider has stated a time for one of them.
+func (c *candidates) claimEarly(now time.Time) *candidate {
+	type blocked struct {
+		candidate *candidate
+		until     time.Time
+	}
+	var all []blocked
+	for i := range c.list {
+		next := &c.list[i]
+		if next.exhausted() {
+			continue
+		}
+		block := next.block(now)
+		if !block.Guessed {
+			return nil
+		}
+		all = append(all, blocked{next, block.Until})
+	}
+	slices.SortStableFunc(all, func(a, b blocked) int { return a.until.Compare(b.until) })
+	for _, b := range all {
+		if b.candidate.acquireEarly(now) {
+			b.candidate.tried = true
+			return b.candidate
+		}
+	}
+	return nil
+}
+
+// allowAgain lets the candidates be tried that were passed over in cooldowns.
+func (c *candidates) allowAgain() {
+	for i := range c.list {
+		c.list[i].tried = false
+	}
+}
+
 // peek returns the next candidate that was not tried, nil for none.
 func (c *candidates) peek() *candidate {
 	var last *candidate
@@ -50,23 +106,28 @@ func (c *candidates) peek() *candidate {
 	return last
 }
 
-// putLast puts the candidate behind those of channels that have not failed.
-func (c *candidate) putLast() { c.last = true }
-
-// putLast puts the keys of a channel that has failed behind all others.
-func (c *candidates) putLast(channel *Channel) {
+// each calls f with the candidates that were not tried.
+func (c *candidates) each(f func(*candidate)) {
 	for i := range c.list {
-		if c.list[i].channel == channel {
-			c.list[i].putLast()
+		if next := &c.list[i]; !next.tried {
+			f(next)
 		}
 	}
 }
 
-// skip takes the keys of a channel out for one model.
-func (c *candidates) skip(channel *Channel, model string) {
-	for i := range c.list {
-		if other := &c.list[i]; other.channel == channel && other.model == model {
-			other.tried = true
-		}
-	}
+// exclude takes the candidates out that match, as if they had been tried.
+func (c *candidates) exclude(match func(*candidate) bool) {
+	c.each(func(next *candidate) { next.tried = match(next) })
+}
+
+// putLast puts the keys of a channel behind those of all others.
+func (c *candidates) putLast(channel *Channel) {
+	c.each(func(next *candidate) { next.last = next.last || next.channel == channel })
+}
+
+// any reports whether a candidate that was not tried matches.
+func (c *candidates) any(match func(*candidate) bool) bool {
+	found := false
+	c.each(func(next *candidate) { found = found || match(next) })
+	return found
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldownstore"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
@@ -69,6 +70,11 @@ type Channel struct {
 	// with a token limit, for a channel that refuses it. Default: false.
 	NoIncludeUsage bool `json:"no_include_usage,omitempty"`
 
+	// What the channel's responses mean, in the place of the built-in rules. The
+	// first rule that matches decides; the gateway's own come after these.
+	// Default: none.
+	Refusals []refusal.UserRule `json:"refusals,omitempty"`
+
 	// Options of reverse_proxy's http transport. TLS is on by itself for an
 	// https URL.
 	Transport *reverseproxy.HTTPTransport `json:"transport,omitempty"`
@@ -81,7 +87,10 @@ type Channel struct {
 	KeySources []string `json:"key_sources,omitempty"`
 
 	awake     *awake.Tracker
-	open      atomic.Int64 // requests under way
+	open      atomic.Int64     // requests under way
+	provider  refusal.Provider // by the host, "" for an unknown one
+	account   string           // that all keys share, "" for none
+	refusals  []refusal.UserRule
 	dialInfo  reverseproxy.DialInfo
 	base      *url.URL // without a slash at the end
 	dial      string   // host and port, also the name for awake
@@ -161,6 +170,16 @@ func (c *Channel) provision(l *loading, g *gateway, allowHeaders []string) error
 		}
 	}
 	c.awake = g.awake
+	c.provider = refusal.ProviderOf(c.base.Host)
+	for _, q := range c.Quotas {
+		c.account = cmp.Or(c.account, q.Account)
+	}
+	for i := range c.Refusals {
+		if err := c.Refusals[i].Check(); err != nil {
+			return fmt.Errorf("refusal %d: %w", i+1, err)
+		}
+	}
+	c.refusals = slices.Concat(c.Refusals, g.refusals)
 	known := take(l.pooled, histories, newHistory(l.cooldowns), c.base.String())
 	c.cooldowns, c.stats = known.cooldowns, &known.stats
 	c.catalog = take(l.pooled, catalogs, newCatalog(), c.base.String())

@@ -47,17 +47,18 @@ type Client struct {
 	Source string `json:"source,omitempty"`
 
 	limits
-	total  prometheus.Counter
-	bodies *reqbody.Budget
+	auxiliary *callLimit
+	total     prometheus.Counter
+	bodies    *reqbody.Budget
 }
 
 // newEverybody returns the client of a gateway without keys.
 func newEverybody() *Client {
-	return &Client{Name: "anonymous", total: collectors.requests.WithLabelValues("anonymous")}
+	return &Client{Name: "anonymous", auxiliary: newCallLimit(), total: collectors.requests.WithLabelValues("anonymous")}
 }
 
 func (c *Client) provision(book func() (*ledger.Ledger, error)) error {
-	c.total = collectors.requests.WithLabelValues(c.Name)
+	c.total, c.auxiliary = collectors.requests.WithLabelValues(c.Name), newCallLimit()
 	return c.open(c.Limits, book, "llm_gateway client "+c.Name)
 }
 

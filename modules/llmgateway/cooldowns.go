@@ -5,59 +5,88 @@ import (
 	"time"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 )
 
 const (
-	defaultCooldown = time.Minute
+	defaultCooldown    = time.Minute
+	defaultMaxCooldown = refusal.DefaultMaxCooldown
 
-	// A cooldown that we guess doubles each time its trial fails, up to this.
-	longestCooldown = 30 * time.Minute
+	// deadKeyInterval is how often a dead key is tried when there is nothing
+	// better.
+	deadKeyInterval = 30 * time.Second
 
-	// So many failures in a row put a channel in cooldown.
-	failuresInARow = 3
-
-	// noModel is what the cooldowns of requests without a model go by.
+	// noModelName is what the cooldowns of requests without a model go by.
 	noModelName = "(no model)"
+	// auxiliaryName is what those of auxiliary calls go by, for all models.
+	auxiliaryName = "(token counts)"
 )
 
-// cooldownName returns the name by which the candidate's key is in cooldown for
-// the model, and whether it comes from the request: that of a wildcard does.
+// cooldownName returns the name by which the candidate's key and channel are in
+// cooldown for the model, and whether it comes from the request: that of a
+// wildcard does.
 func (c *candidate) cooldownName() (name string, requested bool) {
+	if c.auxiliary {
+		return auxiliaryName, false
+	}
 	return cmp.Or(c.model, noModelName), c.measures != nil && c.model != c.measures.model
 }
 
 // acquire reports whether the candidate may be tried now. A channel's own
 // cooldown only puts it last: what keeps failing is still better than nothing.
 func (c *candidate) acquire(now time.Time) bool {
-	if c.key != nil {
-		name, _ := c.cooldownName()
-		if c.key.exhausted() != nil || !c.key.cooldowns.Acquire(name, now) {
-			return false
-		}
+	name, _ := c.cooldownName()
+	if c.exhausted() || !c.channel.cooldowns.AcquireName(name, now) {
+		return false
+	}
+	if c.key != nil && !c.key.cooldowns.Acquire(name, now) {
+		c.channel.cooldowns.Release(name)
+		return false
 	}
 	c.channel.cooldowns.Acquire(cooldown.All, now)
 	return true
 }
 
+// acquireEarly reports whether the candidate may be tried although it is in
+// cooldown, for want of anything better.
+func (c *candidate) acquireEarly(now time.Time) bool {
+	if c.key == nil {
+		return true
+	}
+	name, _ := c.cooldownName()
+	interval := time.Duration(0)
+	if c.key.cooldowns.Block(name, now).Reason == string(refusal.ReasonDead) {
+		interval = deadKeyInterval
+	}
+	return c.key.cooldowns.AcquireEarly(name, now, interval)
+}
+
 // release ends the candidate's trial, if it is one, without an outcome.
 func (c *candidate) release() {
-	c.releaseKey()
-	c.channel.cooldowns.Release(cooldown.All)
-}
-
-func (c *candidate) releaseKey() {
+	name, _ := c.cooldownName()
 	if c.key != nil {
-		name, _ := c.cooldownName()
 		c.key.cooldowns.Release(name)
 	}
+	c.channel.cooldowns.Release(name)
 }
 
-// usableFrom returns when the candidate's key may be used again.
-func (c *candidate) usableFrom(now time.Time) time.Time {
+// exhausted reports whether a quota of the candidate's key is exhausted.
+func (c *candidate) exhausted() bool {
+	return c.key != nil && !c.auxiliary && c.key.exhausted() != nil
+}
+
+// block returns what keeps the candidate from being used, but for quotas of the
+// configuration.
+func (c *candidate) block(now time.Time) cooldown.Block {
 	name, _ := c.cooldownName()
-	until := c.key.cooldowns.Until(name, now)
-	if exhausted := c.key.exhausted(); exhausted != nil && exhausted.Renews().After(until) {
-		until = exhausted.Renews()
+	block := c.channel.cooldowns.BlockOfName(name, now)
+	if c.key == nil {
+		return block
 	}
-	return until
+	of := c.key.cooldowns.Block(name, now)
+	of.Guessed = of.Guessed && block.Guessed
+	if block.Until.After(of.Until) {
+		of.Until, of.Reason = block.Until, block.Reason
+	}
+	return of
 }

@@ -15,12 +15,18 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
 
-// startAt runs a gateway on a clock that the test turns.
+// startAt runs a gateway on a clock that the test turns. Unless the options say
+// so, no request waits for the end of a cooldown.
 func startAt(t *testing.T, options string) (*testGateway, *clockwork.FakeClock, func(options string) string) {
 	t.Helper()
 	clock := clockwork.NewFakeClockAt(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 	addr := caddytest.Addr(t)
-	config := func(options string) string { return site(addr, "client alice alice-key\n"+options) }
+	config := func(options string) string {
+		if !strings.Contains(options, "wait ") {
+			options = "wait off\n" + options
+		}
+		return site(addr, "client alice alice-key\n"+options)
+	}
 	c := caddytest.Start(t, config(options), caddytest.WithFakeClock(clock))
 	return &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}, clock, config
 }
@@ -41,6 +47,14 @@ func limited(retryAfter string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", retryAfter)
 		caddytest.JSON(429, `{"error":{"message":"slow down"}}`)(w, r)
+	}
+}
+
+// rateLimited refuses with a reason in a field.
+func rateLimited(retryAfter string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Retry-After", retryAfter)
+		caddytest.JSON(429, openAIError)(w, r)
 	}
 }
 
@@ -115,28 +129,52 @@ func TestAllInCooldown(t *testing.T) {
 	}
 }
 
-// A key that is refused as such is in cooldown for all models, twice as long
-// after each failed trial, and comes back with one that succeeds.
-func TestRefusedKey(t *testing.T) {
+// A dead key is in cooldown for all models, twice as long after each failed
+// trial, and comes back with one that succeeds. As the only one it is tried all
+// the same, but not more than twice a minute.
+func TestDeadKey(t *testing.T) {
 	up := caddytest.NewUpstream(t, caddytest.JSON(401, deadKey))
-	g, clock, _ := startAt(t, "cooldown 10s\nchannel a "+up.URL+" {\napi_key k1\nmodels m other\n}")
+	g, clock, _ := startAt(t, "channel a "+up.URL+" {\napi_key k1\nmodels m other\n}")
 	since := 0
-	g.chat(t, "m").wantStatus(t, 401)
-	g.chat(t, "other").wantError(t, 429, "rate_limit_exceeded")
-	for _, pause := range []time.Duration{10, 20, 40} {
-		asked(up, &since)
-		clock.Advance(pause*time.Second - 1)
-		g.chat(t, "m").wantStatus(t, 429)
+	g.chat(t, "m").wantError(t, 503, "channel_key_refused")
+	asked(up, &since)
+	for range 3 {
+		a := g.chat(t, "other")
+		a.wantError(t, 503, "channel_key_refused")
+		if !strings.Contains(a.text, "All candidates for other are unavailable: 1 dead key.") {
+			t.Errorf("the client hears %s", a.text)
+		}
+		clock.Advance(30*time.Second - 1)
+		g.chat(t, "m").wantStatus(t, 503)
 		if got := asked(up, &since); got != "" {
-			t.Errorf("asked before the pause of %ds was over", pause)
+			t.Errorf("asked with %s before half a minute was over", got)
 		}
 		clock.Advance(1)
-		g.chat(t, "other").wantStatus(t, 401)
+		g.chat(t, "other").wantStatus(t, 503)
+		if got := asked(up, &since); got != "k1" {
+			t.Errorf("after half a minute: asked with %q", got)
+		}
 	}
-	clock.Advance(80 * time.Second)
+	for _, lasts := range []time.Duration{10, 20, 40} {
+		found := g.cooldowns(t)["a …"]
+		if len(found) != 1 || found[0].Model != "" {
+			t.Fatalf("in cooldown are %v", found)
+		}
+		if lasts == 20 || lasts == 40 {
+			if want := clock.Now().Add(lasts * time.Minute); !found[0].Until.Equal(want) {
+				t.Errorf("until %v, want %v", found[0].Until, want)
+			}
+		}
+		clock.Advance(found[0].Until.Sub(clock.Now()))
+		g.chat(t, "m").wantStatus(t, 503)
+	}
+	clock.Advance(80 * time.Minute)
 	up.Handle(caddytest.JSON(200, completion))
 	g.chat(t, "m").wantStatus(t, 200)
 	g.chat(t, "other").wantStatus(t, 200)
+	if found := g.cooldowns(t); len(found) > 0 {
+		t.Errorf("in cooldown are %v", found)
+	}
 }
 
 // While the trial is under way nobody else uses the key. A client that leaves
@@ -144,10 +182,10 @@ func TestRefusedKey(t *testing.T) {
 func TestOneTrial(t *testing.T) {
 	up := caddytest.NewUpstream(t, caddytest.JSON(403, deadKey))
 	g, clock, _ := startAt(t, "channel a "+up.URL+" {\napi_key k1\nmodels m\n}")
-	g.chat(t, "m").wantStatus(t, 403)
+	g.chat(t, "m").wantStatus(t, 503)
 	up.Next(t)
 	up.Handle(caddytest.Hang)
-	clock.Advance(time.Minute)
+	clock.Advance(10 * time.Minute)
 	ctx, cancel := context.WithCancel(t.Context())
 	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, g.URL+"/v1/chat/completions", strings.NewReader(chatBody("m")))
 	req.Header.Set("Authorization", "Bearer alice-key")
@@ -157,7 +195,7 @@ func TestOneTrial(t *testing.T) {
 		_, _ = g.client.Do(req)
 	}()
 	up.Next(t)
-	g.chat(t, "m").wantError(t, 429, "rate_limit_exceeded")
+	g.chat(t, "m").wantError(t, 503, "channel_key_refused")
 	cancel()
 	<-left
 	up.WaitLeft(t)
@@ -166,9 +204,15 @@ func TestOneTrial(t *testing.T) {
 	g.chat(t, "m").wantStatus(t, 200)
 }
 
+// chatOf asks in a conversation of its own.
+func (g *testGateway) chatOf(t testing.TB, conversation, model string) answer {
+	t.Helper()
+	return g.do(t, http.MethodPost, "/v1/chat/completions", fmt.Sprintf(`{"model":%q,"messages":[{"role":"user","content":%q}]}`, model, conversation))
+}
+
 // A channel that fails three times in a row is asked last, also for other
 // requests, until a trial succeeds. If there is nothing else it is asked all
-// the same.
+// the same. The failures of one conversation say nothing about the channel.
 func TestFailingChannel(t *testing.T) {
 	bad := caddytest.NewUpstream(t, caddytest.JSON(500, "{}"))
 	good := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
@@ -183,20 +227,20 @@ func TestFailingChannel(t *testing.T) {
 			models  m
 		}`)
 	since := 0
-	for i, want := range []string{"k1", "k1", "k1", "", ""} {
-		g.chat(t, "m").wantStatus(t, 200)
-		if got := asked(bad, &since); got != want {
-			t.Errorf("request %d: the bad channel was asked with %q, want %q", i+1, got, want)
+	for i, turn := range []struct{ conversation, want string }{{"a", "k1"}, {"a", "k1"}, {"a", "k1"}, {"a", "k1"}, {"b", "k1"}, {"b", ""}, {"a", ""}} {
+		g.chatOf(t, turn.conversation, "m").wantStatus(t, 200)
+		if got := asked(bad, &since); got != turn.want {
+			t.Errorf("request %d: the bad channel was asked with %q, want %q", i+1, got, turn.want)
 		}
 	}
 	g.chat(t, "only-bad").wantStatus(t, 500)
 	asked(bad, &since)
 	bad.Handle(caddytest.JSON(200, completion))
-	clock.Advance(time.Hour)
+	clock.Advance(30 * time.Second)
 	g.chat(t, "m").wantStatus(t, 200)
 	g.chat(t, "m").wantStatus(t, 200)
 	if got := asked(bad, &since); got != "k1 k1" {
-		t.Errorf("after the pause the channel was asked with %q", got)
+		t.Errorf("after its cooldown the channel was asked with %q", got)
 	}
 }
 
@@ -225,7 +269,7 @@ func TestCooldownsOutliveReload(t *testing.T) {
 		t.Fatalf("status %d, %v: %s", status, err, body)
 	}
 	first, second := states[0].Keys[0], states[0].Keys[1]
-	want := cooldownState{Model: "m", Until: clock.Now().Add(100 * time.Second), Reason: "429 Too Many Requests"}
+	want := cooldownState{Model: "m", Until: clock.Now().Add(100 * time.Second), Reason: "rate limit"}
 	if first.Key != "…0001" || len(first.Cooldowns) != 1 || !first.Cooldowns[0].Until.Equal(want.Until) || first.Cooldowns[0].Model != "m" || first.Cooldowns[0].Reason != want.Reason {
 		t.Errorf("the first key: %+v", first)
 	}

@@ -189,6 +189,9 @@ func TestTypedBaseURLs(t *testing.T) {
 			for _, end := range []string{"", "/", "//", "?a=%2Fb"} {
 				query := strings.TrimLeft(end, "/")
 				for model, up := range map[string]*caddytest.Upstream{"bare": bare, "based": based} {
+					if endpoint == "/messages/count_tokens" && (end != "" || model == "based") {
+						continue // a client may count tokens 60 times a minute
+					}
 					target := base + endpoint + end
 					g.exchange(t, keyed("POST", target, "bob-key", chatBody(model))).wantStatus(t, 200)
 					want := "/v1" + endpoint + query
@@ -208,7 +211,7 @@ func TestTypedBaseURLs(t *testing.T) {
 				t.Errorf("%s/models: %s", base, a.text)
 			}
 		}
-		g.exchange(t, keyed("GET", base+"/models/bare", "alice-key", "")).wantStatus(t, 200)
+		g.exchange(t, keyed("GET", base+"/models/bare", "bob-key", "")).wantStatus(t, 200)
 	}
 	for typed, want := range map[string]string{
 		"/v1beta/models/bare:generateContent": "/v1beta/models/bare:generateContent", "/v1/v1beta/models/bare:generateContent": "/v1beta/models/bare:generateContent",

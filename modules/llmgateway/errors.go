@@ -170,16 +170,28 @@ func limitReached(exhausted *quota.Meter, unit string, wait time.Duration) *apiE
 	}
 }
 
-func noKeyUsable(wait time.Duration) *apiError {
-	return &apiError{
+// clientLeft stands for the response that a client does not wait for.
+var clientLeft = &apiError{Error: apierror.Error{Status: statusClientClosed}}
+
+// allUnavailable says why no candidate may be used now. Where no account works at
+// all that is the gateway's failure, and no limit.
+func allUnavailable(model, why string, broken bool, wait time.Duration) *apiError {
+	e := &apiError{
 		Error: apierror.Error{
-			Status:  http.StatusTooManyRequests,
-			Type:    "requests",
-			Code:    "rate_limit_exceeded",
-			Message: "All API keys for this model are rate limited or out of quota. Retry later.",
+			Status: http.StatusTooManyRequests,
+			Type:   "requests",
+			Code:   "rate_limit_exceeded",
 		},
 		wait: max(wait, time.Second),
 	}
+	if broken {
+		e.Status, e.Type, e.Code = http.StatusServiceUnavailable, "api_error", channelKeyRefused
+	}
+	if model == "" {
+		model = "this request"
+	}
+	e.Message = fmt.Sprintf("All candidates for %s are unavailable: %s.", model, why)
+	return e
 }
 
 func notReached(attempts int) *apiError {

@@ -93,7 +93,6 @@ func TestNoErrorInside200(t *testing.T) {
 		"large":               {caddytest.JSON(200, large), large},
 		"nested":              {caddytest.JSON(200, `{"choices":[{"text":"a","logprobs":{"error":{"code":500}}}]}`), `{"choices":[{"text":"a","logprobs":{"error":{"code":500}}}]}`},
 		"later in the stream": {caddytest.Events(stream), stream},
-		"a request's mistake": {caddytest.JSON(200, `{"error":{"type":"invalid_request_error"}}`), `{"error":{"type":"invalid_request_error"}}`},
 		"a large first event": {caddytest.Events("data: " + strings.Repeat("x", 100_000) + "\n\n"), "data: " + strings.Repeat("x", 100_000) + "\n\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -111,18 +110,18 @@ func TestNoErrorInside200(t *testing.T) {
 }
 
 // An error event says as much about the key as a status does, on the last
-// candidate too, where the stream begins at once.
+// candidate too, and the client gets an error with the status that it stands for.
 func TestErrorEventRestsKey(t *testing.T) {
 	up := caddytest.NewUpstream(t, caddytest.Events("data: "+openAIError+"\n\n"))
 	g, _, _ := startAt(t, "channel a "+up.URL+" {\napi_key k1 k2\nmodels m\n}")
 	a := g.chat(t, "m")
-	a.wantStatus(t, 200)
-	if a.text != "data: "+openAIError+"\n\n" {
-		t.Errorf("the client got %q", a.text)
+	a.wantError(t, 429, "rate_limit_exceeded")
+	if !strings.Contains(a.text, "slow down") {
+		t.Errorf("the provider's message was lost: %s", a.text)
 	}
 	g.chat(t, "m").wantError(t, 429, "rate_limit_exceeded")
-	if n := len(up.Requests()); n != 2 {
-		t.Errorf("%d requests, want one with each key", n)
+	if n := len(up.Requests()); n != 3 {
+		t.Errorf("%d requests, want one with each key, and one early", n)
 	}
 }
 

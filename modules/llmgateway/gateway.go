@@ -15,6 +15,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/bodies"
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldownstore"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 )
 
 // gateway is what the requests of a Handler share while it runs. It is made in
@@ -39,10 +40,13 @@ type gateway struct {
 	balancer  balancer
 	upgrades  *reverseproxy.Handler // carries WebSockets
 
-	retryOn          statuses
+	refusals         []refusal.UserRule // for all channels
+	retryOn          statuses           // empty: the refusal's meaning decides
 	retries          int
 	tryDuration      time.Duration
 	cooldown         time.Duration
+	maxCooldown      time.Duration
+	wait             time.Duration // for a cooldown to end, 0 for none
 	firstByteTimeout time.Duration
 }
 
@@ -60,10 +64,13 @@ func newGateway(h *Handler, clock clockwork.Clock, tracker *awake.Tracker, logge
 		channels:         h.Channels,
 		tiers:            newTiers(h.Channels),
 		fallbacks:        h.Fallbacks,
+		refusals:         h.Refusals,
 		retryOn:          h.RetryOn,
 		retries:          h.Retries,
 		tryDuration:      time.Duration(h.TryDuration),
 		cooldown:         time.Duration(h.Cooldown),
+		maxCooldown:      time.Duration(h.MaxCooldown),
+		wait:             max(0, time.Duration(h.Wait)),
 		firstByteTimeout: time.Duration(h.FirstByteTimeout),
 	}
 }

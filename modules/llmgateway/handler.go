@@ -22,17 +22,15 @@ import (
 
 	"github.com/caddy-freetier/caddy-freetier/internal/bodies"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
 )
 
 const (
-	defaultTryDuration = 30 * time.Second
+	defaultRetries     = 9
+	defaultTryDuration = 3 * time.Minute
 	defaultMaxBody     = 64_000_000
 )
-
-// defaultRetryOn are upstream statuses after which another key or channel is
-// tried: unauthorized, out of credit, forbidden, timed out, rate limited, failing.
-var defaultRetryOn = []int{401, 402, 403, 408, 429, 5}
 
 func init() {
 	caddy.RegisterModule((*Handler)(nil))
@@ -78,25 +76,37 @@ type Handler struct {
 	// reverse_proxy. Default: random by weight.
 	LBPolicyRaw json.RawMessage `json:"lb_policy,omitempty" caddy:"namespace=http.reverse_proxy.selection_policies inline_key=policy"`
 
-	// How many attempts may follow the first. Default: one for each key of
-	// each channel that has the model.
+	// How many attempts may follow the first. Default: 9.
 	Retries int `json:"retries,omitempty"`
 
-	// No new attempt is made when this long has passed since the first.
-	// Default: `30s`.
+	// No new attempt is made when this long has passed since the request came.
+	// Default: `3m`.
 	TryDuration caddy.Duration `json:"try_duration,omitempty"`
 
 	// The statuses of a response after which the next candidate is tried; one
 	// digit stands for its hundred (5 is 500 to 599). An attempt without a
-	// response always counts. Default: [401, 402, 403, 408, 429, 5].
+	// response always counts. Default: the meaning of the refusal decides (see
+	// the table in docs/refusals.md). What is put in cooldown never depends on
+	// this option.
 	RetryOn []int `json:"retry_on,omitempty"`
 
-	// How long a key is not used for a model after a rate limit without
-	// Retry-After, or at all after a refusal that names the key, and how long a
-	// channel is asked last after three failures in a row. Then one request
-	// tries again; if that fails, the next cooldown is twice as long, up to half
-	// an hour. Default: `60s`.
+	// What responses of all channels mean, in the place of the built-in rules.
+	// The first rule that matches decides; those of a channel come before these.
+	Refusals []refusal.UserRule `json:"refusals,omitempty"`
+
+	// The longest cooldown of a key after a rate limit for which the provider
+	// states no time. The first one lasts 5 seconds, and after each failed trial
+	// it is twice as long, up to this. Default: `60s`.
 	Cooldown caddy.Duration `json:"cooldown,omitempty"`
+
+	// How far a time is believed that a provider states for a rate limit, such as
+	// with Retry-After. Those of quotas of a day or a month are believed up to 31
+	// days. Default: `1h`.
+	MaxCooldown caddy.Duration `json:"max_cooldown,omitempty"`
+
+	// How long a request waits for the end of a cooldown when all that could
+	// answer it are in one. -1: it does not wait. Default: `30s`.
+	Wait caddy.Duration `json:"wait,omitempty"`
 
 	// How long a streamed response may take to its first event before the next
 	// candidate is tried. Default: no limit.
@@ -240,11 +250,17 @@ func (h *Handler) setDefaults() {
 	if h.TryDuration == 0 {
 		h.TryDuration = caddy.Duration(defaultTryDuration)
 	}
-	if h.RetryOn == nil {
-		h.RetryOn = defaultRetryOn
+	if h.Retries == 0 {
+		h.Retries = defaultRetries
 	}
 	if h.Cooldown == 0 {
 		h.Cooldown = caddy.Duration(defaultCooldown)
+	}
+	if h.MaxCooldown == 0 {
+		h.MaxCooldown = caddy.Duration(defaultMaxCooldown)
+	}
+	if h.Wait == 0 {
+		h.Wait = caddy.Duration(defaultWait)
 	}
 	if h.MaxBody == 0 {
 		h.MaxBody = defaultMaxBody
@@ -265,6 +281,11 @@ func (h *Handler) check() error {
 	}
 	if h.DefaultChannel != "" && channelNamed(h.Channels, h.DefaultChannel) == nil {
 		return fmt.Errorf("default_channel %s: there is no such channel", h.DefaultChannel)
+	}
+	for i := range h.Refusals {
+		if err := h.Refusals[i].Check(); err != nil {
+			return fmt.Errorf("refusal %d: %w", i+1, err)
+		}
 	}
 	for _, pattern := range h.AllowPaths {
 		if err := checkAllowedPath(pattern); err != nil {
@@ -318,6 +339,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return nil
 	}
 	if location.endpoint.isModelList() {
+		if full := client.auxiliary.charge(g.clock.Now()); full != nil {
+			q.refuse(w, r, full)
+			return nil
+		}
 		if !g.auth.anonymous {
 			g.tiers.wake(client)
 		}
@@ -325,7 +350,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return nil
 	}
 	defer as.close()
-	if err := as.prepare(w, r); err != nil {
+	if err := as.prepare(w, r); err == clientLeft {
+		w.WriteHeader(statusClientClosed)
+		return nil
+	} else if err != nil {
 		q.refuse(w, r, err)
 		return nil
 	}

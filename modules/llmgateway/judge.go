@@ -1,116 +1,232 @@
 package llmgateway
 
 import (
+	"errors"
+	"net"
 	"net/http"
-	"strconv"
+	"os"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
+	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
-// judge records what a response with this status says about the key and the
-// channel.
-func (as *attempts) judge(a *attempt, status int) {
-	outcomes := &a.candidate.channel.attempts
+// classify sets what the outcome of an attempt means: the response that it has
+// got, or why it has got none.
+func (a *attempt) classify(err error) {
 	switch {
-	case status >= 500 || status == http.StatusRequestTimeout:
-		outcomes.failed.Inc()
-		as.recordChannelFailure()
-	case status == http.StatusUnauthorized || status == http.StatusPaymentRequired || status == http.StatusForbidden:
-		outcomes.refused.Inc()
-		as.recordRefusal(status)
-	case status == http.StatusTooManyRequests:
-		outcomes.limited.Inc()
-		as.recordRateLimit(status)
-	case status >= 400:
-		// The client's mistake, which says nothing about the key.
-		outcomes.answered.Inc()
-		as.recordReachable()
-		a.candidate.releaseKey()
-		return
+	case err != nil:
+		a.verdict = a.withoutResponse(err)
+	case a.status < http.StatusMultipleChoices:
+		a.verdict = refusal.Verdict{Status: a.status, ClientStatus: a.status}
+	case a.model == "" && isAboutRequest(a.status):
+		// A file that is not there says nothing about the account.
+		a.verdict = refusal.Verdict{Kind: refusal.KindRequest, Status: a.status, ClientStatus: a.status}
 	default:
+		a.verdict = refusal.Classify(a.refusalInput())
+	}
+}
+
+// isAboutRequest reports whether a status is, where no model is asked, about
+// what was asked for.
+func isAboutRequest(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return false
+	}
+	return status < http.StatusInternalServerError
+}
+
+// refusalInput is the refusal as far as it was read.
+func (a *attempt) refusalInput() refusal.Input {
+	channel := a.candidate.channel
+	return refusal.Input{
+		Status:      a.res.StatusCode,
+		Header:      a.res.Header,
+		Body:        a.failure,
+		InStream:    a.inStream,
+		Dialect:     a.dialect(),
+		Provider:    channel.provider,
+		Model:       a.candidate.model,
+		Now:         a.gateway.clock.Now(),
+		MaxCooldown: a.gateway.maxCooldown,
+		Rules:       channel.refusals,
+	}
+}
+
+// withoutResponse is the verdict on an attempt without a response that could be
+// passed on.
+func (a *attempt) withoutResponse(err error) refusal.Verdict {
+	switch {
+	case errors.Is(err, errNoOutput):
+		return refusal.NoOutput()
+	case errors.Is(err, errNotAPI):
+		v := refusal.NoResponse(false)
+		v.Reason = refusal.ReasonNotAPI
+		return v
+	case redirectReason(err) != "":
+		v := refusal.NoResponse(false)
+		v.Reason = refusal.ReasonRedirect
+		if a.model == "" {
+			v.Kind = refusal.KindRequestHere // the path redirects, not the channel
+		}
+		return v
+	}
+	return refusal.NoResponse(isTimeout(err))
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.Is(err, errSlow) || errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// count counts the attempt's outcome.
+func (a *attempt) count() {
+	a.candidate.recordOutcome(a.verdict, a.gateway.clock.Now())
+	outcomes := &a.candidate.channel.attempts
+	switch a.verdict.Scope() {
+	case refusal.ScopeAnswered, refusal.ScopeRequest, refusal.ScopeRequestHere:
 		outcomes.answered.Inc()
-		as.recordSuccess()
-		return
-	}
-	a.log("refused", zap.Int("status", status))
-}
-
-// recordFailure is for an attempt without a response, which is nobody's failure
-// when the client has left.
-func (as *attempts) recordFailure(a *attempt, req *http.Request, err error) {
-	if req.Context().Err() != nil {
-		return
-	}
-	a.candidate.channel.attempts.failed.Inc()
-	if as.model != "" || redirectReason(err) == "" {
-		as.recordChannelFailure()
-	} else {
-		a.candidate.release() // a path that redirects says nothing about the channel
-	}
-	a.log("no response", zap.Error(err))
-}
-
-// coolDown puts the candidate's key in cooldown for the model, or for all
-// models. Names that clients choose are logged at debug level only: else they
-// could fill the log.
-func (as *attempts) coolDown(key *candidate, all bool, status int, cool cooldown.Cooldown) {
-	name, requested := key.cooldownName()
-	if all {
-		name, requested = cooldown.All, false
-		defer key.releaseKey() // the trial was one for the model too
-	}
-	cool.Reason, cool.Requested = strconv.Itoa(status)+" "+http.StatusText(status), requested
-	if !key.key.cooldowns.Start(name, cool, as.gateway.clock.Now()) {
-		return
-	}
-	as.logKey("API key in cooldown", key, requested, zap.String("model", name), zap.Int("status", status))
-}
-
-// guess is a cooldown whose length no provider has given.
-func (as *attempts) guess() cooldown.Cooldown {
-	return cooldown.Cooldown{Length: as.gateway.cooldown, MaxLength: longestCooldown}
-}
-
-// recordSuccess ends the cooldowns of the key and the channel.
-func (as *attempts) recordSuccess() {
-	as.confirmRefusals()
-	if as.current.candidate.key != nil {
-		name, requested := as.current.candidate.cooldownName()
-		if as.current.candidate.key.cooldowns.Succeed(name, as.gateway.clock.Now()) {
-			as.logKey("API key works again", as.current.candidate, requested)
+	case refusal.ScopeChannel, refusal.ScopeAddress:
+		outcomes.failed.Inc()
+	default:
+		if a.verdict.Status == http.StatusTooManyRequests || a.verdict.Kind == refusal.KindRateLimit || a.verdict.Kind == refusal.KindCapacity {
+			outcomes.limited.Inc()
+		} else {
+			outcomes.refused.Inc()
 		}
 	}
-	as.recordReachable()
 }
 
-// recordReachable ends the cooldown of the channel.
-func (as *attempts) recordReachable() {
-	if as.current.candidate.channel.cooldowns.Succeed(cooldown.All, as.gateway.clock.Now()) {
-		as.gateway.logger.Info("channel healthy again", zap.String("channel", as.current.candidate.channel.Name))
+// record records what a verdict says about the key, the model and the channel.
+func (as *attempts) record(a *attempt) {
+	c, v := a.candidate, a.verdict
+	if v.Kind == refusal.KindAnswered {
+		as.recordSuccess(c)
+		return
+	}
+	if v.Scope() != refusal.ScopeChannel && v.Scope() != refusal.ScopeAddress {
+		c.channel.cooldowns.ResetFailures() // the channel works
+	}
+	name, requested := c.cooldownName()
+	switch v.Kind.Target() {
+	case refusal.TargetKey:
+		as.coolDownKey(a, cooldown.All, false)
+	case refusal.TargetKeyModel:
+		if reqbody.Match(v.Models, name) && v.Models != "" && !c.auxiliary {
+			name, requested = v.Models, false
+		}
+		if name == "*" {
+			name = cooldown.All
+		}
+		as.coolDownKey(a, name, requested)
+	case refusal.TargetChannelModel:
+		if c.channel.cooldowns.Start(name, as.cooldownOf(v, requested), as.gateway.clock.Now()) {
+			as.logTransition("model in cooldown", c, requested, zap.String("model", name), zap.String("reason", string(v.Reason)))
+		}
+	case refusal.TargetChannel:
+		as.coolDownChannel(a)
+	}
+	c.release()
+}
+
+// cooldownOf is the cooldown that a verdict begins. A guess leaves the end of one
+// under way as it is: what is tried in spite of it must not put that off.
+func (as *attempts) cooldownOf(v refusal.Verdict, requested bool) cooldown.Cooldown {
+	policy, now := v.Kind.Policy().Cooldown, as.gateway.clock.Now()
+	cool := cooldown.Cooldown{
+		Reason:    string(v.Reason),
+		Length:    policy.Following(0, as.gateway.cooldown),
+		MaxLength: policy.Cap,
+		Fixed:     true,
+		Requested: requested,
+	}
+	if cool.MaxLength == 0 {
+		cool.MaxLength = as.gateway.cooldown
+	}
+	if policy.Factor <= 1 {
+		cool.MaxLength = cool.Length
+	}
+	if until, stated := v.Cooldown(now, 0, as.gateway.cooldown); stated {
+		cool.Until = until
+	}
+	return cool
+}
+
+// coolDownKey puts the attempt's key in cooldown, unless the request has done so
+// with enough others.
+func (as *attempts) coolDownKey(a *attempt, name string, requested bool) {
+	c, v := a.candidate, a.verdict
+	if c.key == nil {
+		return
+	}
+	if !v.NamedByField {
+		visit := as.visitTo(c.channel)
+		if visit.cooledDown >= maxCooledDown {
+			return
+		}
+		visit.cooledDown++
+	}
+	cool := as.cooldownOf(v, requested)
+	if !c.key.cooldowns.Start(name, cool, as.gateway.clock.Now()) {
+		return
+	}
+	as.logTransition("API key in cooldown", c, requested,
+		zap.String("model", name), zap.String("reason", string(v.Reason)), zap.Int("status", v.Status))
+}
+
+// coolDownChannel records a failure of the channel, or what keeps this server
+// from it.
+func (as *attempts) coolDownChannel(a *attempt) {
+	c, v := a.candidate, a.verdict
+	if c.auxiliary {
+		return
+	}
+	policy, cool, now := v.Kind.Policy().Cooldown, as.cooldownOf(v, false), as.gateway.clock.Now()
+	began := false
+	if policy.After > 0 && v.Length == 0 {
+		cool.Until = time.Time{} // a channel that fails is tried all the same
+		began = c.channel.cooldowns.FailConversation(as.conversation(), policy.After, cool, now)
+	} else {
+		began = c.channel.cooldowns.Start(cooldown.All, cool, now)
+	}
+	if began {
+		as.gateway.logger.Info("channel marked unhealthy", zap.String("channel", c.channel.Name), zap.String("reason", string(v.Reason)))
 	}
 }
 
-// recordChannelFailure records a failure that is not the key's.
-func (as *attempts) recordChannelFailure() {
-	as.candidates.putLast(as.current.candidate.channel)
-	as.current.candidate.releaseKey()
-	channel := as.current.candidate.channel
-	cool := as.guess()
-	cool.Reason = "it failed several times in a row"
-	if channel.cooldowns.Fail(failuresInARow, cool, as.gateway.clock.Now()) {
-		as.gateway.logger.Info("channel marked unhealthy", zap.String("channel", channel.Name))
+// recordSuccess ends the cooldowns of the key and the channel, and those of the
+// model there.
+func (as *attempts) recordSuccess(c *candidate) {
+	name, requested := c.cooldownName()
+	now := as.gateway.clock.Now()
+	if c.key != nil && c.key.cooldowns.Succeed(name, now) {
+		as.logTransition("API key works again", c, requested)
+	}
+	if c.channel.cooldowns.Succeed(cooldown.All, now) {
+		as.gateway.logger.Info("channel healthy again", zap.String("channel", c.channel.Name))
+	}
+	if c.channel.cooldowns.Succeed(name, now) {
+		as.logTransition("model works again", c, requested, zap.String("model", name))
 	}
 }
 
-func (as *attempts) logKey(message string, key *candidate, requested bool, more ...zap.Field) {
+// logTransition logs that something of the candidate's begins or ends. Names that
+// clients choose are logged at debug level only: else they could fill the log.
+func (as *attempts) logTransition(message string, c *candidate, requested bool, more ...zap.Field) {
 	level := zapcore.InfoLevel
 	if requested {
 		level = zapcore.DebugLevel
 	}
 	if entry := as.gateway.logger.Check(level, message); entry != nil {
-		entry.Write(append(more, zap.String("channel", key.channel.Name), zap.String("key", key.key.name()))...)
+		more = append(more, zap.String("channel", c.channel.Name))
+		if c.key != nil {
+			more = append(more, zap.String("key", c.key.name()))
+		}
+		entry.Write(more...)
 	}
 }

@@ -29,7 +29,7 @@ func TestMetrics(t *testing.T) {
 	g.client.CloseIdleConnections()
 	g.chat(t, "wild-client-sent").wantStatus(t, 200)
 	g.chat(t, "sse-client-sent").wantStatus(t, 200)
-	g.chat(t, "m401").wantStatus(t, 401)
+	g.chat(t, "m401").wantStatus(t, 503)
 	g.chat(t, "m429").wantStatus(t, 429)
 	g.chat(t, "m500").wantStatus(t, 500)
 	g.chat(t, "client-sent").wantStatus(t, 404)

@@ -10,11 +10,11 @@ import (
 
 // Gemini's own paths name the model, which is replaced there for each channel.
 func TestNativePaths(t *testing.T) {
-	busy := caddytest.NewUpstream(t, caddytest.JSON(404, "{}"))
+	busy := caddytest.NewUpstream(t, caddytest.JSON(422, "{}"))
 	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
 	g := start(t, `
 		lb_policy first
-		retry_on 404
+		retry_on 422
 		channel busy `+busy.URL+`/v1beta {
 			api_key k-busy
 			auth    query key

@@ -4,9 +4,6 @@ import (
 	"cmp"
 	"net/http"
 	"slices"
-	"time"
-
-	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
 )
 
 // tiers are the channels by tier, the first asked first.
@@ -37,7 +34,7 @@ func (as *attempts) plan(r *http.Request, w http.ResponseWriter) *apiError {
 			return noModel
 		}
 		as.addChannel(as.gateway.unnamed, "", nil)
-		return as.begin()
+		return as.begin(r.Context())
 	}
 	if !as.client.mayUse(as.model) {
 		return modelNotFound(as.model)
@@ -50,29 +47,7 @@ func (as *attempts) plan(r *http.Request, w http.ResponseWriter) *apiError {
 	if len(as.candidates.list) == 0 {
 		return modelNotFound(as.model)
 	}
-	return as.begin()
-}
-
-// begin acquires the first candidate. If none may be used, it says when to come
-// again.
-func (as *attempts) begin() *apiError {
-	now := as.gateway.clock.Now()
-	for i := range as.candidates.list {
-		if c := &as.candidates.list[i]; !c.channel.cooldowns.Until(cooldown.All, now).IsZero() {
-			c.putLast()
-		}
-	}
-	if as.claim() {
-		return nil
-	}
-	var soonest time.Time
-	for _, candidate := range as.candidates.list {
-		until := candidate.usableFrom(now)
-		if soonest.IsZero() || until.Before(soonest) {
-			soonest = until
-		}
-	}
-	return noKeyUsable(soonest.Sub(now))
+	return as.begin(r.Context())
 }
 
 // addModel adds the channels that have the model, tier by tier, and then those
@@ -106,14 +81,15 @@ func (as *attempts) addModel(model string, r *http.Request, w http.ResponseWrite
 func (as *attempts) addChannel(channel *Channel, model string, m *measures) {
 	keys := channel.keys()
 	n := uint32(len(keys))
+	next := candidate{channel: channel, model: model, measures: m, auxiliary: as.isTokenCount()}
 	if n == 0 {
-		as.candidates.list = append(as.candidates.list, candidate{channel: channel, model: model, measures: m})
+		as.candidates.list = append(as.candidates.list, next)
 		return
 	}
 	first := channel.turn.Add(1) - 1
 	for i := range n {
-		key := keys[(first+i)%n]
-		as.candidates.list = append(as.candidates.list, candidate{channel: channel, key: key, model: model, measures: m})
+		next.key = keys[(first+i)%n]
+		as.candidates.list = append(as.candidates.list, next)
 	}
 }
 

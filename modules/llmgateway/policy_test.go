@@ -23,9 +23,9 @@ func TestAnyPolicy(t *testing.T) {
 					caddytest.Answer(200, "text/html", "page")(w, r)
 					return
 				}
-				caddytest.JSON(404, "{}")(w, r)
+				caddytest.JSON(422, "{}")(w, r)
 			})
-			options := "client alice alice-key\nretry_on 404\nlb_policy " + policy + "\n"
+			options := "client alice alice-key\nretry_on 422\nlb_policy " + policy + "\n"
 			for i := range 3 {
 				options += fmt.Sprintf("channel c%d %s/c%d {\napi_key k%d\nmodels m\n}\n", i, up.URL, i, i)
 			}
@@ -33,7 +33,7 @@ func TestAnyPolicy(t *testing.T) {
 			for range 4 {
 				before := len(up.Requests())
 				a := g.chat(t, "m", "X-Session", "1")
-				a.wantStatus(t, 404)
+				a.wantStatus(t, 422)
 				if cookies := a.Header.Values("Set-Cookie"); len(cookies) > 1 {
 					t.Errorf("%d cookies", len(cookies))
 				}

@@ -2,155 +2,155 @@ package llmgateway
 
 import (
 	"slices"
-	"time"
 
-	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 )
 
 // What a client sends can be the reason for a refusal: a flagged prompt, a too
-// large max_tokens, a model that the plan has not. So a refusal that does not
-// name its reason in a field puts a key in cooldown only once another key of the
-// channel has answered the same request.
+// large max_tokens, a model that the plan does not include. So one request tries
+// few keys of a channel and puts fewer in cooldown. Those do not count whose
+// refusal names, by a field, what no request brings about: a dead key, or a quota
+// of a day or longer.
 const (
-	// maxRefused is how many keys of a channel may refuse one request.
-	maxRefused = 3
-	// maxUnclear is how many of them without any reason: then it is the request.
-	maxUnclear = 2
-	// maxCooledDown is how many keys of a channel one request puts in cooldown,
-	// but for those whose refusal cannot be the request's.
+	maxTried      = 3
 	maxCooledDown = 2
-
-	// longQuota is how long a provider makes a key wait whose quota of an hour
-	// or longer is exhausted. No request brings that about.
-	longQuota = time.Hour
+	// maxFailures is how many keys of a channel are tried with a model that fails.
+	maxFailures = 2
 )
 
-// refusals are the keys of one channel that have refused a call.
-type refusals struct {
+// visit is what a request has tried at one channel.
+type visit struct {
 	channel    *Channel
-	model      string
-	suspects   []suspect // not known yet whether it was the key or the request
-	refused    int       // keys, but for those whose fault it certainly is
-	unclear    int       // of these, without a reason
+	keys       []*key // tried, but for those that do not count
 	cooledDown int
+	failed     []*candidate
+	pending    *attempt // whose verdict waits for a second opinion
 }
 
-type suspect struct {
-	*candidate
-	reason refusalReason
-	status int
-}
-
-// refusalsOf returns the refusals of the current candidate's channel.
-func (as *attempts) refusalsOf() *refusals {
-	at := slices.IndexFunc(as.refusals, func(r refusals) bool {
-		return r.channel == as.current.candidate.channel && r.model == as.current.candidate.model
-	})
-	if at < 0 {
-		at = len(as.refusals)
-		as.refusals = append(as.refusals, refusals{channel: as.current.candidate.channel, model: as.current.candidate.model})
+// visitTo returns what has been tried at a channel.
+func (as *attempts) visitTo(channel *Channel) *visit {
+	i := slices.IndexFunc(as.visits, func(v *visit) bool { return v.channel == channel })
+	if i < 0 {
+		i = len(as.visits)
+		as.visits = append(as.visits, &visit{channel: channel})
 	}
-	return &as.refusals[at]
+	return as.visits[i]
 }
 
-// recordRefusal records that the current candidate's key was refused with 401,
-// 402 or 403.
-func (as *attempts) recordRefusal(status int) {
-	as.recordReachable()
-	if as.current.candidate.key == nil {
+// judge draws the conclusions from an attempt's verdict: what is put in cooldown,
+// and which candidates are not tried any more.
+func (as *attempts) judge(a *attempt) {
+	a.count()
+	if a.verdict.Kind == refusal.KindAnswered && len(as.visits) == 0 {
+		as.record(a)
 		return
 	}
-	r, reason := as.refusalsOf(), as.current.reasonOf()
+	v := as.visitTo(a.candidate.channel)
+	v.add(a)
+	first := v.pending
 	switch {
-	case reason.about == aboutRequest:
-		r.refused, r.unclear = maxRefused, maxUnclear
-		as.current.candidate.releaseKey()
-	case reason.about == aboutKey && reason.inField:
-		as.coolDown(as.current.candidate, true, status, as.guess())
-		return
-	case reason.about == aboutCredit && reason.inField:
-		as.coolDownOnce(r, status, as.guess())
-		return
+	case first != nil && first.candidate.isAt(a.candidate):
+		v.pending = nil
+		first.verdict, a.verdict = refusal.Settle(first.verdict, a.verdict)
+		as.record(first)
+		as.record(a)
+	case first == nil && as.needsOpinion(v, a):
+		v.pending = a
 	default:
-		r.suspects = append(r.suspects, suspect{as.current.candidate, reason, status})
-		r.refused++
-		if reason.about == aboutUnclear {
-			r.unclear++
+		as.record(a)
+	}
+	as.excludeAfter(v, a)
+}
+
+// add counts a key that was tried.
+func (v *visit) add(a *attempt) {
+	switch a.verdict.Scope() {
+	case refusal.ScopeChannel:
+		v.failed = append(v.failed, a.candidate)
+	case refusal.ScopeAnswered:
+		return
+	}
+	if k := a.candidate.key; k != nil && !a.verdict.NamedByField && !slices.Contains(v.keys, k) {
+		v.keys = append(v.keys, k)
+	}
+}
+
+// failures returns how many keys have failed as c has, with the same model.
+func (v *visit) failures(c *candidate) (n int) {
+	for _, other := range v.failed {
+		if other.isAt(c) {
+			n++
 		}
 	}
-	if r.unclear >= maxUnclear {
-		r.acquit(0)
-	}
-	if r.unclear >= maxUnclear || r.refused >= maxRefused {
-		as.candidates.skip(as.current.candidate.channel, as.current.candidate.model)
-	}
+	return n
 }
 
-// recordRateLimit records that the current candidate's key was refused with 429.
-func (as *attempts) recordRateLimit(status int) {
-	as.recordReachable()
-	if as.current.candidate.key == nil {
-		return
+// isFull reports whether no further key of the channel is to be tried.
+func (v *visit) isFull() bool { return len(v.keys) >= maxTried }
+
+// needsOpinion reports whether the verdict depends on what another key gets, and
+// there is another one to ask.
+func (as *attempts) needsOpinion(v *visit, a *attempt) bool {
+	var asks func(*candidate) bool
+	switch {
+	case a.verdict.Reason == refusal.ReasonConfigured || v.isFull():
+		return false
+	case a.verdict.Kind == refusal.KindUnclear:
+		asks = func(c *candidate) bool { return c.account() != a.candidate.account() }
+	case a.verdict.Kind == refusal.KindChannel, a.verdict.AskAnotherKey:
+		asks = func(*candidate) bool { return true }
+	default:
+		return false
 	}
-	cool := as.guess()
-	cool.Until = as.current.mayAgain()
-	if cool.Until.Sub(as.gateway.clock.Now()) >= longQuota {
-		as.coolDown(as.current.candidate, false, status, cool)
-		return
-	}
-	as.coolDownOnce(as.refusalsOf(), status, cool)
+	return as.candidates.any(func(c *candidate) bool { return c.isAt(a.candidate) && asks(c) })
 }
 
-// coolDownOnce puts the current candidate's key in cooldown for the model,
-// unless the request has done so with enough others.
-func (as *attempts) coolDownOnce(r *refusals, status int, cool cooldown.Cooldown) {
-	if r.cooledDown == maxCooledDown {
-		as.current.candidate.releaseKey()
+// excludeAfter takes the candidates out that would get the same refusal as a.
+func (as *attempts) excludeAfter(v *visit, a *attempt) {
+	c := a.candidate
+	switch next := a.verdict.Kind.Policy().OtherKey; {
+	case a.verdict.Kind == refusal.KindAnswered:
 		return
-	}
-	r.cooledDown++
-	as.coolDown(as.current.candidate, false, status, cool)
-}
-
-// confirmRefusals is called when a key answers: other keys of the channel that
-// have refused the same request before were refused themselves.
-func (as *attempts) confirmRefusals() {
-	if len(as.refusals) == 0 {
-		return
-	}
-	r := as.refusalsOf()
-	for _, s := range r.suspects {
-		as.coolDownSuspect(s)
-	}
-	r.suspects = nil
-}
-
-// settleRefusals ends what is still open when no key of a channel has answered.
-// Without a reason nothing is known. Where texts name the key, and the channel
-// has no other to ask, one of them is believed.
-func (as *attempts) settleRefusals() {
-	for i := range as.refusals {
-		r := &as.refusals[i]
-		if len(r.suspects) > 0 && r.unclear == 0 && r.refused < maxRefused {
-			as.coolDownSuspect(r.suspects[0])
-			r.acquit(1)
+	case a.verdict.Scope() == refusal.ScopeAddress:
+		as.candidates.exclude(func(other *candidate) bool { return other.channel == c.channel })
+	case a.verdict.Scope() == refusal.ScopeChannel:
+		if v.failures(c) >= maxFailures || next == refusal.NextNo {
+			as.candidates.exclude(func(other *candidate) bool { return other.isAt(c) })
 		}
-		r.acquit(0)
+		as.candidates.putLast(c.channel)
+	case v.pending == a && a.verdict.Kind == refusal.KindUnclear:
+		as.candidates.exclude(func(other *candidate) bool { return other.isAt(c) && other.account() == c.account() })
+	case v.pending == a, next == refusal.NextYes:
+		as.candidates.exclude(func(other *candidate) bool {
+			return other.channel == c.channel && other.key == c.key && a.verdict.Kind.Target() == refusal.TargetKey
+		})
+	default:
+		as.candidates.exclude(func(other *candidate) bool { return other.isAt(c) })
+	}
+	if v.isFull() {
+		as.candidates.exclude(func(other *candidate) bool {
+			return other.channel == c.channel && !slices.Contains(v.keys, other.key)
+		})
 	}
 }
 
-func (as *attempts) coolDownSuspect(s suspect) {
-	cool := as.guess()
-	if s.reason.about == aboutUnclear {
-		cool.MaxLength = cool.Length
+// settleOpinions records the verdicts for which no second opinion has come.
+func (as *attempts) settleOpinions() {
+	for _, v := range as.visits {
+		if first := v.pending; first != nil {
+			v.pending = nil
+			as.record(first)
+		}
 	}
-	as.coolDown(s.candidate, s.reason.about == aboutKey, s.status, cool)
 }
 
-// acquit gives the trials of the suspects back, but for the first n.
-func (r *refusals) acquit(n int) {
-	for _, s := range r.suspects[n:] {
-		s.releaseKey()
+// abandonOpinions gives the trials back whose verdicts nobody waits for, since
+// the client has left.
+func (as *attempts) abandonOpinions() {
+	for _, v := range as.visits {
+		if first := v.pending; first != nil {
+			v.pending = nil
+			first.candidate.release()
+		}
 	}
-	r.suspects = nil
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/peekbody"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
-	"github.com/caddy-freetier/caddy-freetier/internal/llm/retryhint"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
 )
 
@@ -165,25 +164,6 @@ func (b *responseBody) sniff(estimates bool) error {
 		return errNotAPI
 	}
 	return nil
-}
-
-// reasonOf reads why the attempt was refused.
-func (a *attempt) reasonOf() refusalReason {
-	if strings.HasPrefix(strings.ToLower(a.res.Header.Get("Content-Type")), "text/html") {
-		return refusalReason{about: aboutRequest}
-	}
-	return reasonIn(a.failure, a.model, a.candidate.model)
-}
-
-// mayAgain returns when a provider says that a refused request may be made
-// again, in a header or in the body, and the zero time if it does not say.
-func (a *attempt) mayAgain() time.Time {
-	now := a.gateway.clock.Now()
-	at := retryhint.FromHeader(a.res.Header, now)
-	if !at.IsZero() || a.res.StatusCode != http.StatusTooManyRequests || !strings.HasPrefix(a.res.Header.Get("Content-Type"), "application/json") {
-		return at
-	}
-	return retryhint.FromBody(a.failure, now)
 }
 
 // beginning returns the beginning of a refusal's body, nil if it does not come

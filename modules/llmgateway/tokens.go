@@ -17,7 +17,7 @@ type charges struct {
 // admit charges the client for a request that has a candidate. Whatever the
 // number of attempts, it is charged once.
 func (as *attempts) admit(w http.ResponseWriter, now time.Time) *apiError {
-	if !as.client.any() {
+	if !as.client.any() || as.isTokenCount() {
 		return nil
 	}
 	if len(as.client.tokens) > 0 {

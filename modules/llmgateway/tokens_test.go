@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -144,8 +145,12 @@ func TestTokensAreCharged(t *testing.T) {
 					models  m
 				}`)
 			a := g.do(t, http.MethodPost, tc.path, tc.body, "Authorization", "Bearer bob-key")
-			a.wantStatus(t, 200)
-			g.Logs.Wait(t, "http.log.access", `"status":200`)
+			status := 200
+			if tc.name == "an error in a 200" || tc.name == "an error event" {
+				status = 502
+			}
+			a.wantStatus(t, status)
+			g.Logs.Wait(t, "http.log.access", fmt.Sprintf(`"status":%d`, status))
 			wantUsed(t, "bob", tc.from, tc.to)
 			if client, key := used("bob"), used("a"); client != key {
 				t.Errorf("the client is charged %d, the key %d", client, key)

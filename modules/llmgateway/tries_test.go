@@ -191,12 +191,12 @@ func TestLastAnswerIsKept(t *testing.T) {
 		g.chat(t, "m").wantError(t, 502, "upstream_unreachable")
 	})
 	t.Run("not retried", func(t *testing.T) {
-		other := caddytest.NewUpstream(t, refusal(400, "other"))
+		other := caddytest.NewUpstream(t, caddytest.JSON(403, flagged))
 		never := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
 		g := start(t, "lb_policy first\n"+channel("other", other.URL)+channel("never", never.URL))
-		check(t, g.chat(t, "m"), 400, "other")
+		g.chat(t, "m").wantStatus(t, 403)
 		if len(never.Requests()) > 0 {
-			t.Error("a 400 was tried elsewhere")
+			t.Error("a flagged prompt was tried elsewhere")
 		}
 	})
 	t.Run("retry_on", func(t *testing.T) {

@@ -20,12 +20,12 @@ import (
 func TestVeryLargeBody(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
-	busy := caddytest.NewUpstream(t, caddytest.JSON(404, "{}"))
+	busy := caddytest.NewUpstream(t, caddytest.JSON(422, "{}"))
 	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
 	g, clients := startTLS(t, `
 		client alice alice-key
 		lb_policy first
-		retry_on 404
+		retry_on 422
 		channel busy `+busy.URL+` {
 			api_key k
 			models m as first-name

@@ -46,7 +46,7 @@ func TestUsage(t *testing.T) {
 				t.Errorf("the answer was changed: %.300s", a.text)
 			}
 			g.Logs.Wait(t, "http.log.access", `"in":12`,
-				`"llm_gateway":{"client":"alice","model":"`+model+`","attempts":1,"channel":"a","sent_model":"`+model+`","input_tokens":12,"output_tokens":34}`)
+				`"llm_gateway":{"client":"alice","model":"`+model+`","attempts":1,"channel":"a","key":"…","sent_model":"`+model+`","input_tokens":12,"output_tokens":34}`)
 		})
 	}
 	g.chat(t, "m", "Authorization", "").wantStatus(t, 401)

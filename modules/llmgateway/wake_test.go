@@ -129,7 +129,7 @@ func TestRequestWaitsForSleepingChannel(t *testing.T) {
 	for name, goOn := range map[string]func(*sleeper, *clockwork.FakeClock){
 		"awake": func(s *sleeper, _ *clockwork.FakeClock) { s.wake <- struct{}{} },
 		"still asleep": func(_ *sleeper, clock *clockwork.FakeClock) {
-			clock.Advance(30 * time.Second)
+			clock.Advance(defaultTryDuration)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

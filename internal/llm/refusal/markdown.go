@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Markdown returns RULES.md: what a response means and what is done
+// Markdown returns docs/refusals.md: what a response means and what is done
 // about it, made from the rules themselves.
 func Markdown() string {
 	var b strings.Builder
@@ -31,11 +31,9 @@ const docIntro = `<!-- Made by internal/llm/refusal from its rules. To make it a
 # How refusals are classified
 
 A status alone says little: Google answers 400 to a dead key, Groq 413 to a request above a minute's tokens, OpenRouter 402 to a
-` + "`max_tokens`" + ` that is too high and 403 to a flagged prompt. So this package reads what the provider says, in the header and the first
+` + "`max_tokens`" + ` that is too high and 403 to a flagged prompt. So the gateway reads what the provider says, in the header and the first
 32 KB of the body, and gives each response a *scope*. It does so for every status from 300 on, and for errors inside a response with
 status 200, streamed or not. The scope decides who is tried next and what is put in cooldown.
-
-` + "`llm_gateway`" + ` does not act on this table yet: it goes by the status and a few reasons, as docs/llm_gateway.md says.
 
 ## Scopes
 
@@ -43,7 +41,7 @@ status 200, streamed or not. The scope decides who is tried next and what is put
 |---|---|---|---|---|
 `
 
-// kindDocs describe the kinds in RULES.md.
+// kindDocs describe the kinds in docs/refusals.md.
 var kindDocs = [numKinds]string{
 	KindAnswered:    "a response with output",
 	KindRequest:     "a malformed request, a flagged prompt, an invalid parameter",
@@ -80,7 +78,7 @@ func writeKinds(b *strings.Builder) {
 	}
 }
 
-// describe returns a cooldown in the words of RULES.md.
+// describe returns a cooldown in the words of docs/refusals.md.
 func (c Cooldown) describe() string {
 	if c.Target == TargetNone {
 		return "none"

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-const page = "RULES.md"
+const page = "../../../docs/refusals.md"
 
 // The documentation is what the rules say. UPDATE_GOLDEN=1 writes it anew.
 func TestMarkdown(t *testing.T) {
@@ -21,7 +21,7 @@ func TestMarkdown(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != want {
-		t.Error("RULES.md is not what the rules say; run UPDATE_GOLDEN=1 go test ./internal/llm/refusal")
+		t.Error("docs/refusals.md is not what the rules say; run UPDATE_GOLDEN=1 go test ./internal/llm/refusal")
 	}
 }
 

@@ -19,23 +19,23 @@ import (
 // status 200, by the status that the error gives.
 type UserRule struct {
 	// Status is a status, such as 429, a class of them, such as 4xx, or "*".
-	Status string
+	Status string `json:"status,omitempty"`
 
 	// Text must be contained in the response, whatever the case. Parts that
 	// repeat the prompt are not looked at. Default: any response.
-	Text string
+	Text string `json:"text,omitempty"`
 
 	// Action is what the response means: `client` (the request is at fault and
 	// nobody is asked again), `next_channel` (this channel cannot serve the
 	// request), `key` (the key is refused for all models), `key_model` (for this
 	// model), `model` (the channel does not have the model), `capacity` (the
 	// model is overloaded), `channel` (the channel fails).
-	Action string
+	Action string `json:"action,omitempty"`
 
 	// Duration is how long what the action names is in cooldown. Default: as
 	// with built-in rules of this kind. With a duration, `channel` takes effect
 	// at the first response.
-	Duration time.Duration
+	Duration time.Duration `json:"duration,omitempty"`
 }
 
 // actions are what rules of the user can say.
@@ -82,6 +82,21 @@ func ParseRule(args []string) (UserRule, error) {
 	var err error
 	r.Duration, err = ruleDuration(r.Action, rest[1])
 	return r, err
+}
+
+// Check reports what is wrong with a rule that was not read by ParseRule.
+func (r *UserRule) Check() error {
+	if err := checkStatus(r.Status); err != nil {
+		return err
+	}
+	if !isAction(r.Action) {
+		return fmt.Errorf("%q says not what a refusal means: use client, next_channel, key, key_model, model, capacity or channel", r.Action)
+	}
+	if r.Duration == 0 {
+		return nil
+	}
+	_, err := ruleDuration(r.Action, r.Duration.String())
+	return err
 }
 
 func checkStatus(status string) error {

@@ -102,7 +102,7 @@ type Verdict struct {
 	Kind   Kind
 	Reason Reason
 
-	// Rule is the name of the rule that decided, as in RULES.md.
+	// Rule is the name of the rule that decided, as in docs/refusals.md.
 	Rule string
 
 	// NamedByField says that a field, not a text, named a dead key or an

@@ -1,0 +1,155 @@
+package llmgateway
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
+)
+
+const defaultWait = 30 * time.Second
+
+// begin claims the first candidate. If none may be used it tries one whose
+// cooldown is a guess, waits for a cooldown that ends soon, or says when to come
+// again.
+func (as *attempts) begin(ctx context.Context) *apiError {
+	now := as.gateway.clock.Now()
+	for i := range as.candidates.list {
+		if c := &as.candidates.list[i]; !c.channel.cooldowns.Until(cooldown.All, now).IsZero() {
+			c.last = true
+		}
+	}
+	if as.claim() {
+		return nil
+	}
+	for latest := now.Add(as.gateway.wait); ; {
+		as.candidates.allowAgain()
+		if as.claimed = as.candidates.claimEarly(now); as.claimed != nil {
+			return nil
+		}
+		until := as.candidates.firstUsable(now)
+		if until.IsZero() || until.After(latest) {
+			return as.unavailable(now)
+		}
+		if !as.sleep(ctx, until.Sub(now)) {
+			return clientLeft
+		}
+		now = as.gateway.clock.Now()
+		if as.claim() {
+			return nil
+		}
+	}
+}
+
+// firstUsable returns when the first cooldown of a candidate ends whose quota is
+// not exhausted, zero if there is none.
+func (c *candidates) firstUsable(now time.Time) (first time.Time) {
+	for i := range c.list {
+		next := &c.list[i]
+		if next.exhausted() {
+			continue
+		}
+		if until := next.block(now).Until; first.IsZero() || until.Before(first) {
+			first = until
+		}
+	}
+	return first
+}
+
+// unavailable says why no candidate may be used, and when to come again.
+func (as *attempts) unavailable(now time.Time) *apiError {
+	u := unavailability{first: make(map[string]time.Time), counts: make(map[string]int), seen: make(map[any]bool), broken: true}
+	for i := range as.candidates.list {
+		u.add(&as.candidates.list[i], now)
+	}
+	return allUnavailable(as.model, u.text(now), u.broken, u.soonest.Sub(now))
+}
+
+// unavailability counts what could not be used, by the reason.
+type unavailability struct {
+	kinds   []string // in the order of the text
+	counts  map[string]int
+	first   map[string]time.Time // when the first of a kind may be used again
+	seen    map[any]bool         // keys, and channels without keys
+	broken  bool                 // nothing but accounts that do not work
+	soonest time.Time
+}
+
+const deadKeys = "dead keys"
+
+// unavailabilityKinds are words for the reasons of cooldowns.
+var unavailabilityKinds = map[refusal.Reason]string{
+	refusal.ReasonRateLimit:    "rate limited",
+	refusal.ReasonDayQuota:     "out of quota",
+	refusal.ReasonMonthQuota:   "out of quota",
+	refusal.ReasonUsageLimit:   "out of quota",
+	refusal.ReasonDead:         deadKeys,
+	refusal.ReasonNoCredit:     "out of credit",
+	refusal.ReasonPlan:         "without this model in their plan",
+	refusal.ReasonOverloaded:   "overloaded",
+	refusal.ReasonUnknownModel: "without this model",
+	refusal.ReasonWithdrawn:    "without this model",
+	refusal.ReasonNoFreeTier:   "without this model",
+	refusal.ReasonDegraded:     "degraded",
+}
+
+// add counts a candidate.
+func (u *unavailability) add(c *candidate, now time.Time) {
+	block := c.block(now)
+	reason, until := refusal.Reason(block.Reason), block.Until
+	owner := any(c.channel)
+	if c.key != nil {
+		owner = c.key
+		if exhausted := c.key.exhausted(); exhausted != nil && exhausted.Renews().After(until) {
+			reason, until = refusal.ReasonDayQuota, exhausted.Renews()
+		}
+	}
+	if u.soonest.IsZero() || until.Before(u.soonest) {
+		u.soonest = until
+	}
+	u.broken = u.broken && (reason == refusal.ReasonDead || reason == refusal.ReasonNoCredit)
+	if u.seen[owner] {
+		return
+	}
+	u.seen[owner] = true
+	kind := cmp.Or(unavailabilityKinds[reason], "in cooldown")
+	if u.counts[kind]++; u.counts[kind] == 1 {
+		u.kinds = append(u.kinds, kind)
+	}
+	if first := u.first[kind]; first.IsZero() || until.Before(first) {
+		u.first[kind] = until
+	}
+}
+
+// text lists the counts, such as "8 rate limited (first free in 17 s), 2 dead
+// keys".
+func (u *unavailability) text(now time.Time) string {
+	var parts []string
+	for _, kind := range u.kinds {
+		switch n := u.counts[kind]; {
+		case kind != deadKeys:
+			parts = append(parts, fmt.Sprintf("%d %s (first free in %s)", n, kind, inWords(u.first[kind].Sub(now))))
+		case n == 1:
+			parts = append(parts, "1 dead key")
+		default:
+			parts = append(parts, fmt.Sprintf("%d %s", n, kind))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// inWords returns a time rounded up, such as "17 s" or "3 h".
+func inWords(d time.Duration) string {
+	unit, name := time.Hour, "h"
+	switch {
+	case d <= 2*time.Minute:
+		unit, name = time.Second, "s"
+	case d <= 2*time.Hour:
+		unit, name = time.Minute, "min"
+	}
+	return fmt.Sprintf("%d %s", max(1, (d+unit-1)/unit), name)
+}
