@@ -259,8 +259,9 @@ func (m *matcher) setUntil(f *facts, v *Verdict) {
 	if v.Until.After(latest) {
 		v.Until = latest
 	}
-	// A dead key does not live again because a proxy adds Retry-After.
-	if m.kind == KindDead && v.Until.Before(f.in.Now.Add(cooldown.Start)) {
+	// A dead key does not live again because a proxy adds Retry-After, and a model
+	// without a free tier gets none because its quota, of 0, is one a minute.
+	if (m.kind == KindDead || m.kind == KindModel) && v.Until.Before(f.in.Now.Add(cooldown.Start)) {
 		v.Until = time.Time{}
 	}
 	if reset, zone := m.reset(f); reset.After(v.Until) {
