@@ -53,28 +53,35 @@ func (c *candidates) claim(now time.Time) *candidate {
 	}
 }
 
-// claimEarly returns, when all candidates are in cooldowns that we have guessed,
-// the first whose cooldown ends and that may be tried in spite of it. nil: there
-// is none, or a provider has stated a time for one of them.
+// claimEarly returns, when all candidates are in cooldowns, the one that may be
+// tried in spite of it, nil for none. That is one whose key is not in cooldown
+// itself, since what one request says about a model must not keep others from it;
+// else, if all cooldowns are guesses of ours, the one that ends first.
 func (c *candidates) claimEarly(now time.Time) *candidate {
 	type blocked struct {
 		candidate *candidate
 		until     time.Time
 	}
-	var all []blocked
+	var keys, models []blocked
+	guessed := true
 	for i := range c.list {
 		next := &c.list[i]
 		if next.exhausted() {
 			continue
 		}
-		block := next.block(now)
-		if !block.Guessed {
-			return nil
+		key := next.blockOfKey(now)
+		if key.Until.IsZero() {
+			models = append(models, blocked{next, next.blockOfModel(now).Until})
+			continue
 		}
-		all = append(all, blocked{next, block.Until})
+		guessed = guessed && key.Guessed
+		keys = append(keys, blocked{next, key.Until})
 	}
-	slices.SortStableFunc(all, func(a, b blocked) int { return a.until.Compare(b.until) })
-	for _, b := range all {
+	if guessed {
+		models = append(models, keys...)
+	}
+	slices.SortStableFunc(models, func(a, b blocked) int { return a.until.Compare(b.until) })
+	for _, b := range models {
 		if b.candidate.acquireEarly(now) {
 			b.candidate.tried = true
 			return b.candidate

@@ -75,18 +75,29 @@ func (c *candidate) exhausted() bool {
 	return c.key != nil && !c.auxiliary && c.key.exhausted() != nil
 }
 
-// block returns what keeps the candidate from being used, but for quotas of the
-// configuration.
-func (c *candidate) block(now time.Time) cooldown.Block {
-	name, _ := c.cooldownName()
-	block := c.channel.cooldowns.BlockOfName(name, now)
+// blockOfKey returns what keeps the candidate's key from being used, but for
+// quotas of the configuration.
+func (c *candidate) blockOfKey(now time.Time) cooldown.Block {
 	if c.key == nil {
-		return block
+		return cooldown.Block{Guessed: true}
 	}
-	of := c.key.cooldowns.Block(name, now)
-	of.Guessed = of.Guessed && block.Guessed
-	if block.Until.After(of.Until) {
-		of.Until, of.Reason = block.Until, block.Reason
+	name, _ := c.cooldownName()
+	return c.key.cooldowns.Block(name, now)
+}
+
+// blockOfModel returns what keeps the candidate's model from being asked at its
+// channel, whatever the key.
+func (c *candidate) blockOfModel(now time.Time) cooldown.Block {
+	name, _ := c.cooldownName()
+	return c.channel.cooldowns.BlockOfName(name, now)
+}
+
+// block returns what keeps the candidate from being used: of the two above the
+// one that ends last.
+func (c *candidate) block(now time.Time) cooldown.Block {
+	key, model := c.blockOfKey(now), c.blockOfModel(now)
+	if model.Until.After(key.Until) {
+		return model
 	}
-	return of
+	return key
 }
