@@ -9,8 +9,9 @@ import (
 // Client asks one server.
 type Client interface {
 	// Exchange sends a query once and returns what comes back, with ID 0, and
-	// the seconds that it has spent in caches.
-	Exchange(ctx context.Context, q *dnsmsg.Outgoing) (msg []byte, age uint32, err error)
+	// the seconds that it has spent in caches. The attempt is for the caller to
+	// look at meanwhile.
+	Exchange(ctx context.Context, q *dnsmsg.Outgoing, a *Attempt) (msg []byte, age uint32, err error)
 	// Broken is called when an exchange has failed since a connection broke:
 	// the next one must not use what is likely to be as dead.
 	Broken()
@@ -26,12 +27,12 @@ type StreamClient struct {
 }
 
 // Exchange implements Client.
-func (c *StreamClient) Exchange(ctx context.Context, q *dnsmsg.Outgoing) ([]byte, uint32, error) {
+func (c *StreamClient) Exchange(ctx context.Context, q *dnsmsg.Outgoing, a *Attempt) ([]byte, uint32, error) {
 	msg := q.Padded
 	if !c.Encrypted {
 		msg = q.Bare()
 	}
-	resp, err := c.Stream.Exchange(ctx, msg)
+	resp, err := c.Stream.exchange(ctx, msg, a)
 	return resp, 0, err
 }
 
@@ -45,7 +46,7 @@ func (c *StreamClient) Close() { _ = c.Stream.Close() }
 type DatagramClient struct{ Datagram *Datagram }
 
 // Exchange implements Client.
-func (c *DatagramClient) Exchange(ctx context.Context, q *dnsmsg.Outgoing) ([]byte, uint32, error) {
+func (c *DatagramClient) Exchange(ctx context.Context, q *dnsmsg.Outgoing, _ *Attempt) ([]byte, uint32, error) {
 	resp, err := c.Datagram.Exchange(ctx, q.Bare())
 	return resp, 0, err
 }

@@ -33,6 +33,7 @@ type limits struct {
 type conn struct {
 	net.Conn
 	limits limits
+	live   liveness
 	wake   chan struct{} // there is something to write
 	over   chan struct{} // closed when it has ended
 
@@ -62,7 +63,7 @@ func newConn(open net.Conn, l limits) *conn {
 // answer will come, or nil if the connection takes no more. The ID stays
 // reserved when the query is abandoned, so that a late answer is not taken for
 // that to another query.
-func (c *conn) send(msg []byte) <-chan []byte {
+func (c *conn) send(msg []byte, a *Attempt, reused bool) <-chan []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil || c.retired || len(c.pending) >= maxPending || len(c.unsent) > maxUnsent {
@@ -72,6 +73,7 @@ func (c *conn) send(msg []byte) <-chan []byte {
 	for c.pending[id] != nil {
 		id++
 	}
+	a.begin(&c.live, reused)
 	answer := make(chan []byte, 1)
 	c.pending[id] = answer
 	c.unsent = binary.BigEndian.AppendUint16(c.unsent, uint16(len(msg)))
@@ -136,6 +138,7 @@ func (c *conn) deliver(answer []byte) {
 		return
 	}
 	delete(c.pending, id)
+	c.live.hear()
 	pending <- answer
 	wait := c.limits.silence
 	switch {

@@ -22,6 +22,7 @@ type conns struct {
 
 	mu      sync.Mutex
 	open    []httpConn
+	opened  uint64       // how many were
 	dialing *httpDialing // under way, and shared by all who wait for a connection
 	serial  bool         // the server takes one request at a time on a connection
 	closed  bool         // connections end with the requests on them
@@ -29,7 +30,9 @@ type conns struct {
 
 type httpConn struct {
 	*http.ClientConn
-	used time.Time
+	live   *liveness
+	number uint64
+	used   time.Time
 }
 
 type httpDialing struct {
@@ -42,21 +45,26 @@ type httpDialing struct {
 const forgotten = 20 * time.Second
 
 // roundTrip sends a request over a connection with room for it.
-func (c *conns) roundTrip(req *http.Request) (*http.Response, error) {
-	conn, err := c.take(req.Context())
+func (c *conns) roundTrip(req *http.Request, a *Attempt) (*http.Response, error) {
+	conn, reused, err := c.acquire(req.Context())
 	if err != nil {
 		return nil, err
 	}
+	a.begin(conn.live, reused)
 	return conn.RoundTrip(req)
 }
 
-// take reserves a place on a connection.
-func (c *conns) take(ctx context.Context) (*http.ClientConn, error) {
+// acquire reserves a place on a connection, and reports whether that had been
+// open before.
+func (c *conns) acquire(ctx context.Context) (conn httpConn, reused bool, err error) {
+	c.mu.Lock()
+	before := c.opened
+	c.mu.Unlock()
 	for {
 		c.mu.Lock()
-		if conn := c.reserve(time.Now()); conn != nil {
+		if conn, ok := c.reserve(time.Now()); ok {
 			c.mu.Unlock()
-			return conn, nil
+			return conn, conn.number <= before, nil
 		}
 		d := c.dialing
 		if d == nil || c.serial {
@@ -66,31 +74,34 @@ func (c *conns) take(ctx context.Context) (*http.ClientConn, error) {
 		select {
 		case <-d.done:
 			if d.err != nil {
-				return nil, d.err
+				return httpConn{}, false, d.err
 			}
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return httpConn{}, false, ctx.Err()
 		}
 	}
 }
 
-// reserve returns a connection that has room, or nil, and forgets those that
-// are of no use any more. The caller holds the lock.
-func (c *conns) reserve(now time.Time) (free *http.ClientConn) {
+// reserve returns a connection that has room and is not in doubt, if there is
+// one, and forgets those that are of no use any more. The caller holds the lock.
+func (c *conns) reserve(now time.Time) (free httpConn, ok bool) {
+	if c.serial {
+		c.dropDoubted()
+	}
 	c.open = slices.DeleteFunc(c.open, func(conn httpConn) bool {
 		return conn.Err() != nil || c.serial && now.Sub(conn.used) > forgotten && discard(conn.ClientConn)
 	})
 	for i := range c.open {
 		conn := &c.open[i]
-		if conn.Reserve() == nil {
+		if !conn.live.inDoubt() && conn.Reserve() == nil {
 			conn.used = now
 			if c.closed {
 				conn.SetStateHook(func(conn *http.ClientConn) { discard(conn) })
 			}
-			return conn.ClientConn
+			return *conn, true
 		}
 	}
-	return nil
+	return httpConn{}, false
 }
 
 // dial opens a connection in the background, since others may wait for it when
@@ -100,7 +111,8 @@ func (c *conns) dial() *httpDialing {
 	c.dialing = d
 	go func() {
 		defer close(d.done)
-		made, err := c.transport.NewClientConn(context.Background(), "https", c.addr)
+		live := new(liveness)
+		made, err := c.transport.NewClientConn(context.WithValue(context.Background(), livenessKey{}, live), "https", c.addr)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.dialing == d {
@@ -110,7 +122,8 @@ func (c *conns) dial() *httpDialing {
 			return
 		}
 		c.serial = made.Available() == 1
-		c.open = append(c.open, httpConn{made, time.Now()})
+		c.opened++
+		c.open = append(c.open, httpConn{made, live, c.opened, time.Now()})
 	}()
 	return d
 }
@@ -121,8 +134,39 @@ func (c *conns) Broken() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.serial {
-		c.open = slices.DeleteFunc(c.open, func(conn httpConn) bool { return discard(conn.ClientConn) })
+		c.discardIdle()
 	}
+}
+
+// dropDoubted forgets connections in doubt, and closes those that are idle and not
+// younger: if one was forgotten by the network, they were as well. The caller
+// holds the lock.
+func (c *conns) dropDoubted() {
+	var youngest uint64
+	for _, conn := range c.open {
+		if conn.live.inDoubt() {
+			youngest = max(youngest, conn.number)
+		}
+	}
+	if youngest == 0 {
+		return
+	}
+	c.open = slices.DeleteFunc(c.open, func(conn httpConn) bool {
+		if conn.number > youngest {
+			return false
+		}
+		if conn.live.inDoubt() {
+			conn.SetStateHook(func(conn *http.ClientConn) { discard(conn) })
+			return true
+		}
+		return discard(conn.ClientConn)
+	})
+}
+
+// discardIdle closes the connections without a request. The caller holds the
+// lock.
+func (c *conns) discardIdle() {
+	c.open = slices.DeleteFunc(c.open, func(conn httpConn) bool { return discard(conn.ClientConn) })
 }
 
 // Close closes the connections, those with requests under way after these.

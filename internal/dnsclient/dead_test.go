@@ -25,7 +25,7 @@ func TestDeadConnection(t *testing.T) {
 	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 20 * time.Millisecond, PingTimeout: 100 * time.Millisecond}
 
 	q := outgoing(t, "www.example.")
-	if _, _, err := client.Exchange(t.Context(), q); err != nil {
+	if _, _, err := client.Exchange(t.Context(), q, new(Attempt)); err != nil {
 		t.Fatal(err)
 	}
 	network.silent.Store(true)
@@ -37,7 +37,7 @@ func TestDeadConnection(t *testing.T) {
 	network.silent.Store(false)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	if _, _, err := client.Exchange(ctx, q); err != nil {
+	if _, _, err := client.Exchange(ctx, q, new(Attempt)); err != nil {
 		t.Errorf("the next query failed: %v", err)
 	}
 }

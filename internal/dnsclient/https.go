@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
@@ -50,7 +51,7 @@ func NewHTTPS(address *url.URL, addr string, dial Dial, config *tls.Config, head
 	return &HTTPS{
 		conns: conns{addr: addr, transport: &http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
-			DialContext:         dial,
+			DialContext:         monitor(dial),
 			TLSClientConfig:     config,
 			TLSHandshakeTimeout: dialTimeout,
 			ForceAttemptHTTP2:   true,
@@ -94,14 +95,14 @@ func (e *BodyError) Error() string { return e.Err.Error() }
 func (e *BodyError) Unwrap() error { return e.Err }
 
 // Exchange implements Client.
-func (c *HTTPS) Exchange(ctx context.Context, q *dnsmsg.Outgoing) ([]byte, uint32, error) {
-	resp, err := c.roundTrip(c.request(ctx, q))
+func (c *HTTPS) Exchange(ctx context.Context, q *dnsmsg.Outgoing, a *Attempt) ([]byte, uint32, error) {
+	resp, err := c.roundTrip(c.request(ctx, q), a)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, 0, &StatusError{Status: resp.StatusCode}
+		return nil, 0, &StatusError{resp.StatusCode, retryAfter(resp, time.Now())}
 	}
 	if !IsMessage(resp.Header.Get("Content-Type")) {
 		return nil, 0, ErrMediaType
@@ -138,4 +139,20 @@ func (c *HTTPS) vary(req *http.Request, q *dnsmsg.Outgoing) {
 	if len(c.varying) > 0 {
 		req.Header = c.varying.apply(req.Header, q)
 	}
+}
+
+// retryAfter returns for how long a server that turns queries away wants no more,
+// 0 if it does not say (RFC 9110, section 10.2.3).
+func retryAfter(resp *http.Response, now time.Time) time.Duration {
+	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
+		return 0
+	}
+	text := resp.Header.Get("Retry-After")
+	if n, err := strconv.ParseUint(text, 10, 31); err == nil {
+		return time.Duration(n) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return max(at.Sub(now), 0)
+	}
+	return 0
 }

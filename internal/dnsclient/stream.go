@@ -69,6 +69,10 @@ func NewStream(addr string, dial Dial, config *tls.Config) *Stream {
 // also when TLS fails: it wraps a *tls.CertificateVerificationError where trust
 // is missing. A connection that ends before the answer gives ErrClosed.
 func (s *Stream) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
+	return s.exchange(ctx, msg, new(Attempt))
+}
+
+func (s *Stream) exchange(ctx context.Context, msg []byte, a *Attempt) ([]byte, error) {
 	switch {
 	case len(msg) < headerLen:
 		return nil, errShort
@@ -77,7 +81,7 @@ func (s *Stream) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	}
-	c, pending, err := s.send(ctx, msg)
+	c, pending, err := s.send(ctx, msg, a)
 	if err != nil {
 		return nil, err
 	}
@@ -108,12 +112,16 @@ func (s *Stream) Close() error {
 
 // send hands the message to a connection that takes it, and opens one if there
 // is none. The answer comes through the channel.
-func (s *Stream) send(ctx context.Context, msg []byte) (*conn, <-chan []byte, error) {
-	for {
+func (s *Stream) send(ctx context.Context, msg []byte, a *Attempt) (*conn, <-chan []byte, error) {
+	for reused := true; ; reused = false {
 		s.mu.Lock()
 		c := s.conn
+		if c != nil && c.live.inDoubt() {
+			c.retire() // for those who still wait for responses
+			s.conn, c = nil, nil
+		}
 		if c != nil {
-			if pending := c.send(msg); pending != nil {
+			if pending := c.send(msg, a, reused); pending != nil {
 				s.mu.Unlock()
 				return c, pending, nil
 			}
@@ -131,7 +139,7 @@ func (s *Stream) send(ctx context.Context, msg []byte) (*conn, <-chan []byte, er
 		if d.err != nil {
 			return nil, nil, d.err
 		}
-		if pending := d.conn.send(msg); pending != nil {
+		if pending := d.conn.send(msg, a, false); pending != nil {
 			return d.conn, pending, nil
 		}
 		if d.conn.ended() {

@@ -86,7 +86,7 @@ func NewSystemClients(system *System, dial Dial) (datagram, stream *SystemClient
 }
 
 // Exchange implements Client.
-func (c *SystemClient) Exchange(ctx context.Context, q *dnsmsg.Outgoing) ([]byte, uint32, error) {
+func (c *SystemClient) Exchange(ctx context.Context, q *dnsmsg.Outgoing, _ *Attempt) ([]byte, uint32, error) {
 	servers, err := c.system.Servers()
 	if err != nil {
 		return nil, 0, err

@@ -26,7 +26,12 @@ func TestFaultsTakeNoTime(t *testing.T) {
 			good := caddytest.NewDoHUpstream(t, caddytest.Records(t, "@ 60 IN A 192.0.2.1"))
 			clock := clockwork.NewFakeClock()
 			addr := caddytest.Addr(t)
-			c := caddytest.Start(t, site(addr, up(t, bad, "/"), up(t, good, "/", "tier 2")), caddytest.WithFakeClock(clock))
+			options := []string{up(t, bad, "/"), up(t, good, "/", "tier 2")}
+			if hangs[fault] {
+				// The hedge does not go into the next tier.
+				options = []string{up(t, bad, "/", "weight 1000000"), up(t, good, "/")}
+			}
+			c := caddytest.Start(t, site(addr, options...), caddytest.WithFakeClock(clock))
 			for method, send := range methods {
 				query := question("www.example.", dns.TypeA)
 				done := make(chan response, 1)
@@ -56,29 +61,65 @@ func TestFaultsTakeNoTime(t *testing.T) {
 	}
 }
 
-// While upstreams hang, another one is asked each time the hedge has passed.
+// While upstreams hang, another one of their tier is asked each time the hedge has
+// passed, twice at most. A name that nobody answers costs no more, and is nobody's
+// fault.
 func TestHedges(t *testing.T) {
-	first, second := caddytest.NewTLSUpstream(t, caddytest.Hang), caddytest.NewTLSUpstream(t, caddytest.Hang)
-	good := caddytest.NewDoHUpstream(t, caddytest.Records(t, "@ 60 IN A 192.0.2.1"))
-	clock := clockwork.NewFakeClock()
-	addr := caddytest.Addr(t)
-	c := caddytest.Start(t, site(addr, "hedge 1s", up(t, good, "/", "tier 3"), up(t, second, "/", "tier 2"), up(t, first, "/")),
-		caddytest.WithFakeClock(clock))
-	query := question("www.example.", dns.TypeA)
-	done := make(chan response, 1)
-	go func() { done <- post(t, c.Client(), "http://"+addr+"/dns-query", pack(t, query)) }()
-	for _, hanging := range []*caddytest.Upstream{first, second} {
-		hanging.Next(t)
-		if err := clock.BlockUntilContext(t.Context(), 1); err != nil {
-			t.Fatal(err)
-		}
-		clock.Advance(time.Second)
+	for _, test := range []struct {
+		name  string
+		tier1 []bool // whether each hangs
+		asked int    // in tier 1
+	}{
+		{"two hang, the third answers", []bool{true, true, false}, 3},
+		{"all hang", []bool{true, true, true, true, true}, 3},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var (
+				options []string
+				all     []*caddytest.Upstream
+				good    bool
+			)
+			for i, hangs := range test.tier1 {
+				u := caddytest.NewTLSUpstream(t, caddytest.Hang)
+				if !hangs {
+					u.Handle(caddytest.DoH(caddytest.Records(t, "@ 60 IN A 192.0.2.1")))
+					good = true
+				}
+				all = append(all, u)
+				options = append(options, up(t, u, "/", fmt.Sprintf("weight %d", 1_000_000/(1+1000*i))))
+			}
+			spare := caddytest.NewDoHUpstream(t, caddytest.Records(t, "@ 60 IN A 192.0.2.2"))
+			clock := clockwork.NewFakeClock()
+			options = append(options, up(t, spare, "/", "tier 2"), "hedge 1s")
+			p := startPool(t, clock, t.TempDir(), options...)
+			done := make(chan *dns.Msg, 1)
+			go func() { done <- p.ask(1) }()
+			var reply *dns.Msg
+			for reply == nil {
+				select {
+				case reply = <-done:
+				case <-time.After(10 * time.Millisecond):
+					clock.Advance(50 * time.Millisecond)
+				}
+			}
+			if good != (reply.Rcode == dns.RcodeSuccess) {
+				t.Errorf("the response is %v", reply)
+			}
+			asked := 0
+			for _, u := range all {
+				asked += len(u.Requests())
+			}
+			if asked != test.asked {
+				t.Errorf("tier 1 was asked %d times, want %d", asked, test.asked)
+			}
+			wantAsked(t, spare, 0)
+			for _, u := range p.upstreams() {
+				if !good && u.Failures != 0 {
+					t.Errorf("%s has %d failures", u.Name, u.Failures)
+				}
+			}
+		})
 	}
-	if reply := answer(t, query, <-done); len(reply.Answer) != 1 {
-		t.Errorf("the answer is %v", reply)
-	}
-	first.WaitLeft(t)
-	second.WaitLeft(t)
 }
 
 // One of two equal upstreams is faulty: with each policy every query is
@@ -196,7 +237,10 @@ func TestServfail(t *testing.T) {
 		{"DNSSEC failed", []func(*dns.Msg) *dns.Msg{servfail(dnssec), good}, dns.RcodeServerFailure, []int{1, 0}},
 		{"alone", []func(*dns.Msg) *dns.Msg{servfail(-1)}, dns.RcodeServerFailure, []int{1}},
 		{"NXDOMAIN is an answer", []func(*dns.Msg) *dns.Msg{caddytest.Rcode(dns.RcodeNameError, -1), good}, dns.RcodeNameError, []int{1, 0}},
-		{"REFUSED is an answer", []func(*dns.Msg) *dns.Msg{caddytest.Rcode(dns.RcodeRefused, -1), good}, dns.RcodeRefused, []int{1, 0}},
+		{"REFUSED by a filter", []func(*dns.Msg) *dns.Msg{caddytest.Rcode(dns.RcodeRefused, int(dns.ExtendedErrorCodeFiltered)), good}, dns.RcodeRefused, []int{1, 0}},
+		{"SERVFAIL by a filter", []func(*dns.Msg) *dns.Msg{servfail(int(dns.ExtendedErrorCodeBlocked)), good}, dns.RcodeServerFailure, []int{1, 0}},
+		{"REFUSED by all", []func(*dns.Msg) *dns.Msg{caddytest.Rcode(dns.RcodeRefused, -1), caddytest.Rcode(dns.RcodeRefused, -1)}, dns.RcodeRefused, []int{1, 1}},
+		{"different codes", []func(*dns.Msg) *dns.Msg{caddytest.Rcode(dns.RcodeNotImplemented, -1), servfail(-1), good}, dns.RcodeSuccess, []int{1, 1, 1}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

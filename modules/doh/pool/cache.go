@@ -252,6 +252,9 @@ func (p *Pool) refresh(e *entry, q *dnsmsg.Query, now time.Time) (*dnsmsg.Respon
 		return e.response.Stale(staleTTL), cacheStale
 	}
 	c, _ := p.fetch(q)
+	if p.silent(now) {
+		return e.response.Stale(staleTTL), cacheStale
+	}
 	late := p.clock.NewTimer(staleAfter)
 	defer late.Stop()
 	select {

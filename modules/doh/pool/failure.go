@@ -12,16 +12,20 @@ import (
 
 // The kinds of failures, as metrics and admin answers name them.
 const (
-	failTimeout  = "timeout"      // no response before the query's time was up
-	failSlow     = "slow"         // another upstream, asked later, was faster
-	failConnect  = "connect"      // no connection, or no trust
-	failBroken   = "broken"       // the connection broke
-	failStatus   = "status"       // an HTTP status other than 200
-	failType     = "content_type" // not a DNS message
-	failInvalid  = "malformed"    // a DNS message that does not parse
-	failMismatch = "mismatch"     // not a response to the question
-	failQuota    = "quota"        // nothing was sent: the quota is exhausted
-	failServfail = "servfail"     // the server failed, and not over DNSSEC
+	failTimeout   = "timeout"      // no response before the query's time was up
+	failSlow      = "slow"         // another upstream, asked later, was faster
+	failConnect   = "connect"      // no connection, or no trust
+	failBroken    = "broken"       // the connection broke
+	failStatus    = "status"       // an HTTP status other than 200
+	failType      = "content_type" // not a DNS message
+	failInvalid   = "malformed"    // a DNS message that does not parse
+	failMismatch  = "mismatch"     // not a response to the question
+	failQuota     = "quota"        // nothing was sent: the quota is exhausted
+	failServfail  = "servfail"     // the server failed, and not over DNSSEC
+	failRefused   = "refused"      // the server refused the query, and no filter did
+	failCode      = "rcode"        // another response code that no other upstream gave
+	failTruncated = "truncated"    // records are missing
+	failWait      = "retry_after"  // nothing was sent: the server has said until when to wait
 )
 
 // Failure is the error of an attempt without a valid response.
@@ -38,7 +42,11 @@ func (f *Failure) Unwrap() error { return f.err }
 var (
 	errNoUpstreams = errors.New("there is no upstream left to ask")
 	errTimeIsUp    = error(&Failure{failTimeout, errors.New("the time for the query is up")})
+	errMustWait    = error(&Failure{failWait, errors.New("the upstreams have asked for a pause")})
 	errServfail    = errors.New("the server answered SERVFAIL")
+	errRefused     = errors.New("the server answered REFUSED")
+	errTruncated   = errors.New("the response is truncated")
+	errNoResponse  = errors.New("no response came")
 )
 
 // public names a failure without anything that the upstream or the network

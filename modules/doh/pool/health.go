@@ -20,6 +20,14 @@ const (
 	// trialTimeout is when a trial without an outcome is over, such as one
 	// that was answered with SERVFAIL, as all the others were.
 	trialTimeout = 10 * time.Second
+
+	// An upstream refuses everything when so many responses in a row were
+	// REFUSED; one that has answered before may be a filter, and needs more.
+	refusalsOfNew    = 3
+	refusalsOfProved = 10
+
+	// longestWait bounds a pause that a server asks for, against slips.
+	longestWait = time.Hour
 )
 
 // health is what an upstream has done since it came into use.
@@ -29,6 +37,14 @@ type health struct {
 	latency  atomic.Int64 // decayed, in nanoseconds
 	score    atomic.Int64 // the same with penalties for failures; 0: unmeasured
 	last     atomic.Pointer[Failure]
+
+	// unanswered are the attempts in a row that ended without any response, and
+	// refusals the responses in a row that were REFUSED while another upstream
+	// answered the question.
+	unanswered, refusals atomic.Int64
+	proved               atomic.Bool  // it has given a usable response
+	waitUntil            atomic.Int64 // the server has asked for a pause, in Unix nanoseconds
+	plainUntil           atomic.Int64 // it is asked without EDNS, in Unix nanoseconds
 
 	cooldowns *cooldown.Breaker
 
@@ -58,6 +74,9 @@ func (h *health) inCooldown(now time.Time) bool {
 	return !h.cooldowns.Until(cooldown.All, now).IsZero()
 }
 
+// onTrial reports whether the upstream has not answered since its cooldown began.
+func (h *health) onTrial() bool { return !h.cooldowns.Until(cooldown.All, time.Time{}).IsZero() }
+
 // acquire reports whether the upstream may be asked now. When its cooldown has
 // just ended, the caller makes the trial.
 func (h *health) acquire(now time.Time) bool { return h.cooldowns.Acquire(cooldown.All, now) }
@@ -67,6 +86,9 @@ func (h *health) recordSuccess(took time.Duration, now time.Time) bool {
 	h.duration.Observe(took.Seconds())
 	decay(&h.latency, took, 8)
 	decay(&h.score, took, 8)
+	h.unanswered.Store(0)
+	h.refusals.Store(0)
+	h.proved.Store(true)
 	return h.cooldowns.Succeed(cooldown.All, now)
 }
 
@@ -77,13 +99,7 @@ func (h *health) recordFailure(f *Failure, now time.Time, longest time.Duration)
 	h.failuresTotal.WithLabelValues(f.kind).Inc()
 	h.last.Store(f)
 	decay(&h.score, longest, 3)
-	return h.cooldowns.Fail(failuresInARow, cooldown.Cooldown{
-		Reason:       f.kind,
-		Length:       defaultCooldown,
-		MaxLength:    longestCooldown,
-		Fixed:        true,
-		TrialTimeout: trialTimeout,
-	}, now)
+	return h.cooldowns.Fail(failuresInARow, cooldownFor(f), now)
 }
 
 // decay moves a mean by a share of the way to a new value. Two at once may
@@ -95,4 +111,61 @@ func decay(mean *atomic.Int64, value time.Duration, share int64) {
 		return
 	}
 	mean.Store(old + (int64(value)-old)/share)
+}
+
+// recordResponse records that the server has responded, usably or not.
+func (h *health) recordResponse() { h.unanswered.Store(0) }
+
+// recordSilence records an attempt without any response, which can be the fault
+// of the name.
+func (h *health) recordSilence() { h.unanswered.Add(1) }
+
+// silent reports whether the last attempt brought no response.
+func (h *health) silent() bool { return h.unanswered.Load() > 0 }
+
+// refusesAll reports whether all that the server has said of late is REFUSED.
+func (h *health) refusesAll() bool {
+	n := h.refusals.Load()
+	return !h.proved.Load() || n >= refusalsOfProved
+}
+
+// recordRefusal records that the server has refused what another one answered,
+// and reports whether that put it in cooldown: an account that refuses everything
+// has expired, or is not linked to this address.
+func (h *health) recordRefusal(now time.Time) bool {
+	h.failures.Add(1)
+	h.failuresTotal.WithLabelValues(failRefused).Inc()
+	f := &Failure{failRefused, errRefused}
+	h.last.Store(f)
+	n := h.refusals.Add(1)
+	if n < refusalsOfNew || h.proved.Load() && n < refusalsOfProved {
+		return false
+	}
+	return h.cooldowns.Start(cooldown.All, cooldownFor(f), now)
+}
+
+// recordWait records that the server has asked for a pause, and reports whether it
+// was not in cooldown before.
+func (h *health) recordWait(f *Failure, wait time.Duration, now time.Time) bool {
+	until := now.Add(min(wait, longestWait))
+	h.failures.Add(1)
+	h.failuresTotal.WithLabelValues(f.kind).Inc()
+	h.last.Store(f)
+	h.waitUntil.Store(until.UnixNano())
+	c := cooldownFor(f)
+	c.Until = until
+	return h.cooldowns.Start(cooldown.All, c, now)
+}
+
+// mustWait reports whether the server has asked for a pause that is not over.
+func (h *health) mustWait(now time.Time) bool { return now.UnixNano() < h.waitUntil.Load() }
+
+func cooldownFor(f *Failure) cooldown.Cooldown {
+	return cooldown.Cooldown{
+		Reason:       f.kind,
+		Length:       defaultCooldown,
+		MaxLength:    longestCooldown,
+		Fixed:        true,
+		TrialTimeout: trialTimeout,
+	}
 }

@@ -7,57 +7,72 @@ import (
 	"time"
 
 	"github.com/jonboulle/clockwork"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 )
+
+// maxHedges bounds how many upstreams are asked beside the first one: a name whose
+// own servers are slow must not use up the quota of all upstreams.
+const maxHedges = 2
+
+// silenceForTier is after how many attempts in a row without a response an
+// upstream seems to be down, so that another tier is asked before its time is up.
+const silenceForTier = 3
 
 // Exchange asks one upstream after the other until there is a usable response.
 func (p *Pool) Exchange(q *dnsmsg.Outgoing) (*dnsmsg.Response, error) {
 	return p.Ask(&Lookup{Query: q}, nil, false)
 }
 
-// Ask asks one upstream after the other, and the next one beside it whenever
-// `hedge` has passed, until there is a usable response. It begins with first, or
-// with one of its choice if that is nil. If once is set, it does not go on
-// after a failure: the caller does.
+// Ask asks one upstream after the other, and another one of the same tier beside
+// it whenever `hedge` has passed, until there is a usable response. When nobody is
+// left for that, the query is sent once more over another connection if the first
+// is silent. It begins with first, or with one of its choice if that is nil. If
+// once is set, it does not go on after a failure: the caller does.
 //
 // The attempts do not end with the client: theirs is a connection that others
 // use as well. They end with the timeout.
 func (p *Pool) Ask(l *Lookup, first *Account, once bool) (*dnsmsg.Response, error) {
+	now := p.clock.Now()
 	if l.until.IsZero() {
-		l.until = p.clock.Now().Add(p.timeout)
+		l.until = now.Add(p.timeout)
 	}
-	left := p.clock.Until(l.until)
+	left := l.until.Sub(now)
 	if left <= 0 {
 		return nil, errTimeIsUp
 	}
 	if first == nil {
-		first = p.pick(l.tried)
+		first = p.pick(l.tried, lastTier)
 	} else {
 		// The caller's choice stands. It may be the trial after a cooldown.
-		first.acquire(p.clock.Now())
-	}
-	if first == nil && p.exhausted() {
-		return nil, errExhausted
+		first.acquire(now)
 	}
 	if first == nil {
-		return nil, errNoUpstreams
+		return nil, p.whyNone(now)
 	}
-	l.tried = append(l.tried, first)
-
-	e := &exchange{pool: p, lookup: l, once: once, running: 1, over: make(chan struct{})}
+	e := &exchange{pool: p, lookup: l, once: once, over: make(chan struct{})}
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	e.mu.Lock()
+	begun := e.begin(first, now)
 	e.timer = p.clock.AfterFunc(e.wait(left), e.tick)
 	e.mu.Unlock()
 	defer e.timer.Stop()
-	e.run(first)
+	e.run(begun)
 	<-e.over
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.response, e.err
+}
+
+// whyNone is the error when no upstream may be asked.
+func (p *Pool) whyNone(now time.Time) error {
+	switch {
+	case p.exhausted():
+		return errExhausted
+	case p.mustWait(now):
+		return errMustWait
+	}
+	return errNoUpstreams
 }
 
 // exchange is the attempts that are under way for one lookup. The first runner
@@ -71,19 +86,35 @@ type exchange struct {
 
 	mu       sync.Mutex
 	timer    clockwork.Timer
+	attempts []*attempt
+	hedges   int
+	renewed  bool
 	running  int // runners that may still bring a response
 	done     bool
 	over     chan struct{} // closed when done
 	response *dnsmsg.Response
+	winner   *Account // whose response it is, if it is usable
 	err      error
 }
 
-// run asks a, and after a failure the next.
-func (e *exchange) run(a *Account) {
-	for a != nil {
-		start := e.pool.clock.Now()
-		resp, err := a.attempt(e.ctx, e.lookup.Query)
-		a = e.judge(a, resp, err, e.pool.clock.Since(start))
+// begin adds an attempt for a runner. The caller holds the lock.
+func (e *exchange) begin(a *Account, now time.Time) *attempt {
+	e.running++
+	return e.add(a, now)
+}
+
+func (e *exchange) add(a *Account, now time.Time) *attempt {
+	t := &attempt{account: a, began: now}
+	e.attempts = append(e.attempts, t)
+	e.lookup.tried = append(e.lookup.tried, a)
+	return t
+}
+
+// run makes an attempt, and after a failure the next.
+func (e *exchange) run(t *attempt) {
+	for t != nil {
+		resp, err := t.run(e.ctx, e.lookup.Query)
+		t = e.judge(t, resp, err)
 	}
 }
 
@@ -92,30 +123,71 @@ func (e *exchange) wait(left time.Duration) time.Duration {
 	if e.pool.hedge > 0 {
 		return min(e.pool.hedge, left)
 	}
-	return left
+	return min(defaultHedge, left)
 }
 
-// tick starts another runner, because the others take long, or ends the
-// exchange without a response.
+// tick starts another runner, because the others take long, or ends the exchange
+// without a response.
 func (e *exchange) tick() {
 	e.mu.Lock()
-	left := e.pool.clock.Until(e.lookup.until)
+	now := e.pool.clock.Now()
+	left := e.lookup.until.Sub(now)
 	if e.done || left <= 0 {
 		e.timeIsUp()
 		e.mu.Unlock()
 		return
 	}
-	a := e.next()
-	if a != nil {
-		e.running++
+	t := e.hedge(now)
+	if t != nil {
 		e.timer.Reset(e.wait(left))
 	} else {
 		e.timer.Reset(left)
 	}
 	e.mu.Unlock()
-	if a != nil {
-		e.run(a)
+	e.run(t)
+}
+
+// hedge begins another attempt beside those under way, or returns nil. The caller
+// holds the lock.
+func (e *exchange) hedge(now time.Time) *attempt {
+	if e.pool.hedge > 0 && e.hedges < maxHedges {
+		if a := e.pool.pick(e.lookup.tried, e.lastTier()); a != nil {
+			e.hedges++
+			return e.begin(a, now)
+		}
 	}
+	if e.renewed {
+		return nil
+	}
+	for i := len(e.attempts) - 1; i >= 0; i-- {
+		t := e.attempts[i]
+		if t.over || !t.network.Doubtful() {
+			continue
+		}
+		// Not for the next one either: this one may be as dead.
+		t.network.Doubt()
+		e.renewed = true
+		renewal := &attempt{account: t.account, began: now, renewal: true}
+		e.attempts = append(e.attempts, renewal)
+		e.running++
+		return renewal
+	}
+	return nil
+}
+
+// lastTier is the tier up to which upstreams are asked beside others: the one of
+// those that were asked, or any if these seem to be down, so that the trial after
+// a cooldown costs no client its answer. The caller holds the lock.
+func (e *exchange) lastTier() int {
+	tier, down := 0, true
+	for _, t := range e.attempts {
+		tier = max(tier, t.account.tier)
+		down = down && (t.account.unanswered.Load() >= silenceForTier || t.account.onTrial())
+	}
+	if down {
+		return lastTier
+	}
+	return tier
 }
 
 // timeIsUp ends the exchange unless it is over. The caller holds the lock.
@@ -126,44 +198,45 @@ func (e *exchange) timeIsUp() {
 	}
 }
 
-// next returns the upstream to ask next, or nil. The caller holds the lock.
-func (e *exchange) next() *Account {
-	a := e.pool.pick(e.lookup.tried)
-	if a != nil {
-		e.lookup.tried = append(e.lookup.tried, a)
+// next begins the attempt after one that has failed, or returns nil. The caller
+// holds the lock.
+func (e *exchange) next() *attempt {
+	a := e.pool.pick(e.lookup.tried, lastTier)
+	if a == nil {
+		return nil
 	}
-	return a
+	return e.add(a, e.pool.clock.Now())
 }
 
-// judge takes the outcome of an attempt and returns the upstream that its
-// runner shall ask next, or nil.
-func (e *exchange) judge(a *Account, resp *dnsmsg.Response, err error, took time.Duration) *Account {
+// judge takes the outcome of an attempt and returns the one that its runner shall
+// make next, or nil.
+func (e *exchange) judge(t *attempt, resp *dnsmsg.Response, err error) *attempt {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	t.over = true
+	took := e.pool.clock.Since(t.began)
 	if e.done {
-		e.late(a, err, took)
+		e.late(t, resp, err, took)
 		return nil
 	}
-	l := e.lookup
+	a, l := t.account, e.lookup
 	switch {
 	case err != nil:
-		e.pool.recordFailure(a, err)
 		e.err = err
+		e.fail(a, asFailure(err))
 	case usable(resp):
 		e.pool.recordSuccess(a, took)
-		for _, s := range l.suspects {
-			e.pool.recordFailure(s.account, s.failure)
-		}
+		e.winner = a
 		e.finish(resp)
+		e.blame()
 		return nil
-	case l.opinion != nil:
-		// Two agree: it is the name, and no fault of theirs.
+	case l.agree(a, resp):
 		e.pool.recordSuccess(a, took)
 		e.finish(resp)
 		return nil
 	default:
-		l.opinion = resp
-		l.suspects = append(l.suspects, suspect{a, &Failure{failServfail, errServfail}})
+		a.recordResponse()
+		l.addOpinion(a, resp)
 	}
 	if err == nil || !e.once {
 		if next := e.next(); next != nil {
@@ -176,6 +249,26 @@ func (e *exchange) judge(a *Account, resp *dnsmsg.Response, err error, took time
 	return nil
 }
 
+// fail records a failed attempt. One without any response is held against the
+// upstream only if another one answers: it can be the name that nobody answers.
+func (e *exchange) fail(a *Account, f *Failure) {
+	if f.kind != failTimeout {
+		e.pool.recordFailure(a, f)
+		return
+	}
+	a.recordSilence()
+	e.lookup.suspects = append(e.lookup.suspects, suspect{a, f})
+}
+
+// blame records the failures of those that had no usable response when another
+// one had. The caller holds the lock.
+func (e *exchange) blame() {
+	for _, s := range e.lookup.suspects {
+		e.pool.recordFailure(s.account, s.failure)
+	}
+	e.lookup.suspects = nil
+}
+
 // finish ends the exchange, with a response or nil. The caller holds the lock.
 func (e *exchange) finish(resp *dnsmsg.Response) {
 	if resp != nil {
@@ -186,37 +279,27 @@ func (e *exchange) finish(resp *dnsmsg.Response) {
 	close(e.over)
 }
 
-// late records an attempt that ended after the exchange. It is a failure if it
-// had all the time that we give to the first.
-func (e *exchange) late(a *Account, err error, took time.Duration) {
+// late records an attempt that ended after the exchange. It is a failure if
+// another upstream answered, and this one had all the time that we give to the
+// first, unless its connection is to blame.
+func (e *exchange) late(t *attempt, resp *dnsmsg.Response, err error, took time.Duration) {
+	a := t.account
 	switch {
-	case err == nil:
+	case err == nil && usable(resp):
 		e.pool.recordSuccess(a, took)
+	case err == nil:
+		a.recordResponse()
 	case !errors.Is(err, context.Canceled):
-		e.pool.recordFailure(a, err)
-	case e.err == errTimeIsUp:
-		e.pool.recordFailure(a, errTimeIsUp)
-	case e.pool.hedge > 0 && took >= e.pool.hedge:
-		e.pool.recordFailure(a, &Failure{failSlow, err})
-	}
-}
-
-func (p *Pool) recordSuccess(a *Account, took time.Duration) {
-	a.warn(a.name, p.logger)
-	if a.recordSuccess(took, p.clock.Now()) {
-		p.logger.Info("upstream works again", zap.String("upstream", a.name))
-	}
-}
-
-func (p *Pool) recordFailure(a *Account, err error) {
-	f := asFailure(err)
-	a.warn(a.name, p.logger)
-	if f.kind == failQuota {
-		return // that is no fault
-	}
-	if a.recordFailure(f, p.clock.Now(), p.timeout) {
-		p.logger.Info("upstream in cooldown", zap.String("upstream", a.name), zap.Error(f))
-	} else if c := p.logger.Check(zapcore.DebugLevel, "attempt failed"); c != nil {
-		c.Write(zap.String("upstream", a.name), zap.Error(f))
+		if f := asFailure(err); f.kind != failTimeout {
+			e.pool.recordFailure(a, f)
+		}
+	case e.winner == nil:
+		a.recordSilence()
+	case e.pool.hedge > 0 && took >= e.pool.hedge && e.winner != a:
+		doubtful := t.network.Doubtful()
+		t.network.Doubt()
+		if !doubtful {
+			e.pool.recordFailure(a, &Failure{failSlow, errNoResponse})
+		}
 	}
 }

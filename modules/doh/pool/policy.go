@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -31,19 +32,26 @@ var Policies = []string{PolicyQuota, PolicyRandom, PolicyFastest, PolicyRoundRob
 
 const explore = 20
 
-// pick returns an upstream that was not tried yet and has some quota left, of
-// the first tier that has one, or nil. Those in cooldown come last.
-func (p *Pool) pick(tried []*Account) *Account {
+// lastTier stands for all tiers.
+const lastTier = math.MaxInt
+
+// pick returns an upstream of the tiers up to one, that was not tried yet and has
+// some quota left, of the first tier that has one, or nil. Those in cooldown come
+// last.
+func (p *Pool) pick(tried []*Account, upTo int) *Account {
 	now := p.clock.Now()
 	for _, inCooldown := range []bool{false, true} {
 		for i := range p.tiers {
+			if p.tiers[i][0].tier > upTo {
+				break
+			}
 			for {
-				u := p.choose(i, tried, inCooldown, now)
-				if u == nil {
+				a := p.choose(i, tried, inCooldown, now)
+				if a == nil {
 					break
 				}
-				if inCooldown || u.acquire(now) {
-					return u
+				if inCooldown || a.acquire(now) {
+					return a
 				}
 			}
 		}
@@ -59,7 +67,7 @@ func (p *Pool) choose(number int, tried []*Account, inCooldown bool, now time.Ti
 	shares := p.shares(room[:0], tier, now)
 	total := 0.0
 	for i, u := range tier {
-		if u.exhausted() || (!inCooldown && u.inCooldown(now)) || slices.Contains(tried, u) {
+		if u.exhausted() || u.mustWait(now) || (!inCooldown && u.inCooldown(now)) || slices.Contains(tried, u) {
 			shares[i] = 0
 		}
 		total += shares[i]
@@ -163,6 +171,28 @@ func (p *Pool) shares(shares []float64, tier []*Account, now time.Time) []float6
 		shares[i] *= float64(u.weight)
 	}
 	return shares
+}
+
+// mustWait reports whether all upstreams with some quota left have asked for a
+// pause.
+func (p *Pool) mustWait(now time.Time) bool {
+	for _, tier := range p.tiers {
+		if slices.ContainsFunc(tier, func(a *Account) bool { return !a.exhausted() && !a.mustWait(now) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// silent reports whether no upstream is likely to answer soon: each is in cooldown
+// or was silent when it was last asked.
+func (p *Pool) silent(now time.Time) bool {
+	for _, tier := range p.tiers {
+		if slices.ContainsFunc(tier, func(a *Account) bool { return !a.exhausted() && !a.silent() && !a.inCooldown(now) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // exhausted reports whether the quotas of all upstreams are exhausted.

@@ -125,6 +125,8 @@ func Unanswered(q *dnsmsg.Query, err error) *dnsmsg.Response {
 	switch kind := asFailure(err).kind; kind {
 	case failQuota:
 		b.Explain(dnsmsg.EDEOther, "the quotas of all upstreams are exhausted")
+	case failWait:
+		b.Explain(dnsmsg.EDEOther, "the upstreams have asked for a pause")
 	case failTimeout:
 		b.Explain(dnsmsg.EDENoReachableAuthority, "no upstream answered in time")
 	default:

@@ -59,7 +59,7 @@ func TestSystem(t *testing.T) {
 	a.client, a.whole = dnsclient.NewSystemClients(dnsclient.NewSystem(file), dial)
 	for range 2 {
 		q := newQuery(t, "www.example.", dns.TypeTXT)
-		resp, err := a.attempt(t.Context(), q.Outgoing())
+		resp, err := (&attempt{account: a}).run(t.Context(), q.Outgoing())
 		if err != nil {
 			t.Fatal(err)
 		}
