@@ -13,8 +13,10 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/anthropics/anthropic-sdk-go/option"
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
+	"github.com/openai/openai-go/v3"
 )
 
 // randomRefusal is what an upstream says to each request of one client.
@@ -320,4 +322,25 @@ func TestTokenCountsAreAuxiliary(t *testing.T) {
 	}
 	clock.Advance(1e9)
 	g.do(t, http.MethodGet, "/v1/models", "").wantStatus(t, 200)
+}
+
+// OpenAI's SDK repeats what fails. A request that crashes the backend each time
+// puts neither the channel nor its keys in cooldown.
+func TestSDKRepeatsCrash(t *testing.T) {
+	up := caddytest.NewUpstream(t, refuseBad(500, "application/json", `{"error":{"message":"internal error"}}`))
+	g, _, _ := startAt(t, "channel a "+up.URL+" {\napi_key k1 k2\nmodels m\n}")
+	client := openai.NewClient(option.WithBaseURL(g.URL+"/v1"), option.WithAPIKey("alice-key"), option.WithHTTPClient(g.client), option.WithMaxRetries(2))
+	_, err := client.Chat.Completions.New(t.Context(), openai.ChatCompletionNewParams{
+		Model: "m", Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("BAD")},
+	})
+	if err == nil {
+		t.Error("the request was answered")
+	}
+	if n := len(up.Requests()); n < 2 {
+		t.Errorf("%d calls, want those with two keys at least", n)
+	}
+	if found := g.cooldowns(t); len(found) > 0 {
+		t.Errorf("in cooldown are %v", found)
+	}
+	g.chat(t, "m").wantStatus(t, 200)
 }
