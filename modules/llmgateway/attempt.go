@@ -37,7 +37,7 @@ type attempt struct {
 	inStream bool
 }
 
-var errSlow = errors.New("no response within first_byte_timeout")
+var errSlow = errors.New("the response did not come in time")
 
 // begin sets what the attempt asks.
 func (a *attempt) begin(q *request, c *candidate, number int) {
@@ -45,14 +45,14 @@ func (a *attempt) begin(q *request, c *candidate, number int) {
 }
 
 // send makes the attempt's request and leaves the response, cleaned of what must
-// not be passed on, in res. Where the response is to be streamed, its first event
-// must come within first_byte_timeout.
-func (a *attempt) send(req *http.Request) error {
+// not be passed on, in res. mayFollow says that there may be another attempt.
+func (a *attempt) send(req *http.Request, mayFollow bool) error {
 	channel, clock := a.candidate.channel, a.gateway.clock
 	a.gateway.awake.Touch(channel.dial, clock.Now())
 	ctx, deadline := channel.dialContext(req.Context()), noDeadline
-	if timeout := a.gateway.firstByteTimeout; timeout > 0 && a.streamed() {
+	if timeout := a.timeout(mayFollow); timeout > 0 {
 		ctx, deadline = newDeadline(ctx, clock, timeout)
+		deadline.whole = !a.streamed()
 	}
 	start := clock.Now()
 	a.sent = true
@@ -69,6 +69,23 @@ func (a *attempt) send(req *http.Request) error {
 	}
 	a.accept(res, deadline)
 	return nil
+}
+
+// timeout returns how long the response may take: a stream to its first output,
+// another one to its end. It is not positive if there is no limit.
+func (a *attempt) timeout(mayFollow bool) time.Duration {
+	g := a.gateway
+	switch {
+	case a.upgrading, a.model == "":
+		return 0
+	case !a.streamed():
+		return g.responseTimeout
+	case g.firstByteTimeout > 0:
+		return g.firstByteTimeout
+	case mayFollow && g.clock.Since(a.start)+defaultFirstByteTimeout < g.tryDuration:
+		return defaultFirstByteTimeout
+	}
+	return 0
 }
 
 // accept makes a response the attempt's.

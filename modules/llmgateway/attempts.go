@@ -30,6 +30,7 @@ type attempts struct {
 	// notSwitched is what a channel gave instead of another protocol.
 	notSwitched *http.Response
 
+	out       clientWriter
 	delivered delivery
 	charged   charges
 }
@@ -39,6 +40,7 @@ func newAttempts(q *request) *attempts { return &attempts{request: q} }
 
 // prepare does all that comes before the first attempt.
 func (as *attempts) prepare(w http.ResponseWriter, r *http.Request) *apiError {
+	as.out.open(w, r)
 	now := as.gateway.clock.Now()
 	if as.isTokenCount() {
 		if err := as.client.auxiliary.charge(now); err != nil {
@@ -98,7 +100,7 @@ func (as *attempts) make(a *attempt, req *http.Request) error {
 		return errExhausted
 	}
 	a.awaitInstance(req.Context())
-	err := a.send(req)
+	err := a.send(req, as.mayHaveNext())
 	if err == nil {
 		err = a.receive(func(event []byte) { as.judgeLate(a, event) })
 	}
@@ -175,12 +177,18 @@ func (as *attempts) startNext() *attempt {
 	a.begin(as.request, as.claimed, as.count+1)
 	as.claimed = nil
 	as.setCurrent(a)
+	as.out.mu.Lock()
 	as.count++
+	as.out.mu.Unlock()
+	as.startHeartbeats()
 	return a
 }
 
-// setCurrent makes a the attempt that counts as open at its channel.
+// setCurrent makes a the attempt that counts as open at its channel. A heartbeat
+// may be about to show it in a header.
 func (as *attempts) setCurrent(a *attempt) {
+	as.out.mu.Lock()
+	defer as.out.mu.Unlock()
 	if as.count > 0 {
 		as.current.candidate.channel.open.Add(-1)
 	}
@@ -238,16 +246,11 @@ func (as *attempts) sleep(ctx context.Context, pause time.Duration) bool {
 	}
 }
 
-// respond sends a response to the client.
-func (as *attempts) respond(w http.ResponseWriter, res *http.Response) {
-	as.delivered.send(w, res, as.current.log)
-	as.delivered.duration = as.gateway.clock.Since(as.start)
-}
-
 // close ends the attempts: what the response has cost is charged, and the refused
 // response's connection, the body's memory, and a trial that was claimed and not
 // made are given back.
 func (as *attempts) close() {
+	as.out.end()
 	if as.count > 0 {
 		as.settle()
 		as.current.candidate.channel.open.Add(-1)

@@ -65,6 +65,9 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		max_cooldown       <duration>
 //		wait               <duration>|off
 //		first_byte_timeout <duration>
+//		response_timeout   <duration>|off
+//		heartbeat          <duration>|off
+//		stream_close_delay <duration>|off
 //		max_body           <size>
 //		cors               <origin>...|*|off
 //		allow_path         <pattern>...
@@ -118,6 +121,9 @@ func (h *Handler) options(noDefault *error) []caddyfileutil.Option {
 		{Name: "max_cooldown", Parse: caddyfileutil.Duration(&h.MaxCooldown, leastDuration)},
 		{Name: "wait", Parse: caddyfileutil.DurationOrOff(&h.Wait, leastDuration)},
 		{Name: "first_byte_timeout", Parse: caddyfileutil.Duration(&h.FirstByteTimeout, leastDuration)},
+		{Name: "response_timeout", Parse: caddyfileutil.DurationOrOff(&h.ResponseTimeout, leastDuration)},
+		{Name: "heartbeat", Parse: caddyfileutil.DurationOrOff(&h.Heartbeat, leastDuration)},
+		{Name: "stream_close_delay", Parse: caddyfileutil.DurationOrOff(&h.StreamCloseDelay, leastDuration)},
 		{Name: "max_body", Parse: caddyfileutil.Size(&h.MaxBody)},
 		{Name: "cors", Parse: caddyfileutil.Args("<origin>...|*|off", "https://chat.example.com, * or off", h.setCORS)},
 		{Name: "allow_path", Repeats: true, Parse: caddyfileutil.Args("<pattern>...", "/api/chat /api/tags", h.addPaths)},

@@ -229,7 +229,7 @@ func chaosRequest(client *http.Client, url string, n int) (cut bool, err error) 
 		}
 	}
 	switch complete := strings.HasSuffix(string(text), "data: [DONE]\n\n") || !stream && strings.HasSuffix(string(text), "}}"); {
-	case err != nil && stream && len(ids) > 0:
+	case err == nil && stream && len(ids) > 0 && strings.HasSuffix(string(text), brokeOff):
 		return true, nil
 	case err != nil || !complete || len(ids) == 0:
 		return false, fmt.Errorf("request %d from %s: %v: %.300s", n, resp.Header.Get("X-Gateway-Channel"), err, text)

@@ -15,6 +15,7 @@ type eventStage struct {
 
 	begun  []byte // the beginning of an event
 	joined []byte // begun, and what came behind it
+	inside bool   // what has passed ends inside of an event
 }
 
 // failureSign is in each event that is a failure.
@@ -34,6 +35,9 @@ func (s *eventStage) pass(p []byte, then continuation) []byte {
 	}
 	s.begun = append(s.begun[:0], text[end:]...)
 	text = text[:end]
+	if end > 0 {
+		s.inside = !endsEvent(text)
+	}
 	if bytes.Contains(text, failureSign) {
 		s.inspect(text)
 	}

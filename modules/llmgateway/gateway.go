@@ -48,6 +48,8 @@ type gateway struct {
 	maxCooldown      time.Duration
 	wait             time.Duration // for a cooldown to end, 0 for none
 	firstByteTimeout time.Duration
+	responseTimeout  time.Duration // not positive: none
+	heartbeat        time.Duration // not positive: none
 }
 
 // newGateway returns the gateway that a Handler describes, before its channels
@@ -72,6 +74,8 @@ func newGateway(h *Handler, clock clockwork.Clock, tracker *awake.Tracker, logge
 		maxCooldown:      time.Duration(h.MaxCooldown),
 		wait:             max(0, time.Duration(h.Wait)),
 		firstByteTimeout: time.Duration(h.FirstByteTimeout),
+		responseTimeout:  time.Duration(h.ResponseTimeout),
+		heartbeat:        time.Duration(h.Heartbeat),
 	}
 }
 

@@ -30,6 +30,13 @@ const (
 	defaultRetries     = 9
 	defaultTryDuration = 3 * time.Minute
 	defaultMaxBody     = 64_000_000
+
+	// defaultFirstByteTimeout is for attempts that another may follow.
+	defaultFirstByteTimeout = time.Minute
+	// defaultHeartbeat is half of what proxies usually wait at least.
+	defaultHeartbeat        = 15 * time.Second
+	defaultResponseTimeout  = 10 * time.Minute
+	defaultStreamCloseDelay = 5 * time.Minute
 )
 
 func init() {
@@ -53,6 +60,7 @@ func init() {
 // `{http.llm_gateway.attempts}` | How many attempts were made
 // `{http.llm_gateway.input_tokens}` | The tokens of the request, as the response states them
 // `{http.llm_gateway.output_tokens}` | The tokens of the response, as it states them
+// `{http.llm_gateway.outcome}` | What came of the request: `complete`, `refused`, `broken` or `client_left`
 //
 // The access log has the same in its field `llm_gateway`.
 type Handler struct {
@@ -108,9 +116,25 @@ type Handler struct {
 	// answer it are in one. -1: it does not wait. Default: `30s`.
 	Wait caddy.Duration `json:"wait,omitempty"`
 
-	// How long a streamed response may take to its first event before the next
-	// candidate is tried. Default: no limit.
+	// How long a streamed response may take to its first output before the next
+	// candidate is tried. Default: `60s` while another candidate is left, and no
+	// limit for the last one.
 	FirstByteTimeout caddy.Duration `json:"first_byte_timeout,omitempty"`
+
+	// How long a response that is no stream may take to its end. If it has not
+	// begun by then, the next candidate is tried. -1: no limit. Default: `10m`.
+	ResponseTimeout caddy.Duration `json:"response_timeout,omitempty"`
+
+	// How long a stream may be silent before the client gets a heartbeat: a
+	// comment, which clients skip, and which keeps proxies from closing the
+	// connection. If it comes before the first output, the response begins with
+	// it; later failures are events then. Clients of Gemini's API get none.
+	// -1: no heartbeats. Default: `15s`.
+	Heartbeat caddy.Duration `json:"heartbeat,omitempty"`
+
+	// How long WebSockets stay open after a reload, before they are closed as
+	// reverse_proxy does it. -1: they are closed at once. Default: `5m`.
+	StreamCloseDelay caddy.Duration `json:"stream_close_delay,omitempty"`
 
 	// The largest request body, in bytes, also after a content coding was undone.
 	// Bodies are kept until the response has come, so that each attempt can send
@@ -191,7 +215,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.provisionParts(l, app); err != nil {
 		return err
 	}
-	if g.upgrades, err = newUpgrades(ctx, h.Channels); err != nil {
+	if g.upgrades, err = newUpgrades(ctx, h.Channels, h.StreamCloseDelay); err != nil {
 		return err
 	}
 	if g.balancer, err = newBalancer(ctx, h.LBPolicyRaw, h.Channels); err != nil {
@@ -261,6 +285,15 @@ func (h *Handler) setDefaults() {
 	}
 	if h.Wait == 0 {
 		h.Wait = caddy.Duration(defaultWait)
+	}
+	if h.ResponseTimeout == 0 {
+		h.ResponseTimeout = caddy.Duration(defaultResponseTimeout)
+	}
+	if h.Heartbeat == 0 {
+		h.Heartbeat = caddy.Duration(defaultHeartbeat)
+	}
+	if h.StreamCloseDelay == 0 {
+		h.StreamCloseDelay = caddy.Duration(defaultStreamCloseDelay)
 	}
 	if h.MaxBody == 0 {
 		h.MaxBody = defaultMaxBody
@@ -363,10 +396,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	res, err := as.roundTrip(r)
 	if err != nil {
-		w.WriteHeader(statusClientClosed)
+		as.clientLeft()
 		return nil
 	}
-	as.respond(w, res)
+	as.respond(res)
 	return nil
 }
 

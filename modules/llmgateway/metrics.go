@@ -17,6 +17,7 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	refused  *prometheus.CounterVec
 	attempts *prometheus.CounterVec
+	outcomes *prometheus.CounterVec
 	refusals *prometheus.CounterVec
 	cooldown keysInCooldown
 
@@ -55,6 +56,7 @@ func newMetrics() *metrics {
 		}),
 		requests: counter("requests_total", "Requests with a valid key, by client.", "client"),
 		refused:  counter("refused_total", "Requests of clients that the gateway refused by itself, by HTTP status.", "client", "status"),
+		outcomes: counter("outcomes_total", "Requests that were made, by client and by what came of them: complete, refused, broken or client_left.", "client", "outcome"),
 		attempts: counter("attempts_total", "Attempts, by channel and outcome: answered, refused, limited or failed.", "channel", "result"),
 		refusals: counter("refusals_total", "Attempts that were refused or failed, by channel and by whom that is about: request, key, channel and so on.", "channel", "scope"),
 		cooldown: keysInCooldown{prometheus.NewDesc("caddy_llm_gateway_keys_in_cooldown",
@@ -74,7 +76,7 @@ func newMetrics() *metrics {
 // register adds the collectors to the registry of a configuration.
 func (m *metrics) register(registry *prometheus.Registry) error {
 	for _, c := range []prometheus.Collector{
-		m.requests, m.refused, m.attempts, m.refusals, m.cooldown, m.wrongKeys, m.estimated, m.tokens, m.duration, m.firstToken, m.perToken,
+		m.requests, m.refused, m.attempts, m.refusals, m.outcomes, m.cooldown, m.wrongKeys, m.estimated, m.tokens, m.duration, m.firstToken, m.perToken,
 	} {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {

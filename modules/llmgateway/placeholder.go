@@ -36,6 +36,8 @@ func (d description) gatewayPlaceholder(name string) (any, bool) {
 		return d.model, true
 	case "attempts":
 		return d.count, true
+	case "outcome":
+		return string(d.delivered.outcome), true
 	case "input_tokens":
 		return d.usage().Input(), true
 	case "output_tokens":
@@ -72,9 +74,9 @@ func (d description) proxyPlaceholder(name string) (any, bool) {
 	case "upstream.requests":
 		return int(d.current.candidate.channel.open.Load()), true
 	case "upstream.latency":
-		return d.current.latency, true
+		return d.latency(), true
 	case "upstream.latency_ms":
-		return milliseconds(d.current.latency), true
+		return milliseconds(d.latency()), true
 	case "upstream.duration", "duration":
 		return d.delivered.duration, true
 	case "upstream.duration_ms", "duration_ms":
@@ -104,9 +106,18 @@ func (d description) keyName() string {
 	return d.current.candidate.key.name()
 }
 
+// latency is the time to the headers of the last response. It is not known while
+// a heartbeat may ask for it.
+func (d description) latency() time.Duration {
+	if d.out.isHeld() {
+		return 0
+	}
+	return d.current.latency
+}
+
 // usage is what the last response states that it has cost.
 func (d description) usage() *usage.Usage {
-	if d.count == 0 {
+	if d.count == 0 || d.out.isHeld() {
 		return new(usage.Usage)
 	}
 	return d.current.usage()
@@ -128,6 +139,7 @@ func (d description) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		if d.charged.estimated > 0 {
 			enc.AddInt64("estimated_tokens", d.charged.estimated)
 		}
+		enc.AddString("outcome", string(d.delivered.outcome))
 	}
 	return nil
 }

@@ -84,7 +84,7 @@ func TestStreamProtocols(t *testing.T) {
 				t.Fatal(err)
 			}
 			up.CloseClientConnections()
-			if text, err := io.ReadAll(resp.Body); err == nil || len(text) > 0 {
+			if text, err := io.ReadAll(resp.Body); err != nil || string(text) != brokeOff {
 				t.Errorf("the stream ended with %v after %q", err, text)
 			}
 		})

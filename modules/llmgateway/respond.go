@@ -1,6 +1,7 @@
 package llmgateway
 
 import (
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
 )
 
 // statusClientClosed is what the access log shows for a client that left before
@@ -29,33 +32,104 @@ type delivery struct {
 	status   int         // 0 before it
 	header   http.Header // as the channel sent it
 	duration time.Duration
+	outcome  outcome
 }
 
-// send sends a channel's response to the client. It does what reverse_proxy
-// does: hop-by-hop headers end here, trailers are passed on, and what arrives
-// bit by bit leaves bit by bit. A response that breaks off breaks off for the
-// client too, so that it never looks complete.
-//
-// It panics with http.ErrAbortHandler when the response breaks off, as
-// reverse_proxy does.
-func (d *delivery) send(w http.ResponseWriter, res *http.Response, logger func(message string, reason zap.Field)) {
+// outcome is what came of a request for its client. A stream's status does not
+// say it.
+type outcome string
+
+const (
+	outcomeComplete outcome = "complete"    // the response has passed to its end
+	outcomeRefused  outcome = "refused"     // the client got an error
+	outcomeBroken   outcome = "broken"      // the response broke off, or an error came behind its first output
+	outcomeLeft     outcome = "client_left" // before the end
+)
+
+// clientLeft is for a client that has left before a response was chosen.
+func (as *attempts) clientLeft() {
+	if begun := as.out.take(); !begun {
+		as.out.w.WriteHeader(statusClientClosed)
+	}
+	as.finish(outcomeLeft)
+}
+
+// finish records the outcome.
+func (as *attempts) finish(o outcome) {
+	as.delivered.outcome = o
+	as.delivered.duration = as.gateway.clock.Since(as.start)
+	collectors.outcomes.WithLabelValues(as.client.Name, string(o)).Inc()
+}
+
+// respond sends a response to the client. It does what reverse_proxy does:
+// hop-by-hop headers end here, trailers are passed on, and what arrives bit by bit
+// leaves bit by bit. A response that breaks off never looks complete: an event
+// stream ends with an event that is an error, and for everything else respond
+// panics with http.ErrAbortHandler, as reverse_proxy does.
+func (as *attempts) respond(res *http.Response) {
 	defer res.Body.Close()
-	d.status, d.header = res.StatusCode, res.Header
-	header := w.Header()
+	begun := as.out.take()
+	as.delivered.status, as.delivered.header = res.StatusCode, res.Header
+	if begun {
+		as.delivered.status = http.StatusOK
+		as.continueStream(res)
+		return
+	}
+	header, isStream := as.out.w.Header(), as.isStream(res)
 	copyHeader(header, res)
 	announced := len(res.Trailer)
 	if announced > 0 {
 		header.Add("Trailer", strings.Join(slices.Sorted(maps.Keys(res.Trailer)), ", "))
 	}
-	w.WriteHeader(res.StatusCode)
-	if err := copyBody(w, res); err != nil {
-		logger("response broke off", zap.Error(err))
-		// What has arrived reaches the client before the connection is cut.
-		_ = http.NewResponseController(w).Flush()
-		panic(http.ErrAbortHandler)
+	if isStream && header["X-Accel-Buffering"] == nil {
+		header["X-Accel-Buffering"] = notBuffered
+	}
+	as.out.w.WriteHeader(res.StatusCode)
+	if isStream {
+		as.out.passEvents()
+	}
+	if err := as.copyBody(res, isStream || flushesAtOnce(res)); err != nil {
+		as.breakOff(err, isStream)
+		return
 	}
 	res.Body.Close() // fills in res.Trailer
-	copyTrailer(w, res, announced)
+	as.out.copyTrailer(res, announced)
+	as.finish(as.outcomeOf(res))
+}
+
+// isStream reports whether a response is an event stream of a channel.
+func (as *attempts) isStream(res *http.Response) bool {
+	a := as.current
+	return as.count > 0 && res == a.res && a.content.metered && a.content.kind == usage.Events && res.StatusCode == http.StatusOK
+}
+
+// outcomeOf returns the outcome of a response that has passed to its end.
+func (as *attempts) outcomeOf(res *http.Response) outcome {
+	switch {
+	case res.StatusCode >= http.StatusBadRequest:
+		return outcomeRefused
+	case as.count > 0 && res == as.current.res && as.current.content.failed:
+		return outcomeBroken
+	}
+	return outcomeComplete
+}
+
+// breakOff ends a response that cannot be passed on to its end.
+func (as *attempts) breakOff(err error, isStream bool) {
+	as.current.log("response broke off", zap.Error(err))
+	left := as.out.hasLeft() || errors.As(err, new(*writeError))
+	if isStream && !left && as.out.send(as.failureEvent(), true) == nil {
+		as.finish(outcomeBroken)
+		return
+	}
+	if left {
+		as.finish(outcomeLeft)
+	} else {
+		as.finish(outcomeBroken)
+	}
+	// What has arrived reaches the client before the connection is cut.
+	_ = as.out.send(nil, true)
+	panic(http.ErrAbortHandler)
 }
 
 // copyHeader passes the response's headers on, after those that the gateway
@@ -103,25 +177,27 @@ func removeHopHeaders(header http.Header) {
 	}
 }
 
-// copyBody copies the response's body to the client.
-func copyBody(w http.ResponseWriter, res *http.Response) error {
+// writeError is an error of writing to the client.
+type writeError struct{ error }
+
+// Unwrap returns what the connection to the client said.
+func (e *writeError) Unwrap() error { return e.error }
+
+// copyBody copies the response's body to the client, each piece at once if flush
+// is set.
+func (as *attempts) copyBody(res *http.Response, flush bool) error {
 	buffer := copyBuffers.Get().(*[copyBufferSize]byte)
 	defer copyBuffers.Put(buffer)
-	flush := func() error { return nil }
-	if flushesAtOnce(res) {
-		flush = http.NewResponseController(w).Flush
-		if err := flush(); err != nil { // the headers
-			return err
+	if flush {
+		if err := as.out.send(nil, true); err != nil { // the headers
+			return &writeError{err}
 		}
 	}
 	for {
 		n, err := res.Body.Read(buffer[:])
 		if n > 0 {
-			if _, err := w.Write(buffer[:n]); err != nil {
-				return err
-			}
-			if err := flush(); err != nil {
-				return err
+			if err := as.out.send(buffer[:n], flush); err != nil {
+				return &writeError{err}
 			}
 		}
 		if err == io.EOF {
@@ -136,22 +212,29 @@ func copyBody(w http.ResponseWriter, res *http.Response) error {
 // flushesAtOnce reports whether each piece of the response is sent as it
 // arrives: of event streams and of everything whose length is not known.
 func flushesAtOnce(res *http.Response) bool {
-	return res.ContentLength == -1 || caddyhttp.IsIncremental(res.Header) ||
-		strings.HasPrefix(strings.ToLower(res.Header.Get("Content-Type")), "text/event-stream")
+	return res.ContentLength == -1 || caddyhttp.IsIncremental(res.Header) || isEventStream(res.Header)
+}
+
+// isEventStream reports whether a response says that it is one.
+func isEventStream(header http.Header) bool {
+	return strings.HasPrefix(strings.ToLower(header.Get("Content-Type")), "text/event-stream")
 }
 
 // copyTrailer passes the response's trailers on, of which some were announced.
-func copyTrailer(w http.ResponseWriter, res *http.Response, announced int) {
+func (c *clientWriter) copyTrailer(res *http.Response, announced int) {
 	if len(res.Trailer) == 0 {
 		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.passes = false
 	// A flushed response is chunked, so that trailers have a place.
-	_ = http.NewResponseController(w).Flush()
+	_ = c.flush()
 	prefix := ""
 	if len(res.Trailer) != announced {
 		prefix = http.TrailerPrefix
 	}
 	for name, values := range res.Trailer {
-		w.Header()[prefix+name] = values
+		c.w.Header()[prefix+name] = values
 	}
 }

@@ -198,6 +198,7 @@ func (u *uploads) serve(w http.ResponseWriter, r *http.Request, sealed []string)
 	}
 	as.client.total.Inc()
 	description{as}.offer(r)
+	as.out.open(w, r)
 	as.source.begin(w, r, u.gateway.clock)
 	defer as.source.end()
 	defer as.close()
@@ -209,12 +210,12 @@ func (u *uploads) serve(w http.ResponseWriter, r *http.Request, sealed []string)
 		if err == nil {
 			as.current.res.Body.Close()
 		}
-		w.WriteHeader(statusClientClosed)
+		as.clientLeft()
 	case err != nil:
 		as.current.log("upload failed", zap.Error(err))
 		notReached(1).write(w, r)
 	default:
-		as.respond(w, as.current.res)
+		as.respond(as.current.res)
 	}
 }
 

@@ -96,7 +96,10 @@ func TestClientLeaves(t *testing.T) {
 	})
 }
 
-// A stream that is cut off ends as cut off, never as complete.
+// brokeOff ends a chat's stream that the channel has cut off.
+const brokeOff = `data: {"error":{"code":"server_error","message":"The channel's response broke off.","param":null,"type":"api_error"}}` + "\n\n"
+
+// A stream that is cut off ends with an error, never as complete.
 func TestStreamCutOff(t *testing.T) {
 	up := caddytest.NewUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -107,10 +110,10 @@ func TestStreamCutOff(t *testing.T) {
 	g := start(t, "channel a "+up.URL+" {\napi_key k\nmodels m\n}")
 	resp := g.stream(t, t.Context())
 	text, err := io.ReadAll(resp.Body)
-	if err == nil {
-		t.Errorf("the stream ended as complete after %q", text)
+	if err != nil {
+		t.Errorf("the stream ended with %v", err)
 	}
-	if string(text) != "data: 1\n\n" {
+	if string(text) != "data: 1\n\n"+brokeOff {
 		t.Errorf("got %q", text)
 	}
 }

@@ -244,7 +244,7 @@ func TestNoEstimates(t *testing.T) {
 	g := start(t, "client alice alice-key {\nlimit 10/day\n}\nchannel a "+up.URL+" {\napi_key k\nquota 100/day\nmodels m\n}")
 	before := g.Metric("caddy_llm_gateway_estimated_tokens_total")
 	g.do(t, http.MethodPost, "/v1/chat/completions", prompt("")).wantStatus(t, 200)
-	g.Logs.Wait(t, "http.log.access", `"input_tokens":0,"output_tokens":0}`)
+	g.Logs.Wait(t, "http.log.access", `"input_tokens":0,"output_tokens":0,"outcome":"complete"}`)
 	if after := g.Metric("caddy_llm_gateway_estimated_tokens_total"); after != before {
 		t.Errorf("%v tokens are estimated", after-before)
 	}

@@ -90,9 +90,10 @@ func (t *ChannelTransport) probe(req *http.Request) (*http.Response, error) {
 
 // newUpgrades builds the reverse proxy that carries protocol upgrades. It has one
 // upstream, which it never dials: the transport makes the attempts.
-func newUpgrades(ctx caddy.Context, channels []*Channel) (*reverseproxy.Handler, error) {
+func newUpgrades(ctx caddy.Context, channels []*Channel, closeDelay caddy.Duration) (*reverseproxy.Handler, error) {
 	proxy, err := loadProxy(ctx, &reverseproxy.Handler{
-		Upstreams: reverseproxy.UpstreamPool{{Dial: channels[0].dial}},
+		Upstreams:        reverseproxy.UpstreamPool{{Dial: channels[0].dial}},
+		StreamCloseDelay: max(closeDelay, 0),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("building the proxy for upgrades: %w", err)
@@ -153,7 +154,7 @@ func (g *gateway) upgrade(as *attempts, w http.ResponseWriter, r *http.Request, 
 		as.notSwitched.Body.Close()
 		noWebSocket.write(w, r) // for CONNECT a success would be an open tunnel
 	case as.notSwitched != nil:
-		as.respond(w, as.notSwitched)
+		as.respond(as.notSwitched)
 	default:
 		notReached(as.count).write(w, r)
 	}

@@ -46,7 +46,7 @@ func TestUsage(t *testing.T) {
 				t.Errorf("the answer was changed: %.300s", a.text)
 			}
 			g.Logs.Wait(t, "http.log.access", `"in":12`,
-				`"llm_gateway":{"client":"alice","model":"`+model+`","attempts":1,"channel":"a","key":"…","sent_model":"`+model+`","input_tokens":12,"output_tokens":34}`)
+				`"llm_gateway":{"client":"alice","model":"`+model+`","attempts":1,"channel":"a","key":"…","sent_model":"`+model+`","input_tokens":12,"output_tokens":34,"outcome":"complete"}`)
 		})
 	}
 	g.chat(t, "m", "Authorization", "").wantStatus(t, 401)
@@ -225,7 +225,7 @@ func TestUsageFilter(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if got, err := io.ReadAll(resp.Body); err == nil || string(got) != chunk {
+	if got, err := io.ReadAll(resp.Body); err != nil || string(got) != chunk+brokeOff {
 		t.Errorf("the stream ended with %v after %q", err, got)
 	}
 }

@@ -21,6 +21,8 @@ type Error struct {
 	Code    string // OpenAI's `code`, null if empty
 	Param   string // OpenAI's `param`, null if empty
 	Message string
+
+	raw json.RawMessage // as a provider has sent it
 }
 
 // Envelope returns the JSON body of the error in a dialect.
@@ -53,6 +55,9 @@ func (e *Error) Envelope(dialect llm.Dialect) []byte {
 	return body
 }
 
+// statusOverloaded is Anthropic's status of an overloaded API.
+const statusOverloaded = 529
+
 // anthropicType returns the type that Anthropic's API gives an error with this
 // status.
 // Source: https://docs.anthropic.com/en/api/errors
@@ -68,13 +73,17 @@ func (e *Error) anthropicType() string {
 		return "request_too_large"
 	case http.StatusTooManyRequests:
 		return "rate_limit_error"
-	case http.StatusServiceUnavailable:
+	case http.StatusPaymentRequired:
+		return "billing_error"
+	case http.StatusServiceUnavailable, statusOverloaded:
 		return "overloaded_error"
-	case http.StatusBadGateway, http.StatusInsufficientStorage:
-		return "api_error"
-	default:
-		return "invalid_request_error"
+	case http.StatusGatewayTimeout:
+		return "timeout_error"
 	}
+	if e.Status >= 500 {
+		return "api_error"
+	}
+	return "invalid_request_error"
 }
 
 // googleStatus returns the name of the google.rpc.Code that goes with the
@@ -90,15 +99,15 @@ func (e *Error) googleStatus() string {
 		return "NOT_FOUND"
 	case http.StatusTooManyRequests:
 		return "RESOURCE_EXHAUSTED"
-	case http.StatusRequestTimeout:
+	case http.StatusRequestTimeout, http.StatusGatewayTimeout:
 		return "DEADLINE_EXCEEDED"
-	case http.StatusBadGateway, http.StatusServiceUnavailable:
+	case http.StatusBadGateway, http.StatusServiceUnavailable, statusOverloaded:
 		return "UNAVAILABLE"
-	case http.StatusInsufficientStorage:
-		return "INTERNAL"
-	default:
-		return "INVALID_ARGUMENT"
 	}
+	if e.Status >= 500 {
+		return "INTERNAL"
+	}
+	return "INVALID_ARGUMENT"
 }
 
 func nullable(s string) any {
