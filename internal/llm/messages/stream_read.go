@@ -255,7 +255,7 @@ func (u *usageReader) read(v rawjson.Value) {
 		switch name {
 		case "input_tokens":
 			u.input = n
-		case "cache_cachedinput_tokens":
+		case "cache_read_input_tokens":
 			u.cached = n
 		case "cache_creation_input_tokens":
 			u.written = n
