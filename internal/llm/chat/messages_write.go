@@ -293,7 +293,7 @@ func (m *messagesWriter) call(part *neutral.Part) {
 	w.Key("function")
 	w.Open('{')
 	w.KeyString("name", m.r.Names.Sent(call.ToolRef))
-	w.KeyString("arguments", arguments(call))
+	w.KeyString("arguments", m.to.Calls.Arguments(call))
 	w.Close('}')
 	if sig := part.Sig.For(m.to.Vendor); sig != "" {
 		w.Key("extra_content")
@@ -305,14 +305,4 @@ func (m *messagesWriter) call(part *neutral.Part) {
 		w.Close('}')
 	}
 	w.Close('}')
-}
-
-func arguments(call *neutral.ToolCall) string {
-	switch {
-	case call.Kind == neutral.Freeform:
-		return neutral.FreeformArguments(call.Input)
-	case call.Input == "":
-		return "{}"
-	}
-	return call.Input
 }

@@ -11,12 +11,16 @@ type Target struct {
 	// MaxOutput is what messages gets as max_tokens, which it requires, if the client
 	// has set none. 0 means 32000, which Claude Code uses for models it does not know.
 	MaxOutput int64
+
+	// Calls knows how models have written their calls; nil for none.
+	Calls *CallMemory
 }
 
 // Reading says how a response is read.
 type Reading struct {
-	Vendor string // as in Target
-	Names  *Names // of the request's tools; required
+	Vendor string      // as in Target
+	Names  *Names      // of the request's tools; required
+	Calls  *CallMemory // as in Target
 	NewID  func() string
 }
 

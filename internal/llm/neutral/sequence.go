@@ -3,6 +3,9 @@ package neutral
 // maxPending bounds the bytes of calls that wait for the one before them.
 const maxPending = 16 << 20
 
+// maxRemembered bounds the arguments of a call that are remembered.
+const maxRemembered = 64 << 10
+
 // Sequencer puts the calls of one choice in a row. Providers may mix the pieces of
 // parallel calls, give them no id or the same one, and repeat or omit indexes;
 // clients take one call after the other.
@@ -10,6 +13,9 @@ type Sequencer struct {
 	Names  *Names
 	Vendor string // whose signatures the calls have
 	NewID  func() string
+
+	// Memory gets the arguments as the model has written them; it may be nil.
+	Memory *CallMemory
 
 	calls   []*pendingCall // in the order in which they came
 	open    int            // the first one that has not ended
@@ -30,6 +36,7 @@ type pendingCall struct {
 	started bool
 	length  int
 	hash    uint64 // of the input
+	written []byte // the input, for the memory
 
 	native   bool
 	tool     ToolRef
@@ -80,6 +87,9 @@ func (s *Sequencer) Piece(p Piece, emit Emit) {
 	}
 	call.input = append(call.input, p.Input...)
 	call.length += len(p.Input)
+	if s.Memory != nil && call.length <= maxRemembered {
+		call.written = append(call.written, p.Input...)
+	}
 	call.hash = hashOf(call.hash, p.Input)
 	call.shape.add(p.Input)
 	s.advance(emit)
@@ -150,6 +160,10 @@ func (s *Sequencer) end(call *pendingCall, incomplete bool, emit Emit) {
 	case call.length == 0 && !incomplete:
 		emit(&Event{Kind: CallDelta, Text: "{}", Call: call.neutral()}) // a call without arguments
 	}
+	if written := string(call.written); s.Memory != nil && !call.native && !incomplete && call.length == len(written) && !isOwnForm(call.tool.Kind, written) {
+		s.Memory.Record(call.id, written)
+	}
+	call.written = nil
 	emit(&Event{Kind: CallEnd, Incomplete: incomplete, Call: call.neutral()})
 }
 

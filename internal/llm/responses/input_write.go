@@ -223,10 +223,7 @@ func (i *inputWriter) call(call *neutral.ToolCall) {
 		w.KeyString("name", i.r.Names.Sent(call.ToolRef))
 		w.KeyString("input", call.Input)
 	} else {
-		input := call.Input
-		if input == "" {
-			input = "{}"
-		}
+		input := i.to.Calls.Arguments(call)
 		w.KeyString("type", "function_call")
 		w.KeyString("call_id", neutral.CallID(call.ID))
 		w.KeyString("name", i.r.Names.Sent(call.ToolRef))

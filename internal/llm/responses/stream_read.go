@@ -30,7 +30,8 @@ type itemReader struct {
 // NewStreamReader returns a reader.
 func NewStreamReader(how neutral.Reading) *StreamReader {
 	s := &StreamReader{how: how, items: make(map[int64]*itemReader)}
-	s.calls.Names, s.calls.NewID, s.calls.Vendor = how.Names, how.NewID, how.Vendor
+	s.calls.Names, s.calls.NewID = how.Names, how.NewID
+	s.calls.Vendor, s.calls.Memory = how.Vendor, how.Calls
 	return s
 }
 

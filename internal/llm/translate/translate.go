@@ -108,8 +108,9 @@ func ErrorOf(err error) *neutral.Error {
 type Response struct {
 	From   neutral.Dialect // the channel's
 	Vendor string          // as in neutral.Target
-	ID     string          // of the response, without a prefix; random if empty
-	Now    int64           // in seconds since 1970, for channels that do not say it
+	Calls  *neutral.CallMemory
+	ID     string // of the response, without a prefix; random if empty
+	Now    int64  // in seconds since 1970, for channels that do not say it
 }
 
 // newID returns a random id.
@@ -123,7 +124,7 @@ func (p *Response) reader(client *neutral.Request) neutral.StreamReader {
 	if p.ID == "" {
 		p.ID = newID()
 	}
-	how := neutral.Reading{Vendor: p.Vendor, Names: client.Names, NewID: func() string { return "call_" + newID() }}
+	how := neutral.Reading{Vendor: p.Vendor, Names: client.Names, Calls: p.Calls, NewID: func() string { return "call_" + newID() }}
 	switch p.From {
 	case neutral.Responses:
 		return responses.NewStreamReader(how)
