@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path"
@@ -324,192 +323,6 @@ func TestBounded(t *testing.T) {
 	}
 }
 
-func encodeFile(process string, records ...record) []byte {
-	lines, err := encodeRecords(records)
-	if err != nil {
-		panic(err)
-	}
-	return encode(process, start, false, lines)
-}
-
-// Files that are broken, hostile, from the future or no files of ours change
-// nothing but what they may say, and each is warned of once.
-func TestHostileFiles(t *testing.T) {
-	good := func(process string) record {
-		return record{Item: hash(process, idOf("k")), Model: "m", Until: start.Add(time.Hour), DecidedAt: start}
-	}
-	for name, test := range map[string]struct {
-		raw  func() []byte
-		warn string // "" for no warning
-		left bool   // the file stays
-	}{
-		"good":    {func() []byte { return encodeFile("p", good("p")) }, "", true},
-		"empty":   {func() []byte { return nil }, "ignored", true},
-		"foreign": {func() []byte { return []byte("root:x:0:0\n") }, "ignored", true},
-		"binary":  {func() []byte { return []byte("\x00\xff\xfe") }, "ignored", true},
-		"cut off": {func() []byte { raw := encodeFile("p", good("p")); return raw[:len(raw)/2] }, "quarantined", false},
-		"a bit has changed": {func() []byte {
-			raw := encodeFile("p", good("p"))
-			raw[len(raw)-20] ^= 1
-			return raw
-		}, "quarantined", false},
-		"no JSON": {func() []byte { return fmt.Appendf(nil, "%s 1 %s\n{", magic, checksum([]byte("{"))) }, "quarantined", false},
-		"a wrong type": {func() []byte {
-			body := []byte(`{"process":"p","cooldowns":[{"item":7}]}`)
-			return fmt.Appendf(nil, "%s 1 %s\n%s", magic, checksum(body), body)
-		}, "quarantined", false},
-		"a version below 1": {func() []byte { return []byte(magic + " 0 x\n{}") }, "quarantined", false},
-		"a newer version":   {func() []byte { return []byte(magic + " 2 x\nanything") }, "ignored", true},
-		"another process's": {func() []byte { return encodeFile("q", good("q")) }, "ignored", true},
-		"too large":         {func() []byte { return make([]byte, maxRead+1) }, "ignored", true},
-		"a folder":          {func() []byte { return []byte("x/") }, "ignored", true},
-		"impossible times": {func() []byte {
-			far := time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
-			a, b, c := good("p"), good("p"), good("p")
-			a.Until, b.DecidedAt = far, far
-			c.Everything, c.DecidedAt, c.Covers = true, far, far
-			return encodeFile("p", a, b, c)
-		}, "", true},
-		"long names": {func() []byte {
-			r := good("p")
-			r.Model = strings.Repeat("x", 1<<20)
-			return encodeFile("p", r)
-		}, "", true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			storage, clock := newMemory(), clockwork.NewFakeClockAt(start)
-			storage.values[keyOf("p")] = test.raw()
-			storage.values[keyOf("another")] = encodeFile("another", record{
-				Item: hash("another", idOf("other")), Model: "m", Until: start.Add(time.Hour), DecidedAt: start,
-			})
-			p := newTestProcess(t, storage, clock, "k", "other")
-			storage.fail(func(_ context.Context, op, key string) error {
-				if op == "load" && key == keyOf("p") && len(storage.values[key]) > maxRead {
-					t.Error("a file that is too large is loaded")
-				}
-				return nil
-			})
-			for range 3 {
-				p.sync()
-			}
-			p.want("the other file", "other", "m")
-			if name == "good" {
-				p.want("a good file", "k", "m")
-			} else {
-				p.want(name, "k")
-			}
-			if n := p.logs.FilterLevelExact(zap.WarnLevel).Len(); test.warn == "" && n != 0 || test.warn != "" && n != 1 {
-				t.Errorf("%d warnings: %v", n, p.logs.All())
-			}
-			for _, entry := range p.logs.FilterLevelExact(zap.WarnLevel).All() {
-				if !strings.Contains(entry.Message, test.warn) {
-					t.Errorf("warned %q, want %q", entry.Message, test.warn)
-				}
-			}
-			files := storage.files()
-			if _, ok := files["p"+suffix]; ok != test.left {
-				t.Errorf("the file is there: %v, want %v", ok, test.left)
-			}
-			if bad, ok := files["p"+suffix+".bad"]; ok == test.left || ok && bad != string(test.raw()) {
-				t.Errorf("quarantined: %v", ok)
-			}
-		})
-	}
-}
-
-// A storage that fails, hangs or panics delays nobody, is warned of once, and
-// gets everything when it is back.
-func TestTrouble(t *testing.T) {
-	release := make(chan struct{})
-	for name, trouble := range map[string]func(ctx context.Context, op, key string) error{
-		"fails": func(context.Context, string, string) error { return errors.New("down") },
-		"is full": func(_ context.Context, op, _ string) error {
-			if op == "store" {
-				return errors.New("no space left")
-			}
-			return nil
-		},
-		"panics": func(context.Context, string, string) error { panic("driver") },
-		"hangs": func(context.Context, string, string) error {
-			<-release
-			return errors.New("hung")
-		},
-		"is slow": func(ctx context.Context, _, _ string) error {
-			<-ctx.Done()
-			return ctx.Err()
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			storage, clock := newMemory(), clockwork.NewFakeClockAt(start)
-			other := newTestProcess(t, storage, clock, "k")
-			other.cool("k", "n", time.Hour)
-			other.sync()
-			storage.fail(trouble)
-			p := newTestProcess(t, storage, clock, "k")
-			pass := func() { p.run(t.Context(), p.site, 20*time.Millisecond, true, false) }
-			pass()
-			p.cool("k", "m", time.Hour)
-			for range 3 {
-				pass()
-			}
-			if n := p.logs.FilterMessage("storage unavailable; keeping cooldowns in memory").Len(); n != 1 {
-				t.Errorf("%d warnings, want 1: %v", n, p.logs.All())
-			}
-			storage.fail(nil)
-			if name == "hangs" {
-				close(release)
-			}
-			deadline := time.Now().Add(10 * time.Second)
-			for p.health.Unavailable() && time.Now().Before(deadline) {
-				p.sync()
-				time.Sleep(time.Millisecond)
-			}
-			if n := p.logs.FilterMessage("storage recovered; all cooldowns saved").Len(); n != 1 {
-				t.Errorf("recovered %d times, want 1: %v", n, p.logs.All())
-			}
-			p.want("after the recovery", "k", "m", "n")
-			other.sync()
-			other.want("after the recovery", "k", "m", "n")
-		})
-	}
-}
-
-// One file that cannot be read keeps the others from nothing.
-func TestOneUnreadable(t *testing.T) {
-	storage, clock := newMemory(), clockwork.NewFakeClockAt(start)
-	a, b := newTestProcess(t, storage, clock, "k"), newTestProcess(t, storage, clock, "k")
-	a.cool("k", "a", time.Hour)
-	b.cool("k", "b", time.Hour)
-	a.sync()
-	b.sync()
-	storage.fail(func(_ context.Context, op, key string) error {
-		if op == "load" && key == path.Join(folder, a.file()) {
-			return errors.New("input/output error")
-		}
-		return nil
-	})
-	c := newTestProcess(t, storage, clock, "k")
-	c.cool("k", "c", time.Hour)
-	c.sync()
-	c.want("of the readable ones", "k", "b", "c")
-	if !c.health.Unavailable() {
-		t.Error("nothing says that a file cannot be read")
-	}
-	for range 2 * silentLookups {
-		clock.Advance(silentFor / silentLookups)
-		b.sync()
-	}
-	if _, ok := storage.files()[a.file()]; !ok {
-		t.Error("a file that cannot be read is removed")
-	}
-	c.sync()
-	storage.fail(nil)
-	b.sync()
-	b.want("of all", "k", "a", "b", "c")
-	c.sync()
-	c.want("of all", "k", "a", "b", "c")
-}
-
 // Run writes at once, reads each interval, and writes a last time.
 func TestRun(t *testing.T) {
 	storage, clock := newMemory(), clockwork.NewFakeClockAt(start)
@@ -611,6 +424,39 @@ func TestRandomHistories(t *testing.T) {
 		}
 		if n := len(storage.files()); n > len(ps) {
 			t.Errorf("seed %d: %d files of %d processes", seed, n, len(ps))
+		}
+	}
+}
+
+// The cooldowns of 10,000 keys outlive a restart.
+func TestTenThousandKeys(t *testing.T) {
+	storage, clock := newMemory(), clockwork.NewFakeClockAt(start)
+	names := make([]string, 10_000)
+	for i := range names {
+		names[i] = fmt.Sprint("key ", i)
+	}
+	p := newTestProcess(t, storage, clock, names...)
+	for i, item := range p.items {
+		item.Breaker.Start(cooldown.All, cooldown.Cooldown{Until: start.Add(time.Duration(i+61) * time.Second), Reason: "dead key"}, start)
+	}
+	p.sync()
+	p.end()
+	q := newTestProcess(t, storage, clock, names...)
+	q.Read(q.site)
+	for i, item := range q.items {
+		if got, want := item.Breaker.Until(cooldown.All, start), start.Add(time.Duration(i+61)*time.Second); !got.Equal(want) {
+			t.Fatalf("key %d is in cooldown until %v, want %v", i, got, want)
+		}
+	}
+	for _, item := range q.items {
+		item.Breaker.LiftEverything(start)
+	}
+	q.sync()
+	r := newTestProcess(t, storage, clock, names...)
+	r.Read(r.site)
+	for i, item := range r.items {
+		if item.Breaker.Any(start) {
+			t.Fatalf("key %d is in cooldown after the lift", i)
 		}
 	}
 }
