@@ -102,7 +102,7 @@ func TestWildcardModels(t *testing.T) {
 
 	// A failure is tried again before the hour is over, and the rest after it.
 	advance := func(d time.Duration) {
-		if err := clock.BlockUntilContext(t.Context(), 3); err != nil {
+		if err := clock.BlockUntilContext(t.Context(), 4); err != nil {
 			t.Fatal(err)
 		}
 		clock.Advance(d)

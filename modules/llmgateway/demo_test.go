@@ -98,7 +98,7 @@ func TestDemoKeyInFile(t *testing.T) {
 				caddytest.WithFakeClock(clock))
 			g := &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
 			write(tc.change, tc.to)
-			if err := clock.BlockUntilContext(t.Context(), 1); err != nil {
+			if err := clock.BlockUntilContext(t.Context(), 2); err != nil {
 				t.Fatal(err)
 			}
 			clock.Advance(keyFileInterval)

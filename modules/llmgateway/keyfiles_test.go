@@ -45,7 +45,7 @@ func TestKeyFiles(t *testing.T) {
 	look := func(line string) {
 		t.Helper()
 		n := g.Logs.Count(line)
-		if err := clock.BlockUntilContext(t.Context(), 1); err != nil {
+		if err := clock.BlockUntilContext(t.Context(), 2); err != nil {
 			t.Fatal(err)
 		}
 		clock.Advance(keyFileInterval)

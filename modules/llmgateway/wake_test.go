@@ -142,7 +142,7 @@ func TestRequestWaitsForSleepingChannel(t *testing.T) {
 				t.Errorf("%d requests while it sleeps", n)
 			}
 			// The ping's time limit, the wait's, and what always waits.
-			if err := clock.BlockUntilContext(t.Context(), 3); err != nil {
+			if err := clock.BlockUntilContext(t.Context(), 4); err != nil {
 				t.Fatal(err)
 			}
 			goOn(a, clock)
