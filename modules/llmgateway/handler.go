@@ -57,7 +57,6 @@ func init() {
 // `{http.llm_gateway.sent_model}` | The model that the channel was asked for
 // `{http.llm_gateway.channel}` | The channel of the last attempt
 // `{http.llm_gateway.key}` | The last four characters of its key
-// `{http.llm_gateway.outcome}` | What came of it: `answered`, `client left`, or whom the refusal is about, such as `key` or `channel`
 // `{http.llm_gateway.attempts}` | How many attempts were made
 // `{http.llm_gateway.input_tokens}` | The tokens of the request, as the response states them
 // `{http.llm_gateway.output_tokens}` | The tokens of the response, as it states them

@@ -21,14 +21,14 @@ func TestWhichKeyIsBad(t *testing.T) {
 	addr := caddytest.Addr(t)
 	options := "client alice alice-key\nchannel which-key " + up.URL + " {\napi_key " + key1 + " " + key2 + "\nmodels m\n}"
 	config := func(options string) string {
-		return strings.Replace(site(addr, options), "\tlog\n", "\tlog\n\tlog_append tried {http.llm_gateway.key}\n\tlog_append came {http.llm_gateway.outcome}\n", 1)
+		return strings.Replace(site(addr, options), "\tlog\n", "\tlog\n\tlog_append tried {http.llm_gateway.key}\n", 1)
 	}
 	c := caddytest.Start(t, config(options))
 	g := &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
 	for range 4 {
 		g.chat(t, "m").wantStatus(t, 200)
 	}
-	g.Logs.Wait(t, "http.log.access", `"key":"…0002"`, `"outcome":"answered"`, `"attempts":2`, `"tried":"…0002"`, `"came":"answered"`)
+	g.Logs.Wait(t, "http.log.access", `"key":"…0002"`, `"outcome":"complete"`, `"attempts":2`, `"tried":"…0002"`)
 	if n := g.Logs.Count("API key in cooldown", `"key":"…0001"`, "dead key"); n != 1 {
 		t.Errorf("%d lines about the dead key, want 1", n)
 	}
@@ -74,14 +74,15 @@ func TestWhichKeyIsBad(t *testing.T) {
 	}
 }
 
-// The outcome is that of the last attempt, and of none where none was made.
-func TestOutcome(t *testing.T) {
+// The access log names the last attempt's key, if one was made, and an attempt
+// whose client has left is neither answered nor refused.
+func TestKeyInAccessLog(t *testing.T) {
 	up := caddytest.NewUpstream(t, caddytest.JSON(401, deadKey))
 	g, _, _ := startAt(t, "channel a "+up.URL+" {\napi_key sk-a-long-key-0001\nmodels m n\n}\nchannel b "+up.URL+"/b {\nauth none\nmodels k\n}")
 	g.chat(t, "m")
-	g.Logs.Wait(t, "http.log.access", `"key":"…0001"`, `"outcome":"key"`)
+	g.Logs.Wait(t, "http.log.access", `"key":"…0001"`, `"outcome":"refused"`)
 	g.chat(t, "unknown").wantStatus(t, 404)
-	g.Logs.Wait(t, "http.log.access", `"model":"unknown","attempts":0}`)
+	g.Logs.Wait(t, "http.log.access", `"model":"unknown","attempts":0`)
 
 	up.Handle(caddytest.Hang)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -96,7 +97,7 @@ func TestOutcome(t *testing.T) {
 	up.Next(t)
 	cancel()
 	<-left
-	g.Logs.Wait(t, "http.log.access", `"channel":"b","outcome":"client left"`, `"status":499`)
+	g.Logs.Wait(t, "http.log.access", `"channel":"b","sent_model":"k"`, `"status":499`)
 	if state := channelOf(t, "b").stats; state.attempts.Load() != 1 || state.answered.Load() != 0 || state.refused.Load() != 0 {
 		t.Errorf("the channel without keys: %+v", newStatsState(state))
 	}

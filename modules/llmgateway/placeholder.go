@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
 )
 
@@ -50,8 +49,6 @@ func (d description) gatewayPlaceholder(name string) (any, bool) {
 		return "", true
 	case "key":
 		return d.keyName(), true
-	case "outcome":
-		return d.outcome(), true
 	case "channel":
 		if d.count > 0 {
 			return d.current.candidate.channel.Name, true
@@ -101,19 +98,6 @@ func (d description) proxyPlaceholder(name string) (any, bool) {
 // milliseconds keeps the decimals, as Caddy's own `_ms` placeholders do.
 func milliseconds(d time.Duration) float64 { return d.Seconds() * 1e3 }
 
-// outcome is what came of the last attempt, "" for none: "answered", or whom its
-// refusal is about, in the classifier's words. The response's status may be 200
-// all the same, since it is sent before the outcome is known.
-func (d description) outcome() string {
-	switch {
-	case d.count == 0:
-		return ""
-	case d.current.verdict.Kind == refusal.KindAnswered && d.current.verdict.Status == 0:
-		return "client left" // nothing has decided about the attempt
-	}
-	return d.current.verdict.Scope().String()
-}
-
 // keyName is the end of the last attempt's key, "" for none.
 func (d description) keyName() string {
 	if d.count == 0 || d.current.candidate.key == nil {
@@ -149,7 +133,6 @@ func (d description) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		if name := d.keyName(); name != "" {
 			enc.AddString("key", name)
 		}
-		enc.AddString("outcome", d.outcome())
 		enc.AddString("sent_model", d.current.candidate.model)
 		enc.AddInt64("input_tokens", d.usage().Input())
 		enc.AddInt64("output_tokens", d.usage().Output())
