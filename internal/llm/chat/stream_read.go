@@ -129,6 +129,9 @@ func (s *StreamReader) reader(index int, emit neutral.Emit) *choiceReader {
 	c := &choiceReader{index: index, emit: withChoice(index, emit), keyOf: make(map[string]string)}
 	c.calls.Names, c.calls.NewID = s.how.Names, s.how.NewID
 	c.calls.Vendor, c.calls.Memory = s.how.Vendor, s.how.Calls
+	if s.how.OpenThought {
+		c.think.Open()
+	}
 	s.choices = append(s.choices, c)
 	return c
 }

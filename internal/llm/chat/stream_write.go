@@ -15,6 +15,7 @@ type StreamWriter struct {
 
 	choices []choiceWriter
 	left    int // choices that have not finished
+	failed  bool
 }
 
 type choiceWriter struct {
@@ -32,7 +33,7 @@ func NewStreamWriter(client *neutral.Request, id string, created int64) *StreamW
 
 // Append appends the chunks that stand for an event.
 func (s *StreamWriter) Append(dst []byte, e *neutral.Event) []byte {
-	if e.Choice >= len(s.choices) {
+	if s.failed || e.Choice >= len(s.choices) {
 		return dst
 	}
 	c := &s.choices[e.Choice]
@@ -77,6 +78,7 @@ func (s *StreamWriter) Append(dst []byte, e *neutral.Event) []byte {
 	case neutral.Finished:
 		return s.finish(dst, e, c)
 	case neutral.Failed:
+		s.failed = true
 		return eventstream.Append(dst, "", WriteError(e.Err))
 	}
 	return dst

@@ -103,24 +103,27 @@ func isOwnForm(kind ToolKind, arguments string) bool {
 		return true
 	}
 	var w rawjson.Writer
-	rewrite(&w, v)
+	rewrite(&w, v, maxSchemaDepth)
 	return string(w.Bytes) == arguments
 }
 
-// rewrite writes a value as a client does that has parsed it.
-func rewrite(w *rawjson.Writer, v rawjson.Value) {
+// rewrite writes a value as a client does that has parsed it, what is deeper than
+// most as it is.
+func rewrite(w *rawjson.Writer, v rawjson.Value, most int) {
 	switch {
+	case most == 0:
+		w.Raw(v)
 	case v.Is('{'):
 		w.Open('{')
 		for name, member := range v.Members {
 			w.Name(name)
-			rewrite(w, member)
+			rewrite(w, member, most-1)
 		}
 		w.Close('}')
 	case v.Is('['):
 		w.Open('[')
 		for element := range v.Elements {
-			rewrite(w, element)
+			rewrite(w, element, most-1)
 		}
 		w.Close(']')
 	case v.Is('"'):

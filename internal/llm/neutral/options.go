@@ -22,6 +22,9 @@ type Reading struct {
 	Names  *Names      // of the request's tools; required
 	Calls  *CallMemory // as in Target
 	NewID  func() string
+
+	// OpenThought says that text begins inside of a thought, which </think> ends.
+	OpenThought bool
 }
 
 // StreamReader reads the events of a response. There is one for each dialect.

@@ -31,6 +31,8 @@ type Request struct {
 
 	Dropped Dropped
 
+	declared map[ToolRef]bool // the tools that the client runs
+
 	// Source is the body in the client's dialect. Responses repeat parts of it.
 	Source rawjson.Value
 }

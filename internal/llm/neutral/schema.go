@@ -27,7 +27,8 @@ const (
 )
 
 const (
-	maxSchemaDepth = 64
+	maxSchemaDepth = 32
+	maxReferences  = 256       // different ones
 	maxSchemaBytes = 256 << 10 // of references that were put in their place
 )
 
@@ -72,6 +73,8 @@ type schemaWriter struct {
 	root rawjson.Value
 	w    rawjson.Writer
 	refs []string // that are being put in their place
+
+	resolved map[string]rawjson.Value
 }
 
 // notStrict are keywords that structured output of the Messages API refuses.

@@ -11,7 +11,7 @@ import (
 // nothing, and all that come after too many become a schema that allows
 // everything.
 func (c *schemaWriter) reference(ref string, v rawjson.Value, depth int) {
-	target := resolve(c.root, ref)
+	target := c.resolve(ref)
 	if !target.Is('{') || slices.Contains(c.refs, ref) || len(c.w.Bytes) > maxSchemaBytes {
 		c.w.Open('{')
 		if description := v.Get("description"); description.Is('"') {
@@ -33,14 +33,16 @@ func withSiblings(target, v rawjson.Value) rawjson.Value {
 	}
 	var w rawjson.Writer
 	w.Open('{')
+	beside := make(map[string]bool)
 	for name, member := range v.Members {
 		if name != "$ref" && name != "$defs" && name != "definitions" {
+			beside[name] = true
 			w.Name(name)
 			w.Raw(member)
 		}
 	}
 	for name, member := range target.Members {
-		if v.Get(name) == nil {
+		if !beside[name] {
 			w.Name(name)
 			w.Raw(member)
 		}
@@ -49,8 +51,25 @@ func withSiblings(target, v rawjson.Value) rawjson.Value {
 	return w.Bytes
 }
 
-// resolve returns what a JSON pointer within the schema points at.
-func resolve(root rawjson.Value, ref string) rawjson.Value {
+// resolve returns what a reference stands for: nothing after too many different
+// ones, each of which is looked for in the whole schema.
+func (c *schemaWriter) resolve(ref string) rawjson.Value {
+	if target, ok := c.resolved[ref]; ok {
+		return target
+	}
+	if len(c.resolved) >= maxReferences {
+		return nil
+	}
+	if c.resolved == nil {
+		c.resolved = make(map[string]rawjson.Value)
+	}
+	target := pointedAt(c.root, ref)
+	c.resolved[ref] = target
+	return target
+}
+
+// pointedAt returns what a JSON pointer within a schema points at.
+func pointedAt(root rawjson.Value, ref string) rawjson.Value {
 	pointer, ok := strings.CutPrefix(ref, "#")
 	if !ok {
 		return nil
@@ -71,19 +90,19 @@ func (c *schemaWriter) mergeAll(v rawjson.Value) rawjson.Value {
 	branches := []rawjson.Value{v}
 	for branch := range v.Get("allOf").Elements {
 		if ref := branch.Get("$ref"); ref.Is('"') && !slices.Contains(c.refs, ref.Text()) {
-			branch = resolve(c.root, ref.Text())
+			branch = c.resolve(ref.Text())
 		}
 		branches = append(branches, branch)
 	}
 	var w rawjson.Writer
-	var seen []string
+	seen := make(map[string]bool)
 	w.Open('{')
 	for _, branch := range branches {
 		for name, member := range branch.Members {
-			if name == "allOf" || name == "$ref" || slices.Contains(seen, name) {
+			if name == "allOf" || name == "$ref" || seen[name] {
 				continue
 			}
-			seen = append(seen, name)
+			seen[name] = true
 			w.Name(name)
 			switch name {
 			case "properties":
@@ -101,12 +120,12 @@ func (c *schemaWriter) mergeAll(v rawjson.Value) rawjson.Value {
 
 func mergeProperties(branches []rawjson.Value) rawjson.Value {
 	var w rawjson.Writer
-	var seen []string
+	seen := make(map[string]bool)
 	w.Open('{')
 	for _, branch := range branches {
 		for name, member := range branch.Get("properties").Members {
-			if !slices.Contains(seen, name) {
-				seen = append(seen, name)
+			if !seen[name] {
+				seen[name] = true
 				w.Name(name)
 				w.Raw(member)
 			}
@@ -118,12 +137,12 @@ func mergeProperties(branches []rawjson.Value) rawjson.Value {
 
 func mergeRequired(branches []rawjson.Value) rawjson.Value {
 	var w rawjson.Writer
-	var seen []string
+	seen := make(map[string]bool)
 	w.Open('[')
 	for _, branch := range branches {
 		for element := range branch.Get("required").Elements {
-			if name := element.Text(); !slices.Contains(seen, name) {
-				seen = append(seen, name)
+			if name := element.Text(); !seen[name] {
+				seen[name] = true
 				w.String(name)
 			}
 		}

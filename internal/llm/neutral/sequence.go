@@ -3,6 +3,9 @@ package neutral
 // maxPending bounds the bytes of calls that wait for the one before them.
 const maxPending = 16 << 20
 
+// maxCalls bounds the calls of a response.
+const maxCalls = 1024
+
 // maxRemembered bounds the arguments of a call that are remembered.
 const maxRemembered = 64 << 10
 
@@ -64,6 +67,10 @@ type Piece struct {
 func (s *Sequencer) Piece(p Piece, emit Emit) {
 	call := s.find(p.Key)
 	if call == nil {
+		if len(s.calls) >= maxCalls {
+			s.fail(emit)
+			return
+		}
 		call = &pendingCall{key: p.Key, native: p.Native, tool: p.Tool}
 		s.calls = append(s.calls, call)
 		s.any = true
@@ -79,10 +86,7 @@ func (s *Sequencer) Piece(p Piece, emit Emit) {
 	}
 	s.pending += len(p.Input)
 	if s.pending > maxPending {
-		if !s.failed {
-			s.failed = true
-			emit(&Event{Kind: Failed, Err: &Error{Status: 502, Type: "server_error", Message: "The calls of the response are too large"}})
-		}
+		s.fail(emit)
 		return
 	}
 	call.input = append(call.input, p.Input...)
@@ -93,6 +97,14 @@ func (s *Sequencer) Piece(p Piece, emit Emit) {
 	call.hash = hashOf(call.hash, p.Input)
 	call.shape.add(p.Input)
 	s.advance(emit)
+}
+
+// fail ends a response whose calls are more than anybody runs.
+func (s *Sequencer) fail(emit Emit) {
+	if !s.failed {
+		s.failed = true
+		emit(&Event{Kind: Failed, Err: &Error{Status: 502, Type: "server_error", Message: "The calls of the response are too large"}})
+	}
 }
 
 // find returns the call of a key that has not ended.

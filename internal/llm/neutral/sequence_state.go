@@ -24,16 +24,6 @@ func (s *Sequencer) LastKey() (key string, ok bool) {
 	return s.calls[len(s.calls)-1].key, true
 }
 
-// KeyOfID returns the key of the call that has an id of the provider's.
-func (s *Sequencer) KeyOfID(id string) (key string, ok bool) {
-	for _, call := range s.calls {
-		if call.id == id && id != "" {
-			return call.key, true
-		}
-	}
-	return "", false
-}
-
 // Repeats reports whether a whole call is one that has already come.
 func (s *Sequencer) Repeats(id, name, input string) bool {
 	for _, call := range s.calls {

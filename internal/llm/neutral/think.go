@@ -19,6 +19,10 @@ const (
 	thinkTrim // the space between </think> and the text
 )
 
+// Open says that the response begins inside of a thought: the templates of some
+// models write <think> themselves, so that only its end is in the response.
+func (t *ThinkTags) Open() { t.state = thinking }
+
 // Add calls emit with the thought and the text that a piece adds.
 func (t *ThinkTags) Add(piece string, emit func(kind EventKind, text string)) {
 	if t.state == thinkOver {
@@ -37,6 +41,7 @@ func (t *ThinkTags) Add(piece string, emit func(kind EventKind, text string)) {
 				t.state = thinking
 				text = strings.TrimLeft(rest, "\r\n")
 				continue
+			case len(text) > maxOpening:
 			case begun == "" || strings.HasPrefix("<think>", begun) || strings.HasPrefix("<thinking>", begun):
 				t.kept = text
 				return

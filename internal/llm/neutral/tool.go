@@ -55,15 +55,21 @@ type ToolChoice struct {
 	Allowed []ToolRef
 	Named   bool   // the client has forced one tool by its name
 	Field   string // as the client calls it
+
+	isAllowed map[ToolRef]bool // those of Allowed that are declared; set by Usable
 }
 
 // AddTool declares a tool. The one that was declared first keeps its name.
 func (r *Request) AddTool(tool Tool) {
-	for i := range r.Tools {
-		known := &r.Tools[i]
-		if known.Name == tool.Name && known.Namespace == tool.Namespace && known.IsClientTool() && tool.IsClientTool() {
+	if tool.IsClientTool() {
+		key := tool.key()
+		if r.declared[key] {
 			return
 		}
+		if r.declared == nil {
+			r.declared = make(map[ToolRef]bool)
+		}
+		r.declared[key] = true
 	}
 	r.Tools = append(r.Tools, tool)
 }
@@ -87,9 +93,15 @@ func (r *Request) Usable(accepts func(*Tool) bool) ([]*Tool, ToolChoice, error) 
 	if forced && len(usable) == 0 {
 		return nil, choice, r.droppedChoice()
 	}
+	declared := make(map[ToolRef]bool, len(usable))
+	for _, tool := range usable {
+		declared[tool.key()] = true
+	}
 	allowed := choice.Allowed[:0:0]
+	choice.isAllowed = make(map[ToolRef]bool, len(choice.Allowed))
 	for _, ref := range choice.Allowed {
-		if isDeclared(usable, ref) {
+		if key := ref.key(); declared[key] && !choice.isAllowed[key] {
+			choice.isAllowed[key] = true
 			allowed = append(allowed, ref)
 		}
 	}
@@ -135,14 +147,8 @@ func (t *Tool) label() string {
 	return t.ToolRef.label()
 }
 
-func isDeclared(tools []*Tool, ref ToolRef) bool {
-	for _, tool := range tools {
-		if tool.Name == ref.Name && tool.Namespace == ref.Namespace {
-			return true
-		}
-	}
-	return false
-}
+// key is what tells a tool from others.
+func (ref *ToolRef) key() ToolRef { return ToolRef{Namespace: ref.Namespace, Name: ref.Name} }
 
 // Allows reports whether a tool is declared to a channel that cannot be told that
 // only some of the tools may be called. Where one tool is forced, all are.
@@ -150,10 +156,5 @@ func (c *ToolChoice) Allows(tool *Tool) bool {
 	if len(c.Allowed) == 0 || c.Named {
 		return true
 	}
-	for _, ref := range c.Allowed {
-		if ref.Name == tool.Name && ref.Namespace == tool.Namespace {
-			return true
-		}
-	}
-	return false
+	return c.isAllowed[tool.key()]
 }

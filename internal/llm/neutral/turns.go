@@ -39,12 +39,12 @@ func (r *Request) Turns() []Message {
 // appendWithResults appends what follows a turn of the model, the results of its
 // calls first.
 func appendWithResults(turns []Message, said *Message, following []Message) []Message {
+	waiting := resultsOf(following)
 	results := Message{Role: ToolRole}
-	taken := make(map[*ToolResult]bool)
 	if said != nil {
 		for i := range said.Parts {
-			if call := said.Parts[i].Call; said.Parts[i].Kind == Call {
-				results.Parts = append(results.Parts, resultOf(call, following, taken))
+			if said.Parts[i].Kind == Call {
+				results.Parts = append(results.Parts, waiting.take(said.Parts[i].Call))
 			}
 		}
 	}
@@ -57,7 +57,7 @@ func appendWithResults(turns []Message, said *Message, following []Message) []Me
 			continue
 		}
 		for i := range message.Parts {
-			if result := message.Parts[i].Result; result != nil && !taken[result] {
+			if result := message.Parts[i].Result; result != nil && !waiting.taken[result] {
 				turns = append(turns, asText(result))
 			}
 		}
@@ -65,30 +65,57 @@ func appendWithResults(turns []Message, said *Message, following []Message) []Me
 	return turns
 }
 
-// resultOf returns the result of a call among the messages that follow it.
-func resultOf(call *ToolCall, following []Message, taken map[*ToolResult]bool) Part {
-	for _, message := range following {
-		for i := range message.Parts {
-			result := message.Parts[i].Result
-			if message.Parts[i].Kind != Result || taken[result] || !belongs(call, result) {
-				continue
-			}
-			taken[result] = true
-			own := *result
-			own.CallID = call.ID
-			own.Tool = call.ToolRef
-			return Part{Kind: Result, Result: &own}
-		}
-	}
-	return Part{Kind: Result, Result: &ToolResult{CallID: call.ID, Tool: call.ToolRef, Parts: []Part{{Kind: Text, Text: noResult}}}}
+// waitingResults are results whose calls are looked for.
+type waitingResults struct {
+	byID   map[string][]*ToolResult
+	byName map[string][]*ToolResult // Gemini's have a name only
+	taken  map[*ToolResult]bool
 }
 
-// belongs reports whether a result is that of a call. Gemini's have a name only.
-func belongs(call *ToolCall, result *ToolResult) bool {
-	if result.CallID != "" {
-		return result.CallID == call.ID
+func resultsOf(messages []Message) *waitingResults {
+	w := &waitingResults{}
+	for _, message := range messages {
+		for i := range message.Parts {
+			result := message.Parts[i].Result
+			switch {
+			case message.Parts[i].Kind != Result:
+				continue
+			case w.taken == nil:
+				w.byID, w.byName = make(map[string][]*ToolResult), make(map[string][]*ToolResult)
+				w.taken = make(map[*ToolResult]bool)
+			}
+			if result.CallID != "" {
+				w.byID[result.CallID] = append(w.byID[result.CallID], result)
+			} else {
+				w.byName[result.Tool.Name] = append(w.byName[result.Tool.Name], result)
+			}
+		}
 	}
-	return result.Tool.Name == call.Name
+	return w
+}
+
+// take returns the result of a call.
+func (w *waitingResults) take(call *ToolCall) Part {
+	own := ToolResult{Parts: []Part{{Kind: Text, Text: noResult}}}
+	if found := first(w.byID, call.ID); found != nil {
+		w.taken[found] = true
+		own = *found
+	} else if found := first(w.byName, call.Name); found != nil {
+		w.taken[found] = true
+		own = *found
+	}
+	own.CallID, own.Tool = call.ID, call.ToolRef
+	return Part{Kind: Result, Result: &own}
+}
+
+// first returns the first result of a key and removes it from the others.
+func first(results map[string][]*ToolResult, key string) *ToolResult {
+	list := results[key]
+	if len(list) == 0 {
+		return nil
+	}
+	results[key] = list[1:]
+	return list[0]
 }
 
 // asText returns a result without a call as what a user says.

@@ -109,8 +109,12 @@ type Response struct {
 	From   neutral.Dialect // the channel's
 	Vendor string          // as in neutral.Target
 	Calls  *neutral.CallMemory
-	ID     string // of the response, without a prefix; random if empty
-	Now    int64  // in seconds since 1970, for channels that do not say it
+
+	// OpenThought is as in neutral.Reading.
+	OpenThought bool
+
+	ID  string // of the response, without a prefix; random if empty
+	Now int64  // in seconds since 1970, for channels that do not say it
 }
 
 // newID returns a random id.
@@ -124,7 +128,7 @@ func (p *Response) reader(client *neutral.Request) neutral.StreamReader {
 	if p.ID == "" {
 		p.ID = newID()
 	}
-	how := neutral.Reading{Vendor: p.Vendor, Names: client.Names, Calls: p.Calls, NewID: func() string { return "call_" + newID() }}
+	how := neutral.Reading{Vendor: p.Vendor, Names: client.Names, Calls: p.Calls, OpenThought: p.OpenThought, NewID: func() string { return "call_" + newID() }}
 	switch p.From {
 	case neutral.Responses:
 		return responses.NewStreamReader(how)

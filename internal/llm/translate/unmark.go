@@ -8,6 +8,10 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
 
+// deepestMark is how deep in a body signatures are looked for. They stand in a part
+// of a part of a message.
+const deepestMark = 16
+
 var mark = []byte(neutral.SignatureMark)
 
 // Unmark takes out of a client's request the signatures that another vendor's
@@ -23,20 +27,20 @@ func Unmark(body []byte) []byte {
 		return body
 	}
 	w := &rawjson.Writer{Bytes: make([]byte, 0, len(body))}
-	unmark(w, v)
+	unmark(w, v, deepestMark)
 	return w.Bytes
 }
 
 // unmark writes a value without the marked signatures in it.
-func unmark(w *rawjson.Writer, v rawjson.Value) {
+func unmark(w *rawjson.Writer, v rawjson.Value, most int) {
 	switch {
-	case !bytes.Contains(v, mark):
+	case most == 0 || !bytes.Contains(v, mark):
 		w.Raw(v)
 	case v.Is('['):
 		w.Open('[')
 		for element := range v.Elements {
 			if !isMarked(element) {
-				unmark(w, element)
+				unmark(w, element, most-1)
 			}
 		}
 		w.Close(']')
@@ -57,7 +61,7 @@ func unmark(w *rawjson.Writer, v rawjson.Value) {
 				continue
 			}
 			w.Name(name)
-			unmark(w, member)
+			unmark(w, member, most-1)
 		}
 		w.Close('}')
 	default:

@@ -1,0 +1,74 @@
+package translate_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/translate"
+)
+
+// repeat returns n texts in a row, with their numbers in them.
+func repeat(n int, format string) string {
+	var texts []string
+	for i := range n {
+		texts = append(texts, strings.ReplaceAll(format, "%", fmt.Sprint(i)))
+	}
+	return strings.Join(texts, ",")
+}
+
+// TestLargeRequests has much of all that a client may send much of. If the time for
+// any of it grew with the square of its size, the test would not end.
+func TestLargeRequests(t *testing.T) {
+	const many = 20000
+	deep := strings.Repeat(`{"type":"object","properties":{"a":`, 3000) + `{}` + strings.Repeat(`}}`, 3000)
+	for name, c := range map[string]struct {
+		dialect neutral.Dialect
+		body    string
+	}{
+		"tools":         {neutral.Responses, `{"input":"a","tools":[` + repeat(many, `{"type":"function","name":"f%"}`) + `]}`},
+		"allowed tools": {neutral.Responses, `{"input":"a","tools":[` + repeat(many, `{"type":"function","name":"f%"}`) + `],"tool_choice":{"type":"allowed_tools","mode":"auto","tools":[` + repeat(many, `{"type":"function","name":"f%"}`) + `]}}`},
+		"hosted tools":  {neutral.Responses, `{"input":"a","tools":[` + repeat(many, `{"type":"x%"}`) + `]}`},
+		"calls":         {neutral.Responses, `{"input":[` + repeat(many, `{"type":"function_call","call_id":"c%","name":"f","arguments":"{}"}`) + `,` + repeat(many, `{"type":"function_call_output","call_id":"c%","output":"o"}`) + `]}`},
+		"calls of one":  {neutral.Gemini, `{"contents":[{"role":"model","parts":[` + repeat(many, `{"functionCall":{"name":"f"}}`) + `]},{"parts":[` + repeat(many, `{"functionResponse":{"name":"f","response":{"n":%}}}`) + `]}]}`},
+		"turns":         {neutral.Chat, `{"messages":[` + repeat(many, `{"role":"user","content":"a"},{"role":"assistant","content":"b"}`) + `]}`},
+		"fields":        {neutral.Chat, `{"messages":[{"role":"user","content":"a"}],` + repeat(many, `"x%":1`) + `}`},
+		"references":    {neutral.Chat, `{"messages":[{"role":"user","content":"a"}],"tools":[{"function":{"name":"f","parameters":{"type":"object","properties":{` + repeat(many, `"p%":{"$ref":"#/$defs/d%"}`) + `},"$defs":{` + repeat(many, `"d%":{"type":"string"}`) + `}}}}]}`},
+		"all of":        {neutral.Chat, `{"messages":[{"role":"user","content":"a"}],"tools":[{"function":{"name":"f","parameters":{"allOf":[` + repeat(many, `{"properties":{"p%":{}},"required":["p%"]}`) + `]}}}]}`},
+		"depth":         {neutral.Chat, `{"messages":[{"role":"user","content":"a"}],"tools":[{"function":{"name":"f","parameters":` + deep + `}}]}`},
+	} {
+		r := read(t, c.dialect, c.body)
+		for _, dialect := range dialects {
+			if _, err := translate.Write(r, dialect, neutral.Target{Model: "gemini-3-pro", Vendor: "v"}); err != nil {
+				t.Errorf("%s to %s: %v", name, dialect, err)
+			}
+		}
+	}
+	marked := `"` + neutral.SignatureMark + strings.Repeat("A", 1<<20) + `"`
+	translate.Unmark([]byte(strings.Repeat("[", 9000) + marked + strings.Repeat("]", 9000)))
+}
+
+// TestLargeResponses has more calls than anybody runs.
+func TestLargeResponses(t *testing.T) {
+	var events []string
+	for i := range 3000 {
+		events = append(events, call(fmt.Sprintf(`"index":%d,`, i), fmt.Sprintf(`"i%d"`, i), `"f"`, `"{}"`))
+	}
+	for _, dialect := range dialects {
+		got := stream(read(t, dialect, least[dialect]), neutral.Chat, data(append(events, called, "[DONE]")...))
+		contains(t, string(dialect), got, "The calls of the response are too large")
+		containsNot(t, string(dialect), got, "[DONE]")
+		containsNot(t, string(dialect), got, "response.completed")
+	}
+}
+
+// TestOpenThought has a model whose template has opened the thought.
+func TestOpenThought(t *testing.T) {
+	answer := how(neutral.Chat)
+	answer.OpenThought = true
+	body := data(chunk(`{"content":"hm</th"}`), chunk(`{"content":"ink>\n\nHi"}`), stopped)
+	if got, want := meaning(translate.Collect(read(t, neutral.Chat, least[neutral.Chat]), answer, []byte(body))), "H:hm|T:Hi|stop"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
