@@ -98,7 +98,7 @@ func (a *attempt) accept(res *http.Response, d *deadline) {
 // own.
 func (a *attempt) outgoingRequest(out *http.Request) *http.Request {
 	channel := a.candidate.channel
-	out.URL, out.Host, out.Header = channel.target(a.urlFor(out.URL, a.candidate.model)), channel.base.Host, channel.headers.outgoing(out.Header, a.upgrading, a.contentType)
+	out.URL, out.Host, out.Header = channel.target(a.urlFor(out.URL, a.candidate.model), a.candidate.key), channel.base.Host, channel.headers.outgoing(out.Header, a.upgrading, a.contentType)
 	out.Proto, out.ProtoMajor, out.ProtoMinor = "", 0, 0
 	out.RequestURI, out.RemoteAddr, out.Pattern, out.TLS = "", "", "", nil
 	out.TransferEncoding, out.Trailer, out.Close = nil, nil, false

@@ -50,6 +50,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //			allow_header  <name>...
 //			include_usage on|off
 //			refusal       <status|4xx|*> [<text>] client|next_channel|key|key_model|model|capacity|channel [<duration>]
+//			proxy         <url>
 //			transport {
 //				<options of reverse_proxy's http transport>
 //			}

@@ -36,6 +36,9 @@ func (h *Handler) parseChannel(d *caddyfile.Dispenser) error {
 	if len(c.APIKeys) == 0 && c.Auth.Scheme != "none" {
 		return at.Errf("channel %s has no api_key; add one, or auth none for an API that needs no key", c.Name)
 	}
+	if c.Proxy != "" && c.Transport != nil && usesProxy(c.Transport.NetworkProxyRaw) {
+		return at.Errf("channel %s: %w", c.Name, errTwoProxies)
+	}
 	h.Channels = append(h.Channels, c)
 	return nil
 }
@@ -52,6 +55,7 @@ func (c *Channel) options() []caddyfileutil.Option {
 		{Name: "allow_header", Repeats: true, Parse: allowHeaders(&c.AllowHeaders)},
 		{Name: "include_usage", Parse: caddyfileutil.OnOff(func(on bool) { c.NoIncludeUsage = !on })},
 		{Name: "refusal", Repeats: true, Parse: parseRefusal(&c.Refusals)},
+		{Name: "proxy", Parse: caddyfileutil.Args("<url>", "socks5://127.0.0.1:1080", c.setProxy)},
 		{Name: "transport", Block: true, Parse: c.parseTransport},
 	}
 }
@@ -114,6 +118,14 @@ func (c *Channel) setAuth(args []string) error {
 		c.Auth.Parameter = args[1]
 	}
 	return c.Auth.check()
+}
+
+func (c *Channel) setProxy(args []string) error {
+	if len(args) != 1 {
+		return caddyfileutil.ErrUsage
+	}
+	c.Proxy = args[0]
+	return checkProxy(c.Proxy)
 }
 
 func (c *Channel) parseTransport(d *caddyfile.Dispenser) error {

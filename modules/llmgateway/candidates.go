@@ -23,7 +23,7 @@ func (c *candidate) account() string {
 	if c.key == nil {
 		return ""
 	}
-	return cmp.Or(c.channel.account, c.key.secret)
+	return cmp.Or(c.key.account, c.channel.account, c.key.secret)
 }
 
 // isAt reports whether the candidate is a key of the channel for the model.

@@ -121,14 +121,14 @@ func (c *Channel) firstCandidate() candidate {
 func (c *Channel) list(ctx context.Context, now time.Time) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ownRequests(ctx), catalogTimeout)
 	defer cancel()
-	out := &http.Request{Method: http.MethodGet, URL: c.target(&url.URL{Path: "/v1/models"}), Host: c.base.Host, Header: make(http.Header)}
+	from := c.firstCandidate()
+	out := &http.Request{Method: http.MethodGet, URL: c.target(&url.URL{Path: "/v1/models"}, from.key), Host: c.base.Host, Header: make(http.Header)}
 	if c.Auth.Scheme == "x-api-key" {
 		out.Header.Set("Anthropic-Version", "2023-06-01")
 	}
 	for name, values := range c.headers.set {
 		out.Header[name] = values
 	}
-	from := c.firstCandidate()
 	if from.key != nil {
 		c.Auth.apply(out, from.key)
 	}

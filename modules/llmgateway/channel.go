@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"go.uber.org/zap"
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
@@ -34,8 +35,11 @@ type Channel struct {
 	URL string `json:"url,omitempty"`
 
 	// The account's keys, used in turn. Placeholders such as `{env.KEY}` and
-	// `{file./run/secrets/key}` are replaced at load; an unset one is an
-	// error. Required, unless auth is `none`.
+	// `{file./run/secrets/keys}` are replaced at load; an unset one is an
+	// error. One that stands alone may list any number of keys, separated by
+	// white space, commas or lines; `#` begins a comment, and a file may have
+	// 16 MB. Where the URL's path has `{account}` in it a key is written
+	// `<account>/<token>`. Required, unless auth is `none`.
 	APIKeys []string `json:"api_keys,omitempty"`
 
 	// How many requests each key may make in a period, or how many tokens it
@@ -74,6 +78,12 @@ type Channel struct {
 	// first rule that matches decides; the gateway's own come after these.
 	// Default: none.
 	Refusals []refusal.UserRule `json:"refusals,omitempty"`
+
+	// The proxy through which the channel is reached, such as
+	// `socks5://127.0.0.1:1080` or `http://127.0.0.1:3128`: short for the
+	// transport's `network_proxy url`. Placeholders are replaced at load.
+	// Default: none.
+	Proxy string `json:"proxy,omitempty"`
 
 	// Options of reverse_proxy's http transport. TLS is on by itself for an
 	// https URL.
@@ -118,6 +128,7 @@ func channelNamed(channels []*Channel, name string) *Channel {
 
 // key is an account's key.
 type key struct {
+	account   string // that the channel's URL needs, "" for none
 	secret    string
 	id        cooldownstore.ID  // under which its cooldowns are kept
 	header    string            // that shows it, "" for none
@@ -126,6 +137,14 @@ type key struct {
 	stats     *keyStats
 	mask      atomic.Pointer[mask] // made with the first response
 	limits
+}
+
+// text returns the key as the configuration has it.
+func (k *key) text() string {
+	if k.account != "" {
+		return k.account + "/" + k.secret
+	}
+	return k.secret
 }
 
 // name is what logs and the admin API call the key.
@@ -204,7 +223,11 @@ func (c *Channel) provision(l *loading, g *gateway, allowHeaders []string) error
 		return err
 	}
 	c.keyless = newMask(c.headers.secrets()...)
-	c.http, err = l.transports.get(c.Transport, c.base.Scheme == "https")
+	transport, err := c.transport()
+	if err != nil {
+		return err
+	}
+	c.http, err = l.transports.get(transport, c.base.Scheme == "https")
 	return err
 }
 
@@ -218,34 +241,55 @@ func (c *Channel) keys() []*key {
 
 // readKeys resolves the keys. One that is known stays as it is.
 func (c *Channel) readKeys(l *loading) error {
+	known := make(map[string]*key)
+	for _, k := range c.keys() {
+		known[k.text()] = k
+	}
 	keys := make([]*key, 0, len(c.APIKeys))
+	seen := make(map[string]bool)
 	for i, apiKey := range c.APIKeys {
-		secret, err := resolveKey(l.repl, apiKey, c.keyPlace(i), l.logger)
+		listed, err := resolveKeys(l.repl, apiKey, c.keyPlace(i), l.logger)
 		if err != nil {
 			return err
 		}
-		same := func(k *key) bool { return k.secret == secret }
-		if slices.ContainsFunc(keys, same) {
-			return c.keyPlace(i).error("", errSameKey)
+		for _, entry := range listed {
+			if seen[entry.secret] {
+				if len(listed) == 1 {
+					return c.keyPlace(i).error("", errSameKey)
+				}
+				l.logger.Warn("key is in the list twice", zap.String("key", c.keyPlace(i).String()+strings.TrimSuffix(entry.origin, ",")))
+				continue
+			}
+			seen[entry.secret] = true
+			k := known[entry.secret]
+			if k == nil {
+				if k, err = c.newKey(entry.secret, l); err != nil {
+					return c.keyPlace(i).error(entry.origin, err)
+				}
+			}
+			keys = append(keys, k)
 		}
-		if i := slices.IndexFunc(c.keys(), same); i >= 0 {
-			keys = append(keys, c.keys()[i])
-			continue
-		}
-		known := take(l.pooled, histories, newHistory(l.cooldowns), c.base.String(), secret)
-		k := &key{secret: secret, id: poolKey(c.base.String(), secret), cooldowns: known.cooldowns, stats: &known.stats}
-		name, value := c.Auth.header(secret)
-		k.header, k.value = name, []string{value}
-		if err := k.open(c.Quotas, l.book, "llm_gateway key "+c.base.String()+" "+secret); err != nil {
-			return err
-		}
-		keys = append(keys, k)
 	}
 	if err := l.keys.Load().checkDemo(c, keys); err != nil {
 		return err
 	}
 	c.secrets.Store(&keys)
 	return nil
+}
+
+// newKey returns the channel's key that a text stands for.
+func (c *Channel) newKey(text string, l *loading) (k *key, err error) {
+	k = &key{secret: text, id: poolKey(c.base.String(), text)}
+	if c.perAccount() {
+		if k.account, k.secret, err = splitAccount(text); err != nil {
+			return nil, err
+		}
+	}
+	known := take(l.pooled, histories, newHistory(l.cooldowns), c.base.String(), text)
+	k.cooldowns, k.stats = known.cooldowns, &known.stats
+	name, value := c.Auth.header(k.secret)
+	k.header, k.value = name, []string{value}
+	return k, k.open(c.Quotas, l.book, "llm_gateway key "+c.base.String()+" "+text)
 }
 
 // parseURL checks the base URL and takes it apart.

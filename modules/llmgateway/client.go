@@ -28,8 +28,8 @@ type Client struct {
 	Name string `json:"name,omitempty"`
 
 	// The keys that the client may show. Placeholders such as `{env.KEY}` and
-	// `{file./run/secrets/key}` are replaced at load. At least one; an empty
-	// one is an error.
+	// `{file./run/secrets/keys}` are replaced at load; one that stands alone may
+	// list any number of keys. At least one; an empty one is an error.
 	Keys []string `json:"keys,omitempty"`
 
 	// The models that the client may use, by the names it asks for, `*`
@@ -99,12 +99,14 @@ func readKeyring(clients []*Client, repl *caddy.Replacer, logger *zap.Logger) (*
 		}
 		for i, key := range c.Keys {
 			place := keyPlace{"client " + c.Name, i + 1, c.Source}
-			secret, err := resolveKey(repl, key, place, logger)
+			keys, err := resolveKeys(repl, key, place, logger)
 			if err != nil {
 				return nil, err
 			}
-			if err := k.add(secret, c); err != nil {
-				return nil, place.error("", err)
+			for _, listed := range keys {
+				if err := k.add(listed.secret, c); err != nil {
+					return nil, place.error(listed.origin, err)
+				}
 			}
 		}
 	}

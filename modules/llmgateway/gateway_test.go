@@ -282,7 +282,7 @@ func TestBaseURL(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := c.target(u.URL).String(); got != "https://api.example"+tc.want {
+		if got := c.target(u.URL, nil).String(); got != "https://api.example"+tc.want {
 			t.Errorf("%s + %s: got %s, want %s", tc.base, tc.request, got, tc.want)
 		}
 	}

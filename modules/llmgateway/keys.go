@@ -11,7 +11,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"go.uber.org/zap"
 )
 
 // shortKey is the number of characters below which loading warns of a key: it
@@ -60,35 +59,6 @@ func located(source string, err error) error {
 
 // sourceOf returns where a directive or option stands.
 func sourceOf(d *caddyfile.Dispenser) string { return fmt.Sprintf("%s:%d", d.File(), d.Line()) }
-
-// resolveKey returns the key that a word of the configuration stands for. What
-// cannot be a key is an error; an unset variable is one rather than an empty
-// key. A key that is merely short is warned of.
-func resolveKey(repl *caddy.Replacer, word string, place keyPlace, logger *zap.Logger) (string, error) {
-	parts, err := splitKeyWord(word)
-	if err != nil {
-		return "", place.error("", err)
-	}
-	var key strings.Builder
-	for _, part := range parts {
-		value := part.literal
-		if part.placeholder != "" {
-			if value, err = part.resolve(repl); err != nil {
-				return "", place.error("", err)
-			}
-		}
-		key.WriteString(value)
-	}
-	secret := strings.TrimSpace(key.String())
-	if err := checkKey(secret); err != nil {
-		return "", place.error(keyOrigin(parts), err)
-	}
-	if utf8.RuneCountInString(secret) < shortKey {
-		logger.Warn("key is short; a key of fewer than 8 characters can be guessed, and may be a word that was not meant as a key",
-			zap.Stringer("key", place), zap.String("source", place.source))
-	}
-	return secret, nil
-}
 
 // checkKeyWord refuses a word of the configuration that cannot be a key,
 // whatever the values of its placeholders are.
@@ -216,7 +186,7 @@ func checkKey(key string) error {
 	case strings.HasSuffix(key, "..."), key[0] == '<' && key[len(key)-1] == '>':
 		return errKeyPlaceholder
 	case strings.ContainsAny(key, ",;"):
-		return errors.New("has a comma or semicolon: separate keys with white space, each being a word (and a variable or file) of its own")
+		return errors.New("has a comma or semicolon: separate keys with white space, each being a word of its own")
 	case strings.ContainsAny(key, "\"'`"):
 		return errors.New("has quotation marks, which would be sent as a part of it: write the value without them (Docker's --env-file, for instance, takes them literally)")
 	}
@@ -227,7 +197,7 @@ func checkKeyCharacters(key string) error {
 	for _, r := range key {
 		switch {
 		case r < utf8.RuneSelf && unicode.IsSpace(r):
-			return errors.New("has white space or several lines in it: write each key as a word (and a variable or file) of its own")
+			return errors.New("has white space or several lines in it: write each key as a word of its own, or a variable or file with many keys as a word of its own")
 		case r < utf8.RuneSelf && unicode.IsControl(r):
 			return errors.New("has control characters in it: write or save it again")
 		case r >= utf8.RuneSelf:

@@ -82,7 +82,7 @@ func TestNativeBaseURL(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := c.target(u).String(); got != "https://api.example"+tc.want {
+		if got := c.target(u, nil).String(); got != "https://api.example"+tc.want {
 			t.Errorf("%s + %s: got %s, want %s", tc.base, tc.request, got, tc.want)
 		}
 	}

@@ -9,8 +9,24 @@ import (
 
 // target returns the URL for a request to the path and query of u. The path of
 // the base URL takes the place of a leading /v1. One that has the version of
-// Gemini's own paths in it, as in /v1beta/openai, ends before it for these.
-func (c *Channel) target(u *url.URL) *url.URL {
+// Gemini's own paths in it, as in /v1beta/openai, ends before it for these. The
+// key's account takes the place of {account}.
+func (c *Channel) target(u *url.URL, k *key) *url.URL {
+	target := c.pathOf(u)
+	if c.perAccount() && k != nil {
+		target.Path = strings.ReplaceAll(target.Path, accountInPath, k.account)
+		target.RawPath = strings.ReplaceAll(target.RawPath, url.PathEscape(accountInPath), k.account)
+	}
+	return target
+}
+
+// accountInPath stands for the key's account in the path of a channel's URL.
+const accountInPath = "{account}"
+
+// perAccount reports whether each key has an account that stands in the URL.
+func (c *Channel) perAccount() bool { return strings.Contains(c.base.Path, accountInPath) }
+
+func (c *Channel) pathOf(u *url.URL) *url.URL {
 	target := &url.URL{Scheme: c.base.Scheme, Host: c.base.Host, Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}
 	if c.base.Path == "" {
 		return target

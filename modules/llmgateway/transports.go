@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -94,6 +95,47 @@ func resolveTransport(raw []byte, https bool) ([]byte, error) {
 		}
 	}
 	return json.Marshal(options)
+}
+
+var errTwoProxies = errors.New("proxy is short for the transport's network_proxy; keep one of the two")
+
+// transport returns the options of the channel's transport, with its proxy.
+func (c *Channel) transport() (*reverseproxy.HTTPTransport, error) {
+	if c.Proxy == "" {
+		return c.Transport, nil
+	}
+	options := c.Transport
+	if options == nil {
+		options = new(reverseproxy.HTTPTransport)
+	}
+	if usesProxy(options.NetworkProxyRaw) {
+		return nil, errTwoProxies
+	}
+	raw, err := json.Marshal(map[string]string{"from": "url", "url": c.Proxy})
+	if err != nil {
+		return nil, err
+	}
+	options.NetworkProxyRaw = raw
+	if mistake := checkTransport(options, c.base.Scheme == "https"); mistake != nil {
+		return nil, mistake.err
+	}
+	return options, nil
+}
+
+// checkProxy refuses what is no address of a proxy. Placeholders are known later.
+func checkProxy(address string) error {
+	u, err := url.Parse(address)
+	switch {
+	case strings.Contains(address, "{"):
+		return nil
+	case err != nil || u.Hostname() == "":
+		return errors.New("a proxy is written like socks5://127.0.0.1:1080 or http://127.0.0.1:3128")
+	}
+	switch u.Scheme {
+	case "http", "https", "socks5", "socks5h":
+		return nil
+	}
+	return fmt.Errorf("proxies are of http, https, socks5 or socks5h, not of %q: write it like socks5://127.0.0.1:1080", u.Scheme)
 }
 
 // transportMistake is an option of a transport that cannot work in a channel.
