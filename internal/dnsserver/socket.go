@@ -39,7 +39,11 @@ func Open(address Address, logger *zap.Logger) (*Socket, error) {
 	pooled, _, err := sockets.LoadOrNew(address, func() (caddy.Destructor, error) {
 		s := &Socket{address: address}
 		s.logger.Store(logger)
-		return s, s.listen()
+		err := s.listen()
+		if err == nil {
+			logger.Info("listening for DNS", zap.String("listener", address.String()))
+		}
+		return s, err
 	})
 	if err != nil {
 		return nil, err

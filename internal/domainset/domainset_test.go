@@ -223,6 +223,9 @@ func million(t testing.TB) string {
 
 // A million names take less than 64 MB, also while they are read.
 func TestMemory(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector takes memory and time of its own")
+	}
 	path := million(t)
 	runtime.GC()
 	var before, after runtime.MemStats

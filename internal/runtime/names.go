@@ -36,7 +36,7 @@ func (c certificateCheck) Handle(context.Context, caddy.Event) error {
 	return nil
 }
 
-// hasSite reports whether a site has a name: then Caddy manages its
+// hasSite reports whether a site with HTTPS has a name: then Caddy manages its
 // certificate.
 func hasSite(ctx caddy.Context, name string) bool {
 	loaded, err := ctx.AppIfConfigured("http")
@@ -44,6 +44,9 @@ func hasSite(ctx caddy.Context, name string) bool {
 		return false
 	}
 	for _, server := range loaded.(*caddyhttp.App).Servers {
+		if !managesCertificate(server, name) {
+			continue
+		}
 		for _, route := range server.Routes {
 			if routeHas(route, name) {
 				return true
@@ -51,6 +54,19 @@ func hasSite(ctx caddy.Context, name string) bool {
 		}
 	}
 	return false
+}
+
+// managesCertificate reports whether a server would have a certificate for one
+// of its names.
+func managesCertificate(server *caddyhttp.Server, name string) bool {
+	if len(server.TLSConnPolicies) == 0 {
+		return false // it speaks HTTP only
+	}
+	auto := server.AutoHTTPS
+	if auto == nil {
+		return true
+	}
+	return !auto.Disabled && !auto.DisableCerts && !slices.Contains(auto.Skip, name) && !slices.Contains(auto.SkipCerts, name)
 }
 
 func routeHas(route caddyhttp.Route, name string) bool {

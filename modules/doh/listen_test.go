@@ -43,6 +43,18 @@ func newDoT(t testing.TB) *dot {
 	return d
 }
 
+// issuing gives a Caddy that issues certificates of its own a folder for them.
+// It may still write there when it has been stopped.
+func issuing(t testing.TB) caddytest.Option {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "doh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return caddytest.WithStorage(dir)
+}
+
 // caddyfile returns a site with its options.
 func (d *dot) caddyfile(options ...string) string {
 	_, port, _ := net.SplitHostPort(d.https)
@@ -268,7 +280,7 @@ func TestListenerClients(t *testing.T) {
 			port, port, strings.Join(options, "\n\t\t"))
 	}
 	clients := "client alice /dns-query/s3cret alice.dns.test {\nlimit 3/day\n}\nclient bob /dns-query/b0b bob.dns.test"
-	d.Caddy = caddytest.Start(t, site("hosts 192.0.2.1 here.test", clients, "listen tls/"+d.tls))
+	d.Caddy = caddytest.Start(t, site("hosts 192.0.2.1 here.test", clients, "listen tls/"+d.tls+" dns.test"), issuing(t))
 	d.Logs.Wait(t, "no site has this name of a DNS listener", "tls_automate_names bob.dns.test")
 	if n := d.Logs.Count("no site has this name", "alice"); n != 0 {
 		t.Error("there is a warning about the name of a site")
@@ -292,6 +304,10 @@ func TestListenerClients(t *testing.T) {
 	const counted = `caddy_doh_client_queries_total{client="alice"}`
 	before := d.Metric(counted)
 	alice, other := dial("Alice.DNS.test"), dial("dns.test")
+	nameless := dial("") // gets the certificate of the default name
+	if err := nameless.Conn.(*tls.Conn).ConnectionState().PeerCertificates[0].VerifyHostname("dns.test"); err != nil {
+		t.Error(err)
+	}
 	for i, want := range []string{"192.0.2.1", "192.0.2.1", "192.0.2.1", "REFUSED"} {
 		if got := text(d.ask(alice, question("here.test.", dns.TypeA))); got != want {
 			t.Errorf("alice's query %d: got %s, want %s", i, got, want)
@@ -317,6 +333,49 @@ func TestListenerClients(t *testing.T) {
 	}
 	if got := text(d.ask(alice, question("here.test.", dns.TypeA))); got != "REFUSED" {
 		t.Errorf("alice beyond her limit: got %s", got)
+	}
+}
+
+// The log says which names get no certificate, and how they get one.
+func TestListenerNames(t *testing.T) {
+	for _, tc := range []struct {
+		global, sites string
+		missing       bool
+	}{
+		{"", "", true},
+		{"", "http://bob.dns.test:%[1]d {\n}\n", true},
+		{"", "https://bob.dns.test:%[1]d {\n}\n", false},
+		{"", "https://*.dns.test:%[1]d {\n}\n", false},
+		{"", "https://*.test:%[1]d {\n}\n", true},
+		{"tls_automate_names bob.dns.test", "", false},
+		{"tls_automate_names *.dns.test", "", false},
+		{"auto_https disable_certs", "https://bob.dns.test:%[1]d {\n}\n", true},
+	} {
+		d := newDoT(t)
+		if tc.sites != "" {
+			tc.sites = fmt.Sprintf(tc.sites, caddytest.Port(t))
+		}
+		c := caddytest.Start(t, fmt.Sprintf("{\n\tlocal_certs\n\t%s\n}\n%shttp://%s {\n\tdoh {\n\t\thosts 192.0.2.1 here.test\n\t\tclient bob /b0b bob.dns.test\n\t\tlisten tls/%s\n\t}\n}\n",
+			tc.global, tc.sites, caddytest.Addr(t), d.tls), issuing(t))
+		const says = "no site has this name of a DNS listener"
+		if n := c.Logs.Count(says, `"line":"tls_automate_names bob.dns.test"`); (n == 1) != tc.missing || c.Logs.Count(says) != n {
+			t.Errorf("%q, %q: %d warnings, want some: %v", tc.global, tc.sites, n, tc.missing)
+		}
+		if strings.HasPrefix(tc.global, "tls_automate_names bob") {
+			var err error
+			for range 100 { // its certificate is being made
+				var conn *tls.Conn
+				if conn, err = tls.Dial("tcp", d.tls, &tls.Config{ServerName: "bob.dns.test", InsecureSkipVerify: true}); err == nil {
+					conn.Close()
+					break
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+			if err != nil {
+				t.Errorf("%s: %v", tc.global, err)
+			}
+		}
+		c.Stop()
 	}
 }
 
@@ -365,7 +424,7 @@ func TestSharedListener(t *testing.T) {
 		t.Errorf("validating with a port that is in use: %v", err)
 	}
 	taken.Close()
-	d.Caddy = caddytest.Start(t, both)
+	d.Caddy = caddytest.Start(t, both, issuing(t))
 	for _, network := range listeners[1:] {
 		if got := text(d.ask(d.dial(network), question("here.test.", dns.TypeA))); got != "192.0.2.1" {
 			t.Errorf("%s: got %s", network, got)

@@ -136,14 +136,14 @@ func TestFor(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("listed.example\nserver=/dnsmasq.example/192.0.2.1\n")
+	write("listed.example\ndeep.office.lan\nserver=/dnsmasq.example/192.0.2.1\n")
 	public := caddytest.NewDoHUpstream(t, caddytest.Records(t, "@ 60 IN TXT public"))
 	addr := caddytest.Addr(t)
 	clock := clockwork.NewFakeClock()
 	c := caddytest.Start(t, site(addr, up(t, public, "/"), "local_names on",
 		"hosts 192.0.2.1 given.lan",
-		"for lan *.corp 10.in-addr.arpa 192.168.0.0/16 "+server("lan"),
 		"for office.lan xn--bcher-kva.example "+server("office"),
+		"for lan *.corp 10.in-addr.arpa 192.168.0.0/16 "+server("lan"),
 		"for file "+list+" "+server("listed")), caddytest.WithFakeClock(clock))
 	check := func(name, want string) {
 		t.Helper()
@@ -160,6 +160,7 @@ func TestFor(t *testing.T) {
 	check("1.1.16.172.in-addr.arpa.", "NXDOMAIN")
 	check("office.lan.", "office")
 	check("x.office.lan.", "office")
+	check("x.deep.office.lan.", "listed")
 	check("www.xn--bcher-kva.example.", "office")
 	check("given.lan.", "NOERROR")
 	check("a.listed.example.", "listed")
@@ -247,7 +248,7 @@ func TestHostsFile(t *testing.T) {
 // What is below the handler's path is 404, and in no log.
 func TestWrongPaths(t *testing.T) {
 	addr := caddytest.Addr(t)
-	c := caddytest.Start(t, fmt.Sprintf("http://%s {\nlog\ndoh {\nhosts 192.0.2.1 demo.test\nclient bob /dns-query/b0bsecret\nclient tv /tv/*\n}\nrespond elsewhere\n}\n", addr))
+	c := caddytest.Start(t, fmt.Sprintf("http://%s {\nlog\ndoh {\nhosts 192.0.2.1 demo.test\nclient bob /dns-query/b0bsecret\nclient tv /tv/*\nlog_queries\n}\nrespond elsewhere\n}\n", addr))
 	msg := pack(t, question("secretname.demo.test.", dns.TypeA))
 	for _, path := range []string{"/dns-query", "/dns-query/", "/dns-query/b0bsecret/", "/dns-query/b0bsecret/x", "/dns-query/other", "/tv/a/b"} {
 		resp := get(t, c.Client(), "http://"+addr+path, msg)

@@ -1,0 +1,5 @@
+//go:build !race
+
+package domainset
+
+const raceEnabled = false
