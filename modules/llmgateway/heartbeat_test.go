@@ -209,8 +209,10 @@ func TestRefusalBehindHeartbeat(t *testing.T) {
 		},
 		"responses": {
 			"/v1/responses", ping, caddytest.JSON(429, limit),
-			"event: response.failed\ndata: {\"response\":{\"created_at\":0,\"error\":{\"code\":\"rate_limit_exceeded\",\"message\":\"slow \\u003cdown\\u003e\"}," +
-				"\"id\":\"resp_failed\",\"object\":\"response\",\"output\":[],\"status\":\"failed\"},\"sequence_number\":0,\"type\":\"response.failed\"}\n\n",
+			"event: response.created\ndata: {\"response\":{\"created_at\":0,\"error\":null,\"id\":\"resp_failed\",\"object\":\"response\",\"output\":[],\"status\":\"in_progress\"}," +
+				"\"sequence_number\":0,\"type\":\"response.created\"}\n\n" +
+				"event: response.failed\ndata: {\"response\":{\"created_at\":0,\"error\":{\"code\":\"rate_limit_exceeded\",\"message\":\"slow \\u003cdown\\u003e\"}," +
+				"\"id\":\"resp_failed\",\"object\":\"response\",\"output\":[],\"status\":\"failed\"},\"sequence_number\":1,\"type\":\"response.failed\"}\n\n",
 		},
 		"messages": {
 			"/v1/messages", anthropicPing, caddytest.JSON(529, `{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}`),

@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/apierror"
-	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/streamed"
 )
 
@@ -27,12 +26,9 @@ var (
 	}}
 )
 
-// event returns the error as what ends a stream in a dialect.
-func (e *apiError) event(d refusal.Dialect) []byte { return e.Event(d) }
-
 // failureEvent returns what ends a stream that has broken off.
 func (as *attempts) failureEvent() []byte {
-	event := interrupted.event(as.dialect())
+	event := interrupted.Event(as.dialect())
 	if as.current.content.events.inside {
 		return append([]byte("\n\n"), event...)
 	}
@@ -57,15 +53,14 @@ func (as *attempts) continueStream(res *http.Response) {
 	o := outcomeRefused
 	switch {
 	case err != nil:
-		events, o = interrupted.event(d), outcomeBroken
+		events, o = interrupted.Stream(d), outcomeBroken
 	case res.StatusCode >= 300:
-		failure := apierror.Parse(body, res.StatusCode)
-		events = failure.Event(d)
+		events = apierror.Parse(body, res.StatusCode).Stream(d)
 	case len(body) > maxReplayed:
-		events = noStream.event(d)
+		events = noStream.Stream(d)
 	default:
 		if events, err = streamed.Events(d, body, as.statesUsage()); err != nil {
-			events = noStream.event(d)
+			events = noStream.Stream(d)
 		} else {
 			o = outcomeComplete
 		}

@@ -46,27 +46,41 @@ func envelopeOf(d refusal.Dialect) llm.Dialect {
 func (e *Error) Event(d refusal.Dialect) []byte {
 	switch d {
 	case refusal.DialectResponses:
-		return append(append([]byte("event: response.failed\ndata: "), e.failedResponse()...), "\n\n"...)
+		return e.failedResponse(0)
 	case refusal.DialectMessages:
 		return append(append([]byte("event: error\ndata: "), e.Body(d)...), "\n\n"...)
 	}
 	return append(append([]byte("data: "), e.Body(d)...), "\n\n"...)
 }
 
-// failedResponse returns the data of the event response.failed.
-func (e *Error) failedResponse() []byte {
+// Stream returns the events of a stream in which there is nothing but the error.
+// Those of Responses begin with response.created, without which OpenAI's SDKs do
+// not look at what follows.
+func (e *Error) Stream(d refusal.Dialect) []byte {
+	if d != refusal.DialectResponses {
+		return e.Event(d)
+	}
+	return append(responsesEvent("response.created", 0, "in_progress", nil), e.failedResponse(1)...)
+}
+
+// failedResponse returns the event response.failed.
+func (e *Error) failedResponse(number int) []byte {
+	return responsesEvent("response.failed", number, "failed", map[string]any{"code": e.responsesCode(), "message": e.Message})
+}
+
+// responsesEvent returns an event about a response in which there is nothing.
+func responsesEvent(name string, number int, status string, failure any) []byte {
 	text, err := json.Marshal(map[string]any{
-		"type":            "response.failed",
-		"sequence_number": 0,
+		"type":            name,
+		"sequence_number": number,
 		"response": map[string]any{
-			"id": "resp_failed", "object": "response", "created_at": 0, "status": "failed", "output": []any{},
-			"error": map[string]any{"code": e.responsesCode(), "message": e.Message},
+			"id": "resp_failed", "object": "response", "created_at": 0, "status": status, "output": []any{}, "error": failure,
 		},
 	})
 	if err != nil {
 		return nil // cannot happen: texts and numbers only
 	}
-	return text
+	return append(append([]byte("event: "+name+"\ndata: "), text...), "\n\n"...)
 }
 
 // responsesCode returns the code of the error for Responses, by which Codex

@@ -2,8 +2,10 @@ package apierror
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -81,7 +83,7 @@ func (e *Error) read(p *parsed) {
 // plainMessage is the message of a response that is no error of an API.
 func plainMessage(text []byte, status int) string {
 	if len(text) == 0 || text[0] == '<' || text[0] == '{' || len(text) > longestMessage {
-		return http.StatusText(status)
+		return cmp.Or(http.StatusText(status), "Status "+strconv.Itoa(status))
 	}
 	return strings.ToValidUTF8(string(text), "\uFFFD")
 }
