@@ -146,7 +146,7 @@ func FuzzQuery(f *testing.F) {
 		}
 		var buf [dnsmsg.MaxName]byte
 		name := q.Name(&buf)
-		for _, a := range []*dnsmsg.Response{protocol(q), localResponse(q, name), h.resolve(q, name), pool.Unanswered(q, errors.New("no upstream"))} {
+		for _, a := range []*dnsmsg.Response{protocol(q, name), localResponse(q, name), h.resolve(q, name), pool.Unanswered(q, errors.New("no upstream"))} {
 			if a == nil {
 				continue
 			}

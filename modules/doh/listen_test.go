@@ -457,6 +457,18 @@ func TestListenPortTaken(t *testing.T) {
 			t.Errorf("%s: got %s", network, got)
 		}
 	}
+	// So does one of HTTP, whether Caddy starts that app first or ours.
+	for range 6 {
+		both := d.caddyfile("hosts 192.0.2.2 here.test", d.listen()) + "http://127.0.0.1:" + strconv.Itoa(taken.Addr().(*net.TCPAddr).Port) + " {\n\tbind 127.0.0.1\n}\n"
+		if err := d.TryReload(both); err == nil {
+			t.Fatal("a port of HTTP that is in use was accepted")
+		}
+		for _, network := range listeners {
+			if got := text(d.ask(d.dial(network), question("here.test.", dns.TypeA))); got != "192.0.2.1" {
+				t.Errorf("%s: got %s", network, got)
+			}
+		}
+	}
 	// The other way round: the old sockets are free when they are given up.
 	d.Reload(d.caddyfile("hosts 192.0.2.2 here.test"))
 	if l, err := net.Listen("tcp", d.plain); err != nil {

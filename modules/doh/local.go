@@ -23,16 +23,15 @@ const (
 var resolverArpa = []byte("\x08resolver\x04arpa\x00")
 
 // protocol answers what no upstream may be asked whatever the configuration, and
-// else returns nil.
-func protocol(q *dnsmsg.Query) *dnsmsg.Response {
+// else returns nil. The name is in lower case.
+func protocol(q *dnsmsg.Query, name []byte) *dnsmsg.Response {
 	if q.Opcode != 0 {
 		return dnsmsg.NewBuilder(q, dnsmsg.RcodeNotImp).Response()
 	}
 	if q.Version != 0 {
 		return dnsmsg.NewBuilder(q, dnsmsg.RcodeBadVers).Response() // RFC 6891, section 6.1.3
 	}
-	var buf [dnsmsg.MaxName]byte
-	zone := dnsmsg.Within(q.Name(&buf), resolverArpa)
+	zone := dnsmsg.Within(name, resolverArpa)
 	if zone < 0 {
 		return nil
 	}

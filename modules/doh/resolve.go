@@ -33,14 +33,14 @@ type outcome struct {
 
 // resolve answers a query.
 func (r *resolver) resolve(q *dnsmsg.Query) outcome {
-	if resp := protocol(q); resp != nil {
+	var buf [dnsmsg.MaxName]byte
+	name := q.Name(&buf)
+	if resp := protocol(q, name); resp != nil {
 		return outcome{response: resp, source: sourceLocal}
 	}
 	if q.Class() != dnsmsg.ClassIN {
 		return r.ask(r.pool, q, sourceUpstream)
 	}
-	var buf [dnsmsg.MaxName]byte
-	name := q.Name(&buf)
 	if resp := r.hosts.resolve(q, name); resp != nil {
 		return outcome{response: resp, source: sourceHosts}
 	}

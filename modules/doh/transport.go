@@ -95,7 +95,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func (t *Transport) resolve(p *proxied, choice *reverseproxy.Upstream) (*dnsmsg.Response, error) {
 	upstreams, first := p.source.pool, p.chosen(choice)
-	if resp := protocol(p.query); resp != nil {
+	var buf [dnsmsg.MaxName]byte
+	if resp := protocol(p.query, p.query.Name(&buf)); resp != nil {
 		return resp, nil
 	}
 	if !t.last(p) {
