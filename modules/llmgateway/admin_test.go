@@ -239,6 +239,11 @@ func TestAdminSummary(t *testing.T) {
 	if want := (cooldownCounts{Channel: 1, KeyModel: 2}); b.InCooldown != want {
 		t.Errorf("channel b: in cooldown %+v, want %+v", b.InCooldown, want)
 	}
+	channelOf(t, "a").cooldowns.Start("n", cooldown.Cooldown{Until: clock.Now().Add(time.Hour)}, clock.Now())
+	channelOf(t, "a").keys()[2].cooldowns.LiftEverything(clock.Now())
+	if got := channelOf(t, "a").summary(clock.Now()).Usable; got != 0 {
+		t.Errorf("%d keys are usable while all models are in cooldown for the channel", got)
+	}
 	clock.Advance(2 * time.Hour)
 	if got := channelOf(t, "a").summary(clock.Now()); got.Usable != 3 || got.InCooldown != (cooldownCounts{}) {
 		t.Errorf("when all are over: %+v", got)

@@ -1,6 +1,7 @@
 package llmgateway
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -138,6 +139,7 @@ type cooldownCounts struct {
 func (c *Channel) summary(now time.Time) channelSummary {
 	keys := c.keys()
 	models, any := c.ownModels()
+	models = slices.DeleteFunc(models, func(name string) bool { return !c.cooldowns.BlockOfName(name, now).Until.IsZero() })
 	s := channelSummary{
 		Name: c.Name, Host: c.base.Host, Tier: c.Tier, Weight: c.Weight,
 		Keys: len(keys), statsState: newStatsState(c.stats),
@@ -157,9 +159,10 @@ func (c *Channel) summary(now time.Time) channelSummary {
 }
 
 // count counts a key with its cooldowns. models are those that the key is asked
-// for, unless it can be asked for any.
+// for, but for those in cooldown for the whole channel, unless it can be asked for
+// any.
 func (s *channelSummary) count(k *key, list []cooldown.State, now time.Time, models []string, any bool) {
-	whole, usable := false, any || len(list) == 0
+	whole, usable := false, any || len(list) == 0 && len(models) > 0
 	for _, state := range list {
 		whole = whole || state.Name == cooldown.All
 		if state.Name == cooldown.All && state.Reason == string(refusal.ReasonDead) {
