@@ -2,6 +2,7 @@ package llmgateway
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -18,6 +19,9 @@ const channelKeyRefused = "channel_key_refused"
 func (as *attempts) refusal(req *http.Request, last error) *http.Response {
 	a := as.deferred
 	if a == nil {
+		if errors.Is(last, errExhausted) {
+			return as.unavailable(as.gateway.clock.Now()).response(req)
+		}
 		if reason := redirectReason(last); reason != "" {
 			return notPassed(reason).response(req)
 		}
