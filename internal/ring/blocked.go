@@ -1,0 +1,111 @@
+package ring
+
+import (
+	"math/bits"
+	"sync/atomic"
+	"time"
+)
+
+// recheck is how long a point is left out. What ends a cooldown early is noticed
+// after this at the latest, and all points are looked at once in such a time at
+// the most.
+const recheck = time.Second
+
+// Blocked are the points of a ring whose members could not be used when they were
+// last looked at. It is safe for concurrent use and takes no lock. It is a hint:
+// whoever is given a member still asks whether that may be used.
+type Blocked struct {
+	points []atomic.Uint64 // a bit for each
+	any    atomic.Bool
+	since  atomic.Int64 // nanoseconds since 1970, of the first one
+}
+
+// NewBlocked returns the blocked points of a ring: none.
+func NewBlocked(r *Ring) *Blocked {
+	return &Blocked{points: make([]atomic.Uint64, (len(r.points)+63)/64)}
+}
+
+// block leaves a point out.
+func (b *Blocked) block(point int, now time.Time) {
+	if !b.any.Load() {
+		b.since.Store(now.UnixNano())
+		b.any.Store(true)
+	}
+	b.points[point/64].Or(1 << (point % 64))
+}
+
+// Clear lets all points be looked at again: a cooldown was lifted.
+func (b *Blocked) Clear() {
+	if !b.any.Swap(false) {
+		return
+	}
+	for i := range b.points {
+		b.points[i].Store(0)
+	}
+}
+
+// expire clears what is older than recheck.
+func (b *Blocked) expire(now time.Time) {
+	if !b.any.Load() {
+		return
+	}
+	if age := now.UnixNano() - b.since.Load(); age >= int64(recheck) || age < 0 {
+		b.Clear()
+	}
+}
+
+// next returns the first point in [from, to) that is not blocked, or to.
+func (b *Blocked) next(from, to int) int {
+	if !b.any.Load() {
+		return from
+	}
+	for from < to {
+		free := ^b.points[from/64].Load() >> (from % 64)
+		if free != 0 {
+			return min(to, from+bits.TrailingZeros64(free))
+		}
+		from += 64 - from%64
+	}
+	return to
+}
+
+// Walk goes through the members in the order of a hash. It belongs to one
+// goroutine.
+type Walk struct {
+	ring    *Ring
+	blocked *Blocked
+	now     time.Time
+	at, end int // points, counted on beyond the end of the circle
+	last    int // the point of the last member
+}
+
+// Walk begins with the member that the hash leads to.
+func (r *Ring) Walk(hash uint64, blocked *Blocked, now time.Time) Walk {
+	blocked.expire(now)
+	first := r.first(hash)
+	return Walk{ring: r, blocked: blocked, now: now, at: first, end: first + len(r.points)}
+}
+
+// Next returns the next member, and false when all have been returned. A member
+// with several points is returned for each of them.
+func (w *Walk) Next() (member int, ok bool) {
+	n := len(w.ring.points)
+	for w.at < w.end {
+		// The circle has a seam, where the index begins at 0 again.
+		from, to := w.at, min(w.end, n)
+		if w.at >= n {
+			from, to = w.at-n, w.end-n
+		}
+		found := w.blocked.next(from, to)
+		w.at += found - from
+		if found < to {
+			w.at++
+			w.last = found
+			return int(w.ring.points[found].member), true
+		}
+	}
+	return 0, false
+}
+
+// Block leaves the point of the last member out: it may not be used now.
+func (w *Walk) Block() { w.blocked.block(w.last, w.now) }
