@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -413,9 +414,9 @@ func TestListenMistakes(t *testing.T) {
 // one address do not load; and validating binds nothing.
 func TestSharedListener(t *testing.T) {
 	d := newDoT(t)
-	_, http, _ := net.SplitHostPort(caddytest.Addr(t))
-	_, https, _ := net.SplitHostPort(d.https)
-	both := fmt.Sprintf("{\n\tlocal_certs\n\tauto_https disable_redirects\n}\nhttp://localhost:%s, https://localhost:%s {\n\tdoh {\n\t\thosts 192.0.2.1 here.test\n\t\t%s\n\t}\n}\n", http, https, d.listen())
+	_, httpPort, _ := net.SplitHostPort(caddytest.Addr(t))
+	_, httpsPort, _ := net.SplitHostPort(d.https)
+	both := fmt.Sprintf("{\n\tlocal_certs\n\tauto_https disable_redirects\n}\nhttp://localhost:%s, https://localhost:%s {\n\tdoh {\n\t\thosts 192.0.2.1 here.test\n\t\t%s\n\t}\n}\n", httpPort, httpsPort, d.listen())
 	taken, err := net.Listen("tcp", d.plain)
 	if err != nil {
 		t.Fatal(err)
@@ -554,5 +555,35 @@ func TestListenLeak(t *testing.T) {
 	d.Stop()
 	if _, err := conn.ReadMsg(); !errors.Is(err, io.EOF) {
 		t.Errorf("after the end of Caddy: %v, want the end of the connection", err)
+	}
+}
+
+// An address has one limit for all listeners and HTTP.
+func TestListenerPerIP(t *testing.T) {
+	for i, network := range listeners {
+		d := newDoT(t)
+		d.start("hosts 192.0.2.1 here.test", "per_ip 4/day", d.listen())
+		other := listeners[(i+1)%len(listeners)]
+		d.ask(d.dial(other), question("here.test.", dns.TypeA))
+		conn := d.dial(network)
+		for range 3 {
+			if got := text(d.ask(conn, question("here.test.", dns.TypeA))); got != "192.0.2.1" {
+				t.Errorf("%s: got %s", network, got)
+			}
+		}
+		if err := conn.WriteMsg(question("here.test.", dns.TypeA)); err != nil {
+			t.Fatal(err)
+		}
+		reply, err := conn.ReadMsg()
+		if err != nil || reply.Rcode != dns.RcodeRefused || reply.Id != 0xABCD {
+			t.Errorf("%s: beyond the limit: %v (%v)", network, reply, err)
+		}
+		client := d.Client()
+		client.Transport.(*http.Transport).TLSClientConfig = d.config("localhost")
+		_, port, _ := net.SplitHostPort(d.https)
+		if resp := post(t, client, "https://localhost:"+port+"/dns-query", pack(t, question("here.test.", dns.TypeA))); resp.StatusCode != http.StatusTooManyRequests {
+			t.Errorf("%s: status %d over HTTPS", network, resp.StatusCode)
+		}
+		d.Stop()
 	}
 }
