@@ -93,12 +93,15 @@ func (r *Request) Usable(accepts func(*Tool) bool) ([]*Tool, ToolChoice, error) 
 	if forced && len(usable) == 0 {
 		return nil, choice, r.droppedChoice()
 	}
-	declared := make(map[ToolRef]bool, len(usable))
-	for _, tool := range usable {
-		declared[tool.key()] = true
-	}
 	allowed := choice.Allowed[:0:0]
-	choice.isAllowed = make(map[ToolRef]bool, len(choice.Allowed))
+	var declared map[ToolRef]bool
+	if len(choice.Allowed) > 0 {
+		declared = make(map[ToolRef]bool, len(usable))
+		for _, tool := range usable {
+			declared[tool.key()] = true
+		}
+		choice.isAllowed = make(map[ToolRef]bool, len(choice.Allowed))
+	}
 	for _, ref := range choice.Allowed {
 		if key := ref.key(); declared[key] && !choice.isAllowed[key] {
 			choice.isAllowed[key] = true

@@ -53,25 +53,41 @@ func (v Value) IsSet() bool { return len(v) > 0 && v[0] != 'n' }
 // Members calls yield for each member of an object, in order, until it returns
 // false. Other values have none.
 func (v Value) Members(yield func(name string, member Value) bool) {
+	for at := v.firstMember(); at > 0; {
+		var key, member Value
+		key, member, at = v.member(at)
+		if len(key) == 0 || !yield(nameOf(key), member) {
+			return
+		}
+	}
+}
+
+// firstMember returns where the first key of an object begins, 0 for none.
+func (v Value) firstMember() int {
 	if !v.Is('{') {
-		return
+		return 0
 	}
-	for at := skip(v, 1); at < len(v) && v[at] == '"'; {
-		end := valueEnd(v, at)
-		name := Value(v[at:end])
-		at = skip(v, end)
-		if at >= len(v) || v[at] != ':' {
-			return
-		}
-		at = skip(v, at+1)
-		end = valueEnd(v, at)
-		if !yield(nameOf(name), v[at:end:end]) {
-			return
-		}
-		if at = skip(v, end); at < len(v) && v[at] == ',' {
-			at = skip(v, at+1)
-		}
+	return skip(v, 1)
+}
+
+// member returns the member whose key, in quotes, begins at a place, and where the
+// next one does, 0 for none. The key is empty if there is no member.
+func (v Value) member(at int) (key, member Value, next int) {
+	if at >= len(v) || v[at] != '"' {
+		return nil, nil, 0
 	}
+	end := valueEnd(v, at)
+	key = v[at:end:end]
+	if at = skip(v, end); at >= len(v) || v[at] != ':' {
+		return nil, nil, 0
+	}
+	at = skip(v, at+1)
+	end = valueEnd(v, at)
+	member = v[at:end:end]
+	if at = skip(v, end); at < len(v) && v[at] == ',' {
+		return key, member, skip(v, at+1)
+	}
+	return key, member, 0
 }
 
 // Elements calls yield for each element of an array, in order, until it returns
@@ -94,12 +110,25 @@ func (v Value) Elements(yield func(Value) bool) {
 // Get returns the member of an object with a name. Of several, the last counts,
 // as it does for encoding/json and in JavaScript.
 func (v Value) Get(name string) (found Value) {
-	for key, member := range v.Members {
-		if key == name {
+	for at := v.firstMember(); at > 0; {
+		var key, member Value
+		key, member, at = v.member(at)
+		if key.says(name) {
 			found = member
 		}
 	}
 	return found
+}
+
+// says reports whether a key, in quotes, is a name.
+func (v Value) says(name string) bool {
+	if len(v) < 2 {
+		return false
+	}
+	if len(v) == len(name)+2 && string(v[1:len(v)-1]) == name {
+		return true
+	}
+	return bytes.IndexByte(v, '\\') >= 0 && v.Text() == name
 }
 
 // Len returns the number of an array's elements or an object's members.

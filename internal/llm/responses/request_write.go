@@ -148,7 +148,7 @@ func writeTools(w *rawjson.Writer, r *neutral.Request, tools []*neutral.Tool, ch
 		w.KeyString("tool_choice", choiceWords[choice.Mode])
 	case choice.Mode == neutral.ChoiceRequired && len(choice.Allowed) == 1:
 		w.Key("tool_choice")
-		writeChosen(w, r, tools, choice.Allowed[0])
+		writeChosen(w, r, freeform(tools), choice.Allowed[0])
 	case len(choice.Allowed) > 0:
 		w.Key("tool_choice")
 		w.Open('{')
@@ -156,8 +156,9 @@ func writeTools(w *rawjson.Writer, r *neutral.Request, tools []*neutral.Tool, ch
 		w.KeyString("mode", choiceWords[max(choice.Mode, neutral.ChoiceAuto)])
 		w.Key("tools")
 		w.Open('[')
+		isFreeform := freeform(tools)
 		for _, ref := range choice.Allowed {
-			writeChosen(w, r, tools, ref)
+			writeChosen(w, r, isFreeform, ref)
 		}
 		w.Close(']')
 		w.Close('}')
@@ -169,13 +170,22 @@ func writeTools(w *rawjson.Writer, r *neutral.Request, tools []*neutral.Tool, ch
 
 var choiceWords = [...]string{"", "auto", "none", "required"}
 
-// writeChosen names a tool that may or must be called.
-func writeChosen(w *rawjson.Writer, r *neutral.Request, tools []*neutral.Tool, ref neutral.ToolRef) {
-	kind := "function"
+// freeform returns the names of the tools that are no functions.
+func freeform(tools []*neutral.Tool) map[string]bool {
+	names := make(map[string]bool)
 	for _, tool := range tools {
-		if tool.Name == ref.Name && tool.Kind == neutral.Freeform {
-			kind = "custom"
+		if tool.Kind == neutral.Freeform {
+			names[tool.Name] = true
 		}
+	}
+	return names
+}
+
+// writeChosen names a tool that may or must be called.
+func writeChosen(w *rawjson.Writer, r *neutral.Request, isFreeform map[string]bool, ref neutral.ToolRef) {
+	kind := "function"
+	if isFreeform[ref.Name] {
+		kind = "custom"
 	}
 	w.Open('{')
 	w.KeyString("type", kind)
