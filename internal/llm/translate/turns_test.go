@@ -1,0 +1,83 @@
+package translate_test
+
+import (
+	"testing"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
+)
+
+// TestLateResult has a result that comes after the model's next message: the stub
+// that an earlier turn has sent must stay.
+func TestLateResult(t *testing.T) {
+	const begun = `{"role":"user","content":"go"},{"role":"assistant","tool_calls":[{"id":"a","function":{"name":"f","arguments":"{}"}}]},{"role":"user","content":"x"}`
+	const late = `,{"role":"assistant","content":"y"},{"role":"tool","tool_call_id":"a","content":"1"}`
+	first, _ := write(t, read(t, neutral.Chat, `{"messages":[`+begun+`]}`), neutral.Messages, "claude-opus-5")
+	contains(t, "the first turn", first, `{"type":"tool_result","tool_use_id":"a","content":"No result was recorded for this call."}`)
+	second, _ := write(t, read(t, neutral.Chat, `{"messages":[`+begun+late+`]}`), neutral.Messages, "claude-opus-5")
+	contains(t, "the second turn", second, `{"type":"tool_result","tool_use_id":"a","content":"No result was recorded for this call."}`)
+	contains(t, "the second turn", second, `Late result of a tool call:`)
+}
+
+// TestSystemReminder has a system text in the middle, which most models' templates
+// do not take.
+func TestSystemReminder(t *testing.T) {
+	got, _ := write(t, read(t, neutral.Messages, requests["claude"].body), neutral.Chat, "m")
+	contains(t, "to chat", got, `{"role":"user","content":"<system-reminder>\nnote\n</system-reminder>"}`)
+}
+
+func TestStops(t *testing.T) {
+	const body = `{"max_tokens":5,"messages":[{"role":"user","content":"a"}],"stop_sequences":["1","2","3","4","5","6"]}`
+	for dialect, c := range map[neutral.Dialect]struct{ want, dropped string }{
+		neutral.Chat:      {`"stop":["1","2","3","4"]`, "stop_sequences[4:]"},
+		neutral.Gemini:    {`"stopSequences":["1","2","3","4","5"]`, "stop_sequences[5:]"},
+		neutral.Responses: {`"input"`, "stop_sequences"},
+	} {
+		got, dropped := write(t, read(t, neutral.Messages, body), dialect, "m")
+		contains(t, string(dialect), got, c.want)
+		if dropped != c.dropped {
+			t.Errorf("%s: dropped %q, want %q", dialect, dropped, c.dropped)
+		}
+	}
+}
+
+// TestCallsThatAreCutOff checks that no client gets half a call as a whole one.
+func TestCallsThatAreCutOff(t *testing.T) {
+	body := data(call(`"index":0,`, `"i1"`, `"f"`, `"{\"a\":"`), `{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}`)
+	responses := stream(read(t, neutral.Responses, least[neutral.Responses]), neutral.Chat, body)
+	containsNot(t, "responses", responses, "response.output_item.done")
+	contains(t, "responses", responses, `"incomplete_details":{"reason":"max_output_tokens"}`)
+	contains(t, "messages", stream(read(t, neutral.Messages, least[neutral.Messages]), neutral.Chat, body), `"stop_reason":"max_tokens"`)
+	gemini := stream(read(t, neutral.Gemini, least[neutral.Gemini]), neutral.Chat, body)
+	containsNot(t, "gemini", gemini, "functionCall")
+	contains(t, "gemini", gemini, `"finishReason":"MAX_TOKENS"`)
+	contains(t, "chat", stream(read(t, neutral.Chat, least[neutral.Chat]), neutral.Chat, body), `"finish_reason":"length"`)
+}
+
+// TestReasoning has how much a model shall think, in the words of each dialect.
+func TestReasoning(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		from  neutral.Dialect
+		field string
+		to    neutral.Dialect
+		model string
+		want  string
+	}{
+		{"effort", neutral.Responses, `"reasoning":{"effort":"xhigh"}`, neutral.Chat, "qwen3", `"reasoning_effort":"high"`},
+		{"effort of OpenAI", neutral.Responses, `"reasoning":{"effort":"xhigh"}`, neutral.Chat, "gpt-5.4", `"reasoning_effort":"xhigh"`},
+		{"Claude Code's much", neutral.Messages, `"thinking":{"type":"enabled","budget_tokens":31999}`, neutral.Chat, "m", `"reasoning_effort":"high"`},
+		{"effort to a level", neutral.Chat, `"reasoning_effort":"low"`, neutral.Gemini, "gemini-3-flash", `"thinkingLevel":"LOW"`},
+		{"none to Pro", neutral.Chat, `"reasoning_effort":"none"`, neutral.Gemini, "gemini-3-pro", `"thinkingLevel":"LOW"`},
+		{"effort to a budget", neutral.Chat, `"reasoning_effort":"medium"`, neutral.Gemini, "gemini-2.5-flash", `"thinkingBudget":8192`},
+		{"none to 2.5 Pro", neutral.Chat, `"reasoning_effort":"none"`, neutral.Gemini, "gemini-2.5-pro", `"thinkingBudget":128`},
+		{"effort to Claude", neutral.Chat, `"reasoning_effort":"max"`, neutral.Messages, "claude-opus-5", `"thinking":{"type":"adaptive"},"output_config":{"effort":"max"}`},
+		{"effort to an older Claude", neutral.Chat, `"reasoning_effort":"low"`, neutral.Messages, "claude-sonnet-4", `"thinking":{"type":"enabled","budget_tokens":1024}`},
+		{"a budget beyond the limit", neutral.Chat, `"max_tokens":4000,"reasoning_effort":"high"`, neutral.Messages, "claude-sonnet-4", `"budget_tokens":3999`},
+		{"a level to effort", neutral.Gemini, `"generationConfig":{"thinkingConfig":{"thinkingLevel":"HIGH"}}`, neutral.Responses, "m", `"reasoning":{"effort":"high"}`},
+		{"off", neutral.Gemini, `"generationConfig":{"thinkingConfig":{"thinkingBudget":0}}`, neutral.Messages, "claude-sonnet-4", `"thinking":{"type":"disabled"}`},
+	} {
+		body := least[c.from][:len(least[c.from])-1] + "," + c.field + "}"
+		got, _ := write(t, read(t, c.from, body), c.to, c.model)
+		contains(t, c.name, got, c.want)
+	}
+}
