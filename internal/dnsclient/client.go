@@ -19,6 +19,15 @@ type Client interface {
 	Close()
 }
 
+// FinalError is the error of an exchange that makes no sense to repeat, such as a
+// response whose body broke off: the server has had the query.
+type FinalError struct{ Err error }
+
+func (e *FinalError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *FinalError) Unwrap() error { return e.Err }
+
 // StreamClient is DNS over TCP or TLS.
 type StreamClient struct {
 	Stream *Stream

@@ -5,32 +5,102 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
+
+	"github.com/jonboulle/clockwork"
 )
 
-// dialTimeout bounds a connection attempt and a TLS handshake.
-const dialTimeout = 3 * time.Second
+const (
+	// dialTimeout bounds a connection attempt and a TLS handshake.
+	dialTimeout = 3 * time.Second
+	// stagger is how long an address has before the next one is tried beside it.
+	// RFC 8305, section 5.
+	stagger = 250 * time.Millisecond
+)
 
-// NewDialer returns a Dial that reaches the host by its bootstrap addresses, one
-// after the other, if there are any.
+// NewDialer returns a Dial that reaches the host by its bootstrap addresses, if
+// there are any. They are tried one after the other, without waiting for long; the
+// one that worked is the first the next time.
 func NewDialer(host string, bootstrap []string) Dial {
 	d := &net.Dialer{Timeout: dialTimeout}
 	if len(bootstrap) == 0 {
 		return d.DialContext
 	}
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		name, port, err := net.SplitHostPort(addr)
-		if err != nil || !strings.EqualFold(name, host) {
-			return d.DialContext(ctx, network, addr) // a proxy
-		}
-		var errs []error
-		for _, ip := range bootstrap {
-			conn, err := d.DialContext(ctx, network, net.JoinHostPort(ip, port))
-			if err == nil {
-				return conn, nil
+	b := &bootstrapDialer{host: host, addresses: bootstrap, dial: d.DialContext, clock: clockwork.NewRealClock()}
+	return b.dialContext
+}
+
+// bootstrapDialer connects to a host by addresses that are known beforehand.
+type bootstrapDialer struct {
+	host      string
+	addresses []string
+	dial      Dial
+	clock     clockwork.Clock
+	first     atomic.Int32 // of the addresses: the one that worked last
+}
+
+// dialed is the outcome of one connection attempt.
+type dialed struct {
+	conn net.Conn
+	err  error
+	at   int32 // of the addresses
+}
+
+func (b *bootstrapDialer) dialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	name, port, err := net.SplitHostPort(addr)
+	if err != nil || !strings.EqualFold(name, b.host) {
+		return b.dial(ctx, network, addr) // a proxy
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var (
+		first   = b.first.Load()
+		results = make(chan dialed, len(b.addresses))
+		begun   = 0
+		errs    []error
+	)
+	begin := func() {
+		at := (first + int32(begun)) % int32(len(b.addresses))
+		begun++
+		go func() {
+			conn, err := b.dial(ctx, network, net.JoinHostPort(b.addresses[at], port))
+			results <- dialed{conn, err, at}
+		}()
+	}
+	begin()
+	timer := b.clock.NewTimer(stagger)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.Chan():
+			if begun < len(b.addresses) {
+				begin()
+				timer.Reset(stagger)
 			}
-			errs = append(errs, err)
+			continue
+		case r := <-results:
+			if r.err == nil {
+				b.first.Store(r.at)
+				go closeLate(results, begun-len(errs)-1)
+				return r.conn, nil
+			}
+			errs = append(errs, r.err)
 		}
-		return nil, errors.Join(errs...)
+		if begun < len(b.addresses) {
+			begin()
+		} else if len(errs) == begun {
+			return nil, errors.Join(errs...)
+		}
+	}
+}
+
+// closeLate closes connections of n attempts that come too late. They end soon,
+// since their context has.
+func closeLate(results <-chan dialed, n int) {
+	for range n {
+		if r := <-results; r.conn != nil {
+			_ = r.conn.Close()
+		}
 	}
 }

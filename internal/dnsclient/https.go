@@ -85,15 +85,6 @@ func (e *StatusError) Error() string { return fmt.Sprintf("status %d", e.Status)
 // MediaType.
 var ErrMediaType = errors.New("the response is not a DNS message")
 
-// BodyError is the error of a response whose body broke off. The server has had
-// the query: there is no reason to send it again.
-type BodyError struct{ Err error }
-
-func (e *BodyError) Error() string { return e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *BodyError) Unwrap() error { return e.Err }
-
 // Exchange implements Client.
 func (c *HTTPS) Exchange(ctx context.Context, q *dnsmsg.Outgoing, a *Attempt) ([]byte, uint32, error) {
 	resp, err := c.roundTrip(c.request(ctx, q), a)
@@ -109,7 +100,7 @@ func (c *HTTPS) Exchange(ctx context.Context, q *dnsmsg.Outgoing, a *Attempt) ([
 	}
 	msg, err := ReadMessage(resp.Body, resp.ContentLength, nil, true)
 	if err != nil {
-		return nil, 0, &BodyError{err}
+		return nil, 0, &FinalError{err}
 	}
 	return msg, age(resp.Header), nil
 }

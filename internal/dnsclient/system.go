@@ -70,8 +70,10 @@ func (s *System) read() {
 	}
 }
 
-// SystemClient asks one of the name servers of this machine, and after a failure
-// the next.
+// SystemClient asks the name servers of this machine, one after the other, as its
+// own resolver does: after silence and errors, and after a response that says
+// neither what a name has nor that it does not exist. It begins with the one that
+// answered last.
 type SystemClient struct {
 	system *System
 	turn   *atomic.Uint32 // whose it is
@@ -85,18 +87,42 @@ func NewSystemClients(system *System, dial Dial) (datagram, stream *SystemClient
 	return &SystemClient{system, turn, dial, false}, &SystemClient{system, turn, dial, true}
 }
 
-// Exchange implements Client.
+// Exchange implements Client. The error is a *FinalError.
 func (c *SystemClient) Exchange(ctx context.Context, q *dnsmsg.Outgoing, _ *Attempt) ([]byte, uint32, error) {
 	servers, err := c.system.Servers()
 	if err != nil {
 		return nil, 0, err
 	}
-	turn := c.turn.Load()
-	resp, err := c.ask(ctx, servers[int(turn)%len(servers)], q.Bare())
-	if err != nil && ctx.Err() == nil {
-		c.turn.CompareAndSwap(turn, turn+1)
+	var (
+		msg    = q.Bare()
+		turn   = c.turn.Load()
+		second []byte // the first response that says nothing of the name
+		last   error
+	)
+	// A server that is alone is asked twice: the datagram may have been lost.
+	for i := range uint32(max(len(servers), 2)) {
+		resp, err := c.ask(ctx, servers[int(turn+i)%len(servers)], msg)
+		if ctx.Err() != nil {
+			return nil, 0, ctx.Err()
+		}
+		switch rcode, ok := dnsmsg.Rcode(resp); {
+		case err != nil:
+			last = err
+		case ok && (rcode == dnsmsg.RcodeNoError || rcode == dnsmsg.RcodeNXDomain):
+			c.turn.CompareAndSwap(turn, turn+i)
+			return resp, 0, nil
+		case second == nil:
+			second = resp
+		}
+		if len(servers) == 1 && err == nil {
+			break
+		}
 	}
-	return resp, 0, err
+	if second != nil {
+		return second, 0, nil
+	}
+	c.turn.CompareAndSwap(turn, turn+1)
+	return nil, 0, &FinalError{last}
 }
 
 func (c *SystemClient) ask(ctx context.Context, server string, msg []byte) ([]byte, error) {

@@ -98,9 +98,9 @@ func kindOf(err error) string {
 func repeatable(err error) bool {
 	var (
 		final *Failure
-		body  *dnsclient.BodyError
+		last  *dnsclient.FinalError
 	)
-	if errors.As(err, &final) || errors.As(err, &body) {
+	if errors.As(err, &final) || errors.As(err, &last) {
 		return false
 	}
 	return errors.Is(err, dnsclient.ErrNoAnswer) || kindOf(err) == failBroken
