@@ -53,6 +53,8 @@ const (
 //			min_ttl <duration>
 //			max_ttl <duration>
 //			stale   <duration>|off
+//			optimistic
+//			prefetch
 //		}
 //		for         <name...> {
 //			upstream <url...>|system {
@@ -254,6 +256,8 @@ func cacheOptions(c *pool.Cache) []caddyfileutil.Option {
 		{Name: "min_ttl", Parse: caddyfileutil.Duration(&c.MinTTL, 0)},
 		{Name: "max_ttl", Parse: caddyfileutil.Duration(&c.MaxTTL, leastDuration)},
 		{Name: "stale", Parse: caddyfileutil.DurationOrOff(&c.Stale, leastDuration)},
+		{Name: "optimistic", Parse: caddyfileutil.Flag(&c.Optimistic)},
+		{Name: "prefetch", Parse: caddyfileutil.Flag(&c.Prefetch)},
 	}
 }
 

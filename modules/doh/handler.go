@@ -20,6 +20,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 	"github.com/caddy-freetier/caddy-freetier/internal/domainset"
@@ -154,6 +155,7 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 		return err
 	}
 	h.queries.New = func() any { return new(dnsmsg.Query) }
+	h.warnOfStrangers(ctx.Logger())
 	h.queryLog = h.QueryLog.open(ctx.Logger())
 	app, err := runtime.FromContext(ctx)
 	if err != nil {
@@ -163,6 +165,17 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 		return err
 	}
 	return h.listen(ctx, app)
+}
+
+// warnOfStrangers warns of quotas that anybody can use up.
+func (h *Handler) warnOfStrangers(logger *zap.Logger) {
+	limited := func(c pool.Config) bool {
+		return slices.ContainsFunc(c.Upstreams, func(u *pool.Upstream) bool { return u.Quota != nil })
+	}
+	quotas := limited(h.Config) || slices.ContainsFunc(h.For, func(r *Route) bool { return limited(r.Config) })
+	if quotas && h.PerIP == nil && len(h.Clients) == 0 {
+		logger.Warn("anybody who finds this server can use up the quotas of its upstreams; add a limit, such as per_ip 50/second, or clients with paths of their own")
+	}
 }
 
 func (h *Handler) provisionUsers(ctx caddy.Context) (err error) {

@@ -35,6 +35,15 @@ type Cache struct {
 	// For how long after its time a response is given when no upstream has a
 	// newer one (RFC 8767). A negative value turns this off. Default: 1d.
 	Stale caddy.Duration `json:"stale,omitempty"`
+
+	// Whether a response whose time is over is given at once, and a newer one is
+	// asked for in the background. Clients may keep it for 30 seconds. Default:
+	// false.
+	Optimistic bool `json:"optimistic,omitempty"`
+
+	// Whether names that are asked for again and again are renewed shortly before
+	// their time is over. It costs quota. Default: false.
+	Prefetch bool `json:"prefetch,omitempty"`
 }
 
 const (
@@ -52,6 +61,11 @@ const (
 	// failureTTL keeps a name that does not resolve from using up quotas (RFC
 	// 9520, section 3.2), and so a denial that does not say how long it holds.
 	failureTTL = 5 * time.Second
+
+	// A name that was asked for at least prefetchHits times is renewed when it is
+	// asked for in the last prefetchShare of its time.
+	prefetchHits  = 3
+	prefetchShare = 10
 )
 
 // The kinds of results, as metrics name them.
@@ -71,6 +85,8 @@ var caches = caddy.NewUsagePool()
 type cache struct {
 	minTTL, maxTTL uint32 // in seconds
 	stale          time.Duration
+	optimistic     bool
+	prefetch       bool
 	clock          clockwork.Clock
 	seed           maphash.Seed
 	// entries are found by a hash, so that looking one up makes no string;
@@ -89,6 +105,7 @@ type entry struct {
 	// retry is when a newer response may be asked for again, in Unix
 	// nanoseconds; 0 if there was no failure.
 	retry atomic.Int64
+	hits  atomic.Int32
 }
 
 // Destruct drops the responses once no configuration uses the cache.
@@ -103,6 +120,12 @@ func (c *cache) Destruct() error {
 func (c *Cache) Check() error {
 	if c.MinTTL < 0 || c.MaxTTL < 0 || time.Duration(c.MinTTL) > cmp.Or(time.Duration(c.MaxTTL), defaultMaxTTL) {
 		return errors.New("cache: min_ttl must not be above max_ttl")
+	}
+	switch {
+	case c.Optimistic && c.Stale < 0:
+		return errors.New("cache: optimistic gives responses whose time is over, which stale off forbids")
+	case c.Entries < 0 && (c.Optimistic || c.Prefetch):
+		return errors.New("cache: optimistic and prefetch mean nothing when the cache is off")
 	}
 	return nil
 }
@@ -131,11 +154,13 @@ func (p *Pool) OpenCache(c *Cache) error {
 
 func newCache(c *Cache, clock clockwork.Clock) (*cache, error) {
 	made := &cache{
-		minTTL: seconds(time.Duration(c.MinTTL)),
-		maxTTL: seconds(cmp.Or(time.Duration(c.MaxTTL), defaultMaxTTL)),
-		stale:  cmp.Or(time.Duration(c.Stale), defaultStale),
-		clock:  clock,
-		seed:   maphash.MakeSeed(),
+		minTTL:     seconds(time.Duration(c.MinTTL)),
+		maxTTL:     seconds(cmp.Or(time.Duration(c.MaxTTL), defaultMaxTTL)),
+		stale:      cmp.Or(time.Duration(c.Stale), defaultStale),
+		optimistic: c.Optimistic,
+		prefetch:   c.Prefetch,
+		clock:      clock,
+		seed:       maphash.MakeSeed(),
 	}
 	if c.Entries < 0 {
 		return made, nil
@@ -168,6 +193,9 @@ func (p *Pool) Resolve(q *dnsmsg.Query) (resp *dnsmsg.Response, elapsed uint32, 
 	e, now := c.find(q), c.clock.Now()
 	if e != nil && now.Before(e.expires) {
 		collectors.byResult[cacheHit].Inc()
+		if c.prefetch && e.dueForRenewal(now) {
+			p.fetch(q)
+		}
 		return e.response, seconds(now.Sub(e.stored)), nil
 	}
 	if e != nil && now.Sub(e.expires) < c.stale {
@@ -186,10 +214,13 @@ func (p *Pool) Resolve(q *dnsmsg.Query) (resp *dnsmsg.Response, elapsed uint32, 
 func (c *cache) find(q *dnsmsg.Query) *entry {
 	q.Key = appendKey(q.Key[:0], q)
 	e := c.get(q.Key)
-	if q.Subnet == nil || e != nil && e.shared {
+	if q.Subnet == nil {
 		return e
 	}
 	q.Key = append(q.Key, q.Subnet...)
+	if e != nil && e.shared {
+		return e
+	}
 	return c.get(q.Key)
 }
 
@@ -252,7 +283,7 @@ func (p *Pool) refresh(e *entry, q *dnsmsg.Query, now time.Time) (*dnsmsg.Respon
 		return e.response.Stale(staleTTL), cacheStale
 	}
 	c, _ := p.fetch(q)
-	if p.silent(now) {
+	if p.cache.optimistic || p.silent(now) {
 		return e.response.Stale(staleTTL), cacheStale
 	}
 	late := p.clock.NewTimer(staleAfter)
@@ -264,8 +295,17 @@ func (p *Pool) refresh(e *entry, q *dnsmsg.Query, now time.Time) (*dnsmsg.Respon
 		if !failed(c) {
 			return c.response, cacheMiss
 		}
+		e.pause(p.clock.Now())
 	}
 	return e.response.Stale(staleTTL), cacheStale
+}
+
+// dueForRenewal counts a hit, and reports whether a popular response is near its
+// end and no renewal has just failed.
+func (e *entry) dueForRenewal(now time.Time) bool {
+	hits := e.hits.Add(1)
+	return hits >= prefetchHits && e.lasting() && now.UnixNano() >= e.retry.Load() &&
+		e.expires.Sub(now) <= e.expires.Sub(e.stored)/prefetchShare
 }
 
 // pause says that no newer response can be had for now.
