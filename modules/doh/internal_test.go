@@ -43,15 +43,6 @@ func pack(t testing.TB, m *dns.Msg) []byte {
 	return packed
 }
 
-func unpack(t testing.TB, msg []byte) *dns.Msg {
-	t.Helper()
-	m := new(dns.Msg)
-	if err := m.Unpack(msg); err != nil {
-		t.Fatalf("%v in %x", err, msg)
-	}
-	return m
-}
-
 func rr(t testing.TB, s string) dns.RR {
 	t.Helper()
 	record, err := dns.NewRR(s)
