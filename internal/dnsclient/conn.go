@@ -9,6 +9,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/jonboulle/clockwork"
 )
 
 const (
@@ -33,6 +35,7 @@ type limits struct {
 type conn struct {
 	net.Conn
 	limits limits
+	clock  clockwork.Clock
 	live   liveness
 	wake   chan struct{} // there is something to write
 	over   chan struct{} // closed when it has ended
@@ -43,17 +46,23 @@ type conn struct {
 	asked   bool                   // since the last answer
 	retired bool                   // takes no queries and ends after the last answer
 	err     error                  // why it ended
+
+	// deadline is when the connection ends by itself, which timer sees to.
+	deadline time.Time
+	timer    clockwork.Timer
 }
 
-func newConn(open net.Conn, l limits) *conn {
+func newConn(open net.Conn, l limits, clock clockwork.Clock) *conn {
 	c := &conn{
 		Conn:    open,
 		limits:  l,
+		clock:   clock,
 		wake:    make(chan struct{}, 1),
 		over:    make(chan struct{}),
 		pending: make(map[uint16]chan []byte),
 	}
-	_ = c.SetReadDeadline(time.Now().Add(l.idle))
+	c.deadline = clock.Now().Add(l.idle)
+	c.timer = clock.AfterFunc(l.idle, c.expire)
 	go c.read()
 	go c.write()
 	return c
@@ -82,7 +91,7 @@ func (c *conn) send(msg []byte, a *Attempt, reused bool) <-chan []byte {
 	if !c.asked {
 		// Only the first query: those behind it must not prolong the wait.
 		c.asked = true
-		_ = c.SetReadDeadline(time.Now().Add(c.limits.silence))
+		c.endAfter(c.limits.silence)
 	}
 	select {
 	case c.wake <- struct{}{}:
@@ -149,7 +158,7 @@ func (c *conn) deliver(answer []byte) {
 		wait = c.limits.idle
 	}
 	c.asked = false
-	_ = c.SetReadDeadline(time.Now().Add(wait))
+	c.endAfter(wait)
 }
 
 // retire ends the connection after the last answer.
@@ -158,7 +167,7 @@ func (c *conn) retire() {
 	defer c.mu.Unlock()
 	c.retired = true
 	if len(c.pending) == 0 {
-		_ = c.SetReadDeadline(time.Now())
+		c.endAfter(0)
 	}
 }
 
@@ -178,6 +187,7 @@ func (c *conn) end(cause error) {
 	// The cause is for the reader of a log. That it was a time-out is not the
 	// query's matter.
 	c.err = fmt.Errorf("%w: %v", ErrClosed, cause)
+	c.timer.Stop()
 	close(c.over)
 	for _, pending := range c.pending {
 		close(pending)
@@ -186,6 +196,22 @@ func (c *conn) end(cause error) {
 	c.mu.Unlock()
 	// Over TLS it says goodbye, for which a dead peer makes it wait.
 	_ = c.Close()
+}
+
+// endAfter ends the connection after a time without another call. The caller holds
+// the lock.
+func (c *conn) endAfter(wait time.Duration) {
+	c.deadline = c.clock.Now().Add(wait)
+	c.timer.Reset(wait)
+}
+
+// expire ends the connection unless its end was put off meanwhile.
+func (c *conn) expire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.clock.Now().Before(c.deadline) {
+		_ = c.SetReadDeadline(time.Unix(1, 0))
+	}
 }
 
 // readFrame reads a message with its length before it (RFC 1035, section

@@ -12,6 +12,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/jonboulle/clockwork"
 )
 
 const (
@@ -44,6 +46,7 @@ type Stream struct {
 	dial   Dial
 	config *tls.Config // nil: plain TCP
 	limits limits
+	clock  clockwork.Clock
 
 	mu      sync.Mutex
 	conn    *conn
@@ -59,7 +62,7 @@ type dialing struct {
 
 // NewStream returns a Stream to an address, over TLS if config is not nil.
 func NewStream(addr string, dial Dial, config *tls.Config) *Stream {
-	return &Stream{addr: addr, dial: dial, config: config, limits: limits{idleTime, silence}}
+	return &Stream{addr: addr, dial: dial, config: config, limits: limits{idleTime, silence}, clock: clockwork.NewRealClock()}
 }
 
 // Exchange sends a message and returns the answer, with the message's ID. When
@@ -164,7 +167,7 @@ func (s *Stream) open() *dialing {
 		defer s.mu.Unlock()
 		s.dialing, d.err = nil, err
 		if err == nil {
-			d.conn = newConn(open, s.limits)
+			d.conn = newConn(open, s.limits, s.clock)
 			s.conn = d.conn
 		}
 	}()

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jonboulle/clockwork"
 	"github.com/miekg/dns"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
@@ -225,9 +226,11 @@ func TestSilence(t *testing.T) {
 // A query that never gets an answer does not shorten the time that later ones
 // have for theirs.
 func TestSilenceIsMeasuredAnew(t *testing.T) {
-	const limit = 1200 * time.Millisecond
+	const limit = 5 * time.Second
 	s := caddytest.NewDNSServer(t, "tcp", echo)
-	stream := newStream(t, s, limits{idle: 20 * time.Second, silence: limit})
+	stream := newStream(t, s, limits{idle: time.Minute, silence: limit})
+	clock := clockwork.NewFakeClock()
+	stream.clock = clock
 	s.Handle(caddytest.DNSHang)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
@@ -239,10 +242,17 @@ func TestSilenceIsMeasuredAnew(t *testing.T) {
 	if err := lookup(t.Context(), t, stream, "www.example."); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(limit * 2 / 3)
-	s.Handle(func(e *caddytest.DNSExchange) { time.AfterFunc(limit*2/3, e.Answer) })
+	s.Next(t)
+	clock.Advance(limit * 2 / 3)
+	s.Handle(func(e *caddytest.DNSExchange) {
+		clock.Advance(limit * 2 / 3)
+		e.Answer()
+	})
 	if err := lookup(t.Context(), t, stream, "slow.example."); err != nil {
 		t.Error(err)
+	}
+	if n := s.Accepted(); n != 1 {
+		t.Errorf("%d connections were opened, want 1", n)
 	}
 }
 

@@ -311,3 +311,38 @@ func seeds(t testing.TB) [][]byte {
 	}
 	return all
 }
+
+// A name follows 126 pointers at most, so that a chain of them is no work.
+func TestPointers(t *testing.T) {
+	_, q := newQuery(t, "www.example.", dns.TypeNULL)
+	for _, test := range []struct {
+		pointers int
+		want     error
+	}{{126, nil}, {127, ErrMalformed}, {8000, ErrMalformed}} {
+		msg := append(make([]byte, HeaderLen), q.Question...)
+		put16(msg, atFlags, FlagQR)
+		put16(msg, atQD, 1)
+		put16(msg, atAN, 2)
+		record := func(name uint16, data []byte) {
+			msg = append16(msg, 0xC000|name)
+			msg = append(msg, 0, 10, 0, 1, 0, 0, 0, 60)
+			msg = append16(msg, uint16(len(data)))
+			msg = append(msg, data...)
+		}
+		// The first pointer of a name leads into the data, the last to the question.
+		var chain []byte
+		at := len(msg) + 12
+		for i := range test.pointers - 1 {
+			target := HeaderLen
+			if i > 0 {
+				target = at + 2*(i-1)
+			}
+			chain = append16(chain, 0xC000|uint16(target))
+		}
+		record(HeaderLen, chain)
+		record(uint16(at+len(chain)-2), nil)
+		if _, err := ParseResponse(msg, q.Question, 0); !errors.Is(err, test.want) {
+			t.Errorf("%d pointers: error %v, want %v", test.pointers, err, test.want)
+		}
+	}
+}
