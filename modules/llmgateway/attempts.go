@@ -127,7 +127,7 @@ func (as *attempts) judgeLate(a *attempt, event []byte) {
 	in := a.refusalInput()
 	in.Body, in.InStream = event, true
 	a.verdict = refusal.Classify(in)
-	a.count()
+	a.candidate.recordLateFailure(a.verdict, in.Now)
 	as.record(a)
 	a.log("refused", zap.Object("refusal", loggedVerdict(a.verdict)))
 }

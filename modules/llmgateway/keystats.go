@@ -60,6 +60,13 @@ func (s *keyStats) recordRefusal(r lastRefusal) {
 	s.last.Store(&r)
 }
 
+// recordFailure counts a response as refused that was counted as answered before
+// it failed.
+func (s *keyStats) recordFailure(r lastRefusal) {
+	s.answered.Add(-1)
+	s.recordRefusal(r)
+}
+
 // printable returns the beginning of a text, without control characters.
 func printable(text string) string {
 	if len(text) > longestReason {
@@ -87,7 +94,19 @@ func (c *candidate) recordOutcome(v refusal.Verdict, now time.Time) {
 		c.stats().recordAnswered()
 		return
 	}
+	c.stats().recordRefusal(c.countRefusal(v, now))
+}
+
+// recordLateFailure counts a response that fails on its way to the client.
+func (c *candidate) recordLateFailure(v refusal.Verdict, now time.Time) {
+	if v.Kind != refusal.KindAnswered {
+		c.stats().recordFailure(c.countRefusal(v, now))
+	}
+}
+
+// countRefusal counts a refusal by its scope and returns what is kept of it.
+func (c *candidate) countRefusal(v refusal.Verdict, now time.Time) lastRefusal {
 	scope := v.Scope().String()
 	collectors.refusals.WithLabelValues(c.channel.Name, scope).Inc()
-	c.stats().recordRefusal(lastRefusal{At: now, Status: v.Status, Scope: scope, Reason: string(v.Reason)})
+	return lastRefusal{At: now, Status: v.Status, Scope: scope, Reason: string(v.Reason)}
 }
