@@ -22,7 +22,7 @@ var full = map[neutral.Dialect]string{
 		`{"candidates":[{"content":{"parts":[{"text":""}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":15305,"cachedContentTokenCount":15104,"candidatesTokenCount":4,"thoughtsTokenCount":3,"totalTokenCount":15312}}`),
 }
 
-// TestStreamsCutAnywhere cuts each stream at each byte: what the client gets must not
+// TestStreamsCutAnywhere cuts each stream anywhere: what the client gets must not
 // depend on it.
 func TestStreamsCutAnywhere(t *testing.T) {
 	for from, body := range full {
@@ -32,7 +32,11 @@ func TestStreamsCutAnywhere(t *testing.T) {
 			}
 			r := read(t, dialect, least[dialect])
 			want := withoutRandom(stream(r, from, body))
-			for cut := 0; cut <= len(body); cut++ {
+			step := 7 // one client of each channel gets all cuts
+			if dialect == neutral.Responses || (from == neutral.Responses && dialect == neutral.Messages) {
+				step = 1
+			}
+			for cut := 0; cut <= len(body); cut += step {
 				if got := withoutRandom(stream(r, from, body[:cut], body[cut:])); got != want {
 					t.Fatalf("%s to %s, cut at %d: got\n%s\nwant\n%s", from, dialect, cut, got, want)
 				}
