@@ -20,8 +20,8 @@ const targetsPath = "/keepalive/targets"
 
 // adminKeepalive holds the admin routes `GET /keepalive/targets`, which shows
 // the targets, and `POST /keepalive/targets/{name}/ping`, which pings one now,
-// whatever its schedule, and answers with what came of it. When a ping of that
-// target is under way its result is the answer.
+// whatever its schedule, and responds with what came of it. When a ping of that
+// target is under way its result is the response.
 type adminKeepalive struct{}
 
 // targetStatus is what the routes show of a target.
@@ -66,7 +66,7 @@ func (adminKeepalive) serveTargets(w http.ResponseWriter, r *http.Request) error
 	all := []targetStatus{}
 	if app := activeApp(); app != nil {
 		for _, t := range app.Targets {
-			all = append(all, t.status())
+			all = append(all, t.pinger.status())
 		}
 	}
 	return writeJSON(w, all)
@@ -89,17 +89,17 @@ func (adminKeepalive) servePing(w http.ResponseWriter, r *http.Request) error {
 	if t == nil {
 		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: fmt.Errorf("no target is named %q", name)}
 	}
-	f := t.state.ping(t)
-	for f.wait(r.Context()) && f.yielded {
-		f = t.state.ping(t)
+	run := t.pinger.state.ping(t.pinger)
+	for run.wait(r.Context()) && run.yielded {
+		run = t.pinger.state.ping(t.pinger)
 	}
 	if err := r.Context().Err(); err != nil {
 		return err
 	}
-	if !f.finished {
+	if !run.finished {
 		return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: errors.New("the target was removed meanwhile")}
 	}
-	return writeJSON(w, t.status())
+	return writeJSON(w, t.pinger.status())
 }
 
 // activeApp returns the app of the running configuration, nil if it has none.
@@ -111,36 +111,37 @@ func activeApp() *App {
 	return app.(*App)
 }
 
-func (t *Target) status() targetStatus {
-	now := t.app.clock.Now()
-	status := t.pingStatus(now)
-	if t.member != nil {
-		t.noteTraffic()
-		met, used, limit := t.member.Met(), t.account.Used(now).Hours(), t.account.Limit().Hours()
+// status returns what is known of the target.
+func (p *pinger) status() targetStatus {
+	now := p.app.clock.Now()
+	status := p.pingStatus(now)
+	if h := &p.hours; h.limited {
+		h.recordTraffic()
+		met, used, limit := h.member.Met(), h.account.Used(now).Hours(), h.account.Limit().Hours()
 		status.ColdStartsMet, status.AwakeHours, status.QuotaHours = &met, &used, &limit
 	}
 	return status
 }
 
-func (t *Target) pingStatus(now time.Time) targetStatus {
-	t.state.mu.Lock()
-	defer t.state.mu.Unlock()
-	h := &t.state.health
+func (p *pinger) pingStatus(now time.Time) targetStatus {
+	p.state.mu.Lock()
+	defer p.state.mu.Unlock()
+	h := &p.state.health
 	status := targetStatus{
-		Name:                t.Name,
-		Upstream:            t.upstream,
+		Name:                p.target.Name,
+		Upstream:            p.upstream,
 		SkippedBecause:      h.skipped,
 		ConsecutiveFailures: h.failures,
 		ColdStarts:          h.coldStarts,
-		NextPing:            known(t.state.due),
+		NextPing:            known(p.state.due),
 	}
-	if status.SkippedBecause == "" && !t.Window.contains(now) {
+	if status.SkippedBecause == "" && !p.target.Window.contains(now) {
 		status.SkippedBecause = "its window is closed"
 	}
 	if h.latest.at.IsZero() {
 		return status
 	}
-	healthy, up := h.latest.err == nil, t.awake(h.latest, now)
+	healthy, up := h.latest.err == nil, p.awake(h.latest, now)
 	status.Healthy, status.Awake = &healthy, &up
 	status.LastStatus = h.latest.status
 	status.LastLatencyMS = float64(h.latest.latency) / float64(time.Millisecond)
@@ -151,13 +152,14 @@ func (t *Target) pingStatus(now time.Time) targetStatus {
 	return status
 }
 
-// awake tells whether the instance is awake, as far as one can know: the last
-// ping was answered, and it had no time to fall asleep since the last traffic.
-func (t *Target) awake(latest result, now time.Time) bool {
-	if t.SleepsAfter == 0 || !latest.answered {
+// awake reports whether the instance is awake, as far as one can know: the last
+// ping got a response, and there was no time to fall asleep since the last
+// traffic.
+func (p *pinger) awake(latest result, now time.Time) bool {
+	if p.target.SleepsAfter == 0 || !latest.answered {
 		return latest.answered
 	}
-	return !t.asleep(now)
+	return !p.asleep(now)
 }
 
 func known(t time.Time) *time.Time {

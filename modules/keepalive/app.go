@@ -30,7 +30,7 @@ const (
 	defaultColdStart   = 5 * time.Second
 	defaultConcurrency = 8
 
-	// minDuration keeps a slip of the pen from becoming a flood.
+	// minDuration guards against typos such as 3ms.
 	minDuration = 10 * time.Millisecond
 )
 
@@ -52,14 +52,14 @@ type App struct {
 	// two, from 0 to 1. Default: 0.1.
 	Jitter *float64 `json:"jitter,omitempty"`
 
-	// How long an answer may take. Waking up takes a while. Default: 90s.
+	// How long a response may take. Waking up takes a while. Default: 90s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	// How many pings may be under way at once. A target that hangs holds its
 	// place until its timeout. Default: 8.
 	Concurrency int `json:"concurrency,omitempty"`
 
-	// Who is told of the events.
+	// The services to which the events are sent.
 	Notify []*Notification `json:"notify,omitempty"`
 
 	// What is pinged.
@@ -153,10 +153,7 @@ func (a *App) check() error {
 // Start begins to ping, or goes on where the configuration before is.
 func (a *App) Start() error {
 	for _, t := range a.Targets {
-		if t.SleepsAfter > 0 { // others know nothing that anybody would ask for
-			t.release = a.awake.Keep(t.upstream, t)
-		}
-		t.state.start(t)
+		t.pinger.start()
 	}
 	return nil
 }
@@ -165,10 +162,7 @@ func (a *App) Start() error {
 // the configuration that follows, if that knows the target.
 func (a *App) Stop() error {
 	for _, t := range a.Targets {
-		if t.release != nil {
-			t.release()
-		}
-		t.state.stop(t)
+		t.pinger.stop()
 	}
 	a.client.CloseIdleConnections()
 	return nil
@@ -179,15 +173,15 @@ func (a *App) Cleanup() error {
 	ctx, cancel := context.WithTimeout(context.Background(), farewellLimit)
 	defer cancel()
 	for _, t := range a.Targets {
-		if t == nil || t.state == nil {
+		if t == nil || t.pinger == nil {
 			continue
 		}
-		last, err := states.Delete(t.key)
+		last, err := states.Delete(t.pinger.key)
 		if err != nil {
 			return err
 		}
-		if last && t.state.begun() {
-			t.resign(ctx)
+		if last && t.pinger.state.begun() {
+			t.pinger.lease.resign(ctx)
 		}
 	}
 	if a.slots != nil {

@@ -112,7 +112,7 @@ func TestRefusedConfigurations(t *testing.T) {
 		"null":              {`null`, "null"},
 		"hours without sleep": {
 			`{"name": "a", "url": "https://a.example", "quotas": [{"amount": 3600, "unit": "seconds", "period": "month"}]}`,
-			"target a: a quota of hours wants sleeps_after or platform",
+			"target a: a quota of hours needs sleeps_after or platform",
 		},
 		"hours a minute": {
 			`{"name": "a", "url": "https://a.example", "sleeps_after": "15m", "quotas": [{"amount": 36, "unit": "seconds", "period": "minute"}]}`,

@@ -16,21 +16,21 @@ const askAgain = 10 * time.Second
 
 var errBooting = errors.New("the instance is still waking up")
 
-// exchange asks until the instance itself answers, which is one long ping, and
-// notes the answer in r.
-func (t *Target) exchange(ctx context.Context, r *result, asleep bool) error {
+// exchange sends the request until the instance itself responds, which is one
+// long ping, and records the response in r.
+func (p *pinger) exchange(ctx context.Context, r *result, asleep bool) error {
 	for {
-		booting, err := t.ask(ctx, r, asleep)
+		booting, err := p.ask(ctx, r, asleep)
 		if r.cold && ctx.Err() != nil {
 			return errBooting
 		}
 		if err != nil || !booting {
-			r.cold = r.answered && (r.cold || r.latency > time.Duration(t.ColdStart))
+			r.cold = r.answered && (r.cold || r.latency > time.Duration(p.target.ColdStart))
 			return err
 		}
 		r.cold = true
 		select {
-		case <-t.app.clock.After(askAgain):
+		case <-p.app.clock.After(askAgain):
 		case <-ctx.Done():
 			return errBooting
 		}
@@ -39,28 +39,28 @@ func (t *Target) exchange(ctx context.Context, r *result, asleep bool) error {
 
 // ask sends the request once and reports whether the platform has answered in
 // place of an instance that wakes up.
-func (t *Target) ask(ctx context.Context, r *result, asleep bool) (booting bool, err error) {
-	req, err := t.request(ctx)
+func (p *pinger) ask(ctx context.Context, r *result, asleep bool) (booting bool, err error) {
+	req, err := p.target.request(ctx)
 	if err != nil {
 		return false, err
 	}
-	resp, err := t.app.client.Do(req)
+	resp, err := p.app.client.Do(req)
 	if err != nil {
 		return false, err
 	}
 	defer resp.Body.Close()
-	r.answered, r.status, r.latency = true, resp.StatusCode, t.app.clock.Since(r.at)
+	r.answered, r.status, r.latency = true, resp.StatusCode, p.app.clock.Since(r.at)
 	beginning, err := io.ReadAll(io.LimitReader(resp.Body, awake.MaxWakePage))
 	if err == nil {
-		_, err = io.CopyN(io.Discard, resp.Body, maxAnswer)
+		_, err = io.CopyN(io.Discard, resp.Body, maxBody)
 	}
 	if err != nil && err != io.EOF {
 		return false, errCutOff
 	}
-	return awake.IsWakePage(resp.Header, beginning) || asleep && isBooting(resp.StatusCode) && !t.expects(resp.StatusCode), nil
+	return awake.IsWakePage(resp.Header, beginning) || asleep && isBooting(resp.StatusCode) && !p.target.expects(resp.StatusCode), nil
 }
 
-// isBooting tells whether a status is one that platforms answer while an
+// isBooting reports whether a status is one that platforms give while an
 // instance starts.
 func isBooting(status int) bool {
 	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable

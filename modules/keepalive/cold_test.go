@@ -19,7 +19,7 @@ func (b *bench) boot(name string, pings int) time.Duration {
 	s := b.state(name)
 	b.until("the instance has booted", func() bool {
 		s.mu.Lock()
-		done := s.health.pings >= pings && s.flight == nil
+		done := s.health.pings >= pings && s.running == nil
 		s.mu.Unlock()
 		if !done {
 			time.Sleep(5 * time.Millisecond) // the request that is under way takes real time

@@ -22,8 +22,8 @@ func init() {
 }
 
 // Handler makes the requests that pass it count as traffic of an upstream, so
-// that the app `keepalive` spares pings and learns when the upstream is
-// wanted. Put it before a `reverse_proxy` with any policy; those with
+// that the app `keepalive` leaves out pings and learns when the upstream is
+// in demand. Put it before a `reverse_proxy` with any policy; those with
 // `fastest-swagger` or `model-field`, `llm_gateway` and `doh` count by
 // themselves.
 type Handler struct {
@@ -74,7 +74,7 @@ func nameUpstream(s string) (string, error) {
 	return parseUpstream(s)
 }
 
-// ServeHTTP implements caddyhttp.MiddlewareHandler. The end of an answer
+// ServeHTTP implements caddyhttp.MiddlewareHandler. The end of a response
 // counts, too: it may be long in coming.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	h.awake.Touch(h.upstream, h.clock.Now())

@@ -104,7 +104,7 @@ func (b *bench) state(name string) *state {
 	if t == nil {
 		b.t.Fatalf("no target %s", name)
 	}
-	return t.state
+	return t.pinger.state
 }
 
 // settled waits until a target has been pinged so many times and no ping of it
@@ -120,7 +120,7 @@ func (b *bench) settled(name string, pings int) result {
 		if s.health.pings > pings {
 			b.t.Fatalf("%s has been pinged %d times, want %d", name, s.health.pings, pings)
 		}
-		return s.health.pings == pings && s.flight == nil
+		return s.health.pings == pings && s.running == nil
 	})
 	return latest
 }
@@ -158,7 +158,7 @@ func (b *bench) tick(name string) {
 	b.until("the tick is done with", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return !s.last.Equal(last) && s.flight == nil
+		return !s.last.Equal(last) && s.running == nil
 	})
 }
 

@@ -14,12 +14,12 @@ import (
 )
 
 const (
-	// How often it is looked whether traffic has come, at most and at least.
+	// The longest and the shortest time between two looks at the traffic.
 	watchMost  = time.Minute
 	watchLeast = time.Second
 
-	// shareEvery is how often instances tell each other what they have seen,
-	// if no ping gives occasion to.
+	// shareEvery is how often instances exchange what they have seen when no
+	// ping does it.
 	shareEvery = 5 * time.Minute
 )
 
@@ -27,7 +27,16 @@ const (
 type account struct {
 	*hours.Account
 	name    string
-	targets []*Target
+	members []*pinger
+}
+
+// awakeTime is the part of a target in the hours of its account.
+type awakeTime struct {
+	pinger  *pinger
+	limited bool // whether there is an account
+	account *account
+	member  *hours.Member // of account
+	counts  bool          // whether this target counts the hours of member
 }
 
 // openQuotas ties the targets to what their accounts give.
@@ -41,7 +50,7 @@ func (a *App) openQuotas(rt *runtime.App) error {
 	}
 	accounts := make(map[string]*account)
 	for _, t := range a.Targets {
-		if err := t.openQuotas(book, accounts); err != nil {
+		if err := t.pinger.openQuotas(book, accounts); err != nil {
 			return fmt.Errorf("target %s: %w", t.Name, err)
 		}
 	}
@@ -51,8 +60,8 @@ func (a *App) openQuotas(rt *runtime.App) error {
 	watch := watchMost
 	for _, acct := range accounts {
 		acct.check(a)
-		for _, t := range acct.targets {
-			watch = min(watch, max(time.Duration(t.SleepsAfter)/4, watchLeast))
+		for _, p := range acct.members {
+			watch = min(watch, max(time.Duration(p.target.SleepsAfter)/4, watchLeast))
 		}
 	}
 	return rt.Go("keepalive hours", func(ctx context.Context) { a.watch(ctx, watch) })
@@ -60,18 +69,18 @@ func (a *App) openQuotas(rt *runtime.App) error {
 
 // openQuotas opens the target's quotas. Accounts are by what is the same for
 // all their targets.
-func (t *Target) openQuotas(book *ledger.Ledger, accounts map[string]*account) (err error) {
-	name := fmt.Sprintf("keepalive %s %s", t.Name, t.upstream)
-	if q := t.pingsQuota(); q != nil {
-		if t.pings, err = q.Open(book, name); err != nil {
+func (p *pinger) openQuotas(book *ledger.Ledger, accounts map[string]*account) (err error) {
+	name := fmt.Sprintf("keepalive %s %s", p.target.Name, p.upstream)
+	if q := p.target.pingsQuota(); q != nil {
+		if p.pings, err = q.Open(book, name); err != nil {
 			return err
 		}
 	}
-	q := t.hoursQuota()
+	q := p.target.hoursQuota()
 	if q == nil {
 		return nil
 	}
-	key, label := name, t.Name
+	key, label := name, p.target.Name
 	if q.Account != "" {
 		key, label = q.String(), q.Account
 	}
@@ -86,38 +95,40 @@ func (t *Target) openQuotas(book *ledger.Ledger, accounts map[string]*account) (
 	if err != nil {
 		return err
 	}
-	accounts[key].add(t, zone)
+	accounts[key].add(p, zone)
 	return nil
 }
 
-// add makes t one of the account's targets. Of several with the same upstream,
+// add makes p one of the account's members. Of several with the same upstream,
 // which are one instance, the first counts.
-func (acct *account) add(t *Target, zone *time.Location) {
-	t.account = acct
-	for _, other := range acct.targets {
-		if other.upstream == t.upstream {
-			t.member = other.member
+func (acct *account) add(p *pinger, zone *time.Location) {
+	p.hours.limited, p.hours.account = true, acct
+	for _, other := range acct.members {
+		if other.upstream == p.upstream {
+			p.hours.member = other.hours.member
 			return
 		}
 	}
-	if t.Window != nil && t.Window.Zone != "" {
-		zone = t.Window.zone
+	window := p.target.Window
+	if window != nil && window.Zone != "" {
+		zone = window.zone
 	}
-	t.state.tracker.Resize(time.Duration(t.SleepsAfter))
-	t.member = acct.Join(t.state.tracker, zone, t.Window.contains)
-	t.counts = true
-	acct.targets = append(acct.targets, t)
+	p.state.tracker.Resize(time.Duration(p.target.SleepsAfter))
+	p.hours.member = acct.Join(p.state.tracker, zone, window.contains)
+	p.hours.counts = true
+	acct.members = append(acct.members, p)
 }
 
-// check tells of a plan that the hours are too few for, and of what would fit.
+// check warns of a plan that the hours are too few for, and says what would
+// fit.
 func (acct *account) check(a *App) {
 	fit := acct.Fit()
 	if fit.Wanted <= acct.Limit() {
 		return
 	}
-	names := make([]string, len(acct.targets))
-	for i, t := range acct.targets {
-		names[i] = t.Name
+	names := make([]string, len(acct.members))
+	for i, p := range acct.members {
+		names[i] = p.target.Name
 	}
 	a.logger.Warn("the account has too few hours to keep its targets awake all the time; they go to the hours in which traffic comes",
 		zap.String("account", acct.name),
@@ -150,8 +161,8 @@ func (a *App) watch(ctx context.Context, every time.Duration) {
 	defer ticker.Stop()
 	for {
 		for _, t := range a.Targets {
-			if t.counts {
-				t.look(ctx)
+			if t.pinger.hours.counts {
+				t.pinger.hours.follow(ctx)
 			}
 		}
 		select {
@@ -162,69 +173,89 @@ func (a *App) watch(ctx context.Context, every time.Duration) {
 	}
 }
 
-// look notes traffic that has come, and shares what is known from time to
-// time.
-func (t *Target) look(ctx context.Context) {
-	s, now := t.state, t.app.clock.Now()
-	t.noteTraffic()
+// follow records traffic that has come, and exchanges what is known with other
+// instances from time to time.
+func (h *awakeTime) follow(ctx context.Context) {
+	s, now := h.pinger.state, h.pinger.app.clock.Now()
+	h.recordTraffic()
 	s.mu.Lock()
 	due := now.Sub(s.shared) >= shareEvery
 	s.mu.Unlock()
 	if due {
-		t.share(ctx)
+		h.pinger.lease.share(ctx)
 	}
-	collectors.hours(t, t.account.Used(now))
+	collectors.hours(h.pinger.target.Name, h.account.Used(now), h.account.Limit())
 }
 
-// noteTraffic tells the tracker of requests that have come since it was last
-// looked.
-func (t *Target) noteTraffic() {
-	s := t.state
-	seen, traffic := t.app.awake.LastSeen(t.upstream), t.app.awake.LastTraffic(t.upstream)
-	s.mu.Lock()
-	isNew := traffic.After(s.traffic)
+// recordTraffic records the requests that have come since the last look.
+func (h *awakeTime) recordTraffic() {
+	p := h.pinger
+	seen, traffic := p.app.awake.LastSeen(p.upstream), p.app.awake.LastTraffic(p.upstream)
+	p.state.mu.Lock()
+	isNew := traffic.After(p.state.traffic)
 	if isNew {
-		s.traffic = traffic
+		p.state.traffic = traffic
 	}
-	s.mu.Unlock()
-	if isNew && t.member.Traffic(traffic) {
-		collectors.met.WithLabelValues(s.name).Inc()
+	p.state.mu.Unlock()
+	if isNew && h.member.Traffic(traffic) {
+		collectors.met.WithLabelValues(p.target.Name).Inc()
 	}
-	if seen.After(traffic) { // a probe of another module, or ours
-		t.member.Ping(seen)
+	if seen.After(traffic) { // a probe of another module, or a ping
+		h.member.Ping(seen)
+	}
+}
+
+// ping records a request of ours.
+func (h *awakeTime) ping(at time.Time) {
+	if h.limited {
+		h.member.Ping(at)
 	}
 }
 
 // sync exchanges with other instances what is known of the awake time. It is
-// called with the memo locked.
-func (t *Target) sync(m *memo) {
-	if !t.counts {
+// called with the stored record locked.
+func (h *awakeTime) sync(r *record) {
+	if !h.counts {
 		return
 	}
-	now := t.app.clock.Now()
-	t.noteTraffic()
+	s, now := h.pinger.state, h.pinger.app.clock.Now()
+	h.recordTraffic()
 	var stored hours.Memory
-	if m.Hours != nil {
-		stored = *m.Hours
+	if r.Hours != nil {
+		stored = *r.Hours
 	}
-	stored = t.member.Sync(stored, now)
-	m.Hours = &stored
-	t.state.mu.Lock()
-	t.state.shared = now
-	t.state.mu.Unlock()
+	stored = h.member.Sync(stored, now)
+	r.Hours = &stored
+	s.mu.Lock()
+	s.shared = now
+	s.mu.Unlock()
 
-	if t.account.targets[0] != t {
-		return // one tells it for the account
+	if h.account.members[0] != h.pinger {
+		return // one reports it for the account
 	}
-	if fit := t.account.Rest(now); fit.Low && !m.Low.Equal(fit.From) && t.state.running() {
-		m.Low, m.news = fit.From, &fit
+	if fit := h.account.Rest(now); fit.Low && !r.Low.Equal(fit.From) && s.started() {
+		r.Low, r.low = fit.From, &fit
 	}
 }
 
 // verdict says whether the hours of the account allow a ping now.
-func (t *Target) verdict(now time.Time) hours.Verdict {
-	if t.member == nil {
+func (h *awakeTime) verdict(now time.Time) hours.Verdict {
+	if !h.limited {
 		return hours.Verdict{Keep: true}
 	}
-	return t.member.Verdict(now)
+	return h.member.Verdict(now)
+}
+
+// exhausted reports whether the hours of the account are used up.
+func (h *awakeTime) exhausted(now time.Time) bool {
+	return h.limited && h.account.Used(now) >= h.account.Limit()
+}
+
+// awakeUntil returns until when all instances of Caddy together know the target
+// to be awake, the zero time if its hours are not counted.
+func (h *awakeTime) awakeUntil() time.Time {
+	if !h.limited {
+		return time.Time{}
+	}
+	return h.member.AwakeUntil()
 }

@@ -17,8 +17,8 @@ func (b *bench) pass(d time.Duration) {
 		b.advance(min(time.Minute, until.Sub(b.clock.Now())))
 		b.quiet()
 		for _, t := range activeApp().Targets {
-			if t.counts {
-				t.look(b.t.Context()) // not to wait for the ticker
+			if t.pinger.hours.counts {
+				t.pinger.hours.follow(b.t.Context()) // not to wait for the ticker
 			}
 		}
 	}
@@ -30,16 +30,16 @@ func (b *bench) quiet() {
 	began := time.Now()
 	b.until("nothing is due", func() bool {
 		for _, t := range activeApp().Targets {
-			s := t.state
+			s := t.pinger.state
 			s.mu.Lock()
-			flying, due := s.flight != nil, !s.due.IsZero() && !s.due.After(b.clock.Now())
+			running, due := s.running != nil, !s.due.IsZero() && !s.due.After(b.clock.Now())
 			s.mu.Unlock()
-			if due && !flying && time.Since(began) > 50*time.Millisecond {
+			if due && !running && time.Since(began) > 50*time.Millisecond {
 				// The clock was turned while the timer was being set, which then is late.
 				began = time.Now()
 				b.clock.Advance(time.Second)
 			}
-			if flying || due {
+			if running || due {
 				return false
 			}
 		}
@@ -255,10 +255,10 @@ func TestQuotaOfRequests(t *testing.T) {
 		b.tick("a")
 	}
 	b.settled("a", 3)
-	if because := b.target("a").SkippedBecause; because != skippedSpent+"2026-03-02T00:00:00Z" {
+	if because := b.target("a").SkippedBecause; because != skippedUsedUp+"2026-03-02T00:00:00Z" {
 		t.Errorf("skipped because %q", because)
 	}
-	if n := b.Logs.Count("the pings spend most of the account's requests", `"pings":24`, `"quota":"3/day key"`); n != 1 {
+	if n := b.Logs.Count("the pings use most of the account's requests", `"pings":24`, `"quota":"3/day key"`); n != 1 {
 		t.Errorf("%d warnings", n)
 	}
 	b.pass(21*time.Hour + 30*time.Minute)
@@ -267,7 +267,7 @@ func TestQuotaOfRequests(t *testing.T) {
 	}
 }
 
-func TestPingsThatSpendAreWarnedAbout(t *testing.T) {
+func TestPingsThatAskModels(t *testing.T) {
 	chat := "\t\t\tmethod POST\n\t\t\tbody `{\"model\":\"gpt-3.5-turbo\",\"messages\":[]}`\n"
 	for name, test := range map[string]struct {
 		options string
@@ -283,7 +283,7 @@ func TestPingsThatSpendAreWarnedAbout(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			up := caddytest.NewUpstream(t, caddytest.Answer(http.StatusOK, "", ""))
 			b := startAt(t, "\t\ttarget a "+up.URL+" {\n"+test.options+"\n\t\t}")
-			n := b.Logs.Count(`"level":"warn"`, "spend")
+			n := b.Logs.Count(`"level":"warn"`, "asks a model")
 			if test.says == "" && n != 0 || test.says != "" && (n != 1 || b.Logs.Count(test.says) != 1) {
 				t.Errorf("%d warnings; the log is:\n%s", n, b.Logs)
 			}

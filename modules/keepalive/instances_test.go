@@ -153,13 +153,13 @@ func TestRestartPings(t *testing.T) {
 	}
 }
 
-// A memo that cannot be read is written anew, with a warning.
-func TestMemoBroken(t *testing.T) {
+// A stored record that cannot be read is written anew, with a warning.
+func TestRecordUnreadable(t *testing.T) {
 	up := counting(t)
 	b := startAt(t, "\t\tjitter 0%\n\t\ttarget a "+up.URL)
 	b.settled("a", 1)
-	s := activeApp().target("a")
-	if err := s.app.ctx.Storage().Store(t.Context(), s.memoKey()+".json", []byte("{")); err != nil {
+	l := activeApp().target("a").pinger.lease
+	if err := l.storage.Store(t.Context(), l.key+".json", []byte("{")); err != nil {
 		t.Fatal(err)
 	}
 	b.tick("a")
@@ -180,16 +180,16 @@ func TestInstancesTellEachOther(t *testing.T) {
 	up := caddytest.NewUpstream(t, caddytest.Answer(http.StatusTeapot, "", ""))
 	b := startAt(t, "\t\tjitter 0%\n\t\tinterval 10m\n\t\ttarget a "+up.URL)
 	b.settled("a", 1)
-	a := activeApp().target("a")
+	a := activeApp().target("a").pinger.lease
 	tick := b.clock.Now()
-	other := func(tick time.Time, news *told) {
-		err := a.edit(t.Context(), func(m *memo) { m.Tick, m.By, m.Before = tick, "other", news })
+	other := func(tick time.Time, news *sharedResult) {
+		err := a.edit(t.Context(), func(r *record) { r.Tick, r.By, r.Before = tick, "other", news })
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	// The other one is three minutes ahead.
-	other(tick.Add(7*time.Minute), &told{At: tick.Add(time.Minute), Answered: true, Status: 200, Latency: time.Second})
+	other(tick.Add(7*time.Minute), &sharedResult{At: tick.Add(time.Minute), Answered: true, Status: 200, Latency: time.Second})
 	b.tick("a")
 	now := b.target("a")
 	if now.SkippedBecause != skippedOther || !*now.Healthy || now.LastStatus != 200 || b.since(*now.LastPing) != time.Minute {

@@ -63,7 +63,7 @@ func TestHangDelaysNobody(t *testing.T) {
 	}
 	b.clock.Advance(10 * time.Second)
 	hung.WaitLeft(t)
-	if r := b.settled("hung", 1); fmt.Sprint(r.err) != "no complete answer in time (1m30s)" {
+	if r := b.settled("hung", 1); fmt.Sprint(r.err) != "no complete response in time (1m30s)" {
 		t.Errorf("got %v", r.err)
 	}
 	if next := b.since(*b.target("hung").NextPing); next != 2*time.Minute {

@@ -10,8 +10,8 @@ import (
 // The values of the label `result`.
 const (
 	resultHealthy   = "healthy"
-	resultUnhealthy = "unhealthy" // an answer, but not the right one
-	resultFailed    = "failed"    // no answer
+	resultUnhealthy = "unhealthy" // a response, but not the right one
+	resultFailed    = "failed"    // no response
 	resultSkipped   = "skipped"
 )
 
@@ -34,7 +34,7 @@ func newMetrics() metrics {
 	return metrics{
 		pings: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "pings_total",
-			Help: "Pings by their result: healthy, unhealthy, failed (no answer) or skipped.",
+			Help: "Pings by their result: healthy, unhealthy, failed (no response) or skipped.",
 		}, []string{"target", "result"}),
 		coldStarts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "cold_starts_total",
@@ -42,12 +42,12 @@ func newMetrics() metrics {
 		}, []string{"target"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "ping_duration_seconds",
-			Help:    "Time from a ping to the beginning of its answer.",
+			Help:    "Time from a ping to the beginning of its response.",
 			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 90},
 		}, []string{"target"}),
 		healthy: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "healthy",
-			Help: "Whether the last ping of the target was answered as expected.",
+			Help: "Whether the last ping of the target got the expected response.",
 		}, []string{"target"}),
 		met: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "cold_starts_met_total",
@@ -99,9 +99,9 @@ func (m metrics) observe(target string, r result) {
 }
 
 // hours shows how much of its account's hours is used.
-func (m metrics) hours(t *Target, used time.Duration) {
-	m.used.WithLabelValues(t.Name).Set(used.Seconds())
-	m.quota.WithLabelValues(t.Name).Set(t.account.Limit().Seconds())
+func (m metrics) hours(target string, used, limit time.Duration) {
+	m.used.WithLabelValues(target).Set(used.Seconds())
+	m.quota.WithLabelValues(target).Set(limit.Seconds())
 }
 
 // forgetMetrics drops the series of a target that is gone, unless another

@@ -147,7 +147,7 @@ func (n *Notification) run(ctx context.Context) {
 	}
 }
 
-// log tells once that a receiver takes no events.
+// log logs once that a receiver takes no events.
 func (n *Notification) log(err error) {
 	switch {
 	case err != nil && !n.failing:
@@ -170,7 +170,7 @@ func (n *Notification) send(ctx context.Context, fields map[string]string) error
 		return withoutURL(err)
 	}
 	defer resp.Body.Close()
-	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer)
+	_, _ = io.CopyN(io.Discard, resp.Body, maxBody)
 	if resp.StatusCode/100 != 2 {
 		return fmt.Errorf("status %d", resp.StatusCode)
 	}

@@ -153,8 +153,8 @@ func TestAnswers(t *testing.T) {
 	}{
 		"endless":   {endless, ""},
 		"empty":     {caddytest.Answer(http.StatusNoContent, "", ""), ""},
-		"cut off":   {caddytest.CutOff("text/plain", "some"), "the answer broke off"},
-		"stalled":   {stalled, "no complete answer in time (1m30s)"},
+		"cut off":   {caddytest.CutOff("text/plain", "some"), "the response was cut off"},
+		"stalled":   {stalled, "no complete response in time (1m30s)"},
 		"not HTTP":  {caddytest.Reset, "EOF"},
 		"forbidden": {caddytest.Answer(http.StatusForbidden, "", ""), "status 403, expected 2xx"},
 	} {

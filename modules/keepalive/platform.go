@@ -45,7 +45,7 @@ var platforms = []platform{
 		source: "https://huggingface.co/docs/huggingface_hub/package_reference/space_runtime", checked: "2026-11-23",
 	},
 	{
-		// Counts visits: to a plain request it answers with a page of its own
+		// Counts visits: to a plain request it gives a page of its own
 		// that neither keeps the app awake nor wakes it up, unless the URL is
 		// one that the app itself answers.
 		name: "streamlit", sleepsAfter: 12 * time.Hour,
@@ -60,7 +60,7 @@ var platforms = []platform{
 	},
 	{
 		// With "serverless" turned on: ten minutes without an outbound packet,
-		// and the answer to a ping is one.
+		// and the response to a ping is one.
 		name: "railway", sleepsAfter: 10 * time.Minute,
 		source: "https://docs.railway.com/reference/app-sleeping", checked: "2026-11-23",
 	},
@@ -80,8 +80,8 @@ func findPlatform(name string) (*platform, error) {
 		name, strings.Join(names[:last], ", "), names[last])
 }
 
-// preset sets what the platform says and the configuration does not.
-func (t *Target) preset() error {
+// applyPreset sets what the platform says and the configuration does not.
+func (t *Target) applyPreset() error {
 	if t.Platform == "" {
 		return nil
 	}

@@ -65,7 +65,7 @@ func (t *Target) checkQuotas() error {
 		return nil
 	}
 	if t.SleepsAfter == 0 {
-		return errors.New("a quota of hours wants sleeps_after or platform: each request keeps the instance awake for that long")
+		return errors.New("a quota of hours needs sleeps_after or platform: each request keeps the instance awake for that long")
 	}
 	if q.Period != ledger.Day && q.Period != ledger.Month {
 		return errors.New("a quota of hours is for a day or a month, like 750h/month")

@@ -20,19 +20,26 @@ const (
 	eventHoursLow  = "keepalive.hours_low"
 )
 
-// emit sends an event to Caddy's app `events` and to those who are notified.
-func (t *Target) emit(name, message string, more map[string]any) {
-	data := map[string]any{"target": t.Name, "upstream": t.upstream, "message": message}
-	maps.Copy(data, more)
-	t.app.events.Emit(t.app.ctx, name, data)
-	t.app.notify(name, data)
+// reporter logs what happens to a target and emits the events.
+type reporter struct {
+	app      *App
+	target   string
+	upstream string
 }
 
-// logPing logs every ping for those who look closely.
-func (t *Target) logPing(r result) {
-	if c := t.app.logger.Check(zapcore.DebugLevel, "pinged"); c != nil {
+// emit sends an event to Caddy's app `events` and to the receivers of `notify`.
+func (rep *reporter) emit(name, message string, more map[string]any) {
+	data := map[string]any{"target": rep.target, "upstream": rep.upstream, "message": message}
+	maps.Copy(data, more)
+	rep.app.events.Emit(rep.app.ctx, name, data)
+	rep.app.notify(name, data)
+}
+
+// ping logs every ping for those who look closely.
+func (rep *reporter) ping(r result) {
+	if c := rep.app.logger.Check(zapcore.DebugLevel, "pinged"); c != nil {
 		c.Write(
-			zap.String("target", t.Name),
+			zap.String("target", rep.target),
 			zap.Int("status", r.status),
 			zap.Duration("latency", r.latency),
 			zap.Bool("cold_start", r.cold),
@@ -40,48 +47,48 @@ func (t *Target) logPing(r result) {
 	}
 }
 
-// reportHealth tells that the health of the target has changed, after so many
+// health reports that the health of the target has changed, after so many
 // failures in a row.
-func (t *Target) reportHealth(r result, failures int) {
+func (rep *reporter) health(r result, failures int) {
 	if r.err == nil {
-		t.app.logger.Info("target is up again",
-			zap.String("target", t.Name),
+		rep.app.logger.Info("target is up again",
+			zap.String("target", rep.target),
 			zap.Int("status", r.status),
 			zap.Duration("latency", r.latency),
 			zap.Int("after_failures", failures-1))
-		t.emit(eventUp, fmt.Sprintf("%s is up again", t.Name),
+		rep.emit(eventUp, fmt.Sprintf("%s is up again", rep.target),
 			map[string]any{"status": r.status, "error": "", "failures": failures - 1})
 		return
 	}
-	t.app.logger.Info("target is down",
-		zap.String("target", t.Name),
+	rep.app.logger.Info("target is down",
+		zap.String("target", rep.target),
 		zap.Int("status", r.status),
 		zap.NamedError("reason", r.err))
-	t.emit(eventDown, fmt.Sprintf("%s is down: %v", t.Name, r.err),
+	rep.emit(eventDown, fmt.Sprintf("%s is down: %v", rep.target, r.err),
 		map[string]any{"status": r.status, "error": r.err.Error(), "failures": failures})
 }
 
-// reportColdStart tells that a ping has found the target asleep.
-func (t *Target) reportColdStart(r result) {
+// coldStart reports that a ping has found the target asleep.
+func (rep *reporter) coldStart(r result) {
 	took := r.latency.Round(time.Second / 10)
-	t.app.logger.Info("target was asleep",
-		zap.String("target", t.Name),
+	rep.app.logger.Info("target was asleep",
+		zap.String("target", rep.target),
 		zap.Int("status", r.status),
 		zap.Duration("latency", r.latency))
-	t.emit(eventColdStart, fmt.Sprintf("%s was asleep; it took %v to answer", t.Name, took),
+	rep.emit(eventColdStart, fmt.Sprintf("%s was asleep; it took %v to answer", rep.target, took),
 		map[string]any{"status": r.status, "latency": r.latency.Seconds()})
 }
 
-// reportLow tells that the hours of the target's account come to an end.
-func (t *Target) reportLow(fit hours.Fit) {
+// hoursLow reports that the hours of the target's account come to an end.
+func (rep *reporter) hoursLow(account string, fit hours.Fit) {
 	left, wanted := fit.Left.Hours(), fit.Wanted.Hours()
-	t.app.logger.Info("the hours of an account come to an end",
-		zap.String("account", t.account.name),
+	rep.app.logger.Info("the hours of an account come to an end",
+		zap.String("account", account),
 		zap.Float64("hours_left", left),
 		zap.Float64("hours_wanted", wanted),
 		zap.Time("until", fit.Until))
-	t.emit(eventHoursLow,
+	rep.emit(eventHoursLow,
 		fmt.Sprintf("%s has %.0f hours left until %s; to keep all its targets awake takes %.0f",
-			t.account.name, left, fit.Until.Format(time.DateOnly), wanted),
-		map[string]any{"account": t.account.name, "hours_left": left, "hours_wanted": wanted, "until": fit.Until})
+			account, left, fit.Until.Format(time.DateOnly), wanted),
+		map[string]any{"account": account, "hours_left": left, "hours_wanted": wanted, "until": fit.Until})
 }

@@ -2,6 +2,7 @@ package keepalive
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -29,10 +30,10 @@ type state struct {
 	ctx    context.Context // of pings: ends with the last configuration that has the target
 	cancel context.CancelFunc
 
-	sharing chan struct{} // holds a token while the memo is edited
+	sharing chan struct{} // holds a token while the stored record is edited
 
 	mu     sync.Mutex
-	owners []*Target // that have started and not stopped
+	owners []*pinger // that have started and not stopped
 	timer  clockwork.Timer
 	armed  int // counts timers: one that fires while it is replaced does nothing
 
@@ -41,13 +42,13 @@ type state struct {
 	tick      time.Time // tick that comes next; zero: never
 	due       time.Time // when that tick's ping is sent
 
-	flight  *flight
+	running *run      // nil: no ping is under way
 	touched time.Time // when we last touched the upstream ourselves
 	health  health
 
 	tracker *hours.Tracker
-	traffic time.Time // the latest that the tracker was told of
-	shared  time.Time // when instances last told each other what they know
+	traffic time.Time // the latest that the tracker has recorded
+	shared  time.Time // when instances last exchanged what they know
 	storage safestore.Health
 	woken   time.Time // when it was last woken for a user
 	waking  atomic.Bool
@@ -66,7 +67,7 @@ const (
 	skippedUnderWay = "the ping before is still under way"
 	skippedTraffic  = "traffic keeps it awake until "
 	skippedOther    = "another instance of Caddy has pinged it"
-	skippedSpent    = "the requests of its account are used up until "
+	skippedUsedUp   = "the requests of its account are used up until "
 )
 
 func newState(name string) *state {
@@ -82,19 +83,19 @@ func (s *state) Destruct() error {
 	return nil
 }
 
-// start makes t the one that pings.
-func (s *state) start(t *Target) {
+// start makes p the one that pings.
+func (s *state) start(p *pinger) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.owners = append(s.owners, t)
-	s.adopt(t)
+	s.owners = append(s.owners, p)
+	s.adopt(p)
 }
 
-// stop makes t ping no more.
-func (s *state) stop(t *Target) {
+// stop makes p ping no more.
+func (s *state) stop(p *pinger) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.owners = slices.DeleteFunc(s.owners, func(owner *Target) bool { return owner == t })
+	s.owners = slices.DeleteFunc(s.owners, func(owner *pinger) bool { return owner == p })
 	s.disarm()
 	if owner := s.owner(); owner != nil {
 		s.adopt(owner)
@@ -108,39 +109,39 @@ func (s *state) begun() bool {
 	return !s.last.IsZero()
 }
 
-// running reports whether a configuration has the target.
-func (s *state) running() bool {
+// started reports whether a configuration pings the target.
+func (s *state) started() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.owner() != nil
 }
 
 // owner returns the target of the latest configuration, nil if all have stopped.
-func (s *state) owner() *Target {
+func (s *state) owner() *pinger {
 	if len(s.owners) == 0 {
 		return nil
 	}
 	return s.owners[len(s.owners)-1]
 }
 
-// adopt goes on with t's schedule. What is due stays due if only the jitter
+// adopt goes on with p's schedule. What is due stays due if only the jitter
 // is another.
-func (s *state) adopt(t *Target) {
-	now := t.app.clock.Now()
-	switch id := t.schedule.id(); {
+func (s *state) adopt(p *pinger) {
+	now := p.app.clock.Now()
+	switch id := p.schedule.id(); {
 	case s.scheduled == "":
-		s.plan(t, t.schedule.first(now))
+		s.plan(p, p.schedule.first(now))
 	case s.scheduled != id:
-		s.plan(t, t.schedule.resume(s.last, now))
+		s.plan(p, p.schedule.resume(s.last, now))
 	}
-	s.arm(t)
+	s.arm(p)
 }
 
 // plan sets the tick that comes next.
-func (s *state) plan(t *Target, tick time.Time) {
-	s.scheduled, s.tick, s.due = t.schedule.id(), tick, time.Time{}
+func (s *state) plan(p *pinger, tick time.Time) {
+	s.scheduled, s.tick, s.due = p.schedule.id(), tick, time.Time{}
 	if !tick.IsZero() {
-		s.due = t.schedule.spread(tick)
+		s.due = p.schedule.spread(tick)
 	}
 }
 
@@ -149,14 +150,14 @@ func (s *state) plan(t *Target, tick time.Time) {
 const maxWait = 10 * time.Minute
 
 // arm sets the timer for the ping that is due.
-func (s *state) arm(t *Target) {
+func (s *state) arm(p *pinger) {
 	s.disarm()
 	if s.due.IsZero() {
 		return
 	}
 	armed := s.armed
-	wait := min(s.due.Sub(t.app.clock.Now()), maxWait)
-	s.timer = t.app.clock.AfterFunc(wait, func() { s.fire(armed) })
+	wait := min(s.due.Sub(p.app.clock.Now()), maxWait)
+	s.timer = p.app.clock.AfterFunc(wait, func() { s.fire(armed) })
 }
 
 func (s *state) disarm() {
@@ -170,53 +171,83 @@ func (s *state) disarm() {
 func (s *state) fire(armed int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.owner()
-	if t == nil || armed != s.armed {
+	p := s.owner()
+	if p == nil || armed != s.armed {
 		return
 	}
-	now := t.app.clock.Now()
+	now := p.app.clock.Now()
 	if s.due.After(now) {
-		s.arm(t)
+		s.arm(p)
 		return
 	}
-	tick, verdict := s.tick, t.verdict(now)
+	tick, verdict := s.tick, p.hours.verdict(now)
 	s.last = tick
-	s.plan(t, t.schedule.following(tick, now, verdict))
-	s.arm(t)
+	s.plan(p, p.schedule.following(tick, now, verdict))
+	s.arm(p)
 
-	if reason := s.needless(t, verdict); reason != "" {
-		s.skip(t, reason)
+	if reason := s.needless(p, verdict); reason != "" {
+		s.skip(p, reason)
 		return
 	}
-	s.launch(t, tick)
+	s.launch(p, tick)
 }
 
 // needless says why the ping that has come due is not sent, "" if it is.
-func (s *state) needless(t *Target, verdict hours.Verdict) string {
-	if s.flight != nil {
+func (s *state) needless(p *pinger, verdict hours.Verdict) string {
+	if s.running != nil {
 		return skippedUnderWay
 	}
 	if !verdict.Keep {
 		return verdict.Because
 	}
-	if t.pings != nil && !t.pings.May(1) {
-		return skippedSpent + t.pings.Renews().UTC().Format(time.RFC3339)
+	if p.pings != nil && !p.pings.May(1) {
+		return skippedUsedUp + p.pings.Renews().UTC().Format(time.RFC3339)
 	}
 	h := &s.health
-	if t.SleepsAfter == 0 || s.due.IsZero() || h.latest.at.IsZero() || h.latest.err != nil {
+	if p.target.SleepsAfter == 0 || s.due.IsZero() || h.latest.at.IsZero() || h.latest.err != nil {
 		return ""
 	}
-	seen := t.app.awake.LastSeen(t.upstream)
-	if !seen.After(s.touched) || !hours.Spared(seen, s.due, time.Duration(t.SleepsAfter)) {
+	seen := p.app.awake.LastSeen(p.upstream)
+	if !seen.After(s.touched) || !hours.Spared(seen, s.due, time.Duration(p.target.SleepsAfter)) {
 		return ""
 	}
-	return skippedTraffic + seen.Add(time.Duration(t.SleepsAfter)).UTC().Format(time.RFC3339)
+	return skippedTraffic + seen.Add(time.Duration(p.target.SleepsAfter)).UTC().Format(time.RFC3339)
 }
 
-func (s *state) skip(t *Target, reason string) {
+func (s *state) skip(p *pinger, reason string) {
 	s.health.skipped = reason
 	collectors.pings.WithLabelValues(s.name, resultSkipped).Inc()
-	if c := t.app.logger.Check(zapcore.DebugLevel, "skipped a ping"); c != nil {
+	if c := p.app.logger.Check(zapcore.DebugLevel, "skipped a ping"); c != nil {
 		c.Write(zap.String("target", s.name), zap.String("because", reason))
+	}
+}
+
+// share returns what other instances may know of the latest ping, nil before
+// the first.
+func (s *state) share() *sharedResult {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.health.latest
+	if r.at.IsZero() {
+		return nil
+	}
+	shared := &sharedResult{At: r.at, Answered: r.answered, Latency: r.latency, Status: r.status, Failures: s.health.failures}
+	if r.err != nil {
+		shared.Error = r.err.Error()
+	}
+	return shared
+}
+
+// merge takes over what another instance knows. It has reported it already.
+func (s *state) merge(shared *sharedResult) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if shared == nil || !shared.At.After(s.health.latest.at) {
+		return
+	}
+	s.health.failures = shared.Failures
+	s.health.latest = result{at: shared.At, answered: shared.Answered, latency: shared.Latency, status: shared.Status}
+	if shared.Error != "" {
+		s.health.latest.err = errors.New(shared.Error)
 	}
 }

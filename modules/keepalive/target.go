@@ -16,11 +16,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 	"golang.org/x/net/http/httpguts"
 
-	"github.com/caddy-freetier/caddy-freetier/internal/awake"
-	"github.com/caddy-freetier/caddy-freetier/internal/hours"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
@@ -34,7 +31,7 @@ type Target struct {
 	// The target's name in logs, metrics, events and admin answers.
 	Name string `json:"name"`
 
-	// What is requested. A redirect is not followed: it is the answer.
+	// What is requested. A redirect is not followed: it is the response.
 	URL string `json:"url"`
 
 	// The request's method. Default: GET.
@@ -57,7 +54,7 @@ type Target struct {
 	// jitter but the target's own.
 	Cron *Cron `json:"cron,omitempty"`
 
-	// How long an answer may take. Default: the app's.
+	// How long a response may take. Default: the app's.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	// How far a ping may come after its time, as a share of the wait between
@@ -84,25 +81,14 @@ type Target struct {
 	// The host and port whose traffic counts. Default: those of the URL.
 	Upstream string `json:"upstream,omitempty"`
 
-	// An answer that takes longer to begin than this found the instance
+	// A response that takes longer to begin than this found the instance
 	// asleep. Default: 5s.
 	ColdStart caddy.Duration `json:"cold_start,omitempty"`
 
 	// Ping only in this part of the day. Default: all day.
 	Window *Window `json:"window,omitempty"`
 
-	app      *App
-	schedule *schedule
-	upstream string // as package awake knows it
-	key      string // of its state
-	state    *state
-
-	pings   *quota.Meter  // nil: not limited
-	account *account      // that gives hours; nil: not limited
-	member  *hours.Member // of account
-	counts  bool          // whether this target counts the hours of member
-
-	release func() // from package awake; nil: not kept there
+	pinger *pinger // set when the configuration is provisioned
 }
 
 var (
@@ -112,42 +98,21 @@ var (
 	errName     = errors.New("a target has a name, without a slash")
 )
 
-func (t *Target) provision(app *App) error {
-	t.app = app
+// provision checks the target, fills in its preset and the app's defaults, and
+// ties it to what is known of it.
+func (t *Target) provision(app *App) (err error) {
 	if err := t.check(); err != nil {
 		return err
 	}
-	if err := t.preset(); err != nil {
+	if err := t.applyPreset(); err != nil {
 		return err
 	}
 	if err := t.checkQuotas(); err != nil {
 		return err
 	}
-	t.setDefaults()
-	if err := t.setSchedule(); err != nil {
-		return err
-	}
-	req, err := t.request(app.ctx)
-	if err != nil {
-		return err
-	}
-	if t.upstream, err = replaceUpstream(t.Upstream); err != nil {
-		return err
-	}
-	if t.upstream == "" {
-		t.upstream = awake.Upstream(req.URL)
-	}
-	if t.key, err = t.identity(); err != nil {
-		return err
-	}
-	value, _, err := states.LoadOrNew(t.key, func() (caddy.Destructor, error) { return newState(t.Name), nil })
-	if err != nil {
-		return err
-	}
-	t.state = value.(*state)
-	t.warn()
-	t.warnSpending()
-	return nil
+	t.setDefaults(app)
+	t.pinger, err = newPinger(app, t)
+	return err
 }
 
 // check refuses what is wrong in the configuration as it is written.
@@ -177,41 +142,41 @@ func (t *Target) check() error {
 	return checkDurations(t.Interval, t.Timeout, t.SleepsAfter, t.ColdStart)
 }
 
-func (t *Target) setDefaults() {
+func (t *Target) setDefaults(app *App) {
 	t.Method = cmp.Or(t.Method, http.MethodGet)
-	t.Timeout = cmp.Or(t.Timeout, t.app.Timeout)
+	t.Timeout = cmp.Or(t.Timeout, app.Timeout)
 	t.ColdStart = cmp.Or(t.ColdStart, caddy.Duration(defaultColdStart))
 	if len(t.Expect) == 0 {
 		t.Expect = []int{2}
 	}
 }
 
-func (t *Target) setSchedule() error {
+// newSchedule returns the target's schedule, with the app's defaults.
+func (t *Target) newSchedule(app *App) (*schedule, error) {
 	s := &schedule{cron: t.Cron, window: t.Window}
 	if t.Window != nil {
 		if err := t.Window.provision(); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	jitter := t.Jitter
 	if t.Cron != nil {
 		if err := t.Cron.provision(); err != nil {
-			return err
+			return nil, err
 		}
 		if s.first(time.Now()).IsZero() {
-			return errors.New("no time of its cron is in its window")
+			return nil, errors.New("no time of its cron is in its window")
 		}
 	} else {
 		byPlatform := max(t.SleepsAfter*2/3, 0)
-		s.every = time.Duration(cmp.Or(t.Interval, t.app.Interval, byPlatform, caddy.Duration(defaultInterval)))
+		s.every = time.Duration(cmp.Or(t.Interval, app.Interval, byPlatform, caddy.Duration(defaultInterval)))
 		byDefault := defaultJitter
-		jitter = cmp.Or(jitter, t.app.Jitter, &byDefault)
+		jitter = cmp.Or(jitter, app.Jitter, &byDefault)
 	}
 	if jitter != nil {
 		s.jitter = *jitter
 	}
-	t.schedule = s
-	return nil
+	return s, nil
 }
 
 // identity names what is pinged. A state belongs to that: with another URL,
@@ -226,21 +191,7 @@ func (t *Target) identity() (string, error) {
 	return string(sum[:]), nil
 }
 
-// warn tells of a schedule that lets the instance fall asleep.
-func (t *Target) warn() {
-	if t.SleepsAfter == 0 || t.Cron != nil {
-		return
-	}
-	longest := t.schedule.every + time.Duration(t.schedule.jitter*float64(t.schedule.every))
-	if longest >= time.Duration(t.SleepsAfter) {
-		t.app.logger.Warn("the target falls asleep between two pings; give it a shorter interval",
-			zap.String("target", t.Name),
-			zap.Duration("longest_wait", longest),
-			zap.Duration("sleeps_after", time.Duration(t.SleepsAfter)))
-	}
-}
-
-// expects tells whether a status is one of a healthy target.
+// expects reports whether a status is one of a healthy target.
 func (t *Target) expects(status int) bool {
 	return slices.ContainsFunc(t.Expect, func(want int) bool {
 		return caddyhttp.StatusCodeMatches(status, want)

@@ -42,7 +42,7 @@ func (w *Window) provision() (err error) {
 	return nil
 }
 
-// contains tells whether the window is open at t.
+// contains reports whether the window is open at t.
 func (w *Window) contains(t time.Time) bool {
 	if w == nil {
 		return true
