@@ -98,13 +98,15 @@ func (a *attempt) accept(res *http.Response, d *deadline) {
 // own.
 func (a *attempt) outgoingRequest(out *http.Request) *http.Request {
 	channel := a.candidate.channel
+	path := out.URL.Path
 	out.URL, out.Host, out.Header = channel.target(a.urlFor(out.URL, a.candidate.model), a.candidate.key), channel.base.Host, channel.headers.outgoing(out.Header, a.upgrading, a.contentType)
 	out.Proto, out.ProtoMajor, out.ProtoMinor = "", 0, 0
 	out.RequestURI, out.RemoteAddr, out.Pattern, out.TLS = "", "", "", nil
 	out.TransferEncoding, out.Trailer, out.Close = nil, nil, false
 	out.Form, out.PostForm, out.MultipartForm = nil, nil, nil
+	channel.addHeaders(out)
 	if key := a.candidate.key; key != nil {
-		channel.Auth.apply(out, key)
+		channel.showKey(out, path, key)
 	}
 	out.Body, out.ContentLength = a.open()
 	out.GetBody = nil

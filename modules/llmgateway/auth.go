@@ -47,10 +47,10 @@ func (a Auth) header(secret string) (name, value string) {
 	return "Authorization", "Bearer " + secret
 }
 
-// apply puts the key into an outgoing request.
-func (a Auth) apply(out *http.Request, k *key) {
-	if k.header != "" {
-		out.Header[k.header] = k.value
+// apply puts the key into an outgoing request, with the header that shows it.
+func (a Auth) apply(out *http.Request, k *key, header string, value []string) {
+	if header != "" {
+		out.Header[header] = value
 	}
 	if a.Scheme == "query" {
 		pair := url.QueryEscape(a.Parameter) + "=" + url.QueryEscape(k.secret)

@@ -38,7 +38,8 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //			limit  <n> [tokens]/<period>
 //		}
 //		anonymous
-//		channel <name> <url> {
+//		channel <name> [<url>] {
+//			provider      <provider> [<region>]
 //			api_key       <key>...
 //			models        <name or pattern>... [as <model>]
 //			quota         <n> [tokens]/<period> [<account>] [<zone>]

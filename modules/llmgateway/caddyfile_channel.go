@@ -3,6 +3,7 @@ package llmgateway
 import (
 	"fmt"
 	"math"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -11,24 +12,31 @@ import (
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddyfileutil"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/preset"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
 func (h *Handler) parseChannel(d *caddyfile.Dispenser) error {
 	at := *d // where the channel begins, for errors that its end reveals
-	args, err := caddyfileutil.Arguments(d, "<name> <url>", "free https://api.example.com/v1")
+	args, err := caddyfileutil.Arguments(d, "<name> [<url>]", "free https://api.example.com/v1")
 	if err != nil {
 		return err
 	}
-	c := &Channel{Name: args[0], URL: args[1], Source: sourceOf(d)}
+	c := &Channel{Name: args[0], Source: sourceOf(d)}
 	if channelNamed(h.Channels, c.Name) != nil {
 		return d.Errf("there are two channels named %s; give each a name of its own", c.Name)
 	}
-	if err := c.parseURL(); err != nil {
-		return d.Errf("channel %s: %w", c.Name, err)
+	if c.base = presetScheme; len(args) > 1 {
+		c.URL = args[1]
+		if err := c.parseURL(); err != nil {
+			return d.Errf("channel %s: %w", c.Name, err)
+		}
 	}
 	if err := caddyfileutil.ParseBlock(d, "channel", c.options()); err != nil {
 		return err
+	}
+	if err := c.locate(); err != nil {
+		return at.Errf("channel %s: %w", c.Name, err)
 	}
 	if len(c.Models) == 0 {
 		return at.Errf("channel %s: %w", c.Name, errNoModels)
@@ -43,8 +51,13 @@ func (h *Handler) parseChannel(d *caddyfile.Dispenser) error {
 	return nil
 }
 
+// presetScheme stands for the URL of a preset while the block is read. All of them
+// are https.
+var presetScheme = &url.URL{Scheme: "https"}
+
 func (c *Channel) options() []caddyfileutil.Option {
 	return []caddyfileutil.Option{
+		{Name: "provider", Parse: caddyfileutil.Args("<provider> [<region>]", "dashscope intl", c.setProvider)},
 		{Name: "api_key", Repeats: true, Parse: c.parseKeys},
 		{Name: "models", Repeats: true, Parse: caddyfileutil.Args("<name or pattern>... [as <model>]", "gpt-4 gpt-4-turbo as gpt-4-0125-preview", c.addModels)},
 		{Name: "quota", Repeats: true, Parse: caddyfileutil.Args("<n> [tokens]/<period> [<account>] [<zone>]", "200/day", c.addQuota)},
@@ -58,6 +71,19 @@ func (c *Channel) options() []caddyfileutil.Option {
 		{Name: "proxy", Parse: caddyfileutil.Args("<url>", "socks5://127.0.0.1:1080", c.setProxy)},
 		{Name: "transport", Block: true, Parse: c.parseTransport},
 	}
+}
+
+func (c *Channel) setProvider(args []string) error {
+	p, err := preset.Lookup(args[0])
+	if err != nil {
+		return err
+	}
+	c.Provider = args[0]
+	if len(args) > 1 {
+		c.Region = args[1]
+		_, err = p.Region(c.Region)
+	}
+	return err
 }
 
 func (c *Channel) parseKeys(d *caddyfile.Dispenser) error {

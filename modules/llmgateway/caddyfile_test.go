@@ -63,7 +63,7 @@ func TestCaddyfileMistakes(t *testing.T) {
 		at("anonymous beside clients", "client x y\nanonymous #HERE\n"+good, "anonymous excludes client in line 3", "keep one"),
 		at("clients beside anonymous", "anonymous\nclient x y #HERE\n"+good, "client excludes anonymous in line 3", "keep one"),
 		at("anonymous with an argument", "anonymous yes #HERE\n"+good, "anonymous takes no value"),
-		option("channel without a URL", "channel b {\nmodels m\n}", "write: channel <name> <url>", "channel free https://api.example.com/v1"),
+		option("channel without a URL", "channel b {\nmodels m\n}", "channel b: the channel has no URL", "https://api.example.com/v1", "provider"),
 		option("channel with a URL that is none", "channel b api.example.com {\nmodels m\n}", "channel b", "https://api.example.com/v1"),
 		option("channel of another scheme", "channel b ftp://a.example {\nmodels m\n}", "channel b", "https://api.example.com/v1"),
 		option("channel with a key in the URL", "channel b https://a.example/?key=1 {\nmodels m\n}", "keys go into api_key"),

@@ -123,14 +123,14 @@ func (c *Channel) list(ctx context.Context, now time.Time) ([]string, error) {
 	defer cancel()
 	from := c.firstCandidate()
 	out := &http.Request{Method: http.MethodGet, URL: c.target(&url.URL{Path: "/v1/models"}, from.key), Host: c.base.Host, Header: make(http.Header)}
-	if c.Auth.Scheme == "x-api-key" {
+	if c.auth.Scheme == "x-api-key" {
 		out.Header.Set("Anthropic-Version", "2023-06-01")
 	}
 	for name, values := range c.headers.set {
 		out.Header[name] = values
 	}
 	if from.key != nil {
-		c.Auth.apply(out, from.key)
+		c.showKey(out, "/v1/models", from.key)
 	}
 	c.awake.Probe(c.dial, now)
 	res, err := c.http.RoundTrip(out.WithContext(ctx))

@@ -17,6 +17,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldownstore"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/preset"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
@@ -31,8 +32,19 @@ type Channel struct {
 
 	// The API's address. Without a path the request's path is kept. With one
 	// it is what an OpenAI SDK takes as its base URL: it stands in for the
-	// request's leading /v1.
+	// request's leading /v1. Required, unless the provider has one.
 	URL string `json:"url,omitempty"`
+
+	// Whose API it is, by the name of a preset such as `gemini`: its URL for each
+	// dialect, how it is shown the key, the fields of requests that it refuses,
+	// how it refuses, and where its day ends. What is written in the channel
+	// overrides the preset; with a URL all dialects are asked there. Default:
+	// none; a known host is still known by its way of refusing.
+	Provider string `json:"provider,omitempty"`
+
+	// Of a provider with several addresses the one to use, such as `intl`.
+	// Default: the first one of the documentation's table.
+	Region string `json:"region,omitempty"`
 
 	// The account's keys, used in turn. Placeholders such as `{env.KEY}` and
 	// `{file./run/secrets/keys}` are replaced at load; an unset one is an
@@ -57,7 +69,8 @@ type Channel struct {
 	// The share of the requests among channels of one tier. Default: 1.
 	Weight int `json:"weight,omitempty"`
 
-	// How the key is shown.
+	// How the key is shown. Default: as the provider's preset has it, else
+	// `bearer`.
 	Auth Auth `json:"auth,omitzero"`
 
 	// Headers to set on each request to the channel. Placeholders are
@@ -99,7 +112,11 @@ type Channel struct {
 	awake     *awake.Tracker
 	open      atomic.Int64     // requests under way
 	provider  refusal.Provider // by the host, "" for an unknown one
-	account   string           // that all keys share, "" for none
+	preset    *preset.Preset   // unset without provider
+	presetURL string           // in the place of URL, "" if there is one
+	sides     [preset.Dialects]*side
+	auth      Auth   // Auth, or the preset's
+	account   string // that all keys share, "" for none
 	refusals  []refusal.UserRule
 	dialInfo  reverseproxy.DialInfo
 	base      *url.URL // without a slash at the end
@@ -170,7 +187,7 @@ type ModelRoute struct {
 var errNoModels = errors.New("the channel has no models: add models <name>... (or models * for any)")
 
 func (c *Channel) provision(l *loading, g *gateway, allowHeaders []string) error {
-	if err := c.parseURL(); err != nil {
+	if err := c.locate(); err != nil {
 		return err
 	}
 	if len(c.Models) == 0 {
@@ -189,7 +206,7 @@ func (c *Channel) provision(l *loading, g *gateway, allowHeaders []string) error
 		}
 	}
 	c.awake = g.awake
-	c.provider = refusal.ProviderOf(c.base.Host)
+	c.provider = c.refusesAs()
 	for _, q := range c.Quotas {
 		c.account = cmp.Or(c.account, q.Account)
 	}
@@ -205,6 +222,7 @@ func (c *Channel) provision(l *loading, g *gateway, allowHeaders []string) error
 	if err := c.readKeys(l); err != nil {
 		return err
 	}
+	c.warnOfProvider(l.logger)
 	set := make(http.Header, len(c.Headers))
 	for name, values := range c.Headers {
 		for _, value := range values {
@@ -287,14 +305,22 @@ func (c *Channel) newKey(text string, l *loading) (k *key, err error) {
 	}
 	known := take(l.pooled, histories, newHistory(l.cooldowns), c.base.String(), text)
 	k.cooldowns, k.stats = known.cooldowns, &known.stats
-	name, value := c.Auth.header(k.secret)
+	name, value := c.auth.header(k.secret)
 	k.header, k.value = name, []string{value}
-	return k, k.open(c.Quotas, l.book, "llm_gateway key "+c.base.String()+" "+text)
+	return k, k.open(c.inZone(c.Quotas), l.book, "llm_gateway key "+c.base.String()+" "+text)
+}
+
+// locate finds out where the channel's API is.
+func (c *Channel) locate() error {
+	if err := c.useProvider(); err != nil {
+		return err
+	}
+	return c.parseURL()
 }
 
 // parseURL checks the base URL and takes it apart.
 func (c *Channel) parseURL() error {
-	u, err := url.Parse(c.URL)
+	u, err := url.Parse(cmp.Or(c.URL, c.presetURL))
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
 		return errors.New("the URL must look like https://api.example.com or https://api.example.com/v1")
 	}

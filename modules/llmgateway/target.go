@@ -27,19 +27,23 @@ const accountInPath = "{account}"
 func (c *Channel) perAccount() bool { return strings.Contains(c.base.Path, accountInPath) }
 
 func (c *Channel) pathOf(u *url.URL) *url.URL {
-	target := &url.URL{Scheme: c.base.Scheme, Host: c.base.Host, Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}
-	if c.base.Path == "" {
+	from := c.base
+	if s := c.sideOf(u.Path); s != nil {
+		from = s.base
+	}
+	target := &url.URL{Scheme: from.Scheme, Host: from.Host, Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}
+	if from.Path == "" {
 		return target
 	}
-	base, rest := c.base.Path, withoutVersion(u.Path)
+	base, rest := from.Path, withoutVersion(u.Path)
 	if version := geminiVersion(u.Path); version != "" {
 		if before, _, ok := strings.Cut(base+"/", version+"/"); ok {
 			base, rest = before, u.Path
 		}
 	}
 	target.Path = base + rest
-	if c.base.RawPath != "" || u.RawPath != "" {
-		target.RawPath = c.base.EscapedPath() + withoutVersion(u.EscapedPath())
+	if from.RawPath != "" || u.RawPath != "" {
+		target.RawPath = from.EscapedPath() + withoutVersion(u.EscapedPath())
 	}
 	return target
 }
@@ -89,7 +93,7 @@ func portOf(u *url.URL) string {
 func (c *Channel) pointTo(out *http.Request, target *url.URL, k *key) {
 	out.URL, out.Host = withoutSecret(target, k), c.base.Host
 	if k != nil {
-		c.Auth.apply(out, k)
+		c.showKey(out, target.Path, k)
 	}
 }
 

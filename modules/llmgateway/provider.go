@@ -1,0 +1,160 @@
+package llmgateway
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/preset"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
+	"github.com/caddy-freetier/caddy-freetier/internal/quota"
+)
+
+// side is where a channel serves a dialect that has another base, or another way
+// to show the key, than the rest of its API.
+type side struct {
+	base *url.URL // as Channel.base: it stands in for the request's leading /v1
+	auth Auth
+}
+
+var errNoURL = errors.New("the channel has no URL: write it behind the name, such as https://api.example.com/v1, or choose a preset with provider")
+
+// useProvider looks up the channel's preset, unless it has none. It leaves what
+// the configuration has written as it is.
+func (c *Channel) useProvider() (err error) {
+	c.auth = c.Auth
+	if c.Provider == "" {
+		if c.Region != "" {
+			return errors.New("a region needs a provider")
+		}
+		if c.URL == "" {
+			return errNoURL
+		}
+		return nil
+	}
+	if c.preset, err = preset.Lookup(c.Provider); err != nil {
+		return err
+	}
+	region, err := c.preset.Region(c.Region)
+	if err != nil {
+		return err
+	}
+	chat := region.Bases[preset.Chat]
+	c.auth.Scheme = cmp.Or(c.auth.Scheme, chat.Auth)
+	if c.URL != "" {
+		return nil
+	}
+	if chat.URL == "" {
+		return fmt.Errorf("provider %s has no URL of its own: write yours behind the channel's name", c.Provider)
+	}
+	c.presetURL = chat.URL
+	for d := preset.Responses; d < preset.Dialects; d++ {
+		if base := region.Bases[d]; base.URL != "" {
+			c.addSide(d, base, chat)
+		}
+	}
+	return nil
+}
+
+// addSide adds the base of a dialect, unless it is that of the chat API.
+func (c *Channel) addSide(d preset.Dialect, base, chat preset.Base) {
+	address := base.URL
+	switch d {
+	case preset.Messages:
+		address += "/v1" // is in its requests, as in those of the gateway's clients
+	case preset.Gemini:
+		address = address[:strings.LastIndexByte(address, '/')] // so is the version
+	}
+	auth := Auth{Scheme: cmp.Or(c.Auth.Scheme, base.Auth), Parameter: c.Auth.Parameter}
+	if address == chat.URL && auth == c.auth {
+		return
+	}
+	u, _ := url.Parse(address) // a test has parsed all presets
+	c.sides[d] = &side{u, auth}
+}
+
+// sideOf returns the side that serves the API of a canonical path, nil for the
+// channel's base.
+func (c *Channel) sideOf(path string) *side {
+	if c.presetURL == "" {
+		return nil
+	}
+	switch {
+	case strings.HasPrefix(path, "/v1/messages"):
+		return c.sides[preset.Messages]
+	case strings.HasPrefix(path, "/v1/responses"):
+		return c.sides[preset.Responses]
+	case geminiVersion(path) != "":
+		return c.sides[preset.Gemini]
+	}
+	return nil
+}
+
+// addHeaders adds what the provider needs to an outgoing request that lacks it.
+func (c *Channel) addHeaders(out *http.Request) {
+	if c.preset == nil {
+		return
+	}
+	for name, value := range c.preset.Headers {
+		if out.Header[name] == nil {
+			out.Header[name] = []string{value}
+		}
+	}
+}
+
+// showKey puts the key into a request to the channel's API of a canonical path.
+func (c *Channel) showKey(out *http.Request, path string, k *key) {
+	s := c.sideOf(path)
+	if s == nil {
+		c.auth.apply(out, k, k.header, k.value)
+		return
+	}
+	header, value := s.auth.header(k.secret)
+	s.auth.apply(out, k, header, []string{value})
+}
+
+// warnOfProvider warns of what is known to go wrong with the channel's provider.
+func (c *Channel) warnOfProvider(logger *zap.Logger) {
+	warning := preset.RetiredHost(c.base.Hostname())
+	if c.preset != nil {
+		warning = cmp.Or(warning, c.preset.Warning)
+		if len(c.keys()) > 1 && c.preset.Pool.OfAddress() {
+			warning = cmp.Or(warning, "this provider counts its free quota by IP address, so that several keys give no more than one")
+		}
+	}
+	if warning != "" {
+		logger.Warn("channel of a provider: "+warning, zap.String("channel", c.Name), zap.String("source", c.Source))
+	}
+}
+
+// refusesAs returns whose refusals the channel's are.
+func (c *Channel) refusesAs() refusal.Provider {
+	if c.preset != nil {
+		return c.preset.Name
+	}
+	return refusal.ProviderOf(c.base.Host)
+}
+
+// inZone returns quotas that renew when the provider's do, where they do not say
+// when.
+func (c *Channel) inZone(quotas []*quota.Quota) []*quota.Quota {
+	if c.preset == nil || c.preset.Zone == "" {
+		return quotas
+	}
+	quotas = slices.Clone(quotas)
+	for i, q := range quotas {
+		if q.Zone == "" && (q.Period == ledger.Day || q.Period == ledger.Month) {
+			zoned := *q
+			zoned.Zone = c.preset.Zone
+			quotas[i] = &zoned
+		}
+	}
+	return quotas
+}
