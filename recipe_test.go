@@ -25,7 +25,7 @@ func recipes(t *testing.T) map[string]string {
 			t.Fatal(err)
 		}
 		for i, match := range block.FindAllSubmatch(content, -1) {
-			if text := string(match[1]); strings.Contains(text, "lb_policy fastest-swagger") && strings.Contains(text, "reverse_proxy") {
+			if text := string(match[1]); strings.Contains(text, "lb_policy fastest-swagger") && strings.Contains(text, "lb_retries") {
 				all[fmt.Sprintf("%s, block %d", file, i+1)] = text
 			}
 		}

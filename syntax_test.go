@@ -40,7 +40,7 @@ var directives = []directive{
 	},
 	{
 		"lb_policy fastest-swagger", "docs/fastest-swagger.md", "http://127.0.0.1:1 {\nreverse_proxy 127.0.0.1:2 {\n%s\n}\n}\n",
-		nil,
+		[]string{"header"},
 	},
 	{
 		"keepalive", "docs/keepalive.md", "{\n%s\n}\n",

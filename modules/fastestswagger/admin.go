@@ -16,7 +16,7 @@ func init() {
 	caddy.RegisterModule(adminAPI{})
 }
 
-// adminAPI provides `GET /fastest-swagger/upstreams`, which tells for each
+// adminAPI provides `GET /fastest-swagger/upstreams`, which says for each
 // upstream of each pool how fast it is, and why it is winning or not.
 type adminAPI struct{}
 
@@ -70,7 +70,7 @@ func (adminAPI) upstreams(w http.ResponseWriter, r *http.Request) error {
 func runningPolicies() []*Selection {
 	var running []*Selection
 	policies.Range(func(_, value any) bool {
-		if s := value.(*Selection); s.running.Load() {
+		if s := value.(*Selection); s.board.running.Load() {
 			running = append(running, s)
 		}
 		return true
@@ -88,22 +88,22 @@ func (s *Selection) order() string {
 
 // status returns the pool's upstreams in the order of the configuration.
 func (s *Selection) status() []status {
-	st := s.standing()
-	all := make([]status, len(st.members))
-	for i, m := range st.members {
+	st := s.board.standings()
+	all := make([]status, len(st.upstreams))
+	for i, u := range st.upstreams {
 		r := st.records[i]
 		all[i] = status{
-			Upstream: m.name,
+			Upstream: u.name,
 			Page:     s.page.Path, // a query may be a secret
 			Samples:  r.samples, Failures: r.failures, ConsecutiveFailures: r.inARow,
-			LastError: r.lastErr,
-			InFlight:  m.inFlight(),
-			Condition: s.awake.State(m.name).String(),
-			Winner:    m.page != nil && m.page == st.winner,
-			Why:       st.why(i, *s.Margin),
+			LastError: r.errorText(),
+			InFlight:  u.inFlight(),
+			Condition: s.awake.State(u.name).String(),
+			Winner:    u.score != nil && u.score == st.winner,
+			Why:       st.why(i, s.board.margin),
 		}
 		if r.measured() {
-			all[i].ScoreMS = milliseconds(r.score)
+			all[i].ScoreMS = milliseconds(r.mean)
 		}
 		if r.passes > 0 {
 			all[i].LastLoadMS = milliseconds(r.lastLoad.Seconds())
@@ -115,24 +115,32 @@ func (s *Selection) status() []status {
 	return all
 }
 
+// errorText is why the last load failed; it is empty if that passed.
+func (r *record) errorText() string {
+	if r.lastErr == nil {
+		return ""
+	}
+	return r.lastErr.Error()
+}
+
 // milliseconds rounds to a hundredth, which is finer than anything measured.
 func milliseconds(seconds float64) *float64 {
 	ms := float64(int64(seconds*1e5+.5)) / 100
 	return &ms
 }
 
-// why explains the place of a member in one sentence.
-func (st *standing) why(i int, margin float64) string {
-	m, r := st.members[i], &st.records[i]
+// why explains the place of an upstream in one sentence.
+func (st *standings) why(i int, margin float64) string {
+	u, r := st.upstreams[i], &st.records[i]
 	switch {
-	case m.page == nil:
+	case u.score == nil:
 		return "It cannot be measured, since its address depends on the request; it counts as average."
-	case !m.available():
+	case !u.available():
 		return "Caddy holds it unavailable, so no request goes to it while another one is available."
 	case st.sleeps[i] && !r.failing() && st.winner != nil && !st.sleeps[st.of(st.winner)]:
-		return "It is asleep" + spared(r) + ", so those that are awake are asked first."
-	case r.lastAt.IsZero() && r.spared:
-		return "It has not been loaded yet" + spared(r) + "; until then it counts as average."
+		return "It is asleep" + skipped(r) + ", so those that are awake are asked first."
+	case r.lastAt.IsZero() && r.skipped:
+		return "It has not been loaded yet" + skipped(r) + "; until then it counts as average."
 	case r.lastAt.IsZero():
 		return "It has not been loaded yet; until then it counts as average."
 	case r.failing() && st.sleeps[i]:
@@ -141,46 +149,46 @@ func (st *standing) why(i int, margin float64) string {
 		return "Its last load failed, so it ranks behind all that passed."
 	case !r.measured():
 		return "It has just come up; that load does not count, so it counts as average until the next."
-	case m.page == st.winner:
+	case u.score == st.winner:
 		return st.whyWinner(i, margin)
 	}
-	winner := st.scoreOf(st.winner)
-	if r.score < winner {
+	winner := st.meanOf(st.winner)
+	if r.mean < winner {
 		return fmt.Sprintf("It is faster than the winner %s (%s against %s), but not by the margin of %g%%.",
-			st.nameOf(st.winner), ms(r.score), ms(winner), margin*100)
+			st.nameOf(st.winner), ms(r.mean), ms(winner), margin*100)
 	}
-	return fmt.Sprintf("It is slower than the winner %s: %s against %s.", st.nameOf(st.winner), ms(r.score), ms(winner))
+	return fmt.Sprintf("It is slower than the winner %s: %s against %s.", st.nameOf(st.winner), ms(r.mean), ms(winner))
 }
 
-// spared says why an upstream is not loaded, if that is so.
-func spared(r *record) string {
-	if r.spared {
+// skipped says why an upstream is not loaded, if that is so.
+func skipped(r *record) string {
+	if r.skipped {
 		return " and not loaded, since its hours are saved"
 	}
 	return ""
 }
 
-func (st *standing) whyWinner(i int, margin float64) string {
+func (st *standings) whyWinner(i int, margin float64) string {
 	var next *record
 	rival := ""
 	for j := range st.records {
 		r := &st.records[j]
-		if st.members[j].page == st.winner || !r.measured() || r.failing() || st.sleeps[j] && !st.sleeps[i] {
+		if st.upstreams[j].score == st.winner || !r.measured() || r.failing() || st.sleeps[j] && !st.sleeps[i] {
 			continue
 		}
-		if next == nil || r.score < next.score {
-			next, rival = r, st.members[j].name
+		if next == nil || r.mean < next.mean {
+			next, rival = r, st.upstreams[j].name
 		}
 	}
-	score := st.records[i].score
+	mean := st.records[i].mean
 	switch {
 	case next == nil:
-		return fmt.Sprintf("It is the only one that has been measured and passes (%s).", ms(score))
-	case next.score < score:
+		return fmt.Sprintf("It is the only one that has been measured and passes (%s).", ms(mean))
+	case next.mean < mean:
 		return fmt.Sprintf("It was the fastest, and %s is faster by less than the margin of %g%% (%s against %s).",
-			rival, margin*100, ms(next.score), ms(score))
+			rival, margin*100, ms(next.mean), ms(mean))
 	}
-	return fmt.Sprintf("It is the fastest: %s against %s of %s.", ms(score), ms(next.score), rival)
+	return fmt.Sprintf("It is the fastest: %s against %s of %s.", ms(mean), ms(next.mean), rival)
 }
 
 func ms(seconds float64) string { return fmt.Sprintf("%g ms", *milliseconds(seconds)) }

@@ -18,6 +18,7 @@ import (
 //		timeout  <duration>
 //		expect   <status...>
 //		contains <text>
+//		header   <name> <value>
 //		max_size <size>
 //		margin   <percent>
 //		fallback <policy>
@@ -36,16 +37,17 @@ func (s *Selection) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return caddyfileutil.ParseBlock(d, "fastest-swagger", s.options())
 }
 
-// leastDuration guards against typos.
-const leastDuration = time.Millisecond
+// minDuration guards against typos.
+const minDuration = time.Millisecond
 
 func (s *Selection) options() []caddyfileutil.Option {
 	return []caddyfileutil.Option{
 		{Name: "path", Parse: caddyfileutil.One("<path>", defaultPath, s.setPath)},
-		{Name: "interval", Parse: caddyfileutil.Duration(&s.Interval, leastDuration)},
-		{Name: "timeout", Parse: caddyfileutil.Duration(&s.Timeout, leastDuration)},
+		{Name: "interval", Parse: caddyfileutil.Duration(&s.Interval, minDuration)},
+		{Name: "timeout", Parse: caddyfileutil.Duration(&s.Timeout, minDuration)},
 		{Name: "expect", Parse: caddyfileutil.Statuses(&s.Expect, 1, 5, "200 or 2xx")},
 		{Name: "contains", Parse: caddyfileutil.Text(&s.Contains, "<text>", "swagger-ui")},
+		{Name: "header", Repeats: true, Parse: s.parseHeader},
 		{Name: "max_size", Parse: caddyfileutil.Size(&s.MaxSize)},
 		{Name: "margin", Parse: caddyfileutil.Percent(&s.Margin, true)},
 		{Name: "fallback", Block: true, Parse: s.parseFallback},
@@ -64,6 +66,15 @@ func (s *Selection) setPath(path string) error {
 	}
 	s.Path = path
 	return nil
+}
+
+func (s *Selection) parseHeader(d *caddyfile.Dispenser) error {
+	if ahead := *d; ahead.NextArg() {
+		if err := checkHeaderName(strings.TrimSuffix(ahead.Val(), ":")); err != nil {
+			return d.WrapErr(err)
+		}
+	}
+	return caddyfileutil.Header(&s.Header)(d)
 }
 
 func (s *Selection) parseFallback(d *caddyfile.Dispenser) error {

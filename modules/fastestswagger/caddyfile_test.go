@@ -33,6 +33,10 @@ func TestMistakes(t *testing.T) {
 		{"status class", policy("", "expect 2xx 9xx"), 4, []string{`"9xx"`}},
 		{"status digit", policy("", "expect 2"), 4, []string{"2xx"}},
 		{"no status", policy("", "expect"), 4, []string{"2xx"}},
+		{"header without a value", policy("", "header X-Bypass"), 4, []string{"write: header <name> <value>"}},
+		{"header that is Host", policy("", "header host: a.example"), 4, []string{"header_up Host"}},
+		{"header of the transport", policy("", "header Accept-Encoding gzip"), 4, []string{"remove the line"}},
+		{"header without its key", policy("", "header Authorization \"Bearer {$SWAGGER_NOT_SET}\""), 4, []string{"no key behind its scheme"}},
 		{"text without quotes", policy("", "contains Swagger UI"), 4, []string{"quotes"}},
 		{"empty text", policy("", `contains ""`), 4, []string{"contains: the value is empty", "swagger-ui"}},
 		{"size", policy("", "max_size big"), 4, []string{"with its unit", "64MB"}},
@@ -59,6 +63,7 @@ func TestMistakes(t *testing.T) {
 func TestValidate(t *testing.T) {
 	for _, options := range []string{
 		`"interval": -1`, `"timeout": -1`, `"max_size": -1`, `"margin": 1`, `"margin": -0.1`,
+		`"header": {"Host": ["a.example"]}`, `"header": {"A B": ["c"]}`, `"header": {"A": ["{env.NOT_SET_ANYWHERE}"]}`, `"header": {"A": ["b\nc"]}`,
 		`"expect": [20]`, `"path": "docs"`, `"path": "{env.NOT_SET_ANYWHERE}"`, `"path": "{http.request.uri}"`,
 		`"fallback": {"policy": "fastest-swagger"}`, `"fallback": {"policy": "none"}`, `"intervall": "1s"`,
 	} {

@@ -1,7 +1,7 @@
 package fastestswagger
 
-// Pages returns how many pages are known.
-func Pages() (n int) {
-	pages.Range(func(any, any) bool { n++; return true })
+// Scores returns how many scores are known.
+func Scores() (n int) {
+	scores.Range(func(any, any) bool { n++; return true })
 	return n
 }

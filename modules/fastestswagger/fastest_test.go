@@ -166,13 +166,19 @@ func TestUnavailable(t *testing.T) {
 
 // A load counts when all of it came in time, with an expected status and text.
 func TestWhatPasses(t *testing.T) {
-	big := strings.Repeat("x", 3000)
+	big := strings.Repeat("x", 2993) + "swagger"
 	for name, test := range map[string]struct {
 		options string
 		answer  http.HandlerFunc
 		says    string // empty: it passes
 	}{
-		"2xx":                     {"", caddytest.Answer(http.StatusAccepted, "", ""), ""},
+		"2xx":                     {"", caddytest.Answer(http.StatusAccepted, "", "Swagger UI"), ""},
+		"2xx without content":     {"", caddytest.Answer(http.StatusNoContent, "", ""), ""},
+		"no Swagger":              {"", caddytest.JSON(http.StatusOK, `{"status":"ok"}`), "does not look like Swagger"},
+		"nothing":                 {"", caddytest.Answer(http.StatusOK, "text/html", ""), "does not look like Swagger"},
+		"its address alone":       {"", caddytest.Answer(http.StatusOK, "text/html", "nothing at /swagger/index.html"), "does not look like Swagger"},
+		"no Swagger, with text":   {"contains ok", caddytest.JSON(http.StatusOK, `{"status":"ok"}`), ""},
+		"in capitals, at the end": {"", caddytest.Answer(http.StatusOK, "", strings.Repeat("x", 70_000)+"SWAGGER"), ""},
 		"error":                   {"", caddytest.Answer(http.StatusServiceUnavailable, "", ""), "status 503"},
 		"redirect":                {"", caddytest.Answer(http.StatusFound, "", ""), "status 302"},
 		"expected redirect":       {"expect 2xx 302", caddytest.Answer(http.StatusFound, "", ""), ""},

@@ -65,11 +65,11 @@ func (w *winning) Describe(ch chan<- *prometheus.Desc) { ch <- w.desc }
 func (w *winning) Collect(ch chan<- prometheus.Metric) {
 	wins := make(map[string]float64)
 	for _, s := range runningPolicies() {
-		st := s.standing()
-		for _, m := range st.members {
-			wins[m.label()] += 0
-			if m.page != nil && m.page == st.winner {
-				wins[m.label()] = 1
+		st := s.board.standings()
+		for _, u := range st.upstreams {
+			wins[u.label()] += 0
+			if u.score != nil && u.score == st.winner {
+				wins[u.label()] = 1
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -16,6 +17,9 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/dustin/go-humanize"
+	"github.com/jonboulle/clockwork"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 )
 
 // What reverse_proxy hands to its transport besides the request. The names
@@ -35,25 +39,47 @@ var (
 	errNoText   = errors.New("the page does not contain the expected text")
 )
 
-// load loads a member's page and returns how long the whole of it took.
-func (s *Selection) load(ctx context.Context, m *member) (took time.Duration, err error) {
+// missingPage is a failure by which an upstream has no such page.
+type missingPage string
+
+func (m missingPage) Error() string { return string(m) }
+
+const noSwagger missingPage = "the page does not look like Swagger: there is no `swagger` in it; " +
+	"set `contains` to a text that it has, or `path` to another page"
+
+// loader loads a page of an upstream and finds out whether it is the page that
+// the configuration asks for.
+type loader struct {
+	page      *url.URL    // path and query only
+	header    http.Header // of loads
+	timeout   time.Duration
+	expect    []int
+	text      string // that the page must contain; empty: none
+	swagger   bool   // the page must look like Swagger
+	maxSize   int64
+	transport http.RoundTripper
+	clock     clockwork.Clock
+	awake     *awake.Tracker
+}
+
+// load loads an upstream's page and returns how long the whole of it took.
+func (l *loader) load(ctx context.Context, u *upstream) (took time.Duration, err error) {
 	defer func() {
 		// Transports are modules too; one that fails must not end the server.
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the transport panicked: %v", p)
 		}
 	}()
-	timeout := time.Duration(s.Timeout)
-	tooSlow := fmt.Errorf("took longer than %v", timeout)
+	tooSlow := fmt.Errorf("took longer than %v", l.timeout)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	timer := s.clock.AfterFunc(timeout, func() { cancel(tooSlow) })
+	timer := l.clock.AfterFunc(l.timeout, func() { cancel(tooSlow) })
 	defer timer.Stop()
 
-	start := s.clock.Now()
-	s.awake.Probe(m.name, start)
-	err = s.fetch(s.request(ctx, m))
-	took = s.clock.Since(start)
+	start := l.clock.Now()
+	l.awake.Probe(u.name, start)
+	err = l.fetch(l.request(ctx, u))
+	took = l.clock.Since(start)
 	if context.Cause(ctx) == tooSlow {
 		err = tooSlow // whatever the transport made of it
 	}
@@ -61,68 +87,96 @@ func (s *Selection) load(ctx context.Context, m *member) (took time.Duration, er
 }
 
 // request makes the request as the proxy makes those of clients, but with
-// nothing of a client and no header of the configuration besides Host.
-func (s *Selection) request(ctx context.Context, m *member) *http.Request {
-	ctx = context.WithValue(ctx, caddy.ReplacerCtxKey, upstreamReplacer(m.info))
+// nothing of a client, and with no header of the proxy besides Host.
+func (l *loader) request(ctx context.Context, u *upstream) *http.Request {
+	ctx = context.WithValue(ctx, caddy.ReplacerCtxKey, upstreamReplacer(u.info))
 	ctx = context.WithValue(ctx, caddyhttp.VarsCtxKey, map[string]any{
 		proxyProtocolVar: reverseproxy.ProxyProtocolInfo{
 			AddrPort: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0),
 		},
 	})
-	ctx = context.WithValue(ctx, dialInfoCtxKey, m.info)
+	ctx = context.WithValue(ctx, dialInfoCtxKey, u.info)
 	req := &http.Request{
 		Method: http.MethodGet,
 		// The transport fills in the scheme.
-		URL:        &url.URL{Host: m.info.Address, Path: s.page.Path, RawPath: s.page.RawPath, RawQuery: s.page.RawQuery},
-		Host:       m.key.host,
+		URL:        &url.URL{Host: u.info.Address, Path: l.page.Path, RawPath: l.page.RawPath, RawQuery: l.page.RawQuery},
+		Host:       u.key.host,
 		Proto:      "HTTP/1.1",
 		ProtoMajor: 1,
 		ProtoMinor: 1,
 		Header:     http.Header{"User-Agent": {userAgent}, "Accept": {"*/*"}},
 	}
+	maps.Copy(req.Header, l.header.Clone())
 	ctx = context.WithValue(ctx, caddyhttp.OriginalRequestCtxKey, *req)
 	return req.WithContext(ctx)
 }
 
 // fetch sends the request, follows redirects within the upstream, and checks
-// the whole answer.
-func (s *Selection) fetch(req *http.Request) error {
-	resp, err := s.transport.RoundTrip(req)
-	for hops := 0; err == nil && isRedirect(resp) && !s.expects(resp.StatusCode); hops++ {
-		_ = readPage(resp.Body, s.MaxSize, "") // so that its connection can be used again
+// the whole response.
+func (l *loader) fetch(req *http.Request) error {
+	resp, err := l.transport.RoundTrip(req)
+	for hops := 0; err == nil && isRedirect(resp) && !l.expects(resp.StatusCode); hops++ {
+		_ = readPage(resp.Body, l.maxSize, "") // so that its connection can be used again
 		resp.Body.Close()
-		if req, err = follow(req, resp, hops); err == nil {
-			resp, err = s.transport.RoundTrip(req)
+		req, err = follow(req, resp, hops)
+		if err == nil {
+			resp, err = l.transport.RoundTrip(req)
 		}
 	}
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	if err := impostorBy(resp.Header); err != nil {
+	if err := interstitialHeader(resp.Header); err != nil {
 		return err
 	}
-	if !s.expects(resp.StatusCode) {
-		return fmt.Errorf("answered with status %d", resp.StatusCode)
-	}
 	var beginning head
-	err = readPage(io.TeeReader(resp.Body, &beginning), s.MaxSize, s.Contains)
+	if !l.expects(resp.StatusCode) {
+		_, _ = io.Copy(io.Discard, io.TeeReader(io.LimitReader(resp.Body, min(l.maxSize, awake.MaxWakePage)), &beginning))
+		return statusError(resp, beginning)
+	}
+	search := swaggerSearch{found: !l.swagger || !mayHaveContent(resp.StatusCode)}
+	err = readPage(io.TeeReader(resp.Body, io.MultiWriter(&beginning, &search)), l.maxSize, l.text)
 	if err == nil || errors.Is(err, errNoText) {
-		if impostor := impostor(resp.Header, beginning, s.Contains != "" && err == nil); impostor != nil {
-			return impostor
+		isWanted := l.text != "" && err == nil
+		if page := interstitialPage(resp.Header, beginning, isWanted); page != nil {
+			return page
 		}
 	}
-	if errors.Is(err, errTooLarge) {
-		return fmt.Errorf("%w: more than %s", err, humanize.Bytes(uint64(s.MaxSize)))
+	switch {
+	case errors.Is(err, errTooLarge):
+		return fmt.Errorf("%w: more than %s", err, humanize.Bytes(uint64(l.maxSize)))
+	case err == nil && !search.end():
+		return noSwagger
 	}
 	return err
 }
 
-// expects tells whether a load passes with a status.
-func (s *Selection) expects(status int) bool {
-	return slices.ContainsFunc(s.Expect, func(expected int) bool {
+// statusError says what a response is whose status is not expected: a
+// platform's page if it is a known one, or else its status.
+func statusError(resp *http.Response, beginning []byte) error {
+	if page := platformPage(resp.Header, beginning); page != nil {
+		return page
+	}
+	text := fmt.Sprintf("answered with status %d", resp.StatusCode)
+	switch resp.StatusCode {
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone:
+		return missingPage(text)
+	}
+	return errors.New(text)
+}
+
+// expects reports whether a load passes with a status.
+func (l *loader) expects(status int) bool {
+	return slices.ContainsFunc(l.expect, func(expected int) bool {
 		return caddyhttp.StatusCodeMatches(status, expected)
 	})
+}
+
+// mayHaveContent reports whether a page can come with a status. Whoever expects
+// one with which none comes does not look for a text.
+func mayHaveContent(status int) bool {
+	return status/100 == 2 && status != http.StatusNoContent && status != http.StatusResetContent
 }
 
 // readPage reads a page to its end and looks for a text in it, which may lie

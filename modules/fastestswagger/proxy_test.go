@@ -160,7 +160,7 @@ func TestDynamicUpstreams(t *testing.T) {
 	// The loads under way end with them.
 	slow.WaitLeft(t)
 	fast.WaitLeft(t)
-	if n := fastestswagger.Pages(); n != 0 {
+	if n := fastestswagger.Scores(); n != 0 {
 		t.Errorf("%d pages are known, want none", n)
 	}
 	s.do(http.MethodGet, "")

@@ -37,11 +37,11 @@ func TestFiftyReloads(t *testing.T) {
 	if n := s.upstreams()[0].Samples; n != 2 {
 		t.Errorf("%d loads after an interval, want 2", n)
 	}
-	if n := fastestswagger.Pages(); n != 2 {
+	if n := fastestswagger.Scores(); n != 2 {
 		t.Errorf("%d pages are known, want 2", n)
 	}
 	s.Stop()
-	if n := fastestswagger.Pages(); n != 0 {
+	if n := fastestswagger.Scores(); n != 0 {
 		t.Errorf("%d pages are known after the end, want none", n)
 	}
 	a.CloseClientConnections()

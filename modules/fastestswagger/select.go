@@ -10,18 +10,18 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/openrequests"
 )
 
-// Select returns the upstream that answers soonest: the one whose page loads
-// fastest, counting the requests that it already has to answer. Upstreams that
+// Select returns the upstream that responds soonest: the one whose page loads
+// fastest, counting the requests that are under way to it. Upstreams that
 // Caddy holds unavailable only because requests to them have failed come last,
 // other unavailable ones never. While another one is left, none is returned
-// that the request has tried already. For a request whose body is gone there
-// is none.
+// that the request has tried already. For a request whose body is gone none is
+// returned.
 func (s *Selection) Select(pool reverseproxy.UpstreamPool, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
 	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
 	before := vars[s.triedVar]
 	if before != nil {
 		if isSent(r) {
-			return nil // so that the response of the attempt before is the answer
+			return nil // so that the client gets the response of the attempt before
 		}
 		return s.selectAgain(pool, r, w, vars, before)
 	}
@@ -82,26 +82,26 @@ func without(pool reverseproxy.UpstreamPool, tried []*reverseproxy.Upstream) rev
 // lock, no allocation.
 func (s *Selection) choose(pool reverseproxy.UpstreamPool, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
 	var (
-		rk       = s.ranking.Load()
-		best     *reverseproxy.Upstream
-		bestRank *rank
-		bestCost float64
-		passed   *rank // sleeps, and would be the best if it did not
-		passedAt float64
-		open     = openrequests.CounterOf(r)
-		last     *reverseproxy.Upstream // is tried when none is available
-		lastRank *rank
-		lastCost float64
+		rk          = s.board.ranking.Load()
+		best        *reverseproxy.Upstream
+		bestRank    *rank
+		bestCost    float64
+		sleeper     *rank // would be the best if it did not sleep
+		sleeperCost float64
+		open        = openrequests.CounterOf(r)
+		last        *reverseproxy.Upstream // is tried when none is available
+		lastRank    *rank
+		lastCost    float64
 	)
 	for i, u := range pool {
 		e := rk.of(i, u)
 		if e.dynamic {
-			s.meet(e, u)
+			s.noteSeen(e, u)
 		}
 		cost := e.cost * float64(1+open(u))
-		sleeper := e.class == asleep && (passed == nil || cost < passedAt)
+		isSleeper := e.class == asleep && (sleeper == nil || cost < sleeperCost)
 		better := best == nil || e.before(cost, bestRank, bestCost)
-		if !sleeper && !better {
+		if !isSleeper && !better {
 			continue
 		}
 		if !u.Available() {
@@ -110,8 +110,8 @@ func (s *Selection) choose(pool reverseproxy.UpstreamPool, r *http.Request, w ht
 			}
 			continue
 		}
-		if sleeper {
-			passed, passedAt = e, cost
+		if isSleeper {
+			sleeper, sleeperCost = e, cost
 		}
 		if better {
 			best, bestRank, bestCost = u, e, cost
@@ -126,16 +126,16 @@ func (s *Selection) choose(pool reverseproxy.UpstreamPool, r *http.Request, w ht
 	if !bestRank.measured && !rk.anyMeasured(pool) {
 		best, bestRank = s.fallBack(rk, pool, r, w, best, bestRank)
 	}
-	if passed != nil && bestRank.class == passing && passedAt < bestCost {
-		s.wish(passed.member)
+	if sleeper != nil && bestRank.class == passing && sleeperCost < bestCost {
+		s.prober.requestWake(sleeper.known)
 	}
-	if m := bestRank.member; m != nil {
+	if u := bestRank.known; u != nil {
 		if bestRank.sleeps {
-			s.rouse(r.Context(), m)
+			s.prober.wakeForRequests(r.Context(), u)
 		}
-		if !m.used.Load() {
-			m.used.Store(true)
-			s.awake.Touch(m.name, s.clock.Now())
+		if !u.used.Load() {
+			u.used.Store(true)
+			s.awake.Touch(u.name, s.clock.Now())
 		}
 	}
 	return best
@@ -148,7 +148,7 @@ func (s *Selection) hasOnlyFailed(u *reverseproxy.Upstream) bool {
 	return s.passive != nil && !u.Full() && u.Host.Fails() >= s.passive.MaxFails
 }
 
-// anyMeasured tells whether there is an available upstream with a score that
+// anyMeasured reports whether there is an available upstream with a score that
 // counts.
 func (rk *ranking) anyMeasured(pool reverseproxy.UpstreamPool) bool {
 	for i, u := range pool {
@@ -177,17 +177,14 @@ func (s *Selection) fallBack(
 	return u, rk.of(notThere, u)
 }
 
-// meet notes that a dynamic upstream is still there. One that is new is handed
-// to the background task without waiting: it comes again with the next request.
-func (s *Selection) meet(e *rank, u *reverseproxy.Upstream) {
-	if e.member == nil {
-		select {
-		case s.unseen <- stranger{dial: u.Dial, host: u.Host}:
-		default:
-		}
+// noteSeen records that a dynamic upstream is still there. The prober is
+// informed of one that is new.
+func (s *Selection) noteSeen(e *rank, u *reverseproxy.Upstream) {
+	if e.known == nil {
+		s.prober.discover(discovery{dial: u.Dial, host: u.Host})
 		return
 	}
-	if !e.member.seen.Load() {
-		e.member.seen.Store(true)
+	if !e.known.seen.Load() {
+		e.known.seen.Store(true)
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/jonboulle/clockwork"
-	"go.uber.org/zap"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/openrequests"
@@ -23,28 +22,28 @@ import (
 func ranked(t testing.TB, margin float64, loads ...int) (*Selection, reverseproxy.UpstreamPool) {
 	t.Helper()
 	s := &Selection{
-		Margin:   &margin,
 		clock:    clockwork.NewFakeClock(),
 		awake:    awake.NewTracker(),
-		logger:   zap.NewNop(),
 		triedVar: fmt.Sprintf("swagger.%p", t),
 		fallback: reverseproxy.RandomSelection{},
+		prober:   new(prober),
 	}
+	s.board.margin, s.board.awake, s.board.now = margin, s.awake, s.clock.Now
 	var pool reverseproxy.UpstreamPool
 	for i, load := range loads {
 		u := &reverseproxy.Upstream{Dial: fmt.Sprintf("u%d.example:443", i), Host: new(reverseproxy.Host)}
-		p := &page{interval: 30 * time.Second, users: make(map[*Selection]int)}
+		p := &score{interval: 30 * time.Second, subscribers: make(map[*scoreboard]int)}
 		switch {
 		case load > 0:
-			p.passed(s.clock.Now(), time.Duration(load)*time.Millisecond)
+			p.recordPass(s.clock.Now(), time.Duration(load)*time.Millisecond)
 		case load < 0:
-			p.failed(s.clock.Now(), errors.New("on purpose"))
+			p.recordFailure(s.clock.Now(), errors.New("on purpose"))
 		}
 		s.awake.Touch(u.Dial, s.clock.Now())
 		pool = append(pool, u)
-		s.members = append(s.members, &member{dial: u.Dial, name: u.Dial, page: p, upstream: u})
+		s.board.add(&upstream{dial: u.Dial, name: u.Dial, score: p, static: u})
 	}
-	s.refresh()
+	s.board.refresh()
 	return s, pool
 }
 
@@ -157,8 +156,8 @@ func TestConcurrently(t *testing.T) {
 		})
 	}
 	for i := range 100 {
-		s.members[i%4].page.passed(s.clock.Now(), time.Duration(i)*time.Millisecond)
-		s.refresh()
+		s.board.upstreams[i%4].score.recordPass(s.clock.Now(), time.Duration(i)*time.Millisecond)
+		s.board.refresh()
 	}
 	wg.Wait()
 }

@@ -25,7 +25,7 @@ const (
 	tooOld = 24 * time.Hour
 )
 
-// saved is a page's score in the storage.
+// saved is a score in the storage.
 type saved struct {
 	Sum       float64   `json:"sum"`
 	Weight    float64   `json:"weight"`
@@ -34,74 +34,77 @@ type saved struct {
 	WonAt     time.Time `json:"won_at"`
 }
 
-// file is the name of a page's score.
-func (k pageKey) file() string {
+// file is the name of a score.
+func (k scoreKey) file() string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q", []any{
 		k.network, k.address, k.transport, k.host, k.path, k.contains, k.expect, k.maxSize, k.interval, k.timeout,
 	}))
+	if k.header != "" { // without headers the name is that of earlier versions
+		sum = sha256.Sum256(fmt.Appendf(sum[:], "%q", k.header))
+	}
 	return storeFolder + hex.EncodeToString(sum[:16]) + ".json"
 }
 
 // restore takes over the score from before a restart, if there is one.
-func (s *Selection) restore(ctx context.Context, m *member) {
-	if known := m.page.look(); known.measured() {
+func (p *prober) restore(ctx context.Context, u *upstream) {
+	if known := u.score.snapshot(); known.measured() {
 		return // it has outlived a reload
 	}
 	text, err := safestore.Within(ctx, storageLimit, func(ctx context.Context) ([]byte, error) {
-		return s.storage.Load(ctx, m.key.file())
+		return p.storage.Load(ctx, u.key.file())
 	})
 	if err != nil {
 		return // most often there is none
 	}
-	var score saved
-	if err := json.Unmarshal(text, &score); err != nil {
-		s.logger.Warn("stored score of upstream is unreadable; starting fresh", zap.String("upstream", m.name), zap.Error(err))
+	var stored saved
+	if err := json.Unmarshal(text, &stored); err != nil {
+		p.logger.Warn("stored score of upstream is unreadable; starting fresh", zap.String("upstream", u.name), zap.Error(err))
 		return
 	}
-	if m.page.restore(score, s.clock.Now()) {
-		m.page.tell()
+	if u.score.restore(stored, p.clock.Now()) {
+		u.score.publish()
 	}
 }
 
 // save stores the score, unless that was done a moment ago or there is
 // nothing new.
-func (s *Selection) save(ctx context.Context, m *member, atLast bool) {
-	now := s.clock.Now()
-	score, ok := m.page.toSave(now, atLast)
+func (p *prober) save(ctx context.Context, u *upstream, atLast bool) {
+	now := p.clock.Now()
+	stored, ok := u.score.toSave(now, atLast)
 	if !ok {
 		return
 	}
-	text, err := json.Marshal(score)
+	text, err := json.Marshal(stored)
 	if err == nil {
 		_, err = safestore.Within(context.WithoutCancel(ctx), storageLimit, func(ctx context.Context) (any, error) {
-			return nil, s.storage.Store(ctx, m.key.file(), text)
+			return nil, p.storage.Store(ctx, u.key.file(), text)
 		})
 	}
-	s.storageHealth.Report(s.logger, err, "storage unavailable; keeping scores in memory", "storage recovered; scores are saved again")
+	p.health.Report(p.logger, err, "storage unavailable; keeping scores in memory", "storage recovered; scores are saved again")
 }
 
 // restore takes over a score that is not too old, unless there is one by now.
-func (p *page) restore(score saved, now time.Time) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	age := now.Sub(score.SampledAt)
-	if p.record.measured() || score.Samples < 1 || !(score.Weight > 0) || !(score.Sum >= 0) || age < 0 || age > tooOld {
+func (sc *score) restore(stored saved, now time.Time) bool {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	age := now.Sub(stored.SampledAt)
+	if sc.record.measured() || stored.Samples < 1 || !(stored.Weight > 0) || !(stored.Sum >= 0) || age < 0 || age > tooOld {
 		return false
 	}
-	p.sum, p.weight, p.sampledAt = score.Sum, score.Weight, score.SampledAt
-	p.record.score, p.record.samples = score.Sum/score.Weight, score.Samples
-	p.record.wonAt = score.WonAt
-	p.savedAt, p.savedSample = now, score.SampledAt
+	sc.sum, sc.weight, sc.sampledAt = stored.Sum, stored.Weight, stored.SampledAt
+	sc.record.mean, sc.record.samples = stored.Sum/stored.Weight, stored.Samples
+	sc.record.wonAt = stored.WonAt
+	sc.savedAt, sc.savedSample = now, stored.SampledAt
 	return true
 }
 
 // toSave returns the score if it is time to store it.
-func (p *page) toSave(now time.Time, atLast bool) (saved, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.record.measured() || p.savedSample.Equal(p.sampledAt) || !atLast && now.Sub(p.savedAt) < saveAfter {
+func (sc *score) toSave(now time.Time, atLast bool) (saved, bool) {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	if !sc.record.measured() || sc.savedSample.Equal(sc.sampledAt) || !atLast && now.Sub(sc.savedAt) < saveAfter {
 		return saved{}, false
 	}
-	p.savedAt, p.savedSample = now, p.sampledAt
-	return saved{p.sum, p.weight, p.sampledAt, p.record.samples, p.record.wonAt}, true
+	sc.savedAt, sc.savedSample = now, sc.sampledAt
+	return saved{sc.sum, sc.weight, sc.sampledAt, sc.record.samples, sc.record.wonAt}, true
 }

@@ -11,12 +11,12 @@ import (
 )
 
 func TestScore(t *testing.T) {
-	p := &page{interval: 30 * time.Second}
+	p := &score{interval: 30 * time.Second}
 	at := time.Now()
 	load := func(after, took time.Duration) float64 {
 		at = at.Add(after)
-		_, r := p.passed(at, took)
-		return r.score
+		_, r := p.recordPass(at, took)
+		return r.mean
 	}
 	near := func(what string, got, want float64) {
 		t.Helper()
@@ -35,87 +35,87 @@ func TestScore(t *testing.T) {
 	// A clock that is set back must not blow a load up.
 	near("after the clock went back", load(-time.Hour, 200*time.Millisecond), .2)
 
-	p.failed(at, errors.New("on purpose"))
+	p.recordFailure(at, errors.New("on purpose"))
 	near("the load after a failure", load(0, 30*time.Second), .2)
-	if before, after := p.passed(at, 200*time.Millisecond); after.samples != before.samples+1 {
+	if before, after := p.recordPass(at, 200*time.Millisecond); after.samples != before.samples+1 {
 		t.Error("the second load after a failure is not in the score")
 	}
 }
 
 func TestWinner(t *testing.T) {
 	s, _ := ranked(t, .15, 100, 200)
-	slow, fast := s.members[1].page, s.members[0].page
-	is := func(what string, want *page) {
+	slow, fast := s.board.upstreams[1].score, s.board.upstreams[0].score
+	is := func(what string, want *score) {
 		t.Helper()
-		if s.refresh(); s.winner != want {
+		if s.board.refresh(); s.board.winner != want {
 			t.Errorf("%s: the wrong one wins", what)
 		}
 	}
-	score := func(p *page, seconds float64) {
-		p.sum, p.weight, p.record.score = seconds, 1, seconds
+	setMean := func(p *score, seconds float64) {
+		p.sum, p.weight, p.record.mean = seconds, 1, seconds
 	}
 	is("at first", fast)
-	score(slow, .09)
+	setMean(slow, .09)
 	is("faster, but within the margin", fast)
-	score(slow, .0851)
+	setMean(slow, .0851)
 	is("just within", fast)
-	score(slow, .0849)
+	setMean(slow, .0849)
 	is("faster by more than the margin", slow)
-	score(fast, .08)
+	setMean(fast, .08)
 	is("no way back within the margin", slow)
-	slow.failed(s.clock.Now(), errors.New("on purpose"))
+	slow.recordFailure(s.clock.Now(), errors.New("on purpose"))
 	is("the winner fails", fast)
-	slow.passed(s.clock.Now(), time.Second)
+	slow.recordPass(s.clock.Now(), time.Second)
 	is("it is back within the margin", fast)
-	fast.failed(s.clock.Now(), errors.New("on purpose"))
-	slow.failed(s.clock.Now(), errors.New("on purpose"))
-	if s.refresh(); s.standing().winner != nil {
+	fast.recordFailure(s.clock.Now(), errors.New("on purpose"))
+	slow.recordFailure(s.clock.Now(), errors.New("on purpose"))
+	if s.board.refresh(); s.board.standings().winner != nil {
 		t.Error("all fail, and yet one wins")
 	}
 
-	*s.Margin = 0
-	fast.passed(s.clock.Now(), time.Second)
-	slow.passed(s.clock.Now(), time.Second)
-	score(fast, .1)
-	score(slow, .0999)
+	s.board.margin = 0
+	fast.recordPass(s.clock.Now(), time.Second)
+	slow.recordPass(s.clock.Now(), time.Second)
+	setMean(fast, .1)
+	setMean(slow, .0999)
 	is("without a margin the fastest is next", slow)
-	score(fast, .0998)
+	setMean(fast, .0998)
 	is("without a margin the fastest is next, again", fast)
 }
 
 // Who wins by no more than the margin still wins after a reload.
 func TestWinnerOutlivesReload(t *testing.T) {
 	s, pool := ranked(t, .15, 100, 90)
-	s.members[0].page.won(s.clock.Now().Add(time.Second))
-	s.winner = nil // as in a new configuration
-	s.refresh()
+	s.board.upstreams[0].score.recordWin(s.clock.Now().Add(time.Second))
+	s.board.winner = nil // as in a new configuration
+	s.board.refresh()
 	if u := s.Select(pool, request(t), nil); u != pool[0] {
 		t.Error("the winner within the margin was replaced")
 	}
 }
 
-func TestClaim(t *testing.T) {
-	p := &page{interval: 30 * time.Second, released: make(chan struct{}, 1)}
+func TestBeginLoad(t *testing.T) {
+	p := &score{interval: 30 * time.Second, changed: make(chan struct{}, 1)}
 	now := time.Now()
-	if wait := p.claim(now); wait != 0 {
+	if wait := p.beginLoad(now); wait != 0 {
 		t.Fatalf("the first load is due in %v, want at once", wait)
 	}
-	if wait := p.claim(now); wait < 27*time.Second || wait > 33*time.Second {
+	if wait := p.beginLoad(now); wait < 27*time.Second || wait > 33*time.Second {
 		t.Errorf("another caller waits %v, want an interval", wait)
 	}
 	now = now.Add(time.Minute)
-	if wait := p.claim(now); wait == 0 {
+	if wait := p.beginLoad(now); wait == 0 {
 		t.Error("two loads at once")
 	}
-	p.passed(now, time.Second)
-	if wait := p.claim(now.Add(34 * time.Second)); wait != 0 {
+	p.recordPass(now, time.Second)
+	if wait := p.beginLoad(now.Add(34 * time.Second)); wait != 0 {
 		t.Errorf("it is due in %v, want now", wait)
 	}
-	p.release()
-	if wait := p.claim(now); wait != 0 {
+	p.abandonLoad()
+	if wait := p.beginLoad(now); wait != 0 {
 		t.Errorf("after a load was abandoned it is due in %v, want now", wait)
 	}
-	if len(p.released) != 1 {
+	if len(p.changed) != 1 {
 		t.Error("those who wait were not told")
 	}
 }

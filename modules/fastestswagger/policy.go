@@ -2,9 +2,16 @@
 // reverse_proxy. It loads a page of each upstream at intervals and sends each
 // request to the upstream whose page loaded fastest.
 //
-// The way of a load time: a watcher (watch.go) probes (probe.go), the page
-// (page.go) keeps the score, the ranking (ranking.go) orders the pool, and
-// Select (select.go) reads the ranking.
+// A load time passes through these types, one after the other:
+//
+//   - the prober (prober.go) has a watcher for each upstream, which loads its
+//     page (probe.go) and finds out whether it is the upstream's own
+//     (interstitial.go);
+//   - the score (score.go) is a decaying mean of load times. It is shared by
+//     policies that load the same page in the same way, and outlives reloads;
+//   - the scoreboard (scoreboard.go) has the upstreams of one policy, and
+//     publishes a ranking (ranking.go), which is an immutable snapshot;
+//   - the policy (policy.go, select.go) reads the ranking for each request.
 package fastestswagger
 
 import (
@@ -14,21 +21,17 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
-	"github.com/caddyserver/certmagic"
 	"github.com/jonboulle/clockwork"
-	"go.uber.org/zap"
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/parent"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
-	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
 )
 
 const (
@@ -69,8 +72,12 @@ var policies = caddy.NewUsagePool()
 // emitted, with the data `upstream`, `before` and `score_ms`.
 //
 // Loads carry neither the headers of clients nor those set by `header_up`,
-// except for its `Host`. Redirects are followed within the upstream. Pages that
-// platforms answer in its place (waking up, a login, an error) do not pass.
+// except for its `Host`; `header` gives them some. Redirects are followed within
+// the upstream. A page at the default path must look like Swagger. Interstitial
+// pages of platforms (waking up, stopped, a login, an error) do not pass.
+//
+// When no upstream has the page, one warning says so, and the fallback policy
+// selects.
 type Selection struct {
 	// The path of the page, with its query if it needs one; global
 	// placeholders such as `{env.PAGE}` are replaced.
@@ -90,8 +97,14 @@ type Selection struct {
 	Expect []int `json:"expect,omitempty"`
 
 	// A text that the page must contain. With it a page that looks like a
-	// login or an error passes. Default: no text.
+	// login or an error passes. Default: no text, but a page at the default
+	// path must have `swagger` in it, in letters of any case.
 	Contains string `json:"contains,omitempty"`
+
+	// Header fields of loads, for upstreams that answer nobody without them;
+	// global placeholders such as `{env.BYPASS}` are replaced. Loads have none
+	// of those that `header_up` sets. Default: none.
+	Header http.Header `json:"header,omitempty"`
 
 	// The largest size of the page in bytes; a larger one has failed.
 	// Default: 4000000 (4 MB).
@@ -105,30 +118,17 @@ type Selection struct {
 	// fail. Default: `random`.
 	FallbackRaw json.RawMessage `json:"fallback,omitempty" caddy:"namespace=http.reverse_proxy.selection_policies inline_key=policy"`
 
-	fallback  reverseproxy.Selector
-	page      *url.URL // path and query only
-	parent    *reverseproxy.Handler
-	passive   *reverseproxy.PassiveHealthChecks // the parent's, nil: none
-	transport http.RoundTripper                 // the parent's, known once the task runs
-	// transportKey is the transport's part of the page keys.
-	transportKey  string
-	dynamic       bool
-	clock         clockwork.Clock
-	awake         *awake.Tracker
-	storage       certmagic.Storage
-	storageHealth safestore.Health
-	ctx           caddy.Context
-	events        *runtime.Events
-	logger        *zap.Logger
-	triedVar      string
-	unseen        chan stranger
-	wishes        chan *member // to be woken up
-	ranking       atomic.Pointer[ranking]
-	running       atomic.Bool
+	fallback reverseproxy.Selector
+	parent   *reverseproxy.Handler
+	passive  *reverseproxy.PassiveHealthChecks // the parent's; nil: none
+	page     *url.URL                          // path and query only
+	header   http.Header                       // of loads, without placeholders
+	triedVar string
 
-	mu      sync.Mutex
-	members []*member
-	winner  *page
+	clock  clockwork.Clock
+	awake  *awake.Tracker
+	board  scoreboard
+	prober *prober
 }
 
 // CaddyModule returns the Caddy module information.
@@ -141,7 +141,6 @@ func (*Selection) CaddyModule() caddy.ModuleInfo {
 
 // Provision prepares the policy. Loading pages begins with the app `freetier`.
 func (s *Selection) Provision(ctx caddy.Context) error {
-	s.logger = ctx.Logger()
 	// One variable for each policy: a request may pass several proxies.
 	s.triedVar = fmt.Sprintf("swagger.%p", s)
 	s.setDefaults()
@@ -149,6 +148,9 @@ func (s *Selection) Provision(ctx caddy.Context) error {
 		return err
 	}
 	if err := s.parsePath(); err != nil {
+		return err
+	}
+	if err := s.resolveHeader(); err != nil {
 		return err
 	}
 	if err := s.loadFallback(ctx); err != nil {
@@ -161,16 +163,37 @@ func (s *Selection) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	s.ctx, s.events = ctx, app.Events()
-	s.clock, s.awake, s.storage = app.Clock(), app.Awake(), ctx.Storage()
-	s.unseen = make(chan stranger, maxLearned)
-	s.wishes = make(chan *member, maxLearned)
-	for _, u := range s.parent.Upstreams {
-		s.members = append(s.members, s.newMember(u.Dial, u, nil))
-	}
+	s.clock, s.awake = app.Clock(), app.Awake()
+	s.prober = s.newProber(ctx)
+	s.board.configure(ctx, app, s)
 	policies.LoadOrStore(s, s)
-	s.refresh()
-	return app.Go("fastest-swagger", s.run)
+	s.board.refresh()
+	return app.Go("fastest-swagger", s.prober.run)
+}
+
+// newProber returns a prober for the pages of this configuration.
+func (s *Selection) newProber(ctx caddy.Context) *prober {
+	return &prober{
+		loader: loader{
+			page:    s.page,
+			header:  s.header,
+			timeout: time.Duration(s.Timeout),
+			expect:  s.Expect,
+			text:    s.Contains,
+			swagger: s.Contains == "" && s.page.Path == defaultPath,
+			maxSize: s.MaxSize,
+			clock:   s.clock,
+			awake:   s.awake,
+		},
+		board:      &s.board,
+		proxy:      s.parent,
+		clock:      s.clock,
+		awake:      s.awake,
+		storage:    ctx.Storage(),
+		logger:     ctx.Logger(),
+		discovered: make(chan discovery, maxDynamic),
+		wakeUps:    make(chan *upstream, maxDynamic),
+	}
 }
 
 func (s *Selection) setDefaults() {
@@ -202,8 +225,6 @@ func (s *Selection) findParent(ctx caddy.Context) error {
 		return errors.New("fastest-swagger measures through the transport of its reverse_proxy, and there is none around it")
 	}
 	s.parent = proxy
-	s.transportKey = fingerprint(proxy.Transport)
-	s.dynamic = proxy.DynamicUpstreamsRaw != nil || proxy.DynamicUpstreams != nil
 	if proxy.HealthChecks != nil {
 		s.passive = proxy.HealthChecks.Passive
 	}
@@ -229,6 +250,43 @@ func parsePage(path string) (*url.URL, error) {
 		return nil, fmt.Errorf("path %q is not a valid path such as %s", path, defaultPath)
 	}
 	return u, nil
+}
+
+// resolveHeader replaces the placeholders in the header fields of loads.
+func (s *Selection) resolveHeader() error {
+	repl := caddy.NewReplacer()
+	header := make(http.Header, len(s.Header))
+	for name, values := range s.Header {
+		if err := checkHeaderName(name); err != nil {
+			return err
+		}
+		for _, value := range values {
+			value, err := repl.ReplaceOrErr(value, true, true)
+			if err != nil {
+				return fmt.Errorf("header %s: %w", name, err)
+			}
+			if !httpguts.ValidHeaderFieldValue(value) {
+				return fmt.Errorf("header %s: its value has a line break or another control character; remove it", name)
+			}
+			header.Add(name, value)
+		}
+	}
+	s.header = header
+	return nil
+}
+
+// checkHeaderName refuses header fields that loads have a value of their own for.
+func checkHeaderName(name string) error {
+	switch http.CanonicalHeaderKey(name) {
+	case "Host":
+		return errors.New("header Host: loads have the Host of requests; set that with `header_up Host` of reverse_proxy")
+	case "Accept-Encoding", "Connection", "Content-Length", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		return fmt.Errorf("header %s: that field is the transport's own; remove the line", name)
+	}
+	if !httpguts.ValidHeaderFieldName(name) {
+		return fmt.Errorf("header: %q is not the name of a header field; write one such as X-Bypass", name)
+	}
+	return nil
 }
 
 func (s *Selection) loadFallback(ctx caddy.Context) error {
@@ -271,13 +329,7 @@ func validStatus(status int) bool {
 
 // Cleanup gives back what Provision took.
 func (s *Selection) Cleanup() error {
-	s.mu.Lock()
-	members := s.members
-	s.members = nil
-	s.mu.Unlock()
-	for _, m := range members {
-		s.dropPage(m)
-	}
+	s.board.close()
 	// Nothing happens here when Provision did not get as far as storing s.
 	_, err := policies.Delete(s)
 	return err
