@@ -60,7 +60,7 @@ func newLedger() *Ledger {
 // the name is stored. Names come from the configuration, never from a request:
 // a counter is not forgotten while the process runs.
 func (l *Ledger) Counter(name string, unit Unit, period Period, zone *time.Location) *Counter {
-	key := strings.Join([]string{hash(name), string(unit), string(period), zone.String()}, " ")
+	key := counterKey(name, unit, period, zone)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c, ok := l.counters[key]
@@ -69,6 +69,35 @@ func (l *Ledger) Counter(name string, unit Unit, period Period, zone *time.Locat
 		l.counters[key] = c
 	}
 	return c
+}
+
+// History returns what a counter has counted in each period of which that is
+// known, by the first moment of the period: what this process and, as last read
+// from the storage, all others have counted. Periods of a minute and less are not
+// kept. It makes no counter where there is none.
+func (l *Ledger) History(name string, unit Unit, period Period, zone *time.Location) map[time.Time]int64 {
+	key := counterKey(name, unit, period, zone)
+	history := make(map[time.Time]int64)
+	l.mu.RLock()
+	counter := l.counters[key]
+	for from, n := range l.others[key] {
+		history[from.time().In(zone)] = n
+	}
+	l.mu.RUnlock()
+	if counter != nil {
+		counter.mu.Lock()
+		defer counter.mu.Unlock()
+		for from, cell := range counter.cells {
+			if n := cell.sum(); n > 0 {
+				history[from.time().In(zone)] = n
+			}
+		}
+	}
+	return history
+}
+
+func counterKey(name string, unit Unit, period Period, zone *time.Location) string {
+	return strings.Join([]string{hash(name), string(unit), string(period), zone.String()}, " ")
 }
 
 // hash is half a SHA-256, which is plenty to keep names apart.

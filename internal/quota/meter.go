@@ -38,6 +38,9 @@ func (m *Meter) Left() int64 { return max(0, m.limit-m.counter.Sum()) }
 // Limit returns the quota of a whole period.
 func (m *Meter) Limit() int64 { return m.limit }
 
+// Period returns the period of the quota.
+func (m *Meter) Period() ledger.Period { return m.period }
+
 // Renews returns when the count begins anew.
 func (m *Meter) Renews() time.Time {
 	_, until := m.counter.Window()

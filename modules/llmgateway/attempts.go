@@ -33,6 +33,7 @@ type attempts struct {
 	out       clientWriter
 	delivered delivery
 	charged   charges
+	use       *use // of the client, of the model that it asked for
 }
 
 // newAttempts returns the attempts of a request before its candidates are known.

@@ -3,6 +3,7 @@ package llmgateway
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,36 +24,44 @@ type authenticator struct {
 	clients   []*Client
 	anonymous bool    // everybody is let in, and all are one client
 	everybody *Client // who that is
+	file      *clientsFile
 	keys      atomic.Pointer[keyring]
 	wrong     wrongKeys
 	clock     clockwork.Clock
 	logger    *zap.Logger
 }
 
-func newAuthenticator(clients []*Client, anonymous bool, clock clockwork.Clock, logger *zap.Logger) *authenticator {
-	return &authenticator{clients: clients, anonymous: anonymous, everybody: newEverybody(), clock: clock, logger: logger}
+func newAuthenticator(h *Handler, clock clockwork.Clock, logger *zap.Logger) *authenticator {
+	return &authenticator{
+		clients:   h.Clients,
+		anonymous: h.Anonymous,
+		everybody: newEverybody(),
+		file:      &clientsFile{path: h.ClientsFile},
+		clock:     clock,
+		logger:    logger,
+	}
 }
 
 // readKeys resolves the clients' keys.
 func (a *authenticator) readKeys(repl *caddy.Replacer) error {
-	keys, err := readKeyring(a.clients, repl, a.logger)
+	keys, err := readKeyring(a.clients, a.file.clients, repl, a.logger)
 	if err == nil {
 		a.keys.Store(keys)
 	}
 	return err
 }
 
-// clientNamed returns the client with a name, nil if there is none.
+// clientNamed returns the client with a name, nil if there is none or its key has
+// expired.
 func (a *authenticator) clientNamed(name string) *Client {
 	if a.anonymous && name == a.everybody.Name {
 		return a.everybody
 	}
-	for _, c := range a.clients {
-		if c.Name == name {
-			return c
-		}
+	c := a.keys.Load().named[name]
+	if c != nil && c.expired(a.clock.Now()) {
+		return nil
 	}
-	return nil
+	return c
 }
 
 // authenticate finds the client by the key that the request shows, and removes
@@ -78,6 +87,10 @@ func (a *authenticator) identify(r *http.Request, shown shownKeys) (*Client, *ap
 	if !ok {
 		a.reportWrongKey(r, "unknown key")
 		return nil, invalidKey
+	}
+	if client.expired(a.clock.Now()) {
+		collectors.refused.WithLabelValues(client.label(), strconv.Itoa(http.StatusUnauthorized)).Inc()
+		return nil, keyExpired(client.listed.Expires)
 	}
 	return client, nil
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // auxiliaryCalls is how many auxiliary calls a client may make a minute: to count
-// tokens, and to list models. Agents make dozens of them when they start, which
+// tokens, to list models, and to ask for its usage. Agents make dozens of them when they start, which
 // neither counts against limits and quotas nor says anything about chats.
 const auxiliaryCalls = 60
 
@@ -31,7 +31,7 @@ func (l *callLimit) charge(now time.Time) *apiError {
 			Status:  http.StatusTooManyRequests,
 			Type:    "requests",
 			Code:    "rate_limit_exceeded",
-			Message: "Rate limit reached: your key may count tokens and list models 60 times a minute.",
+			Message: "Rate limit reached: your key may count tokens, list models and ask for its usage 60 times a minute.",
 		},
 		wait: time.Second,
 	}

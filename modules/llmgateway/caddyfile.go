@@ -37,6 +37,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //			models <pattern>...
 //			limit  <n> [tokens]/<period>
 //		}
+//		clients_file <path>
 //		anonymous
 //		channel <name> [<url>] {
 //			provider      <provider> [<region>]
@@ -91,7 +92,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return err
 	}
 	switch {
-	case len(h.Clients) == 0 && !h.Anonymous:
+	case len(h.Clients) == 0 && h.ClientsFile == "" && !h.Anonymous:
 		return at.WrapErr(errNoClients)
 	case len(h.Channels) == 0:
 		return at.WrapErr(errNoChannels)
@@ -107,6 +108,7 @@ const leastDuration = time.Millisecond
 func (h *Handler) options(noDefault *error) []caddyfileutil.Option {
 	return []caddyfileutil.Option{
 		{Name: "client", Repeats: true, Block: true, Excludes: "anonymous", Parse: h.parseClient},
+		{Name: "clients_file", Excludes: "anonymous", Parse: caddyfileutil.Text(&h.ClientsFile, "<path>", "/etc/caddy/clients.json")},
 		{Name: "anonymous", Excludes: "client", Parse: caddyfileutil.Flag(&h.Anonymous)},
 		{Name: "channel", Repeats: true, Block: true, Parse: h.parseChannel},
 		{Name: "fallback", Repeats: true, Parse: caddyfileutil.Args("<pattern>... to <model>", "gpt-4* to gpt-4o-mini", h.addFallback)},

@@ -5,11 +5,13 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/clientsfile"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
@@ -46,20 +48,40 @@ type Client struct {
 	// Where the client stands, for error messages.
 	Source string `json:"source,omitempty"`
 
+	listed *fileEntry // in clients_file, nil for a client of the configuration
+
 	limits
+	uses      *uses
 	auxiliary *callLimit
 	total     prometheus.Counter
 	bodies    *reqbody.Budget
 }
 
 // newEverybody returns the client of a gateway without keys.
-func newEverybody() *Client {
-	return &Client{Name: "anonymous", auxiliary: newCallLimit(), total: collectors.requests.WithLabelValues("anonymous")}
+func newEverybody() *Client { return &Client{Name: "anonymous"} }
+
+// provision sets up what is counted of the client.
+func (c *Client) provision(book func() (*ledger.Ledger, error)) error {
+	counts, err := book()
+	if err != nil {
+		return err
+	}
+	c.total, c.auxiliary = collectors.requests.WithLabelValues(c.label()), newCallLimit()
+	c.uses = newUses(counts, c.Name)
+	return c.open(c.Limits, book, "llm_gateway client "+c.Name)
 }
 
-func (c *Client) provision(book func() (*ledger.Ledger, error)) error {
-	c.total, c.auxiliary = collectors.requests.WithLabelValues(c.Name), newCallLimit()
-	return c.open(c.Limits, book, "llm_gateway client "+c.Name)
+// label is what metrics call the client.
+func (c *Client) label() string {
+	if c.listed != nil {
+		return listedLabel
+	}
+	return c.Name
+}
+
+// expired reports whether the client's key is refused from now on.
+func (c *Client) expired(now time.Time) bool {
+	return c.listed != nil && !c.listed.Expires.IsZero() && !now.Before(c.listed.Expires)
 }
 
 // limited reports whether the client may use some models only.
@@ -82,21 +104,28 @@ func matchesAny(patterns []string, model string) bool {
 // keyring finds a client by its key. It holds salted hashes only: how long a
 // look-up takes says nothing about a key, and a memory dump holds no key of a
 // client.
+//
+// A keyring never changes. When a file with keys or the clients_file does, another
+// one takes its place.
 type keyring struct {
 	salt    [saltSize]byte
-	clients map[[sha256.Size]byte]*Client
+	clients map[[sha256.Size]byte]*Client // by the key's hash
+	listed  map[[sha256.Size]byte]*Client // of clients_file, by the hash of the key's SHA-256
+	named   map[string]*Client
 }
 
 // saltSize leaves room for a key of 39 bytes in one block of SHA-256.
 const saltSize = 16
 
-// readKeyring resolves the keys of all clients.
-func readKeyring(clients []*Client, repl *caddy.Replacer, logger *zap.Logger) (*keyring, error) {
+// readKeyring resolves the keys of all clients. listed are those of clients_file.
+func readKeyring(clients, listed []*Client, repl *caddy.Replacer, logger *zap.Logger) (*keyring, error) {
 	k := newKeyring()
+	sums := make(map[clientsfile.Hash]*Client) // to find keys that stand in both places
 	for _, c := range clients {
 		if len(c.Keys) == 0 {
 			return nil, fmt.Errorf("client %s: %w", c.Name, errNoKeys)
 		}
+		k.named[c.Name] = c
 		for i, key := range c.Keys {
 			place := keyPlace{"client " + c.Name, i + 1, c.Source}
 			keys, err := resolveKeys(repl, key, place, logger)
@@ -107,26 +136,41 @@ func readKeyring(clients []*Client, repl *caddy.Replacer, logger *zap.Logger) (*
 				if err := k.add(listed.secret, c); err != nil {
 					return nil, place.error(listed.origin, err)
 				}
+				sums[clientsfile.HashOf(listed.secret)] = c
 			}
 		}
+	}
+	for _, c := range listed {
+		if other, ok := k.named[c.Name]; ok {
+			return nil, c.listed.error(fmt.Errorf("there is another client of this name%s", other.place()))
+		}
+		if other, ok := sums[c.listed.KeySHA256]; ok {
+			return nil, c.listed.error(fmt.Errorf("its key is one of client %s%s already", other.Name, other.place()))
+		}
+		k.named[c.Name] = c
+		k.listed[k.hash(c.listed.KeySHA256[:])] = c
 	}
 	return k, nil
 }
 
 func newKeyring() *keyring {
-	k := &keyring{clients: make(map[[sha256.Size]byte]*Client)}
+	k := &keyring{
+		clients: make(map[[sha256.Size]byte]*Client),
+		listed:  make(map[[sha256.Size]byte]*Client),
+		named:   make(map[string]*Client),
+	}
 	_, _ = rand.Read(k.salt[:]) // never fails
 	return k
 }
 
-func (k *keyring) hash(key string) [sha256.Size]byte {
+func (k *keyring) hash(key []byte) [sha256.Size]byte {
 	salted := make([]byte, 0, 256) // on the stack, for keys of the usual length
 	salted = append(salted, k.salt[:]...)
 	return sha256.Sum256(append(salted, key...))
 }
 
 func (k *keyring) add(key string, c *Client) error {
-	sum := k.hash(key)
+	sum := k.hash([]byte(key))
 	if other, ok := k.clients[sum]; ok {
 		return fmt.Errorf("is a key of client %s already", other.Name)
 	}
@@ -135,6 +179,10 @@ func (k *keyring) add(key string, c *Client) error {
 }
 
 func (k *keyring) client(key string) (*Client, bool) {
-	c, ok := k.clients[k.hash(key)]
+	c, ok := k.clients[k.hash([]byte(key))]
+	if !ok && len(k.listed) > 0 {
+		sum := clientsfile.HashOf(key)
+		c, ok = k.listed[k.hash(sum[:])]
+	}
 	return c, ok
 }

@@ -117,6 +117,7 @@ var endpoints = []*endpoint{
 	{"videos/*/remix", 0, post},
 	modelList,
 	modelEntry,
+	usageEndpoint,
 	{"files", 0, get | post},
 	{"files/*", 0, get | del},
 	{"files/*/content", 0, get},
@@ -139,6 +140,7 @@ var endpoints = []*endpoint{
 var (
 	modelList         = &endpoint{"models", get, 0}
 	modelEntry        = &endpoint{"models/**", get, 0}
+	usageEndpoint     = &endpoint{"usage", get, 0}
 	responsesEndpoint = &endpoint{"responses", post, socket}
 
 	// geminiCall asks a model of Gemini's, and geminiOther may do anything else

@@ -98,6 +98,16 @@ var (
 	}}
 )
 
+// keyExpired is for a key that was valid until a time.
+func keyExpired(at time.Time) *apiError {
+	return &apiError{Error: apierror.Error{
+		Status:  http.StatusUnauthorized,
+		Type:    "invalid_request_error",
+		Code:    "expired_api_key",
+		Message: "This API key has expired on " + at.UTC().Format("2 January 2006 at 15:04 UTC") + ". Ask the owner of this gateway for a new one.",
+	}}
+}
+
 func invalidRequest(message string) *apiError {
 	return &apiError{Error: apierror.Error{Status: http.StatusBadRequest, Type: "invalid_request_error", Message: message}}
 }

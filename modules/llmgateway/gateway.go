@@ -2,6 +2,7 @@ package llmgateway
 
 import (
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,11 +27,14 @@ type gateway struct {
 	logger *zap.Logger
 	bodies *bodies.Shared
 
+	reading sync.Mutex // held while keys are read again
+
 	cors       cors
 	allowPaths []string
 	maxBody    int64
 	auth       *authenticator
 	models     *modelLister
+	usedNames  *usedNames
 	uploads    *uploads
 
 	channels  []*Channel
@@ -62,7 +66,7 @@ func newGateway(h *Handler, clock clockwork.Clock, tracker *awake.Tracker, logge
 		cors:             newCORS(h.CORS, h.Anonymous),
 		allowPaths:       h.AllowPaths,
 		maxBody:          h.MaxBody,
-		auth:             newAuthenticator(h.Clients, h.Anonymous, clock, logger),
+		auth:             newAuthenticator(h, clock, logger),
 		channels:         h.Channels,
 		tiers:            newTiers(h.Channels),
 		fallbacks:        h.Fallbacks,
@@ -150,15 +154,9 @@ type loading struct {
 // readKeysAgain reads the keys of clients and channels from their files. What
 // cannot be used leaves the old keys in place.
 func (g *gateway) readKeysAgain(l *loading) {
-	keys, err := readKeyring(g.auth.clients, l.repl, g.logger)
-	for _, c := range g.channels {
-		if err == nil {
-			err = keys.checkDemo(c, c.keys())
-		}
-	}
-	if err == nil {
-		g.auth.keys.Store(keys)
-	} else {
+	g.reading.Lock()
+	defer g.reading.Unlock()
+	if err := g.replaceKeyring(l); err != nil {
 		g.logger.Warn("could not reload client keys; keeping the previous ones", zap.Error(err))
 	}
 	for _, c := range g.channels {

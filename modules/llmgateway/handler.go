@@ -67,6 +67,13 @@ type Handler struct {
 	// Who may use the gateway. Required, unless anonymous is set.
 	Clients []*Client `json:"clients,omitempty"`
 
+	// The path of a file with further clients: a JSON array of objects with
+	// `name`, `key_sha256` (in hexadecimal digits), `models`, `limits` (such as
+	// `1000/day`) and `expires` (such as `2027-01-31T00:00:00Z`). It is read
+	// again when it changes. A file that is missing is an empty list.
+	// Placeholders are replaced at load. Default: none.
+	ClientsFile string `json:"clients_file,omitempty"`
+
 	// Let everybody in, without a key. Default: false.
 	Anonymous bool `json:"anonymous,omitempty"`
 
@@ -200,6 +207,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.gateway = g
 	g.bodies = acquireBodies(g.auth)
 	g.models = &modelLister{tiers: g.tiers, started: g.clock.Now()}
+	g.usedNames = newUsedNames(h.Channels, h.Fallbacks)
 	g.uploads = newUploads(g, ctx.Storage())
 	l := &loading{
 		repl:       caddy.NewReplacer(),
@@ -229,12 +237,15 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 // provisionParts sets up the clients and channels, and what keeps their keys and
 // lists of models up to date.
 func (h *Handler) provisionParts(l *loading, app *runtime.App) error {
-	for _, c := range h.Clients {
+	for _, c := range append(h.Clients[:len(h.Clients):len(h.Clients)], h.gateway.auth.everybody) {
 		if err := c.provision(l.book); err != nil {
 			return fmt.Errorf("client %s: %w", c.Name, err)
 		}
 	}
 	files := newKeyFiles(h.Clients, h.Channels) // as they are before they are read
+	if err := h.provisionClientsFile(l, app); err != nil {
+		return err
+	}
 	if err := h.gateway.auth.readKeys(l.repl); err != nil {
 		return err
 	}
@@ -303,10 +314,11 @@ func (h *Handler) setDefaults() {
 // check refuses what cannot work. The Caddyfile's mistakes are found earlier,
 // with their line; this is for JSON.
 func (h *Handler) check() error {
-	if len(h.Clients) == 0 && !h.Anonymous {
+	hasClients := len(h.Clients) > 0 || h.ClientsFile != ""
+	if !hasClients && !h.Anonymous {
 		return errNoClients
 	}
-	if len(h.Clients) > 0 && h.Anonymous {
+	if hasClients && h.Anonymous {
 		return errAnonymousAndClients
 	}
 	if len(h.Channels) == 0 {
@@ -371,15 +383,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		q.refuse(w, r, unknown)
 		return nil
 	}
-	if location.endpoint.isModelList() {
-		if full := client.auxiliary.charge(g.clock.Now()); full != nil {
-			q.refuse(w, r, full)
-			return nil
-		}
-		if !g.auth.anonymous {
-			g.tiers.wake(client)
-		}
-		g.models.serve(w, r, client, modelID(r.URL.Path))
+	if location.endpoint.isOwn() {
+		g.serveOwn(w, r, q)
 		return nil
 	}
 	defer as.close()

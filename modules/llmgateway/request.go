@@ -33,7 +33,7 @@ func (q *request) hasBody() bool { return q.body != nil }
 
 // refuse sends an error of ours to the client.
 func (q *request) refuse(w http.ResponseWriter, r *http.Request, err *apiError) {
-	collectors.refused.WithLabelValues(q.client.Name, strconv.Itoa(err.Status)).Inc()
+	collectors.refused.WithLabelValues(q.client.label(), strconv.Itoa(err.Status)).Inc()
 	err.write(w, r)
 }
 

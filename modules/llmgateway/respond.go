@@ -58,7 +58,7 @@ func (as *attempts) clientLeft() {
 func (as *attempts) finish(o outcome) {
 	as.delivered.outcome = o
 	as.delivered.duration = as.gateway.clock.Since(as.start)
-	collectors.outcomes.WithLabelValues(as.client.Name, string(o)).Inc()
+	collectors.outcomes.WithLabelValues(as.client.label(), string(o)).Inc()
 }
 
 // respond sends a response to the client. It does what reverse_proxy does:

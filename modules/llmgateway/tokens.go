@@ -17,7 +17,11 @@ type charges struct {
 // admit charges the client for a request that has a candidate. Whatever the
 // number of attempts, it is charged once.
 func (as *attempts) admit(w http.ResponseWriter, now time.Time) *apiError {
-	if !as.client.any() || as.isTokenCount() {
+	if as.isTokenCount() {
+		return nil
+	}
+	if !as.client.any() {
+		as.countUse()
 		return nil
 	}
 	if len(as.client.tokens) > 0 {
@@ -31,6 +35,7 @@ func (as *attempts) admit(w http.ResponseWriter, now time.Time) *apiError {
 	if exhausted := as.client.chargeRequest(); exhausted != nil {
 		return as.client.refuse(exhausted, w, now) // other requests came first
 	}
+	as.countUse()
 	as.client.show(w.Header(), now)
 	return nil
 }
@@ -43,9 +48,11 @@ func (as *attempts) settle() {
 		a.candidate.measures.observe(as.start, as.gateway.clock.Now(), b)
 	}
 	if !a.countsTokens() || as.upgrading {
+		as.use.countTokens(a.usage().Sum())
 		return
 	}
 	input, output := as.tokensUsed()
+	as.use.countTokens(input + output)
 	as.client.chargeTokens(input + output)
 	if a.candidate.key != nil {
 		a.candidate.key.chargeTokens(input + output)
