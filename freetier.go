@@ -10,6 +10,7 @@ import (
 	_ "github.com/caddy-freetier/caddy-freetier/internal/runtime"
 	_ "github.com/caddy-freetier/caddy-freetier/modules/doh"
 	_ "github.com/caddy-freetier/caddy-freetier/modules/fastestswagger"
+	_ "github.com/caddy-freetier/caddy-freetier/modules/freetiercmd"
 	_ "github.com/caddy-freetier/caddy-freetier/modules/keepalive"
 	_ "github.com/caddy-freetier/caddy-freetier/modules/llmgateway"
 	_ "github.com/caddy-freetier/caddy-freetier/modules/modelfield"

@@ -25,9 +25,11 @@ var gateways = caddy.NewUsagePool()
 // --------|---------
 // `GET /llm-gateway/channels` | The state of each channel and key: attempts, the last refusal, cooldowns, quotas
 // `GET /llm-gateway/channels?summary` | Counts for each channel
+// `POST /llm-gateway/check` | Asks each provider about each key, as `caddy freetier check` does: a line of JSON with the number of keys, then one for each key
 // `DELETE /llm-gateway/cooldowns` | Lifts cooldowns: `{"lifted": 3}`
 //
-// DELETE takes `?channel=`, `?key=` and `?model=`, by the names that GET shows,
+// The check takes `?channel=`, and ends when the client leaves. Its calls count
+// against the keys' quotas. DELETE takes `?channel=`, `?key=` and `?model=`, by the names that GET shows,
 // and lifts what matches all of them, on all instances with the same storage.
 // Keys appear by their last four characters.
 type Admin struct{}
@@ -44,6 +46,7 @@ func (*Admin) CaddyModule() caddy.ModuleInfo {
 func (a *Admin) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
 		{Pattern: "/llm-gateway/channels", Handler: caddy.AdminHandlerFunc(a.serveChannels)},
+		{Pattern: "/llm-gateway/check", Handler: caddy.AdminHandlerFunc(a.serveCheck)},
 		{Pattern: "/llm-gateway/cooldowns", Handler: caddy.AdminHandlerFunc(a.serveCooldowns)},
 	}
 }

@@ -117,11 +117,15 @@ func (c *Channel) firstCandidate() candidate {
 	return candidate{channel: c}
 }
 
-// list asks the channel for its models, with its own key.
+// list asks the channel for its models, with its first key.
 func (c *Channel) list(ctx context.Context, now time.Time) ([]string, error) {
+	return c.listWith(ctx, c.firstCandidate(), now)
+}
+
+// listWith asks the channel for its models, with a candidate's key.
+func (c *Channel) listWith(ctx context.Context, from candidate, now time.Time) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ownRequests(ctx), catalogTimeout)
 	defer cancel()
-	from := c.firstCandidate()
 	out := &http.Request{Method: http.MethodGet, URL: c.target(&url.URL{Path: "/v1/models"}, from.key), Host: c.base.Host, Header: make(http.Header)}
 	if c.auth.Scheme == "x-api-key" {
 		out.Header.Set("Anthropic-Version", "2023-06-01")

@@ -125,7 +125,7 @@ func (as *attempts) record(a *attempt) {
 		}
 		as.coolDownKey(a, name, requested)
 	case refusal.TargetChannelModel:
-		if c.channel.cooldowns.Start(name, as.cooldownOf(v, requested), as.gateway.clock.Now()) {
+		if c.channel.cooldowns.Start(name, as.gateway.cooldownOf(v, requested), as.gateway.clock.Now()) {
 			as.logTransition("model in cooldown", c, requested, zap.String("model", name), zap.String("reason", string(v.Reason)))
 		}
 	case refusal.TargetChannel:
@@ -136,22 +136,22 @@ func (as *attempts) record(a *attempt) {
 
 // cooldownOf is the cooldown that a verdict begins. A guess leaves the end of one
 // under way as it is: what is tried in spite of it must not put that off.
-func (as *attempts) cooldownOf(v refusal.Verdict, requested bool) cooldown.Cooldown {
-	policy, now := v.Kind.Policy().Cooldown, as.gateway.clock.Now()
+func (g *gateway) cooldownOf(v refusal.Verdict, requested bool) cooldown.Cooldown {
+	policy, now := v.Kind.Policy().Cooldown, g.clock.Now()
 	cool := cooldown.Cooldown{
 		Reason:    string(v.Reason),
-		Length:    policy.Following(0, as.gateway.cooldown),
+		Length:    policy.Following(0, g.cooldown),
 		MaxLength: policy.Cap,
 		Fixed:     true,
 		Requested: requested,
 	}
 	if cool.MaxLength == 0 {
-		cool.MaxLength = as.gateway.cooldown
+		cool.MaxLength = g.cooldown
 	}
 	if policy.Factor <= 1 {
 		cool.MaxLength = cool.Length
 	}
-	if until, stated := v.Cooldown(now, 0, as.gateway.cooldown); stated {
+	if until, stated := v.Cooldown(now, 0, g.cooldown); stated {
 		cool.Until = until
 	}
 	return cool
@@ -171,7 +171,7 @@ func (as *attempts) coolDownKey(a *attempt, name string, requested bool) {
 		}
 		visit.cooledDown++
 	}
-	cool := as.cooldownOf(v, requested)
+	cool := as.gateway.cooldownOf(v, requested)
 	if !c.key.cooldowns.Start(name, cool, as.gateway.clock.Now()) {
 		return
 	}
@@ -186,7 +186,7 @@ func (as *attempts) coolDownChannel(a *attempt) {
 	if c.auxiliary {
 		return
 	}
-	policy, cool, now := v.Kind.Policy().Cooldown, as.cooldownOf(v, false), as.gateway.clock.Now()
+	policy, cool, now := v.Kind.Policy().Cooldown, as.gateway.cooldownOf(v, false), as.gateway.clock.Now()
 	began := false
 	if policy.After > 0 && v.Length == 0 {
 		cool.Until = time.Time{} // a channel that fails is tried all the same

@@ -1,0 +1,186 @@
+package freetiercmd
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/keycheck"
+)
+
+// exitNotGood is the exit code of a check that has found a key that is not good.
+const exitNotGood = 2
+
+func newCheck() *cobra.Command {
+	cmd := command("check [--address <interface>] [--config <path> [--adapter <name>] [--envfile <path>]] [--channel <name>]",
+		"Asks each provider about each key",
+		`Makes one cheap call with each key of llm_gateway, and says what has come of
+it: good, dead, no credit, limited (and until when), not in plan, unknown model,
+overloaded, blocked, failing, unreachable or unclear, and why in the words of
+docs/refusals.md.
+
+Without --config the running server makes the calls, since it has the keys.
+They count against the quotas of the keys, and what a provider's field says of
+a dead key or a quota of a day puts the key in cooldown. With --config the
+calls are made by this command, for a configuration that need not run, and
+nothing is counted or recorded.
+
+The exit code is 0 if all keys are good, 2 if one is not, and 1 if there was no
+check.`, runCheck)
+	cmd.Args = cobra.NoArgs
+	cmd.Flags().String("address", "", "The address of the admin API of the running server")
+	cmd.Flags().StringP("config", "c", "", "Configuration whose keys are checked, or - for stdin; it need not run")
+	cmd.Flags().StringP("adapter", "a", "", "Name of the config adapter to apply")
+	cmd.Flags().StringSlice("envfile", nil, "Environment file(s) to load")
+	cmd.Flags().String("channel", "", "Check the keys of this channel only")
+	cmd.MarkFlagsMutuallyExclusive("address", "config")
+	return cmd
+}
+
+func runCheck(cmd *cobra.Command, _ []string) (int, error) {
+	flags := cmd.Flags()
+	channel, _ := flags.GetString("channel")
+	out := newReport(cmd.OutOrStdout(), cmd.ErrOrStderr())
+	var err error
+	if config, _ := flags.GetString("config"); config != "" {
+		adapter, _ := flags.GetString("adapter")
+		envfiles, _ := flags.GetStringSlice("envfile")
+		err = checkConfig(cmd.Context(), config, adapter, envfiles, channel, out)
+	} else {
+		address, _ := flags.GetString("address")
+		err = checkServer(address, channel, out)
+	}
+	out.end()
+	switch {
+	case err != nil:
+		return caddy.ExitCodeFailedStartup, err
+	case out.done < out.keys:
+		return caddy.ExitCodeFailedStartup, fmt.Errorf("the check has ended early: %d of %d keys", out.done, out.keys)
+	case out.keys == 0:
+		return caddy.ExitCodeFailedStartup, errors.New("there is no llm_gateway, or it has no channel of this name")
+	case out.counts[keycheck.Good] < out.keys:
+		return exitNotGood, nil
+	}
+	return caddy.ExitCodeSuccess, nil
+}
+
+// checkServer lets the running server check its keys.
+func checkServer(address, channel string, out *report) error {
+	address, err := caddycmd.DetermineAdminAPIAddress(address, nil, "", "")
+	if err != nil {
+		return err
+	}
+	uri := "/llm-gateway/check"
+	if channel != "" {
+		uri += "?channel=" + url.QueryEscape(channel)
+	}
+	res, err := caddycmd.AdminAPIRequest(address, http.MethodPost, uri, nil, nil)
+	if err != nil {
+		return fmt.Errorf("%w (is the server running, and its admin API at %s? Else give --address, or --config to check a configuration that does not run)", err, address)
+	}
+	defer res.Body.Close()
+	lines := bufio.NewScanner(res.Body)
+	for lines.Scan() {
+		if err := out.line(lines.Bytes()); err != nil {
+			return err
+		}
+	}
+	return lines.Err()
+}
+
+// report shows the results of a check as they come: lines, and on a terminal how
+// many keys are left.
+type report struct {
+	out, terminal io.Writer // terminal is io.Discard where there is none
+	keys, done    int
+	counts        map[keycheck.Verdict]int
+}
+
+func newReport(out, progress io.Writer) *report {
+	r := &report{out: out, terminal: io.Discard, counts: make(map[keycheck.Verdict]int)}
+	if file, ok := progress.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		r.terminal = progress
+	}
+	return r
+}
+
+// clearLine erases the line of a terminal in which the cursor stands.
+const clearLine = "\r\x1b[K"
+
+// line shows a line of JSON.
+func (r *report) line(text []byte) error {
+	if r.keys == 0 {
+		var start keycheck.Start
+		err := json.Unmarshal(text, &start)
+		r.keys = start.Keys
+		return err
+	}
+	var result keycheck.Result
+	if err := json.Unmarshal(text, &result); err != nil {
+		return err
+	}
+	r.done++
+	r.counts[result.Verdict]++
+	fmt.Fprint(r.terminal, clearLine)
+	fmt.Fprintln(r.out, describe(result))
+	fmt.Fprintf(r.terminal, "%d of %d keys", r.done, r.keys)
+	return nil
+}
+
+// describe says in a line what came of a check.
+func describe(result keycheck.Result) string {
+	var about []string
+	if result.Reason != "" && result.Reason != string(result.Verdict) {
+		about = append(about, result.Reason)
+	}
+	if !result.Until.IsZero() {
+		about = append(about, "until "+result.Until.UTC().Format(time.RFC3339))
+	}
+	if result.Status != 0 && result.Verdict != keycheck.Good {
+		about = append(about, fmt.Sprintf("status %d", result.Status))
+	}
+	if result.Model != "" {
+		about = append(about, result.Model)
+	}
+	about = append(about, fmt.Sprintf("%d ms", result.Milliseconds))
+	return fmt.Sprintf("%-16s %-9s %-13s %s", result.Channel, result.Key, result.Verdict, strings.Join(about, ", "))
+}
+
+// end shows how many keys are in which state.
+func (r *report) end() {
+	fmt.Fprint(r.terminal, clearLine)
+	if r.done == 0 {
+		return
+	}
+	verdicts := make([]keycheck.Verdict, 0, len(r.counts))
+	for verdict := range r.counts {
+		verdicts = append(verdicts, verdict)
+	}
+	slices.SortFunc(verdicts, func(a, b keycheck.Verdict) int {
+		switch {
+		case a == keycheck.Good:
+			return -1
+		case b == keycheck.Good:
+			return 1
+		}
+		return strings.Compare(string(a), string(b))
+	})
+	var parts []string
+	for _, verdict := range verdicts {
+		parts = append(parts, fmt.Sprintf("%d %s", r.counts[verdict], verdict))
+	}
+	fmt.Fprintf(r.out, "%d keys: %s\n", r.done, strings.Join(parts, ", "))
+}
