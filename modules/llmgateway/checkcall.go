@@ -202,6 +202,7 @@ func (k *keyToCheck) charge(v refusal.Verdict, text []byte) {
 // checkCall is a call of a check.
 type checkCall struct {
 	method  string
+	path    string // canonical, "" for one that is no API of models
 	url     *url.URL
 	body    []byte
 	dialect refusal.Dialect
@@ -217,7 +218,7 @@ func (k *keyToCheck) modelCall() checkCall {
 	switch {
 	case strings.Contains(strings.ToLower(model), "embed") || strings.Contains(model, "bge-"):
 		path, call.body = "/v1/embeddings", fmt.Appendf(nil, `{"model":%s,"input":"Hi"}`, name)
-	case c.Auth.Scheme == "x-api-key":
+	case c.auth.Scheme == "x-api-key":
 		path, call.dialect = "/v1/messages", refusal.DialectMessages
 		call.body = fmt.Appendf(nil, `{"model":%s,"max_tokens":1,"messages":[{"role":"user","content":"Hi"}]}`, name)
 	case c.speaksGemini():
@@ -227,13 +228,13 @@ func (k *keyToCheck) modelCall() checkCall {
 		call.dialect = refusal.DialectChat
 		call.body = fmt.Appendf(nil, `{"model":%s,"max_tokens":1,"messages":[{"role":"user","content":"Hi"}]}`, name)
 	}
-	call.url = c.target(&url.URL{Path: path}, k.key)
+	call.path, call.url = path, c.target(&url.URL{Path: path}, k.key)
 	return call
 }
 
 // speaksGemini reports whether the channel is asked in Gemini's own dialect.
 func (c *Channel) speaksGemini() bool {
-	return c.Auth.Scheme == "x-goog-api-key" || c.provider == refusal.Gemini && !strings.HasSuffix(c.base.Path, "/openai")
+	return c.auth.Scheme == "x-goog-api-key" || c.provider == refusal.Gemini && !strings.HasSuffix(c.base.Path, "/openai")
 }
 
 // longestCheck is how much of a response is read, in bytes.
@@ -244,21 +245,22 @@ func (k *keyToCheck) send(ctx context.Context, call checkCall, result *keycheck.
 	ctx, cancel := context.WithTimeout(ownRequests(ctx), checkTimeout)
 	defer cancel()
 	c := k.channel
-	out := (&http.Request{Method: call.method, URL: call.url, Host: c.base.Host, Header: make(http.Header)}).WithContext(c.dialContext(ctx))
+	out := (&http.Request{Method: call.method, URL: call.url, Host: call.url.Host, Header: make(http.Header)}).WithContext(c.dialContext(ctx))
 	out.Header.Set("Accept", "application/json")
 	if len(call.body) > 0 {
 		out.Header.Set("Content-Type", "application/json")
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(call.body)), int64(len(call.body))
 		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(call.body)), nil }
 	}
-	if c.Auth.Scheme == "x-api-key" {
+	if c.auth.Scheme == "x-api-key" {
 		out.Header.Set("Anthropic-Version", "2023-06-01")
 	}
 	for name, values := range c.headers.set {
 		out.Header[name] = values
 	}
+	c.addHeaders(out)
 	if k.key != nil {
-		c.Auth.apply(out, k.key)
+		c.showKey(out, call.path, k.key)
 	}
 	start := k.gateway.clock.Now()
 	c.awake.Probe(c.dial, start)
