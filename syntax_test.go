@@ -50,7 +50,7 @@ var directives = []directive{
 		"llm_gateway", "docs/llm_gateway.md", "http://127.0.0.1:1 {\n%s\n}\n",
 		[]string{
 			"client", "client models", "client limit", "channel", "channel api_key", "channel models", "channel quota",
-			"channel header_up", "channel allow_header", "channel refusal", "fallback", "refusal", "allow_path", "allow_header",
+			"channel header_up", "channel allow_header", "channel refusal", "channel speaks", "fallback", "refusal", "allow_path", "allow_header",
 		},
 	},
 	{"freetier", "", "{\n%s\n}\n", []string{"variables"}},
@@ -65,6 +65,7 @@ var values = map[string]string{
 	"<method>": "POST", "<key>": "a-key-of-a-client", "<pattern>": "a*", "<name or pattern>": "a*", "<model>": "b", "<provider>": "deepseek", "<origin>": "https://a.example",
 	"allow_path <pattern>...": "/a", "<host:port>": "a.example:443",
 	"cron <expression> [<zone>]": `"* * * * *"`, "window <HH:MM>-<HH:MM> [<zone>]": "07:00-23:00", "platform <name>": "render",
+	"speaks <chat|responses|messages|gemini>... [<base URL>] [auth <style>]":                                "chat",
 	"refusal <status|4xx|*> [<text>] client|next_channel|key|key_model|model|capacity|channel [<duration>]": "429 client",
 }
 

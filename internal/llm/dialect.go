@@ -10,8 +10,7 @@ import (
 )
 
 // Dialect is the API that a client speaks. Responses of the gateway's own,
-// such as errors and lists of models, are in the client's dialect; requests and
-// responses are not translated from one dialect to another.
+// such as errors and lists of models, are in the client's dialect.
 type Dialect int
 
 const (

@@ -1,6 +1,7 @@
 package llmgateway
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -30,6 +31,8 @@ type attempt struct {
 	status  int             // that res stands for: of an error inside a 200 the error's
 	verdict refusal.Verdict // on the outcome
 	content responseBody    // the body of res, once that is set
+
+	translation translation // of the request, if the channel does not speak the client's dialect
 
 	// failure is the beginning of the body of a response that is a refusal or an
 	// error, or the data of the event that is one, if inStream is set.
@@ -98,15 +101,27 @@ func (a *attempt) accept(res *http.Response, d *deadline) {
 // own.
 func (a *attempt) outgoingRequest(out *http.Request) *http.Request {
 	channel := a.candidate.channel
-	path := out.URL.Path
-	out.URL, out.Host, out.Header = channel.target(a.urlFor(out.URL, a.candidate.model), a.candidate.key), channel.base.Host, channel.headers.outgoing(out.Header, a.upgrading, a.contentType)
+	u := a.urlFor(out.URL, a.candidate.model)
+	out.Host, out.Header = channel.base.Host, channel.headers.outgoing(out.Header, a.upgrading, a.contentType)
+	if a.translation.isSet() {
+		u = a.translation.url(a.candidate.model)
+		a.translation.cleanHeader(out.Header)
+	}
+	dialect, said := a.asked()
+	if out.URL = channel.target(u, a.candidate.key); said {
+		out.URL = channel.targetIn(dialect, u, a.candidate.key)
+	}
 	out.Proto, out.ProtoMajor, out.ProtoMinor = "", 0, 0
 	out.RequestURI, out.RemoteAddr, out.Pattern, out.TLS = "", "", "", nil
 	out.TransferEncoding, out.Trailer, out.Close = nil, nil, false
 	out.Form, out.PostForm, out.MultipartForm = nil, nil, nil
 	channel.addHeaders(out)
-	if key := a.candidate.key; key != nil {
-		channel.showKey(out, path, key)
+	switch key := a.candidate.key; {
+	case key == nil:
+	case said:
+		channel.showKeyIn(out, dialect, u.Path, key)
+	default:
+		channel.showKey(out, u.Path, key)
 	}
 	out.Body, out.ContentLength = a.open()
 	out.GetBody = nil
@@ -123,6 +138,9 @@ func (a *attempt) outgoingRequest(out *http.Request) *http.Request {
 // open returns the body with the name of this attempt's model put in its place,
 // and the wish for the usage added where it is ours.
 func (a *attempt) open() (io.ReadCloser, int64) {
+	if a.translation.isSet() {
+		return io.NopCloser(bytes.NewReader(a.translation.body)), int64(len(a.translation.body))
+	}
 	if !a.hasBody() {
 		return http.NoBody, 0
 	}
@@ -142,7 +160,7 @@ func (a *attempt) open() (io.ReadCloser, int64) {
 
 // asksUsage reports whether this attempt asks for the usage on its own account.
 func (a *attempt) asksUsage() bool {
-	return a.usageEdit != nil && !a.candidate.channel.NoIncludeUsage
+	return a.usageEdit != nil && !a.candidate.channel.NoIncludeUsage && !a.translation.isSet()
 }
 
 // awaitInstance waits until the channel's instance is awake: what it would answer

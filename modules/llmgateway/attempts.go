@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 )
 
@@ -27,6 +28,9 @@ type attempts struct {
 	deferred *attempt // was refused; its response is open, in case nothing better comes
 	visits   []*visit // the channels that have refused
 	again    bool     // a model that was overloaded has been asked twice
+
+	neutral      *neutral.Request // the client's request, once a channel needs a translation
+	untranslated error            // why a channel could not be asked in its own dialect
 	// notSwitched is what a channel gave instead of another protocol.
 	notSwitched *http.Response
 
@@ -93,6 +97,13 @@ func (as *attempts) roundTrip(req *http.Request) (*http.Response, error) {
 // make makes one attempt and records what its outcome says about the key and the
 // channel.
 func (as *attempts) make(a *attempt, req *http.Request) error {
+	if err := as.translate(a, req.URL); err != nil {
+		a.candidate.release()
+		a.verdict, as.untranslated = untranslatable, err
+		as.candidates.exclude(func(c *candidate) bool { return c.channel == a.candidate.channel })
+		a.log("no translation", zap.Error(err))
+		return err
+	}
 	if key := a.candidate.key; key != nil && !a.candidate.auxiliary && key.chargeRequest() != nil {
 		// Another request took the last one.
 		a.candidate.release()
@@ -104,6 +115,9 @@ func (as *attempts) make(a *attempt, req *http.Request) error {
 	err := a.send(req, as.mayHaveNext())
 	if err == nil {
 		err = a.receive(func(event []byte) { as.judgeLate(a, event) })
+	}
+	if err == nil && a.translation.isSet() && a.status < http.StatusMultipleChoices {
+		err = a.translateResponse()
 	}
 	if req.Context().Err() != nil {
 		return err // whatever came of it is the client's doing

@@ -52,6 +52,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //			allow_header  <name>...
 //			include_usage on|off
 //			refusal       <status|4xx|*> [<text>] client|next_channel|key|key_model|model|capacity|channel [<duration>]
+//			speaks        <chat|responses|messages|gemini>... [<base URL>] [auth <style>]
 //			proxy         <url>
 //			transport {
 //				<options of reverse_proxy's http transport>
@@ -79,7 +80,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //
 // `client`, `channel`, `fallback`, `refusal`, `allow_path` and `allow_header` can
 // be repeated; so can a client's `models` and `limit`, and a channel's `api_key`,
-// `models`, `quota`, `header_up`, `allow_header` and `refusal`. A policy is any
+// `models`, `quota`, `header_up`, `allow_header`, `refusal` and `speaks`. A policy is any
 // of reverse_proxy.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // directive name

@@ -68,6 +68,7 @@ func (c *Channel) options() []caddyfileutil.Option {
 		{Name: "allow_header", Repeats: true, Parse: allowHeaders(&c.AllowHeaders)},
 		{Name: "include_usage", Parse: caddyfileutil.OnOff(func(on bool) { c.NoIncludeUsage = !on })},
 		{Name: "refusal", Repeats: true, Parse: parseRefusal(&c.Refusals)},
+		{Name: "speaks", Repeats: true, Parse: caddyfileutil.Args("<chat|responses|messages|gemini>... [<base URL>] [auth <style>]", "chat", c.addSpeaks)},
 		{Name: "proxy", Parse: caddyfileutil.Args("<url>", "socks5://127.0.0.1:1080", c.setProxy)},
 		{Name: "transport", Block: true, Parse: c.parseTransport},
 	}
@@ -144,6 +145,12 @@ func (c *Channel) setAuth(args []string) error {
 		c.Auth.Parameter = args[1]
 	}
 	return c.Auth.check()
+}
+
+func (c *Channel) addSpeaks(args []string) error {
+	s, err := parseSpeaks(args)
+	c.Speaks = append(c.Speaks, s)
+	return err
 }
 
 func (c *Channel) setProxy(args []string) error {

@@ -98,6 +98,11 @@ type Channel struct {
 	// Default: none.
 	Proxy string `json:"proxy,omitempty"`
 
+	// In which dialects the channel can be asked. Requests in another one are
+	// translated, and their responses back. Default: everything is passed on as
+	// it is.
+	Speaks []*Speaks `json:"speaks,omitempty"`
+
 	// Options of reverse_proxy's http transport. TLS is on by itself for an
 	// https URL.
 	Transport *reverseproxy.HTTPTransport `json:"transport,omitempty"`
@@ -115,7 +120,8 @@ type Channel struct {
 	preset    *preset.Preset   // unset without provider
 	presetURL string           // in the place of URL, "" if there is one
 	sides     [preset.Dialects]*side
-	auth      Auth   // Auth, or the preset's
+	auth      Auth // Auth, or the preset's
+	spoken    []spoken
 	account   string // that all keys share, "" for none
 	refusals  []refusal.UserRule
 	dialInfo  reverseproxy.DialInfo
@@ -214,6 +220,9 @@ func (c *Channel) provision(l *loading, g *gateway, allowHeaders []string) error
 		if err := c.Refusals[i].Check(); err != nil {
 			return fmt.Errorf("refusal %d: %w", i+1, err)
 		}
+	}
+	if err := c.setSpoken(); err != nil {
+		return err
 	}
 	c.refusals = slices.Concat(c.Refusals, g.refusals)
 	known := take(l.pooled, histories, newHistory(l.cooldowns), c.base.String())

@@ -19,6 +19,9 @@ const channelKeyRefused = "channel_key_refused"
 func (as *attempts) refusal(req *http.Request, last error) *http.Response {
 	a := as.deferred
 	if a == nil {
+		if as.untranslated != nil && errors.Is(last, as.untranslated) {
+			return translationError(as.untranslated).response(req)
+		}
 		if errors.Is(last, errExhausted) {
 			return as.unavailable(as.gateway.clock.Now()).response(req)
 		}
@@ -58,7 +61,7 @@ func (a *attempt) ownRefusal() *apiError {
 	case v.ClientCode() == channelKeyRefused:
 		e.Code = channelKeyRefused
 		return e
-	case a.status < http.StatusBadRequest || a.inStream || a.isPage():
+	case a.status < http.StatusBadRequest || a.inStream || a.isPage() || a.translation.isSet():
 		e.Code = errorCode(v)
 		return e
 	}

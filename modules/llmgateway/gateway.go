@@ -16,6 +16,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/bodies"
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldownstore"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 )
 
@@ -26,6 +27,7 @@ type gateway struct {
 	awake  *awake.Tracker
 	logger *zap.Logger
 	bodies *bodies.Shared
+	calls  *neutral.CallMemory
 
 	reading sync.Mutex // held while keys are read again
 
@@ -63,6 +65,7 @@ func newGateway(h *Handler, clock clockwork.Clock, tracker *awake.Tracker, logge
 		clock:            clock,
 		awake:            tracker,
 		logger:           logger,
+		calls:            neutral.NewCallMemory(callMemorySize),
 		cors:             newCORS(h.CORS, h.Anonymous),
 		allowPaths:       h.AllowPaths,
 		maxBody:          h.MaxBody,

@@ -43,9 +43,10 @@ func init() {
 	caddy.RegisterModule((*Handler)(nil))
 }
 
-// Handler is a gateway to the APIs of language models. It speaks OpenAI's
-// dialect, Anthropic's (/v1/messages) and Gemini's without translating: what the
-// client sends is what the channel gets, but for the key and the model's name.
+// Handler is a gateway to the APIs of language models. It speaks OpenAI's two
+// dialects, Anthropic's (/v1/messages) and Gemini's: what the client sends is what
+// the channel gets, but for the key and the model's name. Where a channel says with
+// `speaks` that it does not know the client's dialect, the request is translated.
 //
 // These placeholders are available to handlers around it, for example in
 // `log_append`:
@@ -393,6 +394,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return nil
 	} else if err != nil {
 		q.refuse(w, r, err)
+		return nil
+	}
+	if as.estimatesTokens() {
+		as.writeEstimate(w)
 		return nil
 	}
 	if q.upgrading {

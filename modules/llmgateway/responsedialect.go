@@ -6,6 +6,14 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 )
 
+// dialect returns the API that the channel's response is in.
+func (a *attempt) dialect() refusal.Dialect {
+	if a.translation.isSet() {
+		return a.translation.to.outputDialect()
+	}
+	return a.request.dialect()
+}
+
 // dialect returns the API that the response is in. It decides what counts as
 // output. Requests that have none, such as those that count tokens, are in no
 // dialect of a chat.

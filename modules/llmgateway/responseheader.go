@@ -56,6 +56,9 @@ func (a *attempt) sign() {
 		}
 	}
 	header["X-Gateway-Channel"] = a.candidate.channel.signature
+	if a.translation.dropped != "" {
+		header["X-Gateway-Dropped"] = []string{a.translation.dropped}
+	}
 	if a.candidate.model != "" {
 		header["X-Gateway-Model"] = []string{a.candidate.model}
 	}

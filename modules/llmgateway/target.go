@@ -12,7 +12,11 @@ import (
 // Gemini's own paths in it, as in /v1beta/openai, ends before it for these. The
 // key's account takes the place of {account}.
 func (c *Channel) target(u *url.URL, k *key) *url.URL {
-	target := c.pathOf(u)
+	return c.withAccount(c.pathOf(u), k)
+}
+
+// withAccount puts the key's account into a URL of the channel.
+func (c *Channel) withAccount(target *url.URL, k *key) *url.URL {
 	if c.perAccount() && k != nil {
 		target.Path = strings.ReplaceAll(target.Path, accountInPath, k.account)
 		target.RawPath = strings.ReplaceAll(target.RawPath, url.PathEscape(accountInPath), k.account)

@@ -1,0 +1,230 @@
+package llmgateway
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/preset"
+)
+
+// Speaks says in which dialects a channel can be asked, and where. Requests in
+// another one are translated to the channel's first.
+type Speaks struct {
+	// `chat` (OpenAI's Chat Completions), `responses` (OpenAI's Responses),
+	// `messages` (Anthropic's) or `gemini` (Google's own). At least one.
+	Dialects []string `json:"dialects,omitempty"`
+
+	// The base URL of these dialects, as their SDKs take it: for `chat` and
+	// `responses` with the version, for `messages` what ANTHROPIC_BASE_URL takes,
+	// for `gemini` with the version at the end. Default: the channel's URL.
+	URL string `json:"url,omitempty"`
+
+	// How the key is shown. Default: `x-api-key` for messages, `x-goog-api-key`
+	// for gemini, else as the channel's auth.
+	Auth Auth `json:"auth,omitzero"`
+}
+
+// spoken is a dialect of a channel.
+type spoken struct {
+	dialect neutral.Dialect
+	base    *url.URL // unset: the channel's
+	auth    Auth     // empty: as the channel shows the key at that path
+}
+
+var (
+	errSpeaks        = errors.New("speaks needs one of chat, responses, messages and gemini")
+	errSpeaksOneBase = errors.New("a base URL holds for one dialect or, for chat and responses, two; write speaks twice")
+)
+
+// parseSpeaks reads the words of the option speaks.
+func parseSpeaks(args []string) (*Speaks, error) {
+	s := new(Speaks)
+	for len(args) > 0 && isDialect(args[0]) {
+		s.Dialects, args = append(s.Dialects, args[0]), args[1:]
+	}
+	if len(args) > 0 && strings.Contains(args[0], "://") {
+		s.URL, args = args[0], args[1:]
+	}
+	if len(args) > 1 && args[0] == "auth" {
+		s.Auth.Scheme, args = args[1], args[2:]
+		if s.Auth.Scheme == "query" && len(args) > 0 {
+			s.Auth.Parameter, args = args[0], args[1:]
+		}
+	}
+	if len(args) > 0 {
+		return nil, fmt.Errorf("speaks: %q is no dialect and no base URL; it is written speaks <chat|responses|messages|gemini>... [<base URL>] [auth <style>]", args[0])
+	}
+	return s, s.check()
+}
+
+func isDialect(word string) bool {
+	switch neutral.Dialect(word) {
+	case neutral.Chat, neutral.Responses, neutral.Messages, neutral.Gemini:
+		return true
+	}
+	return false
+}
+
+// check reports what is wrong with the option.
+func (s *Speaks) check() error {
+	if len(s.Dialects) == 0 {
+		return errSpeaks
+	}
+	for _, d := range s.Dialects {
+		if !isDialect(d) {
+			return errSpeaks
+		}
+		if s.URL != "" && len(s.Dialects) > 1 && d != string(neutral.Chat) && d != string(neutral.Responses) {
+			return errSpeaksOneBase
+		}
+	}
+	if s.URL == "" {
+		return s.Auth.check()
+	}
+	u, err := url.Parse(s.URL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("speaks: the base URL must look like https://api.example.com/v1, without user, query and fragment")
+	}
+	if endpoint := endpointAtEnd(u.Path); endpoint != "" {
+		return fmt.Errorf("speaks: the base URL ends in an endpoint, %s, which requests bring along: leave it out", endpoint)
+	}
+	return s.Auth.check()
+}
+
+// setSpoken sets in which dialects the channel is asked.
+func (c *Channel) setSpoken() error {
+	for _, s := range c.Speaks {
+		if err := s.check(); err != nil {
+			return err
+		}
+		for _, word := range s.Dialects {
+			d := spoken{dialect: neutral.Dialect(word), auth: s.Auth}
+			if slices.ContainsFunc(c.spoken, func(other spoken) bool { return other.dialect == d.dialect }) {
+				return fmt.Errorf("speaks has %s twice", word)
+			}
+			if s.URL != "" {
+				d.base, _ = url.Parse(s.URL) // check has parsed it
+				d.base.Path = strings.TrimRight(d.base.Path, "/")
+				if d.base.Host != c.base.Host || d.base.Scheme != c.base.Scheme {
+					return fmt.Errorf("speaks: the base URL %s is at another host than the channel's; write a channel of its own", s.URL)
+				}
+			}
+			if d.auth.Scheme == "" && c.preset == nil {
+				d.auth = c.defaultAuth(d.dialect)
+			}
+			c.spoken = append(c.spoken, d)
+		}
+	}
+	return c.speakAsPreset()
+}
+
+// speakAsPreset lets a channel speak what its provider is known to, unless the
+// configuration says what it speaks or where it is.
+func (c *Channel) speakAsPreset() error {
+	if len(c.spoken) > 0 || c.presetURL == "" {
+		return nil
+	}
+	region, err := c.preset.Region(c.Region)
+	if err != nil {
+		return err
+	}
+	for d, base := range region.Bases {
+		if base.URL != "" {
+			c.spoken = append(c.spoken, spoken{dialect: neutral.Dialect(preset.Dialect(d).String())})
+		}
+	}
+	return nil
+}
+
+// defaultAuth returns how the key is shown in a dialect where nothing else is
+// said.
+func (c *Channel) defaultAuth(d neutral.Dialect) Auth {
+	switch {
+	case c.Auth.Scheme != "":
+		return c.Auth
+	case d == neutral.Messages:
+		return Auth{Scheme: "x-api-key"}
+	case d == neutral.Gemini:
+		return Auth{Scheme: "x-goog-api-key"}
+	}
+	return Auth{}
+}
+
+// dialectFor returns the dialect in which the channel is asked for a client's, and
+// whether that is said at all: without speaks, everything is passed on.
+func (c *Channel) dialectFor(client neutral.Dialect) (d *spoken, ok bool) {
+	for i := range c.spoken {
+		if c.spoken[i].dialect == client {
+			return &c.spoken[i], true
+		}
+	}
+	if len(c.spoken) == 0 || client == "" {
+		return nil, false
+	}
+	return &c.spoken[0], true
+}
+
+// translatesFrom reports whether requests in a dialect are translated.
+func (c *Channel) translatesFrom(client neutral.Dialect) bool {
+	d, ok := c.dialectFor(client)
+	return ok && d.dialect != client
+}
+
+// asked returns the dialect of the channel in which the attempt asks it, and
+// whether speaks says anything about it.
+func (a *attempt) asked() (d *spoken, ok bool) {
+	channel := a.candidate.channel
+	switch {
+	case a.translation.isSet():
+		return a.translation.to, true
+	case len(channel.spoken) == 0:
+		return nil, false
+	}
+	client := a.clientDialect()
+	if a.isTokenCount() {
+		client = a.countDialect()
+	}
+	for i := range channel.spoken {
+		if channel.spoken[i].dialect == client {
+			return &channel.spoken[i], true
+		}
+	}
+	return nil, false
+}
+
+// targetIn returns the URL of a request in a dialect, to the canonical path and
+// query of u.
+func (c *Channel) targetIn(d *spoken, u *url.URL, k *key) *url.URL {
+	if d.base == nil {
+		return c.target(u, k)
+	}
+	target := &url.URL{Scheme: d.base.Scheme, Host: d.base.Host, RawQuery: u.RawQuery}
+	rest, rawRest := u.Path, u.EscapedPath()
+	switch d.dialect {
+	case neutral.Chat, neutral.Responses:
+		rest, rawRest = withoutVersion(rest), withoutVersion(rawRest)
+	case neutral.Gemini:
+		version := geminiVersion(u.Path)
+		rest, rawRest = strings.TrimPrefix(rest, version), strings.TrimPrefix(rawRest, version)
+	}
+	target.Path = d.base.Path + rest
+	if u.RawPath != "" {
+		target.RawPath = d.base.EscapedPath() + rawRest
+	}
+	return c.withAccount(target, k)
+}
+
+// showKeyIn puts the key into a request in a dialect, to a canonical path.
+func (c *Channel) showKeyIn(out *http.Request, d *spoken, path string, k *key) {
+	if d.auth.Scheme == "" || d.auth == c.auth {
+		c.showKey(out, path, k)
+		return
+	}
+	name, value := d.auth.header(k.secret)
+	d.auth.apply(out, k, name, []string{value})
+}

@@ -1,0 +1,248 @@
+package llmgateway
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/translate"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
+)
+
+// largestTranslated is the longest response that is translated as a whole.
+const largestTranslated = 64 << 20
+
+// callMemorySize is how much the gateway remembers of how models have written the
+// arguments of their calls, in bytes.
+const callMemorySize = 4 << 20
+
+// clientDialect returns the dialect that the request is in, "" for requests that
+// are never translated, such as those for embeddings.
+func (q *request) clientDialect() neutral.Dialect {
+	switch q.dialect() {
+	case refusal.DialectChat:
+		if strings.HasSuffix(q.location.path, "/chat/completions") {
+			return neutral.Chat
+		}
+	case refusal.DialectResponses:
+		return neutral.Responses
+	case refusal.DialectMessages:
+		return neutral.Messages
+	case refusal.DialectGemini:
+		return neutral.Gemini
+	}
+	return ""
+}
+
+// translation is how an attempt asks its channel in another dialect than the
+// client's. The zero value is none.
+type translation struct {
+	client *neutral.Request
+	to     *spoken
+	body   []byte
+	// dropped names what was left out of the request, "" for nothing.
+	dropped string
+}
+
+// isSet reports whether the attempt is translated.
+func (t *translation) isSet() bool { return t.client != nil }
+
+// untranslatable is the verdict on a candidate whose dialect cannot carry the
+// request.
+var untranslatable = refusal.Verdict{Kind: refusal.KindRequestHere, Reason: refusal.ReasonUnsupported, Rule: "translation", ClientStatus: http.StatusBadRequest, Status: http.StatusBadRequest}
+
+// clientRequest reads the client's request, once, in the form that all dialects
+// can be written from.
+func (as *attempts) clientRequest() (*neutral.Request, error) {
+	if as.neutral != nil {
+		return as.neutral, nil
+	}
+	body, _ := as.body.Open()
+	defer body.Close()
+	text, err := io.ReadAll(body)
+	if err != nil {
+		return nil, err
+	}
+	client, err := translate.Read(as.clientDialect(), text)
+	if err != nil {
+		return nil, err
+	}
+	client.Model = as.model
+	if client.Dialect == neutral.Gemini {
+		client.Stream = as.inPath.streams()
+	}
+	as.neutral = client
+	return client, nil
+}
+
+// translate writes the attempt's request in a dialect of its channel, if it does
+// not speak the client's. An error is about the request and this channel.
+func (as *attempts) translate(a *attempt, from *url.URL) error {
+	channel, dialect := a.candidate.channel, as.clientDialect()
+	if !as.hasBody() || !channel.translatesFrom(dialect) {
+		return nil
+	}
+	if dialect == neutral.Gemini && as.inPath.streams() && from.Query().Get("alt") != "sse" {
+		return &neutral.Unsupported{Param: "alt", What: "A stream without alt=sse", Where: []neutral.Dialect{neutral.Gemini}}
+	}
+	client, err := as.clientRequest()
+	if err != nil {
+		return err
+	}
+	to, _ := channel.dialectFor(dialect)
+	sent, err := translate.Write(client, to.dialect, neutral.Target{
+		Model: a.candidate.model, Vendor: channel.vendor(), Calls: as.gateway.calls,
+	})
+	if err != nil {
+		return err
+	}
+	a.translation = translation{client: client, to: to, body: sent.Body, dropped: sent.Dropped.Header()}
+	return nil
+}
+
+// vendor names those who can read the signatures that the channel's models give.
+func (c *Channel) vendor() string {
+	if c.provider != "" {
+		return string(c.provider)
+	}
+	return strings.ReplaceAll(c.base.Host, ":", "-")
+}
+
+// url returns the canonical path and the query of the translated request.
+func (t *translation) url(model string) *url.URL {
+	switch t.to.dialect {
+	case neutral.Responses:
+		return &url.URL{Path: "/v1/responses"}
+	case neutral.Messages:
+		return &url.URL{Path: "/v1/messages"}
+	case neutral.Gemini:
+		path := modelPath{before: "/v1beta/models/", after: ":generateContent"}
+		u := new(url.URL)
+		if t.client.Stream {
+			path.after, u.RawQuery = ":streamGenerateContent", "alt=sse"
+		}
+		u.Path, u.RawPath = path.with(model)
+		return u
+	}
+	return &url.URL{Path: "/v1/chat/completions"}
+}
+
+// outputDialect is the dialect in which the channel's response is read.
+func (d *spoken) outputDialect() refusal.Dialect {
+	switch d.dialect {
+	case neutral.Responses:
+		return refusal.DialectResponses
+	case neutral.Messages:
+		return refusal.DialectMessages
+	case neutral.Gemini:
+		return refusal.DialectGemini
+	}
+	return refusal.DialectChat
+}
+
+// cleanHeader removes what is meant for the client's own dialect from the header
+// of a translated request, and adds what the channel's needs.
+func (t *translation) cleanHeader(header http.Header) {
+	for name := range header {
+		if strings.HasPrefix(name, "Anthropic-") || strings.HasPrefix(name, "X-Stainless-") || name == "Openai-Beta" || name == "X-Goog-Api-Client" {
+			delete(header, name)
+		}
+	}
+	header["Content-Type"] = []string{"application/json"}
+	header["Accept"] = []string{"application/json"}
+	if t.client.Stream {
+		header["Accept"] = []string{"text/event-stream"}
+	}
+	if t.to.dialect == neutral.Messages {
+		header["Anthropic-Version"] = []string{"2023-06-01"}
+	}
+}
+
+// how says how the attempt's response is translated.
+func (a *attempt) how() translate.Response {
+	return translate.Response{
+		From: a.translation.to.dialect, Vendor: a.candidate.channel.vendor(), Calls: a.gateway.calls, Now: a.gateway.clock.Now().Unix(),
+	}
+}
+
+// translateResponse makes the client's response of the channel's, which has
+// output: of a stream as it comes, else as a whole. The error is what the
+// response turns out to be.
+func (a *attempt) translateResponse() error {
+	if a.translation.client.Stream {
+		a.translateStream()
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(&a.content, largestTranslated+1))
+	switch {
+	case err != nil:
+		return err
+	case len(body) > largestTranslated:
+		return errors.New("the response is too large to be translated")
+	}
+	text, failed := translate.Whole(a.translation.client, a.how(), body)
+	if failed != nil {
+		a.failure = body
+		return errNoOutput
+	}
+	a.content.kind = usage.JSON
+	a.res.Body = &replacedBody{Reader: bytes.NewReader(text), Closer: &a.content}
+	a.setTranslated("application/json", int64(len(text)))
+	return nil
+}
+
+// replacedBody is a body in the place of the channel's, which it closes.
+type replacedBody struct {
+	io.Reader
+	io.Closer
+}
+
+// setTranslated sets the headers of a translated response.
+func (a *attempt) setTranslated(contentType string, length int64) {
+	a.res.Header["Content-Type"] = []string{contentType}
+	delete(a.res.Header, "Content-Length")
+	delete(a.res.Header, "Etag")
+	a.res.ContentLength = length
+	a.res.Trailer = nil
+}
+
+// translateStream lets what comes pass the translation.
+func (a *attempt) translateStream() {
+	b := &a.content
+	b.addStage(&translationStage{stream: translate.NewStream(a.translation.client, a.how()), body: b})
+	b.kind = usage.Events
+	b.meter(usage.Events, a.countsTokens())
+	a.setTranslated("text/event-stream", -1)
+}
+
+// translationStage translates a stream to the client's dialect.
+type translationStage struct {
+	stream *translate.Stream
+	body   *responseBody
+	out    []byte
+}
+
+// pass implements stage. A stream that breaks off is ended by whoever writes to
+// the client.
+func (s *translationStage) pass(p []byte, then continuation) []byte {
+	s.out = s.stream.Append(s.out[:0], p)
+	if then == nothing {
+		s.out = s.stream.End(s.out)
+	}
+	s.body.failed = s.body.failed || s.stream.Err() != nil
+	return s.out
+}
+
+// translationError is the error for a client whose request no channel can serve in
+// its own dialect.
+func translationError(err error) *apiError {
+	e := translate.ErrorOf(err)
+	wrong := invalidRequest(e.Message)
+	wrong.Param = e.Param
+	return wrong
+}
