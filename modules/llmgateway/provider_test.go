@@ -53,22 +53,23 @@ func withProvider(proxy, lines string) string {
 }
 
 var dialectRequests = []struct{ path, body string }{
-	{"/v1/chat/completions", `{"model":"m"}`},
-	{"/v1/responses", `{"model":"m"}`},
-	{"/v1/messages", `{"model":"m"}`},
-	{"/v1beta/models/m:generateContent", `{}`},
+	{"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":"Hi"}]}`},
+	{"/v1/responses", `{"model":"m","input":"Hi"}`},
+	{"/v1/messages", `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"Hi"}]}`},
+	{"/v1beta/models/m:generateContent", `{"contents":[{"role":"user","parts":[{"text":"Hi"}]}]}`},
 	{"/v1/embeddings", `{"model":"m"}`},
 }
 
 // A channel with a preset is asked where the provider serves the client's
-// dialect, with the key as that API takes it.
+// dialect, with the key as that API takes it, and for chat completions where it
+// does not.
 func TestProviderBases(t *testing.T) {
-	up, proxy := internet(t, caddytest.JSON(200, `{"output":[{"type":"message","content":[{"type":"output_text","text":"x"}]}],"choices":[{"message":{"content":"x"}}],"content":[{"type":"text","text":"x"}],"candidates":[{"content":{"parts":[{"text":"x"}]}}],"data":[]}`))
+	up, proxy := internet(t, caddytest.JSON(200, `{"output":[{"type":"message","content":[{"type":"output_text","text":"x"}]}],"choices":[{"message":{"content":"x"},"finish_reason":"stop"}],"content":[{"type":"text","text":"x"}],"candidates":[{"content":{"parts":[{"text":"x"}]}}],"data":[]}`))
 	for provider, want := range map[string][]string{
 		"gemini": {
 			"generativelanguage.googleapis.com/v1beta/openai/chat/completions Authorization",
-			"generativelanguage.googleapis.com/v1beta/openai/responses Authorization",
-			"generativelanguage.googleapis.com/v1beta/openai/messages Authorization",
+			"generativelanguage.googleapis.com/v1beta/openai/chat/completions Authorization",
+			"generativelanguage.googleapis.com/v1beta/openai/chat/completions Authorization",
 			"generativelanguage.googleapis.com/v1beta/models/m:generateContent X-Goog-Api-Key",
 			"generativelanguage.googleapis.com/v1beta/openai/embeddings Authorization",
 		},
@@ -81,14 +82,14 @@ func TestProviderBases(t *testing.T) {
 		},
 		"zai": {
 			"api.z.ai/api/paas/v4/chat/completions Authorization",
-			"api.z.ai/api/paas/v4/responses Authorization",
+			"api.z.ai/api/paas/v4/chat/completions Authorization",
 			"api.z.ai/api/anthropic/v1/messages Authorization",
 			"",
 			"api.z.ai/api/paas/v4/embeddings Authorization",
 		},
 		"dashscope intl": {
 			"dashscope-intl.aliyuncs.com/compatible-mode/v1/chat/completions Authorization", "",
-			"dashscope-intl.aliyuncs.com/compatible-mode/v1/messages Authorization", "", "",
+			"dashscope-intl.aliyuncs.com/compatible-mode/v1/chat/completions Authorization", "", "",
 		},
 		"dashscope": {"", "", "dashscope.aliyuncs.com/apps/anthropic/v1/messages Authorization", "", ""},
 		"anthropic": {
