@@ -15,10 +15,10 @@ import (
 	"time"
 )
 
-// Certificate writes a certificate for localhost and 127.0.0.1, which vouches
-// for itself, and its key to PEM files. Unlike those of `tls internal` it has
+// Certificate writes a certificate for localhost, 127.0.0.1 and further names, which
+// vouches for itself, and its key to PEM files. Unlike those of `tls internal` it has
 // a subject, without which kdig 3.2 breaks off.
-func Certificate(t testing.TB) (certFile, keyFile string) {
+func Certificate(t testing.TB, names ...string) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -33,7 +33,7 @@ func Certificate(t testing.TB) (certFile, keyFile string) {
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		IsCA:                  true,
 		BasicConstraintsValid: true,
-		DNSNames:              []string{"localhost"},
+		DNSNames:              append([]string{"localhost"}, names...),
 		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
 	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)

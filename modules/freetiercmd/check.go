@@ -72,6 +72,7 @@ func runCheck(cmd *cobra.Command, _ []string) (int, error) {
 	case out.keys == 0:
 		return caddy.ExitCodeFailedStartup, errors.New("there is no llm_gateway, or it has no channel of this name")
 	case out.counts[keycheck.Good] < out.keys:
+		cmd.SilenceErrors = true // it is no error of the command's
 		return exitNotGood, nil
 	}
 	return caddy.ExitCodeSuccess, nil

@@ -33,14 +33,6 @@ func checkConfig(ctx context.Context, file, adapter string, envfiles []string, c
 			return err
 		}
 	}
-	text, _, _, err := caddycmd.LoadConfig(file, adapter)
-	if err != nil {
-		return err
-	}
-	var config any
-	if err := json.Unmarshal(text, &config); err != nil {
-		return fmt.Errorf("the configuration is no JSON: %w", err)
-	}
 	empty := &caddy.Config{
 		Admin:   &caddy.AdminConfig{Disabled: true},
 		Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "ERROR"}}}},
@@ -51,6 +43,14 @@ func checkConfig(ctx context.Context, file, adapter string, envfiles []string, c
 	}
 	loaded, cancel := caddy.NewContext(loaded)
 	defer cancel()
+	text, _, _, err := caddycmd.LoadConfig(file, adapter) // now that infos are not logged
+	if err != nil {
+		return err
+	}
+	var config any
+	if err := json.Unmarshal(text, &config); err != nil {
+		return fmt.Errorf("the configuration is no JSON: %w", err)
+	}
 	var gateways []keyChecker
 	for _, raw := range handlers(config) {
 		module, err := loaded.LoadModuleByID(gatewayModule, raw)

@@ -149,7 +149,7 @@ func TestAdminMethods(t *testing.T) {
 	withCooldowns(t)
 	admin := new(Admin)
 	for _, route := range admin.Routes() {
-		allow := map[string]string{"/llm-gateway/channels": "GET, HEAD", "/llm-gateway/cooldowns": "DELETE"}[route.Pattern]
+		allow := map[string]string{"/llm-gateway/channels": "GET, HEAD", "/llm-gateway/cooldowns": "DELETE", "/llm-gateway/check": "POST"}[route.Pattern]
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"} {
 			w := httptest.NewRecorder()
 			err := route.Handler.ServeHTTP(w, httptest.NewRequest(method, route.Pattern, nil))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
@@ -208,7 +209,14 @@ func (k *keyToCheck) finish(result *keycheck.Result, v refusal.Verdict) {
 		return
 	}
 	k.recordOutcome(v, now)
-	if k.key == nil || !v.NamedByField {
+	if k.key == nil {
+		return
+	}
+	about := []zap.Field{zap.String("channel", k.channel.Name), zap.String("key", k.key.name())}
+	if v.Kind == refusal.KindAnswered && k.key.cooldowns.Succeed(k.model, now) {
+		k.gateway.logger.Info("API key works again", about...)
+	}
+	if !v.NamedByField {
 		return
 	}
 	name, cool := k.model, k.gateway.cooldownOf(v, false)
@@ -225,7 +233,10 @@ func (k *keyToCheck) finish(result *keycheck.Result, v refusal.Verdict) {
 	default:
 		return
 	}
-	k.key.cooldowns.Start(name, cool, now)
+	if k.key.cooldowns.Start(name, cool, now) {
+		k.gateway.logger.Info("API key in cooldown", append(about,
+			zap.String("model", name), zap.String("reason", string(v.Reason)), zap.Int("status", v.Status))...)
+	}
 }
 
 // verdictOf says in a few words what a verdict of the classifier means for a key.
