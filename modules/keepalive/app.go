@@ -65,13 +65,14 @@ type App struct {
 	// What is pinged.
 	Targets []*Target `json:"targets,omitempty"`
 
-	ctx    caddy.Context
-	logger *zap.Logger
-	events *runtime.Events
-	clock  clockwork.Clock
-	awake  *awake.Tracker
-	client *http.Client
-	slots  *semaphore.Weighted
+	ctx       caddy.Context
+	logger    *zap.Logger
+	events    *runtime.Events
+	clock     clockwork.Clock
+	awake     *awake.Tracker
+	client    *http.Client
+	following *http.Client // follows redirects
+	slots     *semaphore.Weighted
 }
 
 // slots holds the places for pings under way, a *semaphore.Weighted for each
@@ -101,13 +102,16 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 
-	a.client = newClient()
+	a.client, a.following = newClient(keepRedirect), newClient(followRedirect)
 	places, _ := slots.LoadOrStore(a.Concurrency, semaphore.NewWeighted(int64(a.Concurrency)))
 	a.slots = places.(*semaphore.Weighted)
 	for _, t := range a.Targets {
 		if err := t.provision(a); err != nil {
 			return fmt.Errorf("target %s: %w", t.Name, runtime.ExplainUnset(err))
 		}
+	}
+	if err := sameQuotas(a.Targets); err != nil {
+		return err
 	}
 	for i, n := range a.Notify {
 		if n == nil {
@@ -165,6 +169,7 @@ func (a *App) Stop() error {
 		t.pinger.stop()
 	}
 	a.client.CloseIdleConnections()
+	a.following.CloseIdleConnections()
 	return nil
 }
 

@@ -31,6 +31,10 @@ func init() {
 //			header       <name> <value>
 //			body         <text>
 //			expect       <status...>
+//			contains     <text>
+//			not_contains <text>
+//			json         <path> <value>
+//			follow
 //			interval     <duration>
 //			cron         <expression> [<zone>]
 //			timeout      <duration>
@@ -45,8 +49,9 @@ func init() {
 //		}
 //	}
 //
-// `target`, `notify` and `header` can be given several times, `quota` once for the hours
-// awake and once for the requests of an account. A status is one like 200,
+// `target`, `notify`, `header`, `contains`, `not_contains` and `json` can be given
+// several times, `quota` once for the hours awake and once for the requests of
+// an account. A status is one like 200,
 // or a class like 2xx. A target has an interval or a cron expression.
 func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 	d.Next() // consume option name
@@ -104,6 +109,9 @@ func (a *App) parseTarget(d *caddyfile.Dispenser) error {
 	if a.target(t.Name) != nil {
 		return at.Errf("a target is already named %s; give each its own name", t.Name)
 	}
+	if err := sameQuotas(append(a.Targets, t)); err != nil {
+		return at.WrapErr(err)
+	}
 	if t.URL == "" {
 		return at.Errf("target %s has no URL; write: target %s https://api.example.com/health", t.Name, t.Name)
 	}
@@ -118,6 +126,10 @@ func (t *Target) options() []caddyfileutil.Option {
 		{Name: "header", Repeats: true, Parse: caddyfileutil.Header(&t.Header)},
 		{Name: "body", Parse: caddyfileutil.One("<text>", "`{\"ping\": true}`", t.setBody)},
 		{Name: "expect", Parse: caddyfileutil.Statuses(&t.Expect, 2, 5, "200 or 2xx")},
+		{Name: "contains", Repeats: true, Parse: caddyfileutil.One("<text>", `"status":"ok"`, t.addContains)},
+		{Name: "not_contains", Repeats: true, Parse: caddyfileutil.One("<text>", "error", t.addNotContains)},
+		{Name: "json", Repeats: true, Parse: caddyfileutil.Args("<path> <value>", "database.status ok", t.addJSON)},
+		{Name: "follow", Parse: caddyfileutil.Flag(&t.Follow)},
 		{Name: "interval", Excludes: "cron", Parse: caddyfileutil.Duration(&t.Interval, minDuration)},
 		{Name: "cron", Excludes: "interval", Parse: caddyfileutil.Args("<expression> [<zone>]", `"*/3 * * * *" Asia/Shanghai`, t.setCron)},
 		{Name: "timeout", Parse: caddyfileutil.Duration(&t.Timeout, minDuration)},
@@ -139,8 +151,10 @@ func (t *Target) setURL(arg string) error {
 	if hasPlaceholder(arg) {
 		return nil // checked when its placeholders are known
 	}
-	_, err := parseURL(arg)
-	return err
+	if _, err := parseURL(arg); err != nil {
+		return err
+	}
+	return t.checkPlace(arg)
 }
 
 func (t *Target) setMethod(arg string) error {
@@ -150,13 +164,38 @@ func (t *Target) setMethod(arg string) error {
 
 func (t *Target) setBody(arg string) error {
 	t.Body = arg
+	return checkQuotes(arg)
+}
+
+// checkQuotes refuses a text in single quotes, which would be sent with them.
+func checkQuotes(s string) error {
+	if len(s) > 1 && strings.HasPrefix(s, "'") && strings.HasSuffix(s, "'") {
+		return errors.New("single quotes have no meaning in a Caddyfile and would be sent; write the text in backticks, such as `{\"ping\": true}`")
+	}
 	return nil
+}
+
+func (t *Target) addContains(arg string) error {
+	t.Contains = append(t.Contains, arg)
+	return t.checks().validate(t.Method)
+}
+
+func (t *Target) addNotContains(arg string) error {
+	t.NotContains = append(t.NotContains, arg)
+	return t.checks().validate(t.Method)
+}
+
+func (t *Target) addJSON(args []string) error {
+	t.JSON = append(t.JSON, JSONCheck{Path: args[0], Value: args[1]})
+	return t.checks().validate(t.Method)
 }
 
 func (t *Target) setPlatform(arg string) error {
 	t.Platform = arg
-	_, err := findPlatform(arg)
-	return err
+	if _, err := findPlatform(arg); err != nil {
+		return err
+	}
+	return t.checkPlace(t.URL)
 }
 
 func (t *Target) addQuota(args []string) error {

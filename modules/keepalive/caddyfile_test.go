@@ -12,6 +12,13 @@ import (
 func TestGolden(t *testing.T) { caddytest.Golden(t) }
 
 func TestMistakes(t *testing.T) {
+	placed := func(address, platform string) string {
+		return "{\n\tkeepalive {\n\t\ttarget a " + address + " {\n\t\t\tplatform " + platform + "\n\t\t}\n\t}\n}\n"
+	}
+	two := func(a, b string) string {
+		return "{\n\tkeepalive {\n\t\ttarget a https://a.example {\n\t\t\tsleeps_after 15m\n\t\t\t" + a +
+			"\n\t\t}\n\t\ttarget b https://b.example {\n\t\t\tsleeps_after 15m\n\t\t\t" + b + "\n\t\t}\n\t}\n}\n"
+	}
 	app := func(lines string) string { return "{\n\tkeepalive {\n" + lines + "\n\t}\n}\n" }
 	target := func(lines string) string {
 		return app("\t\ttarget a https://a.example {\n" + lines + "\n\t\t}")
@@ -72,7 +79,27 @@ func TestMistakes(t *testing.T) {
 		{"cron and interval", target("\t\t\tcron \"* * * * *\"\n\t\t\tinterval 3m"), 5, []string{"interval excludes cron in line 4", "keep one"}},
 		{"upstream without port", target("\t\t\tupstream a.example"), 4, []string{"api.example.com:443"}},
 		{"upstream that is a URL", target("\t\t\tupstream https://a.example:443"), 4, []string{"api.example.com:443"}},
-		{"unknown platform", target("\t\t\tplatform zeabur"), 4, []string{`"zeabur"`, "render, koyeb, heroku, huggingface, streamlit, supabase and railway", "sleeps_after"}},
+		{"unknown platform", target("\t\t\tplatform zeabur"), 4, []string{`"zeabur"`, "render, koyeb, heroku, huggingface, supabase and railway", "sleeps_after"}},
+		{"Streamlit", target("\t\t\tplatform streamlit"), 4, []string{"cannot keep a Streamlit app awake", "WebSocket", "remove the target"}},
+		{"the hub's page", placed("https://huggingface.co/spaces/Me/My_App.v2", "huggingface"), 4, []string{"the hub's page", "own address is https://me-my-app-v2.hf.space"}},
+		{"the hub's API", placed("https://www.huggingface.co/api/spaces/me/app/runtime", "huggingface"), 4, []string{"own address is https://me-app.hf.space"}},
+		{"another page of the hub", placed("https://hf.co/me", "huggingface"), 4, []string{"hf.co is a site of the platform", ".hf.space"}},
+		{"the dashboard of Render", placed("https://dashboard.render.com/web/srv-1", "render"), 4, []string{"dashboard.render.com is a site of the platform", "onrender.com"}},
+		{"the dashboard of Supabase", placed("https://supabase.com/dashboard/project/x", "supabase"), 4, []string{"supabase.co/rest/v1"}},
+		{"the hub's page, named later", "{\n\tkeepalive {\n\t\ttarget a {\n\t\t\tplatform huggingface\n\t\t\turl https://huggingface.co/spaces/me/app\n\t\t}\n\t}\n}\n", 5, []string{"https://me-app.hf.space"}},
+		{"body in single quotes", target("\t\t\tbody '{\"a\":1}'"), 4, []string{"single quotes", "backticks"}},
+		{"notification in single quotes", "{\n\tkeepalive {\n\t\tnotify https://a.example '{\"a\":1}'\n\t}\n}\n", 3, []string{"single quotes", "backticks"}},
+		{"contains nothing", target("\t\t\tcontains \"\""), 4, []string{"empty"}},
+		{"contains without quotes", target("\t\t\tcontains all is well"), 4, []string{"too many values for contains", "quotes"}},
+		{"json without value", target("\t\t\tjson status"), 4, []string{"write: json <path> <value>"}},
+		{"json with a bad path", target("\t\t\tjson a..b 1"), 4, []string{`"a..b" is not a path`, "data.0.status"}},
+		{"contains of a HEAD", target("\t\t\tmethod HEAD\n\t\t\tcontains ok"), 5, []string{"HEAD has no body", "GET"}},
+		{"HEAD and contains", target("\t\t\tcontains ok\n\t\t\tmethod HEAD"), 5, []string{"HEAD has no body", "GET"}},
+		{"follow with a value", target("\t\t\tfollow on"), 4, []string{"follow takes no value"}},
+		{"account with two amounts", two("quota 750h/month ws", "quota 500h/month ws"), 7, []string{"the account ws has two quotas: 750h/month ws of target a and 500h/month ws of target b"}},
+		{"account with two periods of hours", two("quota 750h/month ws", "quota 20h/day ws"), 7, []string{"the account ws has two quotas"}},
+		{"account with two amounts of requests", two("quota 10/day ws", "quota 20/day ws"), 7, []string{"the account ws has two quotas: 10/day ws of target a and 20/day ws of target b"}},
+		{"platform's account with two amounts", two("platform render", "platform render\nquota 500h/month"), 7, []string{"the account render has two quotas: 750h/month render of target a and 500h/month render of target b", "two names"}},
 		{"no platform", target("\t\t\tplatform"), 4, []string{"write: platform <name>"}},
 		{"quota without amount", target("\t\t\tquota"), 4, []string{"750h/month"}},
 		{"quota without period", target("\t\t\tquota 750h"), 4, []string{"the period is missing", "750h/month"}},

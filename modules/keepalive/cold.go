@@ -44,20 +44,41 @@ func (p *pinger) ask(ctx context.Context, r *result, asleep bool) (booting bool,
 	if err != nil {
 		return false, err
 	}
-	resp, err := p.app.client.Do(req)
+	resp, err := p.client.Do(req)
 	if err != nil {
 		return false, err
 	}
 	defer resp.Body.Close()
 	r.answered, r.status, r.latency = true, resp.StatusCode, p.app.clock.Since(r.at)
-	beginning, err := io.ReadAll(io.LimitReader(resp.Body, awake.MaxWakePage))
-	if err == nil {
-		_, err = io.CopyN(io.Discard, resp.Body, maxBody)
-	}
-	if err != nil && err != io.EOF {
+	body, err := p.read(resp.Body)
+	if err != nil {
 		return false, errCutOff
 	}
-	return awake.IsWakePage(resp.Header, beginning) || asleep && isBooting(resp.StatusCode) && !p.target.expects(resp.StatusCode), nil
+	if awake.IsWakePage(resp.Header, body) {
+		return true, nil
+	}
+	if asleep && isBooting(resp.StatusCode) && !p.checks.expects(resp.StatusCode) {
+		return true, nil
+	}
+	r.mismatch = p.checks.verify(resp, body)
+	return false, nil
+}
+
+// read reads a response up to maxBody, and returns as much of its beginning as
+// somebody looks at.
+func (p *pinger) read(body io.Reader) ([]byte, error) {
+	kept := int64(awake.MaxWakePage)
+	if p.checks.needBody() {
+		kept = maxBody
+	}
+	beginning, err := io.ReadAll(io.LimitReader(body, kept))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.CopyN(io.Discard, body, maxBody-kept); err != nil && err != io.EOF {
+		return nil, err
+	}
+	return beginning, nil
 }
 
 // isBooting reports whether a status is one that platforms give while an

@@ -59,6 +59,7 @@ func (a *App) openQuotas(rt *runtime.App) error {
 	}
 	watch := watchMost
 	for _, acct := range accounts {
+		acct.announce(a.logger)
 		acct.check(a)
 		for _, p := range acct.members {
 			watch = min(watch, max(time.Duration(p.target.SleepsAfter)/4, watchLeast))
@@ -82,7 +83,7 @@ func (p *pinger) openQuotas(book *ledger.Ledger, accounts map[string]*account) (
 	}
 	key, label := name, p.target.Name
 	if q.Account != "" {
-		key, label = q.String(), q.Account
+		key, label = "account "+q.Account, q.Account
 	}
 	if accounts[key] == nil {
 		meter, err := q.Open(book, name)
@@ -117,6 +118,22 @@ func (acct *account) add(p *pinger, zone *time.Location) {
 	p.hours.member = acct.Join(p.state.tracker, zone, window.contains)
 	p.hours.counts = true
 	acct.members = append(acct.members, p)
+}
+
+// announce says which targets share hours although no account was named.
+func (acct *account) announce(logger *zap.Logger) {
+	var names []string
+	for _, p := range acct.members {
+		if p.target.sharesByDefault {
+			names = append(names, p.target.Name)
+		}
+	}
+	if len(names) > 1 {
+		logger.Info("these targets share the hours of one account, since their platform gives them to an account; name the accounts behind quota if there are several",
+			zap.String("account", acct.name),
+			zap.Strings("targets", names),
+			zap.String("quota", inHours(acct.Limit())))
+	}
 }
 
 // check warns of a plan that the hours are too few for, and says what would

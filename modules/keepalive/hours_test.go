@@ -130,6 +130,13 @@ func TestPlanIsChecked(t *testing.T) {
 			target("a", "platform render\nquota 750h/month ws") + target("b", "platform render\nquota 750h/month ws"),
 			`"account":"ws","targets":["a","b"],"needed":"1488h","allowed":"750h","short_by":"738h","until":"2026-04-01T00:00:00Z","would_fit":"1 of the 2 targets, or a window of 12h05m a day for each target"`,
 		},
+		"two services without an account": {
+			target("a", "platform render") + target("b", "platform render"),
+			`"account":"render","targets":["a","b"],"needed":"1488h","allowed":"750h"`,
+		},
+		"two services of two accounts": {
+			target("a", "platform render") + target("b", "platform render\nquota 750h/month mine"), "",
+		},
 		"two services with windows": {
 			target("a", "platform render\nquota 750h/month ws\nwindow 07:00-19:00") + target("b", "platform render\nquota 750h/month ws\nwindow 20:00-08:00"), "",
 		},

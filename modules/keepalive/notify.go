@@ -64,6 +64,9 @@ var (
 
 // check refuses what is wrong in the configuration as it is written.
 func (n *Notification) check() error {
+	if err := checkQuotes(n.Body); err != nil {
+		return err
+	}
 	if err := checkPlaceholders(n.URL + n.Body); err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ type result struct {
 	latency  time.Duration // until the response began
 	status   int           // 0: no response
 	cold     bool          // it was asleep
+	mismatch error         // in what the response is not the expected one
 	err      error         // nil: healthy. Never with a URL, header or body.
 }
 
@@ -33,8 +34,8 @@ var (
 )
 
 // newClient returns a client that keeps no connection: until the next ping a
-// platform would have closed it. A redirect is a response like any other.
-func newClient() *http.Client {
+// platform would have closed it.
+func newClient(redirect func(*http.Request, []*http.Request) error) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
@@ -43,7 +44,7 @@ func newClient() *http.Client {
 			ForceAttemptHTTP2:   true,
 			DisableKeepAlives:   true,
 		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		CheckRedirect: redirect,
 	}
 }
 
@@ -76,8 +77,8 @@ func (p *pinger) ping(ctx context.Context) (result, bool) {
 		r.err = fmt.Errorf("%w (%v)", errTimeout, time.Duration(p.target.Timeout))
 	case err != nil:
 		r.err = withoutURL(err)
-	case !p.target.expects(r.status):
-		r.err = fmt.Errorf("status %d, expected %s", r.status, p.target.expected())
+	default:
+		r.err = r.mismatch
 	}
 	return r, true
 }

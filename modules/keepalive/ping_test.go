@@ -124,7 +124,7 @@ func TestRedirect(t *testing.T) {
 		http.Redirect(w, r, elsewhere.URL, http.StatusFound)
 	})
 	b := startAt(t, "\t\tjitter 0%\n\t\ttarget a "+up.URL+"\n\t\ttarget b "+up.URL+"/b {\n\t\t\texpect 2xx 302\n\t\t}")
-	if r := b.settled("a", 1); fmt.Sprint(r.err) != "status 302, expected 2xx" {
+	if r := b.settled("a", 1); fmt.Sprint(r.err) != "status 302, expected 2xx; it redirects to "+elsewhere.URL {
 		t.Errorf("got %v", r.err)
 	}
 	if r := b.settled("b", 1); r.err != nil {

@@ -1,6 +1,7 @@
 package keepalive
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -16,6 +17,8 @@ type pinger struct {
 	target   *Target
 	app      *App
 	schedule *schedule
+	checks   *checks
+	client   *http.Client
 	upstream string // as package awake knows it
 
 	key   string // of the state
@@ -32,12 +35,18 @@ type pinger struct {
 // newPinger returns the pinger of a target whose configuration is complete.
 // Its quotas are opened later, when all targets are known.
 func newPinger(app *App, t *Target) (p *pinger, err error) {
-	p = &pinger{target: t, app: app}
+	p = &pinger{target: t, app: app, checks: t.checks(), client: app.client}
+	if t.Follow {
+		p.client = app.following
+	}
 	if p.schedule, err = t.newSchedule(app); err != nil {
 		return nil, err
 	}
 	req, err := t.request(app.ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := t.checkPlace(req.URL.String()); err != nil {
 		return nil, err
 	}
 	if p.upstream, err = replaceUpstream(t.Upstream); err != nil {

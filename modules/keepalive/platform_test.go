@@ -25,7 +25,7 @@ func TestPlatformTable(t *testing.T) {
 func TestPlatform(t *testing.T) {
 	up := counting(t)
 	b := startAt(t, "\t\tjitter 0%\n\t\ttarget preset "+up.URL+" {\n\t\t\tplatform render\n\t\t}\n"+
-		"\t\ttarget by-hand "+up.URL+"/b {\n\t\t\tplatform render\n\t\t\tsleeps_after 30m\n\t\t\tquota 100h/month\n\t\t}")
+		"\t\ttarget by-hand "+up.URL+"/b {\n\t\t\tplatform render\n\t\t\tsleeps_after 30m\n\t\t\tquota 100h/month mine\n\t\t}")
 	for name, want := range map[string]struct{ interval, hours time.Duration }{
 		"preset": {10 * time.Minute, 750 * time.Hour}, "by-hand": {20 * time.Minute, 100 * time.Hour},
 	} {

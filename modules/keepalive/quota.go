@@ -1,7 +1,9 @@
 package keepalive
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
@@ -13,8 +15,10 @@ func (t *Target) hoursQuota() *quota.Quota { return t.quotaOf(ledger.Seconds) }
 // pingsQuota returns what the account allows of requests, nil if unlimited.
 func (t *Target) pingsQuota() *quota.Quota { return t.quotaOf(ledger.Requests) }
 
-func (t *Target) quotaOf(unit ledger.Unit) *quota.Quota {
-	for _, q := range t.Quotas {
+func (t *Target) quotaOf(unit ledger.Unit) *quota.Quota { return quotaOf(t.Quotas, unit) }
+
+func quotaOf(quotas []*quota.Quota, unit ledger.Unit) *quota.Quota {
+	for _, q := range quotas {
 		if q != nil && unitOf(q) == unit {
 			return q
 		}
@@ -27,6 +31,39 @@ func unitOf(q *quota.Quota) ledger.Unit {
 		return ledger.Requests
 	}
 	return q.Unit
+}
+
+// sameQuotas refuses an account with two amounts. Of hours it has one quota, of
+// requests one a period.
+func sameQuotas(targets []*Target) error {
+	type owner struct {
+		quota  *quota.Quota
+		target string
+	}
+	seen := make(map[string]owner)
+	for _, t := range targets {
+		for _, q := range t.effectiveQuotas() {
+			if q == nil || q.Account == "" {
+				continue
+			}
+			key := fmt.Sprint(unitOf(q), " ", q.Account)
+			if unitOf(q) != ledger.Seconds {
+				key = fmt.Sprint(key, " ", q.Period, " ", cmp.Or(q.Zone, "UTC"))
+			}
+			other, ok := seen[key]
+			if ok && !sameQuota(other.quota, q) {
+				return fmt.Errorf("the account %s has two quotas: %s of target %s and %s of target %s; give both the same, or two accounts two names",
+					q.Account, other.quota, other.target, q, t.Name)
+			}
+			seen[key] = owner{q, t.Name}
+		}
+	}
+	return nil
+}
+
+func sameQuota(a, b *quota.Quota) bool {
+	zone := func(q *quota.Quota) string { return cmp.Or(q.Zone, "UTC") }
+	return a.Amount == b.Amount && a.Period == b.Period && zone(a) == zone(b)
 }
 
 // checkQuotaUnits refuses quotas that a target cannot have.

@@ -49,6 +49,9 @@ func (t *Target) request(ctx context.Context) (*http.Request, error) {
 			req.Header.Add(name, value)
 		}
 	}
+	if req.Header.Get("Content-Type") == "" && body != "" && json.Valid([]byte(body)) {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	if host := req.Header.Get("Host"); host != "" {
 		req.Host = host
 	}

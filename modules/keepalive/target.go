@@ -9,13 +9,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
@@ -31,21 +29,35 @@ type Target struct {
 	// The target's name in logs, metrics, events and admin answers.
 	Name string `json:"name"`
 
-	// What is requested. A redirect is not followed: it is the response.
+	// What is requested.
 	URL string `json:"url"`
 
-	// The request's method. Default: GET.
+	// The request's method. Default: GET, or POST with a body.
 	Method string `json:"method,omitempty"`
 
 	// The request's header fields.
 	Header http.Header `json:"header,omitempty"`
 
-	// The request's body.
+	// The request's body. JSON gets the Content-Type `application/json` unless
+	// `header` has another.
 	Body string `json:"body,omitempty"`
 
 	// The statuses of a healthy target; a single digit is a class, 2 for all
 	// 2xx. Default: 2.
 	Expect []int `json:"expect,omitempty"`
+
+	// Texts that the response must contain, in its first MiB.
+	Contains []string `json:"contains,omitempty"`
+
+	// Texts that the response must not contain, in its first MiB.
+	NotContains []string `json:"not_contains,omitempty"`
+
+	// Values that a JSON response must have.
+	JSON []JSONCheck `json:"json,omitempty"`
+
+	// Follow redirects, ten at most. Headers and a body are not sent to another
+	// host. Default: a redirect is the response.
+	Follow bool `json:"follow,omitempty"`
 
 	// The time from one ping to the next. Default: the app's.
 	Interval caddy.Duration `json:"interval,omitempty"`
@@ -62,7 +74,7 @@ type Target struct {
 	Jitter *float64 `json:"jitter,omitempty"`
 
 	// The platform on which the instance runs: `render`, `koyeb`, `heroku`,
-	// `huggingface`, `streamlit`, `supabase` or `railway`. It sets
+	// `huggingface`, `supabase` or `railway`. It sets
 	// `sleeps_after`, and the quota of hours where the platform has one, unless
 	// they are given. Default: none.
 	Platform string `json:"platform,omitempty"`
@@ -74,8 +86,9 @@ type Target struct {
 	SleepsAfter caddy.Duration `json:"sleeps_after,omitempty"`
 
 	// What the account allows: hours awake (in seconds), and requests that
-	// each ping is one of. Targets that name the same account share it.
-	// Default: the platform's hours, for this target alone.
+	// each ping is one of. Targets that name the same account share it; where
+	// a platform's hours are those of an account (`render`, `heroku`), targets
+	// that name none share one. Default: the platform's hours.
 	Quotas []*quota.Quota `json:"quotas,omitempty"`
 
 	// The host and port whose traffic counts. Default: those of the URL.
@@ -88,7 +101,8 @@ type Target struct {
 	// Ping only in this part of the day. Default: all day.
 	Window *Window `json:"window,omitempty"`
 
-	pinger *pinger // set when the configuration is provisioned
+	sharesByDefault bool    // whether the account of its hours is the platform's
+	pinger          *pinger // set when the configuration is provisioned
 }
 
 var (
@@ -139,10 +153,19 @@ func (t *Target) check() error {
 	if err := checkJitter(t.Jitter); err != nil {
 		return err
 	}
+	if err := t.checks().validate(t.Method); err != nil {
+		return err
+	}
+	if err := t.checkPlace(t.URL); err != nil {
+		return err
+	}
 	return checkDurations(t.Interval, t.Timeout, t.SleepsAfter, t.ColdStart)
 }
 
 func (t *Target) setDefaults(app *App) {
+	if t.Method == "" && t.Body != "" {
+		t.Method = http.MethodPost
+	}
 	t.Method = cmp.Or(t.Method, http.MethodGet)
 	t.Timeout = cmp.Or(t.Timeout, app.Timeout)
 	t.ColdStart = cmp.Or(t.ColdStart, caddy.Duration(defaultColdStart))
@@ -179,11 +202,12 @@ func (t *Target) newSchedule(app *App) (*schedule, error) {
 	return s, nil
 }
 
-// identity names what is pinged. A state belongs to that: with another URL,
-// header or body it is another target, with another schedule it is not.
+// identity names what is pinged, and what is expected. A state belongs to that:
+// with another URL, header or check it is another target, with another schedule
+// it is not.
 // Placeholders are left in it.
 func (t *Target) identity() (string, error) {
-	what, err := json.Marshal([]any{t.Name, t.Method, t.URL, t.Header, t.Body})
+	what, err := json.Marshal([]any{t.Name, t.Method, t.URL, t.Header, t.Body, t.Contains, t.NotContains, t.JSON, t.Follow})
 	if err != nil {
 		return "", err
 	}
@@ -191,23 +215,9 @@ func (t *Target) identity() (string, error) {
 	return string(sum[:]), nil
 }
 
-// expects reports whether a status is one of a healthy target.
-func (t *Target) expects(status int) bool {
-	return slices.ContainsFunc(t.Expect, func(want int) bool {
-		return caddyhttp.StatusCodeMatches(status, want)
-	})
-}
-
-// expected says what is expected, for people.
-func (t *Target) expected() string {
-	texts := make([]string, len(t.Expect))
-	for i, status := range t.Expect {
-		texts[i] = strconv.Itoa(status)
-		if status < 100 {
-			texts[i] += "xx"
-		}
-	}
-	return strings.Join(texts, " or ")
+// checks returns what decides whether a response is that of a healthy target.
+func (t *Target) checks() *checks {
+	return &checks{expect: t.Expect, contains: t.Contains, notContains: t.NotContains, json: t.JSON}
 }
 
 // parseURL checks a URL. Its error does not contain it: it can be a secret.
