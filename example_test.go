@@ -205,13 +205,13 @@ func TestExample(t *testing.T) {
 		status               int
 		want                 string
 	}{
-		{"free model", chats, "demo-key", `{"model":"gpt-3.5-turbo"}`, 200, "Hello from the free channel."},
-		{"free model by wildcard", chats, "demo-key", `{"model":"gpt-3.5-turbo-16k"}`, 200, `"model":"gpt-3.5-turbo-0125"`},
-		{"paid model", chats, "demo-key", `{"model":"gpt-4"}`, 200, "Hello from the paid channel."},
-		{"streamed", chats, "demo-key", `{"model":"gpt-4","stream":true}`, 200, "\n\ndata: [DONE]\n\n"},
-		{"key in the query", chats + "?key=demo-key", "", `{"model":"gpt-4"}`, 200, "Hello from the paid channel."},
+		{"free model", chats, "demo-key", `{"model":"gpt-4o-mini"}`, 200, "Hello from the free channel."},
+		{"free model by wildcard", chats, "demo-key", `{"model":"gpt-4o-mini-16k"}`, 200, `"model":"gpt-4o-mini"`},
+		{"paid model", chats, "demo-key", `{"model":"gpt-4.1"}`, 200, "Hello from the paid channel."},
+		{"streamed", chats, "demo-key", `{"model":"gpt-4.1","stream":true}`, 200, "\n\ndata: [DONE]\n\n"},
+		{"key in the query", chats + "?key=demo-key", "", `{"model":"gpt-4.1"}`, 200, "Hello from the paid channel."},
 		{"unknown model", chats, "demo-key", `{"model":"gpt-5"}`, 404, "model_not_found"},
-		{"no key", chats, "", `{"model":"gpt-4"}`, 401, "invalid_api_key"},
+		{"no key", chats, "", `{"model":"gpt-4.1"}`, 401, "invalid_api_key"},
 		{"models", "http://127.0.0.1:8080/v1/models", "demo-key", "", 200, `"owned_by":"paid"`},
 	} {
 		t.Run("llm_gateway, "+test.name, func(t *testing.T) {
@@ -353,8 +353,8 @@ func TestExampleKeepsKeysSecret(t *testing.T) {
 
 	const chats = "http://127.0.0.1:8080/v1/chat/completions"
 	e.Admin(http.MethodPost, "/keepalive/targets/one/ping")
-	e.do(t, chats, "secret-of-my-client", `{"model":"gpt-3.5-turbo"}`)
-	e.do(t, chats+"?key=secret-of-my-client", "", `{"model":"gpt-3.5-turbo"}`)
+	e.do(t, chats, "secret-of-my-client", `{"model":"gpt-4o-mini"}`)
+	e.do(t, chats+"?key=secret-of-my-client", "", `{"model":"gpt-4o-mini"}`)
 	// The target may be pinged by itself as well.
 	reached := make(map[string]int)
 	for reached["/ping Bearer sk-secret-of-mine"] == 0 || reached["/v1/chat/completions Bearer sk-secret-of-mine"] < 2 {

@@ -49,7 +49,8 @@ var directives = []directive{
 	{
 		"llm_gateway", "docs/llm_gateway.md", "http://127.0.0.1:1 {\n%s\n}\n",
 		[]string{
-			"client", "client models", "client limit", "channel", "channel api_key", "channel models", "channel quota",
+			"client", "client models", "client limit", "channel", "channel api_key", "channel models", "channel models quota", "channel quota",
+			"channel fields drop", "channel fields rename", "channel fields default", "channel fields set", "channel fields at_most", "channel fields role",
 			"channel header_up", "channel allow_header", "channel refusal", "channel speaks", "fallback", "refusal", "allow_path", "allow_header",
 		},
 	},
@@ -62,7 +63,7 @@ var values = map[string]string{
 	"<duration>": "30s", "<number>": "1", "<n>": "1", "<period>": "day", "<percent>": "10%", "<size>": "1MB", "<status>": "429",
 	"<url>": "https://a.example/", "<path>": "/a", "<ip>": "192.0.2.1", "<upstream>": "127.0.0.1:2", "<file>": "/a",
 	"<name>": "a", "<address>": "udp/127.0.0.1:53", "<type>": "aaaa", "<field>": "a", "<value>": "a", "<value or pattern>": "a*", "<policy>": "random", "<text>": "a",
-	"<method>": "POST", "<key>": "a-key-of-a-client", "<pattern>": "a*", "<name or pattern>": "a*", "<model>": "b", "<provider>": "deepseek", "<origin>": "https://a.example",
+	"<method>": "POST", "<key>": "a-key-of-a-client", "<pattern>": "a*", "<name or pattern>": "a*", "<model>": "b", "<provider>": "deepseek", "<role>": "a", "<origin>": "https://a.example",
 	"allow_path <pattern>...": "/a", "<host:port>": "a.example:443",
 	"cron <expression> [<zone>]": `"* * * * *"`, "window <HH:MM>-<HH:MM> [<zone>]": "07:00-23:00", "platform <name>": "render", "json <path> <value>": "a.0 b",
 	"speaks <chat|responses|messages|gemini>... [<base URL>] [auth <style>]":                                "chat",
@@ -288,7 +289,7 @@ func TestOptionsGivenWrongly(t *testing.T) {
 				check(o.name, "write: "+o.name+" ")
 			}
 			if o.usage != "" && o.usage != "<policy>" && !strings.Contains(o.usage, "...") {
-				check(o.line(t)+strings.Repeat(" a", 5), "too many values for "+o.name)
+				check(o.line(t)+strings.Repeat(" a", 6), "too many values for "+o.name)
 			}
 		}
 	})

@@ -57,8 +57,8 @@ func newLedger() *Ledger {
 // Counter returns the counter of a name. The name says what is counted, for
 // example which URL or API key; equal names with equal unit, period and zone
 // are one counter, also over reloads, restarts and processes. Only a hash of
-// the name is stored. Names come from the configuration, never from a request:
-// a counter is not forgotten while the process runs.
+// the name is stored. Names come from the configuration, or a few of them from
+// requests: a counter is not forgotten while the process runs.
 func (l *Ledger) Counter(name string, unit Unit, period Period, zone *time.Location) *Counter {
 	key := counterKey(name, unit, period, zone)
 	l.mu.Lock()

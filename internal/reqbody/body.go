@@ -258,6 +258,16 @@ func (b *Body) original() []byte {
 	return b.small
 }
 
+// Edited returns a text with edits made, which are in order and do not overlap. It
+// is a copy, unless there are none.
+func Edited(text []byte, edits []Edit) []byte {
+	length := int64(len(text))
+	for _, e := range edits {
+		length += int64(len(e.With)) - (e.End - e.Start)
+	}
+	return edited(text, edits, length)
+}
+
 // edited returns a copy of a text with edits made.
 func edited(text []byte, edits []Edit, length int64) []byte {
 	if len(edits) == 0 {

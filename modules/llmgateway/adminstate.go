@@ -75,6 +75,7 @@ func cooldownStates(b *cooldown.Breaker, now time.Time) []cooldownState {
 
 // quotaState is a quota as the admin API shows it.
 type quotaState struct {
+	Model  string      `json:"model,omitempty"` // that it is of by itself
 	Unit   ledger.Unit `json:"unit"`
 	Limit  int64       `json:"limit"`
 	Used   int64       `json:"used"`
@@ -103,6 +104,7 @@ func (c *Channel) state(now time.Time) channelState {
 		for _, m := range k.tokens {
 			s.Quotas = append(s.Quotas, newQuotaState(ledger.Tokens, m))
 		}
+		s.Quotas = append(s.Quotas, k.byModel.states()...)
 		state.add(s.statsState)
 		state.Keys = append(state.Keys, s)
 	}

@@ -31,6 +31,7 @@ type attempt struct {
 	status  int             // that res stands for: of an error inside a 200 the error's
 	verdict refusal.Verdict // on the outcome
 	content responseBody    // the body of res, once that is set
+	fields  bodyFields      // what rules change in the request's body
 
 	translation translation // of the request, if the channel does not speak the client's dialect
 
@@ -139,7 +140,8 @@ func (a *attempt) outgoingRequest(out *http.Request) *http.Request {
 // and the wish for the usage added where it is ours.
 func (a *attempt) open() (io.ReadCloser, int64) {
 	if a.translation.isSet() {
-		return io.NopCloser(bytes.NewReader(a.translation.body)), int64(len(a.translation.body))
+		body := a.translatedBody()
+		return io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
 	if !a.hasBody() {
 		return http.NoBody, 0
@@ -155,12 +157,16 @@ func (a *attempt) open() (io.ReadCloser, int64) {
 			edits[0], edits[1] = edits[1], edits[0]
 		}
 	}
-	return a.body.Open(edits...)
+	return a.body.Open(a.withFields(edits)...)
 }
 
 // asksUsage reports whether this attempt asks for the usage on its own account.
 func (a *attempt) asksUsage() bool {
-	return a.usageEdit != nil && !a.candidate.channel.NoIncludeUsage && !a.translation.isSet()
+	if a.usageEdit == nil || a.candidate.channel.NoIncludeUsage || a.translation.isSet() {
+		return false
+	}
+	m := a.candidate.measures
+	return m == nil || !m.route.rules.ownUsage
 }
 
 // awaitInstance waits until the channel's instance is awake: what it would answer
@@ -183,7 +189,7 @@ func (a *attempt) awaitInstance(ctx context.Context) {
 // countsTokens reports whether tokens are counted for the client or for the key
 // of the current attempt. Then those are estimated that no response states.
 func (a *attempt) countsTokens() bool {
-	return len(a.client.tokens) > 0 || a.candidate.key != nil && len(a.candidate.key.tokens) > 0
+	return len(a.client.tokens) > 0 || a.candidate.countsTokens()
 }
 
 // usage is what the response states that it has cost, as far as it has been read.

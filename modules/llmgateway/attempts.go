@@ -104,7 +104,7 @@ func (as *attempts) make(a *attempt, req *http.Request) error {
 		a.log("no translation", zap.Error(err))
 		return err
 	}
-	if key := a.candidate.key; key != nil && !a.candidate.auxiliary && key.chargeRequest() != nil {
+	if a.candidate.key != nil && !a.candidate.auxiliary && a.candidate.chargeRequest() != nil {
 		// Another request took the last one.
 		a.candidate.release()
 		a.verdict = exhaustedVerdict

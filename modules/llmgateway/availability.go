@@ -104,7 +104,7 @@ func (u *unavailability) add(c *candidate, now time.Time) {
 	owner := any(c.channel)
 	if c.key != nil {
 		owner = c.key
-		if exhausted := c.key.exhausted(); exhausted != nil && exhausted.Renews().After(until) {
+		if exhausted := c.exhaustedMeter(); exhausted != nil && exhausted.Renews().After(until) {
 			reason, until = refusal.ReasonDayQuota, exhausted.Renews()
 		}
 	}

@@ -42,8 +42,21 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		channel <name> [<url>] {
 //			provider      <provider> [<region>]
 //			api_key       <key>...
-//			models        <name or pattern>... [as <model>]
-//			quota         <n> [tokens]/<period> [<account>] [<zone>]
+//			models        <name or pattern>... [as <model>] {
+//				quota <n> [tokens]/<period> [per model] [<account>] [<zone>]
+//				fields {
+//					<as in the channel>
+//				}
+//			}
+//			quota         <n> [tokens]/<period> [per model] [<account>] [<zone>]
+//			fields {
+//				drop    <field>...
+//				rename  <field> <name>
+//				default <field> <value>
+//				set     <field> <value>
+//				at_most <field> <number>
+//				role    <role> <role>
+//			}
 //			weight        <number>
 //			tier          <number>
 //			auth          bearer|x-api-key|x-goog-api-key|api-key|none
@@ -80,7 +93,8 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //
 // `client`, `channel`, `fallback`, `refusal`, `allow_path` and `allow_header` can
 // be repeated; so can a client's `models` and `limit`, and a channel's `api_key`,
-// `models`, `quota`, `header_up`, `allow_header`, `refusal` and `speaks`. A policy is any
+// `models`, `quota`, `header_up`, `allow_header`, `refusal` and `speaks`, the `quota`
+// of its models, and all of `fields`. A policy is any
 // of reverse_proxy.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // directive name

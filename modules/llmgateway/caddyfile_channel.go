@@ -5,13 +5,13 @@ import (
 	"math"
 	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddyfileutil"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/fields"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/preset"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
@@ -59,8 +59,9 @@ func (c *Channel) options() []caddyfileutil.Option {
 	return []caddyfileutil.Option{
 		{Name: "provider", Parse: caddyfileutil.Args("<provider> [<region>]", "dashscope intl", c.setProvider)},
 		{Name: "api_key", Repeats: true, Parse: c.parseKeys},
-		{Name: "models", Repeats: true, Parse: caddyfileutil.Args("<name or pattern>... [as <model>]", "gpt-4 gpt-4-turbo as gpt-4-0125-preview", c.addModels)},
-		{Name: "quota", Repeats: true, Parse: caddyfileutil.Args("<n> [tokens]/<period> [<account>] [<zone>]", "200/day", c.addQuota)},
+		{Name: "models", Repeats: true, Block: true, Parse: c.parseModels},
+		{Name: "quota", Repeats: true, Parse: caddyfileutil.Args(quotaUsage, "200/day", c.addQuota)},
+		{Name: "fields", Block: true, Parse: parseFields(&c.Fields)},
 		{Name: "weight", Parse: caddyfileutil.Number(&c.Weight, 1, math.MaxInt)},
 		{Name: "tier", Parse: caddyfileutil.Number(&c.Tier, 1, math.MaxInt)},
 		{Name: "auth", Parse: caddyfileutil.Args("<scheme> [<parameter>]", "x-api-key", c.setAuth)},
@@ -116,9 +117,6 @@ func (c *Channel) addModels(args []string) error {
 	if len(route.Names) == 0 || slices.Contains(route.Names, "as") {
 		return caddyfileutil.ErrUsage
 	}
-	if strings.Contains(route.As, "*") {
-		return fmt.Errorf("models ... as %s: the channel's own name must have no wildcard", route.As)
-	}
 	var before []string
 	for _, other := range c.Models {
 		before = append(before, other.Names...)
@@ -127,13 +125,93 @@ func (c *Channel) addModels(args []string) error {
 	return checkRoute(route, before)
 }
 
+// parseModels parses a line of models and its block.
+func (c *Channel) parseModels(d *caddyfile.Dispenser) error {
+	parse := caddyfileutil.Args("<name or pattern>... [as <model>]", "gpt-4 gpt-4-turbo as gpt-4-0125-preview", c.addModels)
+	if err := parse(d); err != nil {
+		return err
+	}
+	return caddyfileutil.ParseBlock(d, "models", c.Models[len(c.Models)-1].options())
+}
+
+func (r *ModelRoute) options() []caddyfileutil.Option {
+	return []caddyfileutil.Option{
+		{Name: "quota", Repeats: true, Parse: caddyfileutil.Args(quotaUsage, "20/day", r.addQuota)},
+		{Name: "fields", Block: true, Parse: parseFields(&r.Fields)},
+	}
+}
+
+const quotaUsage = "<n> [tokens]/<period> [per model] [<account>] [<zone>]"
+
 func (c *Channel) addQuota(args []string) error {
+	args, perModel := withoutPerModel(args)
+	list := &c.Quotas
+	if perModel {
+		list = &c.ModelQuotas
+	}
+	return addQuota(list, args)
+}
+
+// addQuota adds a quota of the models, each of which has it by itself, whether
+// that is written or not.
+func (r *ModelRoute) addQuota(args []string) error {
+	args, _ = withoutPerModel(args)
+	return addQuota(&r.Quotas, args)
+}
+
+func addQuota(list *[]*quota.Quota, args []string) error {
 	q, err := quota.Parse(args)
 	if err == nil && q.Unit == ledger.Seconds {
 		err = errHours
 	}
-	c.Quotas = append(c.Quotas, q)
+	*list = append(*list, q)
 	return err
+}
+
+// withoutPerModel cuts the words `per model` out of a quota, and reports whether
+// they were there.
+func withoutPerModel(args []string) (rest []string, found bool) {
+	for i := 1; i < len(args); i++ {
+		if args[i-1] == "per" && args[i] == "model" {
+			return slices.Delete(slices.Clone(args), i-1, i+1), true
+		}
+	}
+	return args, false
+}
+
+// parseFields parses a block of rules for fields of bodies.
+func parseFields(rules *[]fields.Rule) caddyfileutil.Parser {
+	option := func(op fields.Op, usage, example string) caddyfileutil.Option {
+		return caddyfileutil.Option{Name: string(op), Repeats: true, Parse: caddyfileutil.Args(usage, example, func(args []string) error {
+			rule, err := fields.Parse(op, args)
+			if err == nil {
+				err = checkFieldRule(rule)
+			}
+			*rules = append(*rules, rule)
+			return err
+		})}
+	}
+	return func(d *caddyfile.Dispenser) error {
+		if err := caddyfileutil.NoArguments(d); err != nil {
+			return err
+		}
+		at := *d
+		err := caddyfileutil.ParseBlock(d, "fields", []caddyfileutil.Option{
+			option(fields.Drop, "<field>...", "logprobs messages[].name"),
+			option(fields.Rename, "<field> <name>", "max_completion_tokens max_tokens"),
+			option(fields.Default, "<field> <value>", "max_tokens 4096"),
+			option(fields.Set, "<field> <value>", "chat_template_kwargs.enable_thinking false"),
+			option(fields.AtMost, "<field> <number>", "max_tokens 8192"),
+			option(fields.Role, "<role> <role>", "developer system"),
+		})
+		if err != nil {
+			return err
+		}
+		if _, err := fields.Compile(*rules); err != nil {
+			return at.Errf("fields: %w", err)
+		}
+		return nil
+	}
 }
 
 func (c *Channel) setAuth(args []string) error {

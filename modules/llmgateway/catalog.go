@@ -17,8 +17,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/jonboulle/clockwork"
 	"go.uber.org/zap"
-
-	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
 const (
@@ -61,10 +59,10 @@ func (c *catalog) names() []string {
 var catalogs = caddy.NewUsagePool()
 
 // hasWildcard reports whether clients see names that only the channel knows.
-// Names with `as` are not the channel's.
+// Names with `as` are not the channel's, unless a part of them is.
 func (c *Channel) hasWildcard() bool {
 	return slices.ContainsFunc(c.Models, func(route *ModelRoute) bool {
-		return route.As == "" && slices.ContainsFunc(route.Names, isPattern)
+		return (route.As == "" || route.captures()) && slices.ContainsFunc(route.Names, isPattern)
 	})
 }
 
@@ -198,7 +196,7 @@ func (c *Channel) offered(yield func(string) bool) {
 				continue
 			}
 			for _, name := range listed() {
-				if route.As == "" && reqbody.Match(pattern, name) && !yield(name) {
+				if name = route.offered(pattern, name); name != "" && !yield(name) {
 					return
 				}
 			}

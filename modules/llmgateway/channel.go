@@ -17,10 +17,10 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldownstore"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/fields"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/preset"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
-	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
 )
 
@@ -59,6 +59,11 @@ type Channel struct {
 	// quota is exhausted is not used before the next period. Default: none.
 	Quotas []*quota.Quota `json:"quotas,omitempty"`
 
+	// The same for each model by itself, by the name that the channel has for it.
+	// Of a pattern 64 names are told apart. A model with quotas of its own has
+	// those in their place. Default: none.
+	ModelQuotas []*quota.Quota `json:"model_quotas,omitempty"`
+
 	// The models that the channel has. At least one.
 	Models []*ModelRoute `json:"models,omitempty"`
 
@@ -82,6 +87,11 @@ type Channel struct {
 	// cookies, and what tells the client's address, identity or account can
 	// not be among them. Default: none.
 	AllowHeaders []string `json:"allow_headers,omitempty"`
+
+	// Changes of the fields of JSON bodies, after those that the provider's preset
+	// makes and in place of those for the same fields. `set` and `default` add
+	// fields only to requests for a model's output. Default: none.
+	Fields []fields.Rule `json:"fields,omitempty"`
 
 	// Do not add `stream_options.include_usage` to streamed requests of clients
 	// with a token limit, for a channel that refuses it. Default: false.
@@ -160,6 +170,7 @@ type key struct {
 	stats     *keyStats
 	mask      atomic.Pointer[mask] // made with the first response
 	limits
+	byModel modelLimits
 }
 
 // text returns the key as the configuration has it.
@@ -176,18 +187,6 @@ func (k *key) name() string {
 		return "…" // the last four characters would be too much of it
 	}
 	return "…" + k.secret[len(k.secret)-4:]
-}
-
-// ModelRoute says under which names clients get a model of the channel.
-type ModelRoute struct {
-	// Names that clients ask for, `*` standing for any characters.
-	Names []string `json:"names,omitempty"`
-
-	// The channel's own name for all of them. Default: the name that the
-	// client asked for.
-	As string `json:"as,omitempty"`
-
-	measures []*measures // of each name
 }
 
 var errNoModels = errors.New("the channel has no models: add models <name>... (or models * for any)")
@@ -207,13 +206,13 @@ func (c *Channel) provision(l *loading, g *gateway, allowHeaders []string) error
 	}
 	c.signature, c.attempts = []string{c.Name}, collectors.outcomesOf(c.Name)
 	for _, route := range c.Models {
-		for _, name := range route.Names {
-			route.measures = append(route.measures, &measures{channel: c.Name, model: cmp.Or(route.As, name)})
+		if err := route.provision(c); err != nil {
+			return err
 		}
 	}
 	c.awake = g.awake
 	c.provider = c.refusesAs()
-	for _, q := range c.Quotas {
+	for _, q := range slices.Concat(c.Quotas, c.ModelQuotas) {
 		c.account = cmp.Or(c.account, q.Account)
 	}
 	for i := range c.Refusals {
@@ -316,7 +315,11 @@ func (c *Channel) newKey(text string, l *loading) (k *key, err error) {
 	k.cooldowns, k.stats = known.cooldowns, &known.stats
 	name, value := c.auth.header(k.secret)
 	k.header, k.value = name, []string{value}
-	return k, k.open(c.inZone(c.Quotas), l.book, "llm_gateway key "+c.base.String()+" "+text)
+	count := "llm_gateway key " + c.base.String() + " " + text
+	if err := k.byModel.prepare(c, l.book, count); err != nil {
+		return nil, err
+	}
+	return k, k.open(c.inZone(c.Quotas), l.book, count)
 }
 
 // locate finds out where the channel's API is.
@@ -345,19 +348,6 @@ func (c *Channel) parseURL() error {
 	c.base, c.dial = u, awake.Upstream(u)
 	c.dialInfo = newDialInfo(c.dial)
 	return nil
-}
-
-// sentModel returns the channel's own name for a model, "" if it has none, and
-// what is measured of it.
-func (c *Channel) sentModel(model string) (string, *measures) {
-	for _, route := range c.Models {
-		for i, pattern := range route.Names {
-			if reqbody.Match(pattern, model) {
-				return cmp.Or(route.As, model), route.measures[i]
-			}
-		}
-	}
-	return "", nil
 }
 
 // keyPlace returns where the channel's key with an index stands.

@@ -72,7 +72,7 @@ func (c *candidate) release() {
 
 // exhausted reports whether a quota of the candidate's key is exhausted.
 func (c *candidate) exhausted() bool {
-	return c.key != nil && !c.auxiliary && c.key.exhausted() != nil
+	return !c.auxiliary && c.exhaustedMeter() != nil
 }
 
 // blockOfKey returns what keeps the candidate's key from being used, but for

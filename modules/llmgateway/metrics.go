@@ -100,6 +100,7 @@ func (m *metrics) outcomesOf(channel string) outcomes {
 // configuration has for it. A series begins with its first request.
 type measures struct {
 	channel, model string
+	route          *ModelRoute // that the model is of
 
 	once                            sync.Once
 	input, output                   prometheus.Observer

@@ -109,8 +109,11 @@ func checkRoute(route *ModelRoute, before []string) error {
 	if err := checkModelNames(route.Names, before); err != nil {
 		return err
 	}
-	if route.As != "" {
-		return checkModelName(route.As)
+	if route.As == "" {
+		return nil
 	}
-	return nil
+	if err := checkModelName(route.As); err != nil {
+		return err
+	}
+	return route.checkCapture()
 }

@@ -54,9 +54,7 @@ func (as *attempts) settle() {
 	input, output := as.tokensUsed()
 	as.use.countTokens(input + output)
 	as.client.chargeTokens(input + output)
-	if a.candidate.key != nil {
-		a.candidate.key.chargeTokens(input + output)
-	}
+	a.candidate.chargeTokens(input + output)
 	if as.charged.estimated = input + output - a.usage().Sum(); as.charged.estimated > 0 {
 		collectors.estimated.Add(float64(as.charged.estimated))
 	}

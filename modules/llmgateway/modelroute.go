@@ -1,0 +1,171 @@
+package llmgateway
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/fields"
+	"github.com/caddy-freetier/caddy-freetier/internal/quota"
+	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
+)
+
+// ModelRoute says under which names clients get a model of the channel.
+type ModelRoute struct {
+	// Names that clients ask for, `*` standing for any characters.
+	Names []string `json:"names,omitempty"`
+
+	// The channel's own name for all of them. A `*` in it is replaced with what
+	// the one in the client's name stands for. Default: the name that the client
+	// asked for.
+	As string `json:"as,omitempty"`
+
+	// Quotas of each of these models by itself, in the place of the channel's
+	// model_quotas. Default: those.
+	Quotas []*quota.Quota `json:"quotas,omitempty"`
+
+	// Changes of the fields of JSON bodies, after the channel's. Default: none.
+	Fields []fields.Rule `json:"fields,omitempty"`
+
+	measures []*measures // of each name
+	rules    fieldRules
+}
+
+// provision prepares the route of a channel.
+func (r *ModelRoute) provision(c *Channel) (err error) {
+	for _, name := range r.Names {
+		m := &measures{channel: c.Name, model: cmp.Or(r.As, name), route: r}
+		if r.captures() {
+			m.model = name
+		}
+		r.measures = append(r.measures, m)
+	}
+	r.rules, err = newFieldRules(c, r.Fields)
+	return err
+}
+
+// captures reports whether the channel's own name has a part of the client's.
+func (r *ModelRoute) captures() bool { return isPattern(r.As) }
+
+// checkCapture checks that each `*` of the channel's own name has one that it
+// stands for.
+func (r *ModelRoute) checkCapture() error {
+	if !r.captures() {
+		return nil
+	}
+	one := func(name string) bool { return strings.Count(name, "*") == 1 }
+	if !one(r.As) || slices.ContainsFunc(r.Names, func(name string) bool { return !one(name) }) {
+		return fmt.Errorf("models %s as %s: where the channel's own name has a *, it and the names before it have exactly one", strings.Join(r.Names, " "), r.As)
+	}
+	return nil
+}
+
+// sent returns the channel's own name for a model that a client has asked for by
+// a name that matches the pattern, "" for none: a * of a pattern may stand for
+// nothing, a model's name does not.
+func (r *ModelRoute) sent(pattern, model string) string {
+	switch {
+	case r.As == "":
+		return model
+	case !r.captures():
+		return r.As
+	}
+	text := capture(pattern, model)
+	if text == "" {
+		return ""
+	}
+	return fill(r.As, text)
+}
+
+// offered returns the name under which clients get a model that the channel lists,
+// "" if the pattern is for none of that name.
+func (r *ModelRoute) offered(pattern, listed string) string {
+	switch {
+	case r.As == "" && reqbody.Match(pattern, listed):
+		return listed
+	case r.captures() && reqbody.Match(r.As, listed):
+		return fill(pattern, capture(r.As, listed))
+	}
+	return ""
+}
+
+// capture returns what the * of a pattern stands for in a name that matches it.
+func capture(pattern, name string) string {
+	before, after, _ := strings.Cut(pattern, "*")
+	return name[len(before) : len(name)-len(after)]
+}
+
+// fill puts a text in the place of a pattern's *.
+func fill(pattern, text string) string {
+	before, after, _ := strings.Cut(pattern, "*")
+	if before == "" && after == "" {
+		return text
+	}
+	return before + text + after
+}
+
+// sentModel returns the channel's own name for a model, "" if it has none, and
+// what is measured of it.
+func (c *Channel) sentModel(model string) (string, *measures) {
+	for _, route := range c.Models {
+		for i, pattern := range route.Names {
+			if !reqbody.Match(pattern, model) {
+				continue
+			}
+			if sent := route.sent(pattern, model); sent != "" {
+				return sent, route.measures[i]
+			}
+		}
+	}
+	return "", nil
+}
+
+var errOwnField = errors.New("the gateway itself writes the model and reads whether a response is streamed: there are no rules for the fields model and stream")
+
+// fieldRules are the compiled changes of a route: those of chat completions, which
+// have the preset's among them, and those of other calls. Unset for none.
+type fieldRules struct {
+	chat, other *fields.Rules
+	// ownUsage says that a rule is about stream_options, which the gateway then
+	// leaves as they are.
+	ownUsage bool
+}
+
+// of returns the rules of chat completions or those of other calls, nil for none.
+func (r *fieldRules) of(chat bool) *fields.Rules {
+	if chat {
+		return r.chat
+	}
+	return r.other
+}
+
+func newFieldRules(c *Channel, ofRoute []fields.Rule) (r fieldRules, err error) {
+	own := slices.Concat(c.Fields, ofRoute)
+	for _, rule := range own {
+		if err := checkFieldRule(rule); err != nil {
+			return r, fmt.Errorf("fields: %w", err)
+		}
+		r.ownUsage = r.ownUsage || rule.Touches("stream_options")
+	}
+	if r.other, err = fields.Compile(own); err != nil {
+		return r, fmt.Errorf("fields: %w", err)
+	}
+	r.chat = r.other
+	if c.preset != nil {
+		// An error cannot happen: a test has compiled all presets.
+		r.chat, err = fields.Compile(fields.Override(c.preset.Fields, own))
+	}
+	return r, err
+}
+
+func checkFieldRule(r fields.Rule) error {
+	if err := r.Check(); err != nil {
+		return err
+	}
+	if r.Touches("model") || r.Touches("stream") {
+		return errOwnField
+	}
+	return nil
+}
