@@ -70,7 +70,8 @@ func answerStreamed(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// send sends a chat and checks the answer.
+// send sends a request and checks the length of the response, unless that is
+// negative.
 func send(b *testing.B, client *http.Client, url string, body []byte, answer int) {
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
@@ -84,7 +85,7 @@ func send(b *testing.B, client *http.Client, url string, body []byte, answer int
 		return
 	}
 	defer resp.Body.Close()
-	if got, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK || len(got) != answer {
+	if got, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK || answer >= 0 && len(got) != answer {
 		b.Errorf("status %d, %d bytes, %v", resp.StatusCode, len(got), err)
 	}
 }
@@ -101,8 +102,16 @@ func newUpstream(b *testing.B, handler http.HandlerFunc) *httptest.Server {
 // compareChat sends the same chats through plain reverse_proxy and through
 // llm_gateway.
 func compareChat(b *testing.B, body []byte, upstreamAnswers http.HandlerFunc, length, workers, perRound int) {
+	compareRequests(b, "/v1/chat/completions", body, upstreamAnswers, length, "/v1/chat/completions", body, "", length, workers, perRound)
+}
+
+// compareRequests sends one request through plain reverse_proxy and another
+// through llm_gateway, whose channel has an option more.
+func compareRequests(b *testing.B, plainPath string, plainBody []byte, upstreamAnswers http.HandlerFunc, plainLength int,
+	path string, body []byte, option string, length, workers, perRound int,
+) {
 	upstream := newUpstream(b, upstreamAnswers)
-	side := func(site string) *load {
+	side := func(site, path string, body []byte, length int) *load {
 		addr := caddytest.Addr(b)
 		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: workers}}
 		b.Cleanup(client.CloseIdleConnections)
@@ -110,13 +119,13 @@ func compareChat(b *testing.B, body []byte, upstreamAnswers http.HandlerFunc, le
 			process: run(b, addr, fmt.Sprintf("http://%s {\n%s\n}\n", addr, site)),
 			workers: workers,
 			send: func(b *testing.B, _ int) {
-				send(b, client, "http://"+addr+"/v1/chat/completions", body, length)
+				send(b, client, "http://"+addr+path, body, length)
 			},
 		}
 	}
-	plain := side("\treverse_proxy " + upstream.URL + " {\n\t\ttransport http {\n\t\t\ttls_insecure_skip_verify\n\t\t}\n\t}")
-	ours := side("\tllm_gateway {\n\t\tclient me client-key\n\t\tchannel a " + upstream.URL +
-		" {\n\t\t\tapi_key sk-upstream\n\t\t\tmodels gpt-4o as gpt-4o-2024-08-06\n\t\t\ttransport {\n\t\t\t\ttls_insecure_skip_verify\n\t\t\t}\n\t\t}\n\t}")
+	plain := side("\treverse_proxy "+upstream.URL+" {\n\t\ttransport http {\n\t\t\ttls_insecure_skip_verify\n\t\t}\n\t}", plainPath, plainBody, plainLength)
+	ours := side("\tllm_gateway {\n\t\tclient me client-key\n\t\tchannel a "+upstream.URL+" {\n\t\t\tapi_key sk-upstream\n\t\t\tmodels gpt-4o as gpt-4o-2024-08-06\n"+
+		option+"\n\t\t\ttransport {\n\t\t\t\ttls_insecure_skip_verify\n\t\t\t}\n\t\t}\n\t}", path, body, length)
 	compare(b, plain, ours, perRound)
 }
 
@@ -131,4 +140,21 @@ func BenchmarkChatStreamed(b *testing.B) {
 
 func BenchmarkChat5MB(b *testing.B) {
 	compareChat(b, chat(5<<20), answerWhole, len(answer), 8, 80)
+}
+
+// messages is a request of Anthropic's SDK, of about the given size.
+func messages(size int) []byte {
+	const head, tail = `{"model":"gpt-4o","max_tokens":1024,"messages":[{"role":"user","content":[{"type":"text","text":"`, `"}]}],"temperature":0.5}`
+	return []byte(head + strings.Repeat("QUJDRGVm0123+/xyz", max(0, size-len(head)-len(tail))/17) + tail)
+}
+
+// A request of Messages that is translated to Chat Completions, against a chat
+// that plain reverse_proxy passes on.
+func BenchmarkTranslated1KB(b *testing.B) {
+	compareRequests(b, "/v1/chat/completions", chat(1<<10), answerWhole, len(answer), "/v1/messages", messages(1<<10), "speaks chat", -1, 16, 4000)
+}
+
+func BenchmarkTranslatedStreamed(b *testing.B) {
+	streamed := func(body []byte) []byte { return bytes.Replace(body, []byte(`{`), []byte(`{"stream":true,`), 1) }
+	compareRequests(b, "/v1/chat/completions", streamed(chat(1<<10)), answerStreamed, len(strings.Join(events, "")), "/v1/messages", streamed(messages(1<<10)), "speaks chat", -1, 16, 500)
 }

@@ -34,6 +34,7 @@ type attempt struct {
 	fields  bodyFields      // what rules change in the request's body
 
 	translation translation // of the request, if the channel does not speak the client's dialect
+	rewritten   []byte      // the body in the place of the client's; empty for that one
 
 	// failure is the beginning of the body of a response that is a refusal or an
 	// error, or the data of the event that is one, if inStream is set.
@@ -139,9 +140,12 @@ func (a *attempt) outgoingRequest(out *http.Request) *http.Request {
 // open returns the body with the name of this attempt's model put in its place,
 // and the wish for the usage added where it is ours.
 func (a *attempt) open() (io.ReadCloser, int64) {
-	if a.translation.isSet() {
+	switch {
+	case a.translation.isSet():
 		body := a.translatedBody()
 		return io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	case len(a.rewritten) > 0:
+		return io.NopCloser(bytes.NewReader(a.rewritten)), int64(len(a.rewritten))
 	}
 	if !a.hasBody() {
 		return http.NoBody, 0

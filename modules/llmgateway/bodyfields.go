@@ -33,12 +33,12 @@ func (a *attempt) rules() *fields.Rules {
 func (a *attempt) translatedBody() []byte {
 	rules := a.rules()
 	if rules == nil {
-		return a.translation.body
+		return a.rewritten
 	}
 	if !a.fields.known {
 		s := rules.NewScanner(true)
-		_, _ = s.Write(a.translation.body)
-		a.fields = bodyFields{known: true, translated: reqbody.Edited(a.translation.body, s.Edits())}
+		_, _ = s.Write(a.rewritten)
+		a.fields = bodyFields{known: true, translated: reqbody.Edited(a.rewritten, s.Edits())}
 	}
 	return a.fields.translated
 }

@@ -132,7 +132,8 @@ type Channel struct {
 	sides     [preset.Dialects]*side
 	auth      Auth // Auth, or the preset's
 	spoken    []spoken
-	account   string // that all keys share, "" for none
+	advised   atomic.Bool // that the option speaks would help
+	account   string      // that all keys share, "" for none
 	refusals  []refusal.UserRule
 	dialInfo  reverseproxy.DialInfo
 	base      *url.URL // without a slash at the end

@@ -29,6 +29,8 @@ type gateway struct {
 	bodies *bodies.Shared
 	calls  *neutral.CallMemory
 
+	translates bool // a channel says in which dialects it can be asked
+
 	reading sync.Mutex // held while keys are read again
 
 	cors       cors

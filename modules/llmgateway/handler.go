@@ -254,6 +254,7 @@ func (h *Handler) provisionParts(l *loading, app *runtime.App) error {
 		if err := c.provision(l, h.gateway, h.AllowHeaders); err != nil {
 			return located(c.Source, fmt.Errorf("channel %s: %w", c.Name, err))
 		}
+		h.gateway.translates = h.gateway.translates || len(c.spoken) > 0
 		if c.Name == h.DefaultChannel {
 			h.gateway.unnamed = c
 		}

@@ -112,6 +112,9 @@ func (as *attempts) record(a *attempt) {
 	if v.Scope() != refusal.ScopeChannel && v.Scope() != refusal.ScopeAddress {
 		c.channel.cooldowns.ResetFailures() // the channel works
 	}
+	if v.Reason == refusal.ReasonEndpoint {
+		c.channel.adviseSpeaks(a.clientDialect(), as.gateway.logger)
+	}
 	name, requested := c.cooldownName()
 	switch v.Kind.Target() {
 	case refusal.TargetKey:

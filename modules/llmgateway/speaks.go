@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/preset"
+	"go.uber.org/zap"
 )
 
 // Speaks says in which dialects a channel can be asked, and where. Requests in
@@ -227,4 +228,18 @@ func (c *Channel) showKeyIn(out *http.Request, d *spoken, path string, k *key) {
 	}
 	name, value := d.auth.header(k.secret)
 	d.auth.apply(out, k, name, []string{value})
+}
+
+// adviseSpeaks says once that a channel without speaks does not know a client's
+// dialect.
+func (c *Channel) adviseSpeaks(client neutral.Dialect, logger *zap.Logger) {
+	if client == "" || len(c.spoken) > 0 || c.advised.Swap(true) {
+		return
+	}
+	speaks := neutral.Chat
+	if client == neutral.Chat {
+		speaks = neutral.Responses
+	}
+	logger.Warn("channel does not know this dialect; say which it speaks, so that requests are translated",
+		zap.String("channel", c.Name), zap.String("dialect", string(client)), zap.String("for example", "speaks "+string(speaks)))
 }

@@ -44,7 +44,6 @@ func (q *request) clientDialect() neutral.Dialect {
 type translation struct {
 	client *neutral.Request
 	to     *spoken
-	body   []byte
 	// dropped names what was left out of the request, "" for nothing.
 	dropped string
 }
@@ -84,7 +83,11 @@ func (as *attempts) clientRequest() (*neutral.Request, error) {
 // not speak the client's. An error is about the request and this channel.
 func (as *attempts) translate(a *attempt, from *url.URL) error {
 	channel, dialect := a.candidate.channel, as.clientDialect()
-	if !as.hasBody() || !channel.translatesFrom(dialect) {
+	if !as.hasBody() || dialect == "" || !as.gateway.translates {
+		return nil
+	}
+	if !channel.translatesFrom(dialect) {
+		a.unmark()
 		return nil
 	}
 	if dialect == neutral.Gemini && as.inPath.streams() && from.Query().Get("alt") != "sse" {
@@ -101,8 +104,24 @@ func (as *attempts) translate(a *attempt, from *url.URL) error {
 	if err != nil {
 		return err
 	}
-	a.translation = translation{client: client, to: to, body: sent.Body, dropped: sent.Dropped.Header()}
+	a.translation = translation{client: client, to: to, dropped: sent.Dropped.Header()}
+	a.rewritten = sent.Body
 	return nil
+}
+
+// unmark takes out of the request what the channel, which speaks the client's
+// dialect, would refuse: signatures of another vendor's models, which translated
+// responses have brought into the conversation.
+func (a *attempt) unmark() {
+	body, _ := a.open()
+	defer body.Close()
+	text, err := io.ReadAll(body)
+	if err != nil {
+		return // sending it will fail in the same way
+	}
+	if clean := translate.Unmark(text); len(clean) != len(text) {
+		a.rewritten = clean
+	}
 }
 
 // vendor names those who can read the signatures that the channel's models give.

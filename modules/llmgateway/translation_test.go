@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
 )
 
 // A request of each dialect, with a system text, a user's and a tool.
@@ -271,4 +272,40 @@ func TestSpeaksMistakes(t *testing.T) {
 		mistake("messages https://a.example/v1/messages", "leave it out"),
 		mistake("chat auth basic", "auth is one of"),
 	})
+}
+
+// Signatures of a translated response, which the client sends back, do not go to a
+// channel that speaks its dialect: it knows nothing of them.
+func TestForeignSignatures(t *testing.T) {
+	thinking := `{"candidates":[{"content":{"role":"model","parts":[{"text":"Let me think.","thought":true},{"text":"Hello","thoughtSignature":"c2lnbmF0dXJl"},{"functionCall":{"name":"look","args":{}},"thoughtSignature":"c2lnbmF0dXJl"}]},"finishReason":"STOP","index":0}]}`
+	other := caddytest.NewUpstream(t, caddytest.JSON(200, thinking))
+	own := caddytest.NewUpstream(t, caddytest.JSON(200, responsesIn["messages"].whole))
+	g := start(t, "channel a "+other.URL+"/v1beta {\napi_key k1\nmodels first\nspeaks gemini\n}\nchannel b "+own.URL+" {\napi_key k2\nmodels second\nspeaks messages\n}")
+	a := g.do(t, http.MethodPost, "/v1/messages", `{"model":"first","max_tokens":9,"thinking":{"type":"enabled","budget_tokens":2000},"messages":[{"role":"user","content":"Hi"}]}`)
+	a.wantStatus(t, 200)
+	var message struct{ Content json.RawMessage }
+	if err := json.Unmarshal([]byte(a.text), &message); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(message.Content), neutral.SignatureMark) {
+		t.Fatalf("the response has no signature: %s", message.Content)
+	}
+	turn := `{"model":"second","max_tokens":9,"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":` + string(message.Content) + `}]}`
+	g.do(t, http.MethodPost, "/v1/messages", turn).wantStatus(t, 200)
+	if got := string(own.Next(t).Body); strings.Contains(got, neutral.SignatureMark) || !strings.Contains(got, `"second"`) || !strings.Contains(got, "Hello") {
+		t.Errorf("the channel got %s", got)
+	}
+}
+
+// A channel that does not know a path is named once, with what would help.
+func TestSpeaksIsAdvised(t *testing.T) {
+	up := caddytest.NewUpstream(t, caddytest.Answer(404, "text/plain", "404 page not found"))
+	g := start(t, "channel a "+up.URL+"/v1 {\napi_key k\nmodels m\n}")
+	path, body := requestIn("messages", false)
+	for range 3 {
+		g.do(t, http.MethodPost, path, body).wantStatus(t, 404)
+	}
+	if n := g.Logs.Count("channel does not know this dialect", "speaks chat"); n != 1 {
+		t.Errorf("%d lines, want 1", n)
+	}
 }
