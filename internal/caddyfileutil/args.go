@@ -17,7 +17,11 @@ import (
 // there are: `<a> [<b>]` is one or two, `<a>...` and `<a...>` any number from
 // one. example is what one could write.
 func Arguments(d *caddyfile.Dispenser, usage, example string) ([]string, error) {
-	name, args := d.Val(), d.RemainingArgs()
+	at, name := *d, d.Val()
+	if err := checkQuotes(&at); err != nil {
+		return nil, err
+	}
+	args := d.RemainingArgs()
 	write := write(name, usage, example)
 	least, most := count(usage)
 	switch {
@@ -33,8 +37,9 @@ func Arguments(d *caddyfile.Dispenser, usage, example string) ([]string, error) 
 
 // NoArguments refuses arguments of a directive or option that has a block only.
 func NoArguments(d *caddyfile.Dispenser) error {
+	at := *d
 	if name := d.Val(); d.NextArg() {
-		return d.Errf("%s takes no value; write its options into a block", name)
+		return explainSigns(&at, d.Errf("%s takes no value; write its options into a block", name))
 	}
 	return nil
 }

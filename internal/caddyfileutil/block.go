@@ -41,9 +41,10 @@ type Parser func(d *caddyfile.Dispenser) error
 func ParseBlock(d *caddyfile.Dispenser, owner string, options []Option) error {
 	lines := make(map[string]int, len(options)) // where each option was given first
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		at := *d // where the option begins, for errors that its line explains
 		option, ok := find(options, d.Val())
 		if !ok {
-			return d.Errf("unknown option %s of %s; there %s", word(d.Val()), owner, are(options))
+			return explainSigns(&at, d.Errf("unknown option %s of %s; there %s", word(d.Val()), owner, are(options)))
 		}
 		if option.Instead != "" {
 			return d.Errf("%s has no option %s: %s", owner, option.Name, option.Instead)
@@ -58,14 +59,18 @@ func ParseBlock(d *caddyfile.Dispenser, owner string, options []Option) error {
 			lines[option.Name] = d.Line()
 		}
 		if err := option.parse(d); err != nil {
-			return err
+			return explainSigns(&at, err)
 		}
 	}
 	return nil
 }
 
 func (o Option) parse(d *caddyfile.Dispenser) error {
+	at := *d
 	if err := o.Parse(d); err != nil {
+		return err
+	}
+	if err := checkSeparators(&at); err != nil {
 		return err
 	}
 	if !o.Block {

@@ -74,6 +74,9 @@ func parseAmount(args []string, example string) (q *Quota, rest []string, err er
 		unit, period, _ = strings.Cut(rest[0], "/")
 		rest = rest[1:]
 	}
+	if period == "" && len(rest) > 0 {
+		return nil, nil, fmt.Errorf("write it without white space around the slash, as %s/%s", strings.Trim(args[0], "/"), rest[0])
+	}
 	q = &Quota{Period: ledger.Period(period)}
 	if !q.Period.Valid() {
 		return nil, nil, fmt.Errorf("unknown period %q: it is %s", period, periods)
@@ -148,6 +151,9 @@ func (q *Quota) parseWord(word string) error {
 		return fmt.Errorf("the unit stands before the period: %s", quotaAs)
 	}
 	if word != "UTC" && !strings.Contains(word, "/") {
+		if err := checkAccount(word); err != nil {
+			return err
+		}
 		if q.Account != "" {
 			return fmt.Errorf("there are two accounts, %s and %s: %s", q.Account, word, quotaAs)
 		}

@@ -201,6 +201,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.check(); err != nil {
 		return err
 	}
+	if err := h.checkRoutes(ctx, ctx.Logger()); err != nil {
+		return err
+	}
 	for _, c := range h.Channels {
 		c.Tier, c.Weight = max(1, c.Tier), max(1, c.Weight)
 	}

@@ -1,0 +1,99 @@
+package caddyfileutil
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
+
+// asciiSigns are the signs that input methods and word processors put in the
+// place of those that a Caddyfile has, besides the full-width forms of ASCII.
+var asciiSigns = map[rune]string{
+	'“': `"`, '”': `"`, '„': `"`, '‘': "'", '’': "'",
+	'–': "-", '—': "-", '−': "-", '。': ".", '．': ".", '、': ",", '…': "...", '【': "[", '】': "]", '￥': "$", '·': "`",
+}
+
+// fullWidth returns the first sign of a text that looks like another one in
+// ASCII, and that one.
+func fullWidth(text string) (sign rune, ascii string, ok bool) {
+	for _, r := range text {
+		if r >= '！' && r <= '～' { // full-width forms, in the order of ASCII
+			return r, string(r - '！' + '!'), true
+		}
+		if ascii, ok := asciiSigns[r]; ok {
+			return r, ascii, true
+		}
+	}
+	return 0, "", false
+}
+
+// explainSigns names a full-width sign in the line at which the dispenser
+// stands, if an error is about that line. To the eye the line is right then.
+func explainSigns(at *caddyfile.Dispenser, err error) error {
+	if err == nil || strings.Contains(err.Error(), "full-width") ||
+		!strings.HasSuffix(err.Error(), fmt.Sprintf(":%d", at.Line())) {
+		return err
+	}
+	for _, token := range lineOf(at) {
+		if sign, ascii, ok := fullWidth(token.Text); ok {
+			return fmt.Errorf("the line has the full-width sign %c where a Caddyfile has %s: %w", sign, ascii, err)
+		}
+	}
+	return err
+}
+
+// lineOf returns the tokens of the line at which the dispenser stands, from
+// there on.
+func lineOf(at *caddyfile.Dispenser) []caddyfile.Token {
+	ahead := *at
+	tokens := []caddyfile.Token{ahead.Token()}
+	for ahead.NextArg() {
+		tokens = append(tokens, ahead.Token())
+	}
+	return tokens
+}
+
+// checkQuotes refuses values in quotation marks that are none in a Caddyfile,
+// and would be part of the value.
+func checkQuotes(at *caddyfile.Dispenser) error {
+	args := lineOf(at)[1:]
+	for i, first := range args {
+		if first.Quoted() {
+			continue
+		}
+		for _, marks := range [][2]string{{"'", "'"}, {"“", "”"}, {"‘", "’"}, {"＂", "＂"}, {"„", "“"}} {
+			begins := strings.HasPrefix(first.Text, marks[0]) && len(first.Text) > len(marks[0])
+			ends := slices.ContainsFunc(args[i:], func(last caddyfile.Token) bool {
+				return !last.Quoted() && strings.HasSuffix(last.Text, marks[1])
+			})
+			switch {
+			case !begins || !ends:
+			case marks[0] == "'":
+				return at.Errf("%s: single quotes are part of a value; write double quotes or backticks", at.Val())
+			default:
+				return at.Errf(`%s: the full-width sign %s is part of a value; write double quotes (") or backticks`, at.Val(), marks[0])
+			}
+		}
+	}
+	return nil
+}
+
+// joinedURL matches where a list of URLs has no white space.
+var joinedURL = regexp.MustCompile(`[,;，；、](?:https?|h3|tls|tcp|udp)://`)
+
+// checkSeparators refuses the commas of a list, which would be part of its
+// values.
+func checkSeparators(at *caddyfile.Dispenser) error {
+	args := lineOf(at)[1:]
+	for i, arg := range args {
+		isLast := i == len(args)-1
+		ends := strings.TrimRight(arg.Text, ",;，；、") != arg.Text
+		if !arg.Quoted() && (ends && !isLast || joinedURL.MatchString(arg.Text)) {
+			return at.Errf("%s: separate values with white space; there is no comma or semicolon", at.Val())
+		}
+	}
+	return nil
+}
