@@ -63,6 +63,13 @@ func (b *Budget) Read(r io.Reader, size, limit int64, sink io.Writer) (*Body, er
 	return body, nil
 }
 
+// Reserve reserves memory for what is made of a body, until Release. It reports
+// whether there is room for it.
+func (b *Budget) Reserve(n int64) bool { return b.reserveMemory(n) }
+
+// Release gives back what Reserve has reserved.
+func (b *Budget) Release(n int64) { b.releaseMemory(n) }
+
 // reserve counts n bytes if no more than limit are in use then.
 func (r *resource) reserve(n, limit int64) bool {
 	if r.used.Add(n) > limit {

@@ -31,6 +31,8 @@ type attempts struct {
 
 	neutral      *neutral.Request // the client's request, once a channel needs a translation
 	untranslated error            // why a channel could not be asked in its own dialect
+	// translationMemory is what is reserved of the client's memory for bodies.
+	translationMemory int64
 	// notSwitched is what a channel gave instead of another protocol.
 	notSwitched *http.Response
 
@@ -271,6 +273,9 @@ func (as *attempts) close() {
 		as.current.candidate.channel.open.Add(-1)
 	}
 	as.client.reserved.Add(-as.charged.reserved)
+	if as.translationMemory > 0 {
+		as.client.bodies.Release(as.translationMemory)
+	}
 	if as.deferred != nil {
 		as.deferred.res.Body.Close()
 	}

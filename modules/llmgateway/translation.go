@@ -12,6 +12,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/translate"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
+	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
 // largestTranslated is the longest response that is translated as a whole.
@@ -20,6 +21,10 @@ const largestTranslated = 64 << 20
 // callMemorySize is how much the gateway remembers of how models have written the
 // arguments of their calls, in bytes.
 const callMemorySize = 4 << 20
+
+// translationFactor is how much memory the translation of a body needs, as a
+// multiple of it: for the whole of it, for what is read of it, and for the result.
+const translationFactor = 3
 
 // clientDialect returns the dialect that the request is in, "" for requests that
 // are never translated, such as those for embeddings.
@@ -61,6 +66,11 @@ func (as *attempts) clientRequest() (*neutral.Request, error) {
 	if as.neutral != nil {
 		return as.neutral, nil
 	}
+	memory := translationFactor * as.body.Len()
+	if !as.client.bodies.Reserve(memory) {
+		return nil, reqbody.ErrExhausted
+	}
+	as.translationMemory = memory
 	body, _ := as.body.Open()
 	defer body.Close()
 	text, err := io.ReadAll(body)
@@ -260,6 +270,9 @@ func (s *translationStage) pass(p []byte, then continuation) []byte {
 // translationError is the error for a client whose request no channel can serve in
 // its own dialect.
 func translationError(err error) *apiError {
+	if errors.Is(err, reqbody.ErrExhausted) {
+		return bodiesExhausted
+	}
 	e := translate.ErrorOf(err)
 	wrong := invalidRequest(e.Message)
 	wrong.Param = e.Param

@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/bodies"
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
 )
@@ -308,4 +310,32 @@ func TestSpeaksIsAdvised(t *testing.T) {
 	if n := g.Logs.Count("channel does not know this dialect", "speaks chat"); n != 1 {
 		t.Errorf("%d lines, want 1", n)
 	}
+}
+
+// The memory of translations is a part of that for bodies, and given back.
+func TestTranslationsAreBounded(t *testing.T) {
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
+	g := speaking(t, up, "chat")
+	before, _ := bodies.Acquire().Budget.Used()
+	defer bodies.Release()
+	path, body := requestIn("messages", false)
+	g.do(t, http.MethodPost, path, strings.Replace(body, "Hi", strings.Repeat("Hi ", 100_000), 1)).wantStatus(t, 200)
+	g.Logs.Wait(t, "http.log.access", `"status":200`)
+	shared := bodies.Acquire()
+	defer bodies.Release()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		after, _ := shared.Budget.Used()
+		if after == before {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bytes in use after the request, %d before", after, before)
+		}
+	}
+	rest := int64(1 << 20)
+	for shared.Budget.Reserve(rest) {
+		defer shared.Budget.Release(rest)
+	}
+	a := g.do(t, http.MethodPost, path, strings.Replace(body, "Hi", strings.Repeat("Hi ", 400_000), 1))
+	a.wantStatus(t, 503)
 }
