@@ -42,6 +42,7 @@ type lifting struct {
 	model    string // "" for all
 	channels []*Channel
 	breakers []*cooldown.Breaker
+	learned  []*learnedLimits
 	clock    func() time.Time
 	logger   *zap.Logger
 }
@@ -69,6 +70,7 @@ func (l *lifting) find(channel, key string) error {
 				if key == "" || name == key || name == "…"+key {
 					known = true
 					l.add(k.cooldowns)
+					l.learned = append(l.learned, k.learned)
 				}
 			}
 		}
@@ -124,6 +126,9 @@ func (l *lifting) lift() (lifted int) {
 		} else {
 			lifted += b.Lift(l.model, now)
 		}
+	}
+	for _, limits := range l.learned {
+		lifted += limits.lift(l.model, now)
 	}
 	l.logger.Info("cooldowns lifted", zap.Int("count", lifted))
 	return lifted

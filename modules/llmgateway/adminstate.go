@@ -28,6 +28,7 @@ type keyState struct {
 	statsState
 	Cooldowns []cooldownState `json:"cooldowns"`
 	Quotas    []quotaState    `json:"quotas,omitempty"`
+	Learned   []learnedState  `json:"learned,omitempty"`
 }
 
 // statsState says what came of the attempts since the start of Caddy. One that is
@@ -97,7 +98,7 @@ func (c *Channel) state(now time.Time) channelState {
 		Keys:       make([]keyState, 0, len(keys)),
 	}
 	for _, k := range keys {
-		s := keyState{Key: k.name(), statsState: newStatsState(k.stats), Cooldowns: cooldownStates(k.cooldowns, now)}
+		s := keyState{Key: k.name(), statsState: newStatsState(k.stats), Cooldowns: cooldownStates(k.cooldowns, now), Learned: k.learned.states()}
 		for _, m := range k.requests {
 			s.Quotas = append(s.Quotas, newQuotaState(ledger.Requests, m))
 		}

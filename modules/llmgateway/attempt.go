@@ -68,6 +68,7 @@ func (a *attempt) send(req *http.Request, mayFollow bool) error {
 		deadline.end()
 		return a.candidate.mask().inError(deadline.cause(err))
 	}
+	a.learn(res.Header)
 	if res, err = a.pass(req, res); err != nil {
 		deadline.end()
 		return a.candidate.mask().inError(err)

@@ -169,6 +169,7 @@ type key struct {
 	value     []string          // of the header; a header map takes it as it is
 	cooldowns *cooldown.Breaker // by the name that the channel has for a model
 	stats     *keyStats
+	learned   *learnedLimits
 	mask      atomic.Pointer[mask] // made with the first response
 	limits
 	byModel modelLimits
@@ -313,7 +314,7 @@ func (c *Channel) newKey(text string, l *loading) (k *key, err error) {
 		}
 	}
 	known := take(l.pooled, histories, newHistory(l.cooldowns), c.base.String(), text)
-	k.cooldowns, k.stats = known.cooldowns, &known.stats
+	k.cooldowns, k.stats, k.learned = known.cooldowns, &known.stats, &known.learned
 	name, value := c.auth.header(k.secret)
 	k.header, k.value = name, []string{value}
 	count := "llm_gateway key " + c.base.String() + " " + text

@@ -36,7 +36,7 @@ func (c *candidate) cooldownName() (name string, requested bool) {
 // cooldown only puts it last: what keeps failing is still better than nothing.
 func (c *candidate) acquire(now time.Time) bool {
 	name, _ := c.cooldownName()
-	if c.exhausted() || !c.channel.cooldowns.AcquireName(name, now) {
+	if c.exhausted() || !c.learnedBlock(now).Until.IsZero() || !c.channel.cooldowns.AcquireName(name, now) {
 		return false
 	}
 	if c.key != nil && !c.key.cooldowns.Acquire(name, now) {
@@ -82,7 +82,12 @@ func (c *candidate) blockOfKey(now time.Time) cooldown.Block {
 		return cooldown.Block{Guessed: true}
 	}
 	name, _ := c.cooldownName()
-	return c.key.cooldowns.Block(name, now)
+	block := c.key.cooldowns.Block(name, now)
+	if learned := c.learnedBlock(now); learned.Until.After(block.Until) {
+		learned.Guessed = learned.Guessed && block.Guessed
+		return learned
+	}
+	return block
 }
 
 // blockOfModel returns what keeps the candidate's model from being asked at its

@@ -24,6 +24,7 @@ var histories = caddy.NewUsagePool()
 type history struct {
 	cooldowns *cooldown.Breaker
 	stats     keyStats
+	learned   learnedLimits
 }
 
 func newHistory(store *cooldownstore.Store) *history {

@@ -1,0 +1,183 @@
+package llmgateway
+
+import (
+	"cmp"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
+)
+
+// longestLearned is how far ahead the end of a day or month is believed that a
+// header states.
+const longestLearned = 31 * 24 * time.Hour
+
+// learnedLimits are the limits of a key that the headers of responses have told,
+// by model, "" for all of them. Of clients' names only so many are kept as of
+// quotas per model.
+type learnedLimits struct {
+	mu    sync.Mutex
+	shown map[string][]learnedLimit
+
+	// blocked says until when nothing is left, copied on write, so that looking
+	// costs no lock. Unset while something is left of all limits.
+	blocked atomic.Pointer[map[string]time.Time]
+}
+
+// learnedLimit is a limit as a header has told it last.
+type learnedLimit struct {
+	refusal.Limit
+	at time.Time
+}
+
+// record keeps what a response of a model has told.
+func (l *learnedLimits) record(model string, limits []refusal.Limit, maxCooldown time.Duration, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fresh := make(map[string][]learnedLimit, 2)
+	for _, limit := range limits {
+		most := maxCooldown
+		if limit.IsLong() {
+			most = longestLearned
+		}
+		if limit.Until.Sub(now) > most {
+			limit.Until = now.Add(most)
+		}
+		name := model
+		if limit.AllModels {
+			name = ""
+		}
+		fresh[name] = append(fresh[name], learnedLimit{limit, now})
+	}
+	for name, limits := range fresh {
+		if l.shown[name] == nil && len(l.shown) > mostModels {
+			continue
+		}
+		if l.shown == nil {
+			l.shown = make(map[string][]learnedLimit)
+		}
+		slices.SortFunc(limits, func(a, b learnedLimit) int { return cmp.Compare(a.Name, b.Name) })
+		l.shown[name] = limits
+		l.block(name, limits, now)
+	}
+}
+
+// block notes until when a model has nothing left, if that has changed.
+func (l *learnedLimits) block(name string, limits []learnedLimit, now time.Time) {
+	var until time.Time
+	for _, limit := range limits {
+		if limit.Exhausted(now) && limit.Until.After(until) {
+			until = limit.Until
+		}
+	}
+	var old map[string]time.Time
+	if p := l.blocked.Load(); p != nil {
+		old = *p
+	}
+	if old[name].Equal(until) {
+		return
+	}
+	blocked := maps.Clone(old)
+	if blocked == nil {
+		blocked = make(map[string]time.Time)
+	}
+	blocked[name] = until
+	maps.DeleteFunc(blocked, func(_ string, until time.Time) bool { return !until.After(now) })
+	if len(blocked) == 0 {
+		l.blocked.Store(nil)
+		return
+	}
+	l.blocked.Store(&blocked)
+}
+
+// until returns when there is more for a model again, zero if something is left.
+func (l *learnedLimits) until(model string, now time.Time) time.Time {
+	blocked := l.blocked.Load()
+	if blocked == nil {
+		return time.Time{}
+	}
+	until := (*blocked)[model]
+	if all := (*blocked)[""]; all.After(until) {
+		until = all
+	}
+	if !until.After(now) {
+		return time.Time{}
+	}
+	return until
+}
+
+// lift lets a model be asked again, "" for all, and returns how many limits that
+// was for. What has been told stays to be seen.
+func (l *learnedLimits) lift(model string, now time.Time) (lifted int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	blocked := l.blocked.Load()
+	if blocked == nil {
+		return 0
+	}
+	left := maps.Clone(*blocked)
+	maps.DeleteFunc(left, func(name string, until time.Time) bool {
+		if model != "" && name != model {
+			return false
+		}
+		if until.After(now) {
+			lifted++
+		}
+		return true
+	})
+	l.blocked.Store(&left)
+	return lifted
+}
+
+// learnedState is a learned limit as the admin API shows it.
+type learnedState struct {
+	Model     string    `json:"model,omitempty"` // none: of all models
+	Name      string    `json:"name"`            // as the header has it
+	Limit     int64     `json:"limit,omitempty"`
+	Remaining int64     `json:"remaining"`
+	Renews    time.Time `json:"renews,omitzero"`
+	At        time.Time `json:"at"`
+}
+
+// states describes the limits, those of all models first.
+func (l *learnedLimits) states() (states []learnedState) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, model := range slices.Sorted(maps.Keys(l.shown)) {
+		for _, limit := range l.shown[model] {
+			states = append(states, learnedState{model, limit.Name, limit.Amount, limit.Remaining, limit.Until, limit.at})
+		}
+	}
+	return states
+}
+
+// learn keeps the limits that the header of the attempt's response tells.
+func (a *attempt) learn(header http.Header) {
+	c := a.candidate
+	if c.key == nil || c.auxiliary || c.model == "" {
+		return
+	}
+	now := a.gateway.clock.Now()
+	if limits := refusal.Limits(header, c.channel.provider, now); limits != nil {
+		c.key.learned.record(c.model, limits, a.gateway.maxCooldown, now)
+	}
+}
+
+// learnedBlock returns what keeps the candidate from being used by what its
+// provider has told. Of a host that is not known to be the provider's own this is
+// a guess: it may pass on the header of an account that is not the key's.
+func (c *candidate) learnedBlock(now time.Time) cooldown.Block {
+	if c.key == nil || c.auxiliary {
+		return cooldown.Block{Guessed: true}
+	}
+	until := c.key.learned.until(c.model, now)
+	if until.IsZero() {
+		return cooldown.Block{Guessed: true}
+	}
+	return cooldown.Block{Until: until, Guessed: c.channel.provider == "", Reason: string(refusal.ReasonRateLimit)}
+}
