@@ -113,6 +113,19 @@ func TestMistakes(t *testing.T) {
 		{"an abbreviation as a time zone", gateway("", "quota 100/day CST #HERE"), "Asia/Shanghai"},
 		{"GMT", gateway("", "quota 100/day GMT #HERE"), "UTC"},
 		{"a time zone of hours", keepaliveTarget("quota 750h/month Shanghai #HERE"), "Asia/Shanghai"},
+		// Known only when the configuration is loaded.
+		{"an unset variable of a client", gateway("client you {env.NOT_SET} #HERE", ""), "restart Caddy"},
+		{"an unset variable of a channel", gateway("", "api_key {env.NOT_SET} #HERE"), "restart Caddy"},
+		{"a file of keys that is not there", gateway("", "api_key {file./does/not/exist} #HERE"), "no such file"},
+		{"an unset variable of a header", strings.Replace(gateway("", "header_up X-A {env.NOT_SET}"), "/v1 {", "/v1 { #HERE", 1), "restart Caddy"},
+		{"an unset variable of an upstream", site("doh { #HERE\nupstream https://a.example/{env.NOT_SET}\n}"), "restart Caddy"},
+		{"an unset variable of a path", site("doh { #HERE\nupstream https://a.example/x\nclient a /x/{env.NOT_SET}\n}"), "restart Caddy"},
+		{"an unset variable of an upstream's header", site("doh { #HERE\nupstream https://a.example/x {\nheader A {env.NOT_SET}\n}\n}"), "restart Caddy"},
+		{"a file of hosts that is not there", site("doh { #HERE\nupstream https://a.example/x\nhosts file /does/not/exist\n}"), "no such file"},
+		{"a certificate that is not there", site("doh { #HERE\nupstream https://a.example/x {\ntls_ca /does/not/exist\n}\n}"), "no such file"},
+		{"an unset variable of a dynamic upstream", site("reverse_proxy {\ndynamic doh { #HERE\nupstream https://a.example/{env.NOT_SET}\n}\ntransport doh\n}"), "restart Caddy"},
+		{"an unset variable of a load's header", site("reverse_proxy 127.0.0.1:2 {\nlb_policy fastest-swagger { #HERE\nheader A {env.NOT_SET}\n}\n}"), "restart Caddy"},
+		{"an unset variable of a load's path", site("reverse_proxy 127.0.0.1:2 {\nlb_policy fastest-swagger {env.NOT_SET} #HERE\n}"), "restart Caddy"},
 		{"a size without its unit", gateway("max_body 64 #HERE", ""), "64MB"},
 	} {
 		t.Run(m.name, func(t *testing.T) {

@@ -127,6 +127,7 @@ func (h *Handler) options() []caddyfileutil.Option {
 // parse returns the paths that answer.
 func (h *Handler) parse(d *caddyfile.Dispenser) (caddyhttp.MatchPath, error) {
 	d.Next() // the directive's name
+	h.Source = caddyfileutil.SourceOf(d)
 	args, err := caddyfileutil.Arguments(d, "[<path>]", defaultPath+"; for several paths use the option client")
 	if err != nil {
 		return nil, err

@@ -26,6 +26,7 @@ import (
 // `transport doh` beside it.
 func (s *Source) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the source's name
+	s.Place = caddyfileutil.SourceOf(d)
 	if d.NextArg() {
 		return d.Err("dynamic doh takes no value; write its upstreams into a block")
 	}

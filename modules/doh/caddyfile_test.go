@@ -32,7 +32,7 @@ func TestMistakes(t *testing.T) {
 		{"a cache of two sizes", doh("cache 1 2"), 3, []string{"too many values for cache", "[<entries>|off]"}},
 		{"a cache without entries", doh("cache 0"), 3, []string{"number of entries"}},
 		{"an option of a cache that is off", doh("cache off {\nstale 1d\n}"), 3, []string{"cache off takes no block"}},
-		{"an unknown option of the cache", doh("cache {\nttl 1d\n}"), 4, []string{"unknown option ttl", "min_ttl, max_ttl and stale"}},
+		{"an unknown option of the cache", doh("cache {\nttl 1d\n}"), 4, []string{"unknown option ttl", "min_ttl, max_ttl, stale"}},
 		{"bounds of the cache", doh("cache {\nmin_ttl 2h\nmax_ttl 1h\n}"), 6, []string{"min_ttl must not be above max_ttl"}},
 		{"two caches", doh("cache 1\ncache 2"), 4, []string{"cache is given twice"}},
 		{"upstream without address", doh("upstream"), 3, []string{"write: upstream <url...>", "https://dns.example/dns-query"}},

@@ -22,6 +22,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/caddyfileutil"
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 	"github.com/caddy-freetier/caddy-freetier/internal/domainset"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
@@ -118,6 +119,10 @@ type Handler struct {
 	// hold the names that were asked for. Default: false.
 	LogQueries bool `json:"log_queries,omitempty"`
 
+	// Where the Caddyfile has it, for errors about values that are known only
+	// when the configuration is loaded.
+	Source string `json:"source,omitempty"`
+
 	pool     *pool.Pool
 	files    files
 	resolver resolver
@@ -138,7 +143,11 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 }
 
 // Provision sets up the handler.
-func (h *Handler) Provision(ctx caddy.Context) (err error) {
+func (h *Handler) Provision(ctx caddy.Context) error {
+	return caddyfileutil.At(h.Source, runtime.ExplainUnset(h.provision(ctx)))
+}
+
+func (h *Handler) provision(ctx caddy.Context) (err error) {
 	if err := collectors.register(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}

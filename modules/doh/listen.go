@@ -60,7 +60,10 @@ func (h *Handler) listen(ctx caddy.Context, app *runtime.App) error {
 	if len(h.Listen) == 0 {
 		return nil
 	}
+	source := h.Source
+	h.Source = "" // handlers that differ in nothing else share their listeners
 	config, err := json.Marshal(h)
+	h.Source = source
 	if err != nil {
 		return err
 	}

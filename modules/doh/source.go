@@ -8,7 +8,9 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/caddyfileutil"
 	"github.com/caddy-freetier/caddy-freetier/internal/parent"
+	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
 	"github.com/caddy-freetier/caddy-freetier/modules/doh/pool"
 )
 
@@ -28,6 +30,10 @@ type Source struct {
 	// hold the names that were asked for. Default: false.
 	LogQueries bool `json:"log_queries,omitempty"`
 
+	// Where the Caddyfile has it, for errors about values that are known only
+	// when the configuration is loaded.
+	Place string `json:"place,omitempty"`
+
 	pool   *pool.Pool
 	values []string // the placeholders of requests that upstreams' headers have
 }
@@ -41,7 +47,11 @@ func (*Source) CaddyModule() caddy.ModuleInfo {
 }
 
 // Provision sets up the source.
-func (s *Source) Provision(ctx caddy.Context) (err error) {
+func (s *Source) Provision(ctx caddy.Context) error {
+	return caddyfileutil.At(s.Place, runtime.ExplainUnset(s.provision(ctx)))
+}
+
+func (s *Source) provision(ctx caddy.Context) (err error) {
 	if proxy, ok := parent.Nearest[*reverseproxy.Handler](ctx); ok {
 		if _, ok := proxy.Transport.(*Transport); !ok {
 			return errors.New("upstreams from `dynamic doh` need `transport doh`")

@@ -25,6 +25,7 @@ import (
 //	}
 func (s *Selection) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the policy's name
+	s.Source = caddyfileutil.SourceOf(d)
 	args, err := caddyfileutil.Arguments(d, "[<path>]", defaultPath+"; other options stand in a block")
 	if err != nil {
 		return err

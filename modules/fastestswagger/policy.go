@@ -30,6 +30,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+	"github.com/caddy-freetier/caddy-freetier/internal/caddyfileutil"
 	"github.com/caddy-freetier/caddy-freetier/internal/parent"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
 )
@@ -118,6 +119,10 @@ type Selection struct {
 	// fail. Default: `random`.
 	FallbackRaw json.RawMessage `json:"fallback,omitempty" caddy:"namespace=http.reverse_proxy.selection_policies inline_key=policy"`
 
+	// Where the Caddyfile has it, for errors about values that are known only
+	// when the configuration is loaded.
+	Source string `json:"source,omitempty"`
+
 	fallback reverseproxy.Selector
 	parent   *reverseproxy.Handler
 	passive  *reverseproxy.PassiveHealthChecks // the parent's; nil: none
@@ -148,10 +153,10 @@ func (s *Selection) Provision(ctx caddy.Context) error {
 		return err
 	}
 	if err := s.parsePath(); err != nil {
-		return err
+		return caddyfileutil.At(s.Source, runtime.ExplainUnset(err))
 	}
 	if err := s.resolveHeader(); err != nil {
-		return err
+		return caddyfileutil.At(s.Source, runtime.ExplainUnset(err))
 	}
 	if err := s.loadFallback(ctx); err != nil {
 		return err
