@@ -68,6 +68,24 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// A ping keeps an instance awake but spares no other ping.
+func TestPing(t *testing.T) {
+	tracker := NewTracker()
+	const upstream = "pinged.example:443"
+	tracker.Ping(upstream, time.Unix(100, 0))
+	tracker.Ping(upstream, time.Unix(50, 0)) // by a target whose response was slow
+	if seen := tracker.LastSeen(upstream); !seen.Equal(time.Unix(100, 0)) {
+		t.Errorf("seen %v, want 100", seen.Unix())
+	}
+	if other := tracker.LastOther(upstream); !other.IsZero() {
+		t.Errorf("another request was seen at %v", other)
+	}
+	tracker.Probe(upstream, time.Unix(60, 0))
+	if other := tracker.LastOther(upstream); !other.Equal(time.Unix(60, 0)) {
+		t.Errorf("another request was seen at %v, want 60", other.Unix())
+	}
+}
+
 func TestIsWakePage(t *testing.T) {
 	for _, test := range []struct {
 		name, header, value, body string

@@ -36,10 +36,14 @@ func NewTracker() *Tracker { return new(Tracker) }
 // entry holds when the last requests were sent, in nanoseconds since 1970.
 type entry struct {
 	traffic atomic.Int64 // of a user
-	probe   atomic.Int64 // of our own
+	probe   atomic.Int64 // of our own, but for pings
+	ping    atomic.Int64 // of the app keepalive
 }
 
-func (e *entry) last() int64 { return max(e.traffic.Load(), e.probe.Load()) }
+// other returns when the last request was sent that is no ping.
+func (e *entry) other() int64 { return max(e.traffic.Load(), e.probe.Load()) }
+
+func (e *entry) last() int64 { return max(e.other(), e.ping.Load()) }
 
 // Touch records that a user's request is being sent to upstream.
 func (t *Tracker) Touch(upstream string, at time.Time) {
@@ -51,6 +55,24 @@ func (t *Tracker) Touch(upstream string, at time.Time) {
 func (t *Tracker) Probe(upstream string, at time.Time) {
 	t.entryOf(upstream).probe.Store(at.UnixNano())
 }
+
+// Ping records that the app `keepalive` has sent a request to upstream. It keeps
+// an instance awake as any other does, but makes no ping of another target
+// needless: each has a request of its own to check. An earlier time than the
+// recorded one changes nothing.
+func (t *Tracker) Ping(upstream string, at time.Time) {
+	e := t.entryOf(upstream)
+	for nano := at.UnixNano(); ; {
+		known := e.ping.Load()
+		if known >= nano || e.ping.CompareAndSwap(known, nano) {
+			return
+		}
+	}
+}
+
+// LastOther returns when a request that is no ping was last sent to upstream,
+// and the zero time if this process never sent one.
+func (t *Tracker) LastOther(upstream string) time.Time { return t.last(upstream, (*entry).other) }
 
 // LastSeen returns when a request was last sent to upstream, and the zero time
 // if this process never sent one.

@@ -28,7 +28,8 @@ type adminKeepalive struct{}
 type targetStatus struct {
 	Name                string     `json:"name"`
 	Upstream            string     `json:"upstream"`
-	Healthy             *bool      `json:"healthy"` // null before the first ping
+	Healthy             *bool      `json:"healthy"` // what the last ping showed; null before the first
+	Down                bool       `json:"down"`    // after as many failures in a row as `failures` says
 	Awake               *bool      `json:"awake"`
 	LastStatus          int        `json:"last_status"`
 	LastLatencyMS       float64    `json:"last_latency_ms"`
@@ -132,8 +133,9 @@ func (p *pinger) pingStatus(now time.Time) targetStatus {
 		Upstream:            p.upstream,
 		SkippedBecause:      h.skipped,
 		ConsecutiveFailures: h.failures,
+		Down:                h.down,
 		ColdStarts:          h.coldStarts,
-		NextPing:            known(p.state.due),
+		NextPing:            known(p.state.next()),
 	}
 	if status.SkippedBecause == "" && !p.target.Window.contains(now) {
 		status.SkippedBecause = "its window is closed"

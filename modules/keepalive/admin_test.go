@@ -55,9 +55,12 @@ func TestAdminPing(t *testing.T) {
 	if got.Name != "小站" || *got.Healthy || got.LastStatus != http.StatusTeapot || got.LastError != "status 418, expected 2xx" {
 		t.Errorf("got %s", body)
 	}
-	// The schedule is as before.
-	if next := b.since(*got.NextPing); next != 3*time.Minute {
-		t.Errorf("the next ping comes after %v, want 3m", next)
+	// It is tried again, and the schedule is as before.
+	if next := b.since(*got.NextPing); next != 90*time.Second {
+		t.Errorf("the next ping comes after %v, want 1m30s", next)
+	}
+	if due := b.since(b.state("小站").due); due != 3*time.Minute {
+		t.Errorf("the next tick is pinged after %v, want 3m", due)
 	}
 	b.settled("小站", 2)
 }

@@ -29,14 +29,15 @@ const (
 	defaultTimeout     = 90 * time.Second
 	defaultColdStart   = 5 * time.Second
 	defaultConcurrency = 8
+	defaultFailures    = 2
 
 	// minDuration guards against typos such as 3ms.
 	minDuration = 10 * time.Millisecond
 )
 
 // App pings targets so that they stay awake. The first ping of a target comes
-// at start, spread by the jitter; a reload of the configuration neither
-// repeats nor drops one. It logs, and emits the events `keepalive.down` and
+// within a minute of the start; a reload of the configuration neither repeats
+// nor drops one. It logs, and emits the events `keepalive.down` and
 // `keepalive.up`, when the health of a target changes, `keepalive.cold_start`
 // when a ping has found it asleep, and `keepalive.hours_low` when the hours of
 // its account come to an end. The events' data are `target`, `upstream`,
@@ -55,8 +56,14 @@ type App struct {
 	// How long a response may take. Waking up takes a while. Default: 90s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
+	// How many pings in a row must fail before a target is reported as down; 1
+	// for at once. A failed ping is tried again after 30 seconds, twice that and
+	// so on, up to the interval. Default: 2.
+	Failures int `json:"failures,omitempty"`
+
 	// How many pings may be under way at once. A target that hangs holds its
-	// place until its timeout. Default: 8.
+	// place until its timeout. A ping that a user waits for needs no place.
+	// Default: 8.
 	Concurrency int `json:"concurrency,omitempty"`
 
 	// The services to which the events are sent.
@@ -132,6 +139,12 @@ func (a *App) check() error {
 	if a.Concurrency == 0 {
 		a.Concurrency = defaultConcurrency
 	}
+	if a.Failures == 0 {
+		a.Failures = defaultFailures
+	}
+	if a.Failures < 0 {
+		return errFailures
+	}
 	if a.Concurrency < 0 {
 		return errors.New("concurrency is less than 1")
 	}
@@ -186,7 +199,7 @@ func (a *App) Cleanup() error {
 			return err
 		}
 		if last && t.pinger.state.begun() {
-			t.pinger.lease.resign(ctx)
+			t.pinger.lease.resign(ctx, t.pinger.state.share())
 		}
 	}
 	if a.slots != nil {

@@ -24,6 +24,7 @@ func init() {
 //		jitter      <percent>
 //		timeout     <duration>
 //		concurrency <number>
+//		failures    <number>
 //		notify      <url> [<body>]
 //		target <name> [<url>] {
 //			url          <url>
@@ -35,6 +36,7 @@ func init() {
 //			not_contains <text>
 //			json         <path> <value>
 //			follow
+//			failures     <number>
 //			interval     <duration>
 //			cron         <expression> [<zone>]
 //			timeout      <duration>
@@ -74,6 +76,7 @@ func (a *App) options() []caddyfileutil.Option {
 		{Name: "jitter", Parse: caddyfileutil.Percent(&a.Jitter, false)},
 		{Name: "timeout", Parse: caddyfileutil.Duration(&a.Timeout, minDuration)},
 		{Name: "concurrency", Parse: caddyfileutil.Number(&a.Concurrency, 1, math.MaxInt)},
+		{Name: "failures", Parse: caddyfileutil.Number(&a.Failures, 1, math.MaxInt)},
 		{Name: "notify", Repeats: true, Parse: caddyfileutil.Args("<url> [<body>]", "https://ntfy.sh/topic {event.message}", a.addNotification)},
 		{Name: "target", Repeats: true, Block: true, Parse: a.parseTarget},
 	}
@@ -130,6 +133,7 @@ func (t *Target) options() []caddyfileutil.Option {
 		{Name: "not_contains", Repeats: true, Parse: caddyfileutil.One("<text>", "error", t.addNotContains)},
 		{Name: "json", Repeats: true, Parse: caddyfileutil.Args("<path> <value>", "database.status ok", t.addJSON)},
 		{Name: "follow", Parse: caddyfileutil.Flag(&t.Follow)},
+		{Name: "failures", Parse: caddyfileutil.Number(&t.Failures, 1, math.MaxInt)},
 		{Name: "interval", Excludes: "cron", Parse: caddyfileutil.Duration(&t.Interval, minDuration)},
 		{Name: "cron", Excludes: "interval", Parse: caddyfileutil.Args("<expression> [<zone>]", `"*/3 * * * *" Asia/Shanghai`, t.setCron)},
 		{Name: "timeout", Parse: caddyfileutil.Duration(&t.Timeout, minDuration)},

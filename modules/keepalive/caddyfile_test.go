@@ -29,7 +29,7 @@ func TestMistakes(t *testing.T) {
 		line            int
 		says            []string
 	}{
-		{"unknown option", app("\t\tintervall 3m"), 3, []string{"unknown option intervall of keepalive", "interval, jitter, timeout, concurrency, notify and target"}},
+		{"unknown option", app("\t\tintervall 3m"), 3, []string{"unknown option intervall of keepalive", "interval, jitter, timeout, concurrency, failures, notify and target"}},
 		{"unknown target option", target("\t\t\tmethods POST"), 4, []string{"unknown option methods of target", "method", "window"}},
 		{"argument of keepalive", "{\n\tkeepalive 3m {\n\t}\n}\n", 2, []string{"keepalive takes no value", "block"}},
 		{"keepalive twice", "{\n\tkeepalive {\n\t}\n\tkeepalive {\n\t}\n}\n", 4, []string{"one block"}},
@@ -64,6 +64,7 @@ func TestMistakes(t *testing.T) {
 		{"header value without quotes", target("\t\t\theader Authorization Bearer x"), 4, []string{"quotes"}},
 		{"JSON without backticks", target("\t\t\tbody {\"a\": 1}"), 4, []string{"too many values for body", "backticks", "such as body `"}},
 		{"bad header name", target("\t\t\theader \"X Y\" z"), 4, []string{"not the name of a header field"}},
+		{"no failure", target("\t\t\tfailures 0"), 4, []string{"failures", "a whole number from 1"}},
 		{"no status", target("\t\t\texpect"), 4, []string{"200", "2xx"}},
 		{"bad status", target("\t\t\texpect ok"), 4, []string{`"ok"`, "200", "2xx"}},
 		{"impossible status", target("\t\t\texpect 999"), 4, []string{"200", "2xx"}},

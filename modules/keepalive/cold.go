@@ -5,6 +5,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
@@ -44,7 +47,15 @@ func (p *pinger) ask(ctx context.Context, r *result, asleep bool) (booting bool,
 	if err != nil {
 		return false, err
 	}
+	var sent atomic.Bool
+	at := p.app.clock.Now()
+	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteRequest: func(info httptrace.WroteRequestInfo) { sent.Store(info.Err == nil) },
+	}))
 	resp, err := p.client.Do(req)
+	if sent.Load() && !isAbsent(resp) {
+		r.reached = at
+	}
 	if err != nil {
 		return false, err
 	}
@@ -57,7 +68,7 @@ func (p *pinger) ask(ctx context.Context, r *result, asleep bool) (booting bool,
 	if awake.IsWakePage(resp.Header, body) {
 		return true, nil
 	}
-	if asleep && isBooting(resp.StatusCode) && !p.checks.expects(resp.StatusCode) {
+	if asleep && isBooting(resp.StatusCode) && !isAbsent(resp) && !p.checks.expects(resp.StatusCode) {
 		return true, nil
 	}
 	r.mismatch = p.checks.verify(resp, body)
@@ -79,6 +90,16 @@ func (p *pinger) read(body io.Reader) ([]byte, error) {
 		return nil, err
 	}
 	return beginning, nil
+}
+
+// isAbsent reports whether a platform has responded because there is no
+// instance: it was removed or suspended. resp is nil if there is no response.
+func isAbsent(resp *http.Response) bool {
+	if resp == nil {
+		return false
+	}
+	routing := resp.Header.Get("X-Render-Routing")
+	return routing == "no-server" || strings.HasPrefix(routing, "suspend")
 }
 
 // isBooting reports whether a status is one that platforms give while an

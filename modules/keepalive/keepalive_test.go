@@ -105,7 +105,7 @@ func TestTransitions(t *testing.T) {
 	up := caddytest.NewUpstream(t, caddytest.Sequence(
 		status(200), status(204), status(503), status(500), caddytest.Reset, status(200), status(200), status(302), status(404)))
 	forgetEvents()
-	b := startAt(t, "\t\tjitter 0%\n\t\ttarget turns "+up.URL+"/s3cret?key=s3cret\n\t}\n\tevents {\n\t\ton keepalive.down keepalive_test\n\t\ton keepalive.up keepalive_test")
+	b := startAt(t, "\t\tjitter 0%\n\t\tfailures 1\n\t\ttarget turns "+up.URL+"/s3cret?key=s3cret\n\t}\n\tevents {\n\t\ton keepalive.down keepalive_test\n\t\ton keepalive.up keepalive_test")
 	want := []bool{true, true, false, false, false, true, true, false, false}
 	for i, healthy := range want {
 		r := b.settled("turns", i+1)
@@ -149,7 +149,7 @@ keepalive.down turns 302 1 status 302, expected 2xx`; got != want {
 }
 
 func TestFirstFailureIsReported(t *testing.T) {
-	b := startAt(t, "\t\ttarget nobody http://"+caddytest.Addr(t)+"/s3cret\n\t\tjitter 0%")
+	b := startAt(t, "\t\ttarget nobody http://"+caddytest.Addr(t)+"/s3cret\n\t\tjitter 0%\n\t\tfailures 1")
 	r := b.settled("nobody", 1)
 	if r.err == nil || !strings.Contains(r.err.Error(), "connection refused") || strings.Contains(r.err.Error(), "s3cret") {
 		t.Errorf("got %v", r.err)
@@ -158,7 +158,7 @@ func TestFirstFailureIsReported(t *testing.T) {
 		b.tick("nobody")
 		b.settled("nobody", i+2)
 	}
-	b.reload("\t\ttarget nobody http://" + caddytest.Addr(t) + "/s3cret\n\t\tjitter 0%")
+	b.reload("\t\ttarget nobody http://" + caddytest.Addr(t) + "/s3cret\n\t\tjitter 0%\n\t\tfailures 1")
 	b.settled("nobody", 1)
 	if n := b.Logs.Count("target is down"); n != 2 {
 		t.Errorf("two targets went down, logged %d times", n)

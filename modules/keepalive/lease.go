@@ -97,7 +97,9 @@ type sharedResult struct {
 	Latency  time.Duration `json:"latency,omitempty"`
 	Status   int           `json:"status,omitempty"`
 	Error    string        `json:"error,omitempty"`
-	Failures int           `json:"failures,omitempty"`
+	Failures int           `json:"failures,omitempty"` // in a row
+	Since    time.Time     `json:"since,omitzero"`     // the first of them
+	Down     bool          `json:"down,omitempty"`     // whether that was reported
 }
 
 // self is the name of this process among the instances.
@@ -173,7 +175,7 @@ func (l *lease) locked(ctx context.Context, tick time.Time, f func() error) (err
 type holder struct {
 	mine   bool
 	tick   time.Time     // for which another instance has sent it
-	result *sharedResult // what came of that instance's ping before
+	result *sharedResult // what came of a ping before, by that instance or before a restart
 }
 
 // acquire acquires the lease of a tick, and shares the result of our ping
@@ -186,7 +188,12 @@ func (l *lease) acquire(ctx context.Context, tick time.Time, before *sharedResul
 					h.tick, h.result = r.Tick, r.Before
 				} else {
 					h.mine = true
-					r.Tick, r.By, r.Before = tick, self, before
+					r.Tick, r.By = tick, self
+					if before == nil {
+						h.result = r.Before
+					} else {
+						r.Before = before
+					}
 				}
 				l.sync(r)
 			})
@@ -202,6 +209,29 @@ func (l *lease) acquire(ctx context.Context, tick time.Time, before *sharedResul
 	return got
 }
 
+// publish stores a result at once, since others need to know of it.
+func (l *lease) publish(ctx context.Context, result *sharedResult) {
+	_, err := safestore.Within(ctx, storageLimit, func(ctx context.Context) (any, error) {
+		return nil, l.edit(ctx, func(r *record) { r.Before = result })
+	})
+	if ctx.Err() == nil {
+		l.reportStorage(err)
+	}
+}
+
+// read returns the last result that was stored, nil if there is none.
+func (l *lease) read(ctx context.Context) *sharedResult {
+	result, err := safestore.Within(ctx, storageLimit, func(ctx context.Context) (*sharedResult, error) {
+		var r record
+		err := l.load(ctx, &r)
+		return r.Before, err
+	})
+	if ctx.Err() == nil {
+		l.reportStorage(err)
+	}
+	return result
+}
+
 // share exchanges with other instances what is known.
 func (l *lease) share(ctx context.Context) {
 	_, err := safestore.Within(ctx, storageLimit, func(ctx context.Context) (any, error) { return nil, l.edit(ctx, l.sync) })
@@ -210,12 +240,16 @@ func (l *lease) share(ctx context.Context) {
 	}
 }
 
-// resign lets others begin at once when this instance ends.
-func (l *lease) resign(ctx context.Context) {
+// resign lets others begin at once when this instance ends, and stores its last
+// result if there is one.
+func (l *lease) resign(ctx context.Context, last *sharedResult) {
 	_, err := safestore.Within(ctx, farewellLimit, func(ctx context.Context) (any, error) {
 		return nil, l.edit(ctx, func(r *record) {
 			if r.By == self {
 				r.By = ""
+			}
+			if last != nil {
+				r.Before = last
 			}
 			l.sync(r)
 		})

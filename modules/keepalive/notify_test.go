@@ -16,7 +16,7 @@ func TestNotify(t *testing.T) {
 	receiver := counting(t)
 	up := caddytest.NewUpstream(t, caddytest.Sequence(
 		caddytest.Answer(http.StatusOK, "", ""), caddytest.Answer(http.StatusInternalServerError, "", ""), caddytest.Answer(http.StatusOK, "", "")))
-	b := startAt(t, "\t\tjitter 0%\n\t\tnotify "+receiver.URL+"/bark/{env.NOTIFY_TOKEN}/{event.target}/{event.message}?group=a+b\n"+
+	b := startAt(t, "\t\tjitter 0%\n\t\tfailures 1\n\t\tnotify "+receiver.URL+"/bark/{env.NOTIFY_TOKEN}/{event.target}/{event.message}?group=a+b\n"+
 		"\t\tnotify "+receiver.URL+"/serverchan/{env.NOTIFY_TOKEN}.send?title={event.name}&desp={event.message}\n"+
 		"\t\tnotify "+receiver.URL+"/ntfy \"{event.target}: {event.message} ({event.status})\"\n"+
 		"\t\tnotify "+receiver.URL+"/bot{env.NOTIFY_TOKEN}/sendMessage `{\"chat_id\":1,\"text\":\"{event.message}\",\"other\":{\"x\":\"{event.failures}\"}}`\n"+
@@ -70,7 +70,7 @@ func TestNotifyInTrouble(t *testing.T) {
 		turns = append(turns, caddytest.Answer([]int{http.StatusInternalServerError, http.StatusOK}[i%2], "", ""))
 	}
 	up := caddytest.NewUpstream(t, caddytest.Sequence(turns...))
-	b := startAt(t, "\t\tjitter 0%\n\t\tnotify "+hung.URL+"/s3cret\n\t\tnotify "+refusing.URL+"/s3cret/{event.name}\n"+
+	b := startAt(t, "\t\tjitter 0%\n\t\tfailures 1\n\t\tnotify "+hung.URL+"/s3cret\n\t\tnotify "+refusing.URL+"/s3cret/{event.name}\n"+
 		"\t\tnotify http://"+caddytest.Addr(t)+"/s3cret\n\t\ttarget a "+up.URL)
 	for i := range 2*notifyQueue + 2 {
 		b.settled("a", i+1)

@@ -20,6 +20,7 @@ const (
 // result is what came of a ping.
 type result struct {
 	at       time.Time
+	reached  time.Time     // when a request last reached the instance; zero: none did
 	answered bool          // there was a response, the right one or not
 	latency  time.Duration // until the response began
 	status   int           // 0: no response
@@ -50,15 +51,17 @@ func newClient(redirect func(*http.Request, []*http.Request) error) *http.Client
 
 // ping waits for a place, sends one request and reads the response. It returns
 // false when ctx ended before that.
-func (p *pinger) ping(ctx context.Context) (result, bool) {
-	if err := p.app.slots.Acquire(ctx, 1); err != nil {
+// It waits no longer than until patient ends: then somebody waits for the ping,
+// and it needs no place.
+func (p *pinger) ping(ctx, patient context.Context) (result, bool) {
+	if err := p.app.slots.Acquire(patient, 1); err == nil {
+		defer p.app.slots.Release(1)
+	} else if ctx.Err() != nil {
 		return result{}, false
 	}
-	defer p.app.slots.Release(1)
 
 	r := result{at: p.app.clock.Now()}
 	asleep := p.asleep(r.at)
-	p.state.touch(p, r.at)
 	if p.pings != nil {
 		p.pings.Add(1)
 	}
@@ -68,6 +71,9 @@ func (p *pinger) ping(ctx context.Context) (result, bool) {
 	defer timer.Stop()
 
 	err := p.exchange(timed, &r, asleep)
+	if !r.reached.IsZero() {
+		p.state.touch(p, r.reached)
+	}
 	switch {
 	case ctx.Err() != nil:
 		return result{}, false

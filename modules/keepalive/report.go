@@ -47,23 +47,26 @@ func (rep *reporter) ping(r result) {
 	}
 }
 
-// health reports that the health of the target has changed, after so many
-// failures in a row.
-func (rep *reporter) health(r result, failures int) {
-	if r.err == nil {
-		rep.app.logger.Info("target is up again",
-			zap.String("target", rep.target),
-			zap.Int("status", r.status),
-			zap.Duration("latency", r.latency),
-			zap.Int("after_failures", failures-1))
-		rep.emit(eventUp, fmt.Sprintf("%s is up again", rep.target),
-			map[string]any{"status": r.status, "error": "", "failures": failures - 1})
-		return
-	}
+// up reports that the target is healthy again, after so many failures in a row
+// and as much time.
+func (rep *reporter) up(r result, failures int, after time.Duration) {
+	rep.app.logger.Info("target is up again",
+		zap.String("target", rep.target),
+		zap.Int("status", r.status),
+		zap.Duration("latency", r.latency),
+		zap.Int("after_failures", failures),
+		zap.Duration("after", after))
+	rep.emit(eventUp, fmt.Sprintf("%s is up again after %v", rep.target, after.Round(time.Second)),
+		map[string]any{"status": r.status, "error": "", "failures": failures})
+}
+
+// down reports that the target is down, after so many failures in a row.
+func (rep *reporter) down(r result, failures int) {
 	rep.app.logger.Info("target is down",
 		zap.String("target", rep.target),
 		zap.Int("status", r.status),
-		zap.NamedError("reason", r.err))
+		zap.NamedError("reason", r.err),
+		zap.Int("failures", failures))
 	rep.emit(eventDown, fmt.Sprintf("%s is down: %v", rep.target, r.err),
 		map[string]any{"status": r.status, "error": r.err.Error(), "failures": failures})
 }

@@ -2,6 +2,7 @@ package keepalive
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -111,14 +112,18 @@ func (s *schedule) number(tick time.Time) int64 {
 }
 
 // spread returns when the ping of a tick is sent.
-func (s *schedule) spread(tick time.Time) time.Time {
+func (s *schedule) spread(tick time.Time) time.Time { return s.spreadWithin(tick, math.MaxInt64) }
+
+// spreadWithin is spread with a bound of the delay.
+func (s *schedule) spreadWithin(tick time.Time, most time.Duration) time.Time {
 	wait := s.every
 	if s.cron != nil && s.jitter > 0 {
 		if following := s.next(tick, tick); !following.IsZero() {
 			wait = following.Sub(tick)
 		}
 	}
-	at := tick.Add(time.Duration(rand.Float64() * s.jitter * float64(wait)))
+	delay := rand.Float64() * min(s.jitter*float64(wait), float64(most))
+	at := tick.Add(time.Duration(delay))
 	if !s.window.contains(at) {
 		return tick
 	}

@@ -41,6 +41,7 @@ type state struct {
 	last      time.Time // tick that came last
 	tick      time.Time // tick that comes next; zero: never
 	due       time.Time // when that tick's ping is sent
+	retry     time.Time // when a failed ping is tried again; zero: not before the tick
 
 	running *run      // nil: no ping is under way
 	touched time.Time // when we last touched the upstream ourselves
@@ -58,7 +59,9 @@ type state struct {
 type health struct {
 	pings      int
 	latest     result
-	failures   int // in a row
+	failures   int       // in a row
+	since      time.Time // the first of them
+	down       bool      // whether they were enough to be reported
 	coldStarts int
 	skipped    string // why the last tick brought no ping
 }
@@ -131,8 +134,10 @@ func (s *state) adopt(p *pinger) {
 	switch id := p.schedule.id(); {
 	case s.scheduled == "":
 		s.plan(p, p.schedule.first(now))
+		s.hasten(p, now)
 	case s.scheduled != id:
 		s.plan(p, p.schedule.resume(s.last, now))
+		s.hasten(p, now)
 	}
 	s.arm(p)
 }
@@ -145,18 +150,55 @@ func (s *state) plan(p *pinger, tick time.Time) {
 	}
 }
 
+// hasten brings the ping of a tick that is now within a minute, whatever the
+// jitter: the jitter of a long interval is hours.
+func (s *state) hasten(p *pinger, now time.Time) {
+	if s.tick.Equal(now) {
+		s.due = p.schedule.spreadWithin(s.tick, firstPing)
+	}
+}
+
+// next returns when a ping is sent next, the zero time for never.
+func (s *state) next() time.Time {
+	if s.due.IsZero() || (!s.retry.IsZero() && s.retry.Before(s.due)) {
+		return s.retry
+	}
+	return s.due
+}
+
 // maxWait is after how long the clock is looked at again: what the clock on
 // the wall shows can be corrected meanwhile.
 const maxWait = 10 * time.Minute
 
+// firstPing is within which time of the start a target is pinged first.
+const firstPing = time.Minute
+
+// firstRetry is after which time a failed ping is tried again. The time doubles
+// with each further failure, up to the interval.
+const firstRetry = 30 * time.Second
+
+// planRetry plans to try again after a failure, unless the next tick comes
+// first: one failed ping must not let an instance sleep.
+func (s *state) planRetry(p *pinger) {
+	s.retry = time.Time{}
+	if failures := s.health.failures; failures > 0 {
+		at := p.app.clock.Now().Add(firstRetry << min(failures-1, 20))
+		if s.due.IsZero() || at.Before(s.due) {
+			s.retry = at
+		}
+	}
+	s.arm(p)
+}
+
 // arm sets the timer for the ping that is due.
 func (s *state) arm(p *pinger) {
 	s.disarm()
-	if s.due.IsZero() {
+	next := s.next()
+	if next.IsZero() {
 		return
 	}
 	armed := s.armed
-	wait := min(s.due.Sub(p.app.clock.Now()), maxWait)
+	wait := min(next.Sub(p.app.clock.Now()), maxWait)
 	s.timer = p.app.clock.AfterFunc(wait, func() { s.fire(armed) })
 }
 
@@ -176,10 +218,18 @@ func (s *state) fire(armed int) {
 		return
 	}
 	now := p.app.clock.Now()
-	if s.due.After(now) {
+	if s.due.IsZero() || s.due.After(now) {
+		retry := !s.retry.IsZero() && !s.retry.After(now)
+		if retry {
+			s.retry = time.Time{}
+		}
 		s.arm(p)
+		if retry && p.target.Window.contains(now) && s.needless(p, p.hours.verdict(now)) == "" {
+			s.launch(p, time.Time{})
+		}
 		return
 	}
+	s.retry = time.Time{}
 	tick, verdict := s.tick, p.hours.verdict(now)
 	s.last = tick
 	s.plan(p, p.schedule.following(tick, now, verdict))
@@ -207,7 +257,7 @@ func (s *state) needless(p *pinger, verdict hours.Verdict) string {
 	if p.target.SleepsAfter == 0 || s.due.IsZero() || h.latest.at.IsZero() || h.latest.err != nil {
 		return ""
 	}
-	seen := p.app.awake.LastSeen(p.upstream)
+	seen := p.app.awake.LastOther(p.upstream)
 	if !seen.After(s.touched) || !hours.Spared(seen, s.due, time.Duration(p.target.SleepsAfter)) {
 		return ""
 	}
@@ -231,7 +281,10 @@ func (s *state) share() *sharedResult {
 	if r.at.IsZero() {
 		return nil
 	}
-	shared := &sharedResult{At: r.at, Answered: r.answered, Latency: r.latency, Status: r.status, Failures: s.health.failures}
+	shared := &sharedResult{
+		At: r.at, Answered: r.answered, Latency: r.latency, Status: r.status,
+		Failures: s.health.failures, Since: s.health.since, Down: s.health.down,
+	}
 	if r.err != nil {
 		shared.Error = r.err.Error()
 	}
@@ -245,9 +298,19 @@ func (s *state) merge(shared *sharedResult) {
 	if shared == nil || !shared.At.After(s.health.latest.at) {
 		return
 	}
-	s.health.failures = shared.Failures
+	s.health.failures, s.health.since, s.health.down = shared.Failures, shared.Since, shared.Down
 	s.health.latest = result{at: shared.At, answered: shared.Answered, latency: shared.Latency, status: shared.Status}
 	if shared.Error != "" {
 		s.health.latest.err = errors.New(shared.Error)
+	}
+}
+
+// restore takes over what was known of the target before a restart, so that what
+// was reported is not reported again, and that it is up again is.
+func (s *state) restore(shared *sharedResult) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if shared != nil && s.health.latest.at.IsZero() {
+		s.health.failures, s.health.since, s.health.down = shared.Failures, shared.Since, shared.Down
 	}
 }

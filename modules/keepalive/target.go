@@ -59,6 +59,10 @@ type Target struct {
 	// host. Default: a redirect is the response.
 	Follow bool `json:"follow,omitempty"`
 
+	// How many pings in a row must fail before the target is reported as down.
+	// Default: the app's.
+	Failures int `json:"failures,omitempty"`
+
 	// The time from one ping to the next. Default: the app's.
 	Interval caddy.Duration `json:"interval,omitempty"`
 
@@ -109,6 +113,7 @@ var (
 	errURL      = errors.New("a URL begins with http:// or https:// and has a host, like https://api.example.com/health")
 	errUpstream = errors.New("an upstream is a host with its port, like api.example.com:443")
 	errExpect   = errors.New("an expected status is one like 200, or a class like 2xx")
+	errFailures = errors.New("failures is less than 1")
 	errName     = errors.New("a target has a name, without a slash")
 )
 
@@ -147,6 +152,9 @@ func (t *Target) check() error {
 			return errExpect
 		}
 	}
+	if t.Failures < 0 {
+		return errFailures
+	}
 	if t.Interval != 0 && t.Cron != nil {
 		return errors.New("interval and cron are given; one of them is right")
 	}
@@ -168,6 +176,7 @@ func (t *Target) setDefaults(app *App) {
 	}
 	t.Method = cmp.Or(t.Method, http.MethodGet)
 	t.Timeout = cmp.Or(t.Timeout, app.Timeout)
+	t.Failures = cmp.Or(t.Failures, app.Failures)
 	t.ColdStart = cmp.Or(t.ColdStart, caddy.Duration(defaultColdStart))
 	if len(t.Expect) == 0 {
 		t.Expect = []int{2}

@@ -59,14 +59,15 @@ func (p *pinger) Spare() bool {
 	return !p.target.Window.contains(now) || !p.hours.verdict(now).Keep
 }
 
-// underWay returns the end of the ping under way, nil if there is none.
+// underWay returns the end of the ping under way, nil if there is none. A user
+// waits for it, so it no longer waits for its turn.
 func (s *state) underWay() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.running == nil {
 		return nil
 	}
-	return s.running.done
+	return s.hurry(s.running).done
 }
 
 // wake pings unless it has been tried just now, or the hours or requests of the
@@ -85,7 +86,7 @@ func (s *state) wake(p *pinger) <-chan struct{} {
 		return nil
 	}
 	s.woken = now
-	return s.launch(p, time.Time{}).done
+	return s.hurry(s.launch(p, time.Time{})).done
 }
 
 // Interface guards
