@@ -18,9 +18,6 @@ import (
 // one. example is what one could write.
 func Arguments(d *caddyfile.Dispenser, usage, example string) ([]string, error) {
 	at, name := *d, d.Val()
-	if err := checkQuotes(&at); err != nil {
-		return nil, err
-	}
 	args := d.RemainingArgs()
 	write := write(name, usage, example)
 	least, most := count(usage)
@@ -30,6 +27,9 @@ func Arguments(d *caddyfile.Dispenser, usage, example string) ([]string, error) 
 	case len(args) < least:
 		return nil, d.Err(write)
 	case len(args) > most:
+		if err := checkQuotes(&at); err != nil {
+			return nil, err
+		}
 		return nil, d.Errf("too many values for %s; %s (a value with spaces stands in quotes or backticks)", name, write)
 	}
 	return args, nil

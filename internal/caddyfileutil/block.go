@@ -70,6 +70,10 @@ func (o Option) parse(d *caddyfile.Dispenser) error {
 	if err := o.Parse(d); err != nil {
 		return err
 	}
+	// Options with a syntax of their own have better words for these mistakes.
+	if err := checkQuotes(&at); err != nil {
+		return err
+	}
 	if err := checkSeparators(&at); err != nil {
 		return err
 	}
