@@ -137,33 +137,14 @@ func TestPageOf300Keys(t *testing.T) {
 	admin := regexp.MustCompile(`admin (localhost:\d+)`).FindStringSubmatch(page)[1]
 	page = strings.ReplaceAll(page, "$ caddy freetier check |", "$ caddy freetier check --address "+admin+" |")
 	page = strings.ReplaceAll(page, "$ caddy stop ", "$ caddy stop --address "+admin+" ")
-	dir := t.TempDir()
-	write := func(name, text string, mode os.FileMode) {
-		t.Helper()
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), mode); err != nil {
-			t.Fatal(err)
-		}
-	}
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(filepath.Join(dir, "bin"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	write("bin/caddy", "#!/bin/sh\n"+beCaddy+"=1 exec '"+program+"' \"$@\"\n", 0o700)
-	write("gemini.keys", keyFile300(), 0o600)
-	proxy, certFile := geminiMock(t)
-	sh := shell{t, dir, append(os.Environ(),
-		"PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"),
-		"HOME="+dir, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=", "NO_PROXY=localhost,127.0.0.1", "no_proxy=localhost,127.0.0.1",
-		"HTTPS_PROXY="+proxy, "https_proxy="+proxy, "SSL_CERT_FILE="+certFile)}
+	sh := newShell(t)
+	sh.write("gemini.keys", keyFile300())
 	t.Cleanup(func() { sh.run("caddy stop --address " + admin) })
 	commands := 0
 	for _, match := range pageBlock.FindAllStringSubmatch(page, -1) {
 		switch {
 		case match[1] == "" && strings.Contains(match[2], "llm_gateway"):
-			write("Caddyfile", match[2], 0o600)
+			sh.write("Caddyfile", match[2])
 		case match[1] == "console":
 			for _, c := range consoleOf(match[2]) {
 				if got := sh.run(c.command); steady(got) != steady(c.output) {
@@ -178,7 +159,7 @@ func TestPageOf300Keys(t *testing.T) {
 	if commands != 17 {
 		t.Errorf("%d commands, want 17", commands)
 	}
-	if log, _ := os.ReadFile(filepath.Join(dir, "caddy.log")); t.Failed() || strings.Contains(string(log), "AIzaSy") {
+	if log, _ := os.ReadFile(filepath.Join(sh.dir, "caddy.log")); t.Failed() || strings.Contains(string(log), "AIzaSy") {
 		t.Errorf("the log: %s", log)
 	}
 }
@@ -205,14 +186,43 @@ type shell struct {
 	env []string
 }
 
+// newShell returns a shell in which caddy is this Caddy, which reaches a mock of
+// Google's API and nothing else.
+func newShell(t *testing.T) shell {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "caddy"), []byte("#!/bin/sh\n"+beCaddy+"=1 exec '"+program+"' \"$@\"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	proxy, certFile := geminiMock(t)
+	dir := t.TempDir()
+	return shell{t, dir, append(os.Environ(),
+		"PATH="+bin+":"+os.Getenv("PATH"),
+		"HOME="+dir, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=", "NO_PROXY=localhost,127.0.0.1", "no_proxy=localhost,127.0.0.1",
+		"HTTPS_PROXY="+proxy, "https_proxy="+proxy, "SSL_CERT_FILE="+certFile)}
+}
+
+// write writes a file into the shell's folder.
+func (s shell) write(name, text string) {
+	s.t.Helper()
+	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // run returns what a command prints. It prints to a file, which a server that it
 // leaves running may keep open.
 func (s shell) run(command string) string {
 	s.t.Helper()
-	out, err := os.CreateTemp(s.dir, "output")
+	out, err := os.CreateTemp("", "output")
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	defer os.Remove(out.Name())
 	defer out.Close()
 	cmd := exec.Command("sh", "-c", command)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = s.dir, s.env, out, out
@@ -222,4 +232,56 @@ func (s shell) run(command string) string {
 		s.t.Fatal(err)
 	}
 	return string(text)
+}
+
+// A check of a configuration that does not run loads llm_gateway and nothing else:
+// it writes no log, opens no listener, and leaves nothing in the storage.
+func TestCheckLeavesNothing(t *testing.T) {
+	sh := newShell(t)
+	sh.write("env", "GEMINI_KEYS=\"AIzaSyExampleExampleExampleExample-0001,AIzaSyExampleExampleExampleExample-0002\"\n")
+	sh.write("Caddyfile", `{
+	log {
+		output file caddy.log
+	}
+	keepalive {
+		target api {
+			url https://api.example.com/
+		}
+	}
+}
+ai.example.com {
+	log {
+		output file access.log
+	}
+	llm_gateway {
+		client me me-and-my-key
+		channel gemini {
+			provider gemini
+			api_key {env.GEMINI_KEYS}
+			quota 1000/day
+			models gemini-2.5-flash
+		}
+	}
+}
+`)
+	list := func() string { return sh.run("find . | sort") }
+	before := list()
+	got := steady(sh.run("caddy freetier check --config Caddyfile --envfile env | sort; ls"))
+	want := steady(`2 keys: 2 good
+gemini  …0001  good  gemini-2.5-flash, 1 ms
+gemini  …0002  good  gemini-2.5-flash, 1 ms
+Caddyfile
+env`)
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if after := list(); after != before {
+		t.Errorf("there is more than before:\n%s\nbefore\n%s", after, before)
+	}
+	if got := sh.run("caddy freetier check --config Caddyfile --envfile env --channel gpt; echo $?"); !strings.HasSuffix(got, "1\n") || !strings.Contains(got, "no channel of this name") {
+		t.Errorf("got %s", got)
+	}
+	if got := sh.run("caddy freetier check --config missing; echo $?"); !strings.HasSuffix(got, "1\n") {
+		t.Errorf("got %s", got)
+	}
 }

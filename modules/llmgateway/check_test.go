@@ -282,3 +282,31 @@ func TestCheckVerdicts(t *testing.T) {
 		})
 	}
 }
+
+// Each dialect has a call of its own, where and as the channel is asked in it.
+func TestCheckDialects(t *testing.T) {
+	for name, tc := range map[string]struct{ url, options, want, key, answer string }{
+		"chat":      {"", "models m", "/v1/chat/completions", "Authorization", completion},
+		"base":      {"/api/v1", "models a as m", "/api/v1/chat/completions", "Authorization", completion},
+		"messages":  {"", "models m\nauth x-api-key", "/v1/messages", "X-Api-Key", `{"type":"message","role":"assistant","content":[{"type":"text","text":"H"}],"stop_reason":"max_tokens"}`},
+		"speaks":    {"/v1", "models m\nspeaks messages", "/v1/messages", "X-Api-Key", `{"type":"message","role":"assistant","content":[{"type":"text","text":"H"}],"stop_reason":"max_tokens"}`},
+		"gemini":    {"/v1beta", "models m\nauth x-goog-api-key", "/v1beta/models/m:generateContent", "X-Goog-Api-Key", `{"candidates":[{"content":{"parts":[{"text":"H"}]},"finishReason":"MAX_TOKENS"}]}`},
+		"responses": {"/v1", "models m\nspeaks responses messages", "/v1/responses", "Authorization", `{"object":"response","status":"incomplete","output":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":"H"}]}]}`},
+		"two":       {"/v1", "models m\nspeaks messages chat", "/v1/chat/completions", "Authorization", completion},
+		"embedding": {"/v1", "models text-embedding-1", "/v1/embeddings", "Authorization", `{"object":"list","data":[{"embedding":[0.1]}]}`},
+		"not first": {"/v1", "models whisper-1 m", "/v1/chat/completions", "Authorization", completion},
+	} {
+		t.Run(name, func(t *testing.T) {
+			up := caddytest.NewUpstream(t, caddytest.JSON(200, tc.answer))
+			g := start(t, "channel a "+up.URL+tc.url+" {\napi_key sk-channel-a-0001\n"+tc.options+"\n}")
+			results, text := checkAll(t, g, "")
+			if got := results["a …0001"]; got.Verdict != "good" {
+				t.Errorf("got %s", text)
+			}
+			sent := up.Next(t)
+			if sent.URI != tc.want || !strings.HasSuffix(sent.Header.Get(tc.key), "sk-channel-a-0001") {
+				t.Errorf("sent to %s with %v, want %s and %s", sent.URI, sent.Header, tc.want, tc.key)
+			}
+		})
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/keycheck"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
@@ -202,39 +203,62 @@ func (k *keyToCheck) charge(v refusal.Verdict, text []byte) {
 // checkCall is a call of a check.
 type checkCall struct {
 	method  string
+	spoken  spoken // the channel's dialect, empty for none
 	path    string // canonical, "" for one that is no API of models
 	url     *url.URL
 	body    []byte
 	dialect refusal.Dialect
 }
 
-// modelCall is the cheapest call of the candidate's model, in the channel's
-// dialect.
+// modelCall is the cheapest call of the candidate's model, in a dialect of the
+// channel.
 func (k *keyToCheck) modelCall() checkCall {
 	c, model := k.channel, k.model
 	name, _ := json.Marshal(model)
-	call := checkCall{method: http.MethodPost}
-	path := "/v1/chat/completions"
-	switch {
-	case strings.Contains(strings.ToLower(model), "embed") || strings.Contains(model, "bge-"):
-		path, call.body = "/v1/embeddings", fmt.Appendf(nil, `{"model":%s,"input":"Hi"}`, name)
-	case c.auth.Scheme == "x-api-key":
-		path, call.dialect = "/v1/messages", refusal.DialectMessages
+	call := checkCall{method: http.MethodPost, spoken: c.checkDialect()}
+	if strings.Contains(strings.ToLower(model), "embed") || strings.Contains(model, "bge-") {
+		call.spoken = spoken{}
+		call.path, call.body = "/v1/embeddings", fmt.Appendf(nil, `{"model":%s,"input":"Hi"}`, name)
+		call.url = c.target(&url.URL{Path: call.path}, k.key)
+		return call
+	}
+	call.dialect = call.spoken.outputDialect()
+	switch call.spoken.dialect {
+	case neutral.Messages:
+		call.path = "/v1/messages"
 		call.body = fmt.Appendf(nil, `{"model":%s,"max_tokens":1,"messages":[{"role":"user","content":"Hi"}]}`, name)
-	case c.speaksGemini():
-		path, call.dialect = "/v1beta/models/"+strings.TrimPrefix(model, "models/")+":generateContent", refusal.DialectGemini
+	case neutral.Gemini:
+		call.path = "/v1beta/models/" + strings.TrimPrefix(model, "models/") + ":generateContent"
 		call.body = []byte(`{"contents":[{"role":"user","parts":[{"text":"Hi"}]}],"generationConfig":{"maxOutputTokens":1}}`)
+	case neutral.Responses:
+		call.path = "/v1/responses"
+		call.body = fmt.Appendf(nil, `{"model":%s,"max_output_tokens":16,"input":"Hi"}`, name)
 	default:
-		call.dialect = refusal.DialectChat
+		call.path = "/v1/chat/completions"
 		call.body = fmt.Appendf(nil, `{"model":%s,"max_tokens":1,"messages":[{"role":"user","content":"Hi"}]}`, name)
 	}
-	call.path, call.url = path, c.target(&url.URL{Path: path}, k.key)
+	call.url = c.targetIn(&call.spoken, &url.URL{Path: call.path}, k.key)
 	return call
 }
 
-// speaksGemini reports whether the channel is asked in Gemini's own dialect.
-func (c *Channel) speaksGemini() bool {
-	return c.auth.Scheme == "x-goog-api-key" || c.provider == refusal.Gemini && !strings.HasSuffix(c.base.Path, "/openai")
+// checkDialect is the dialect in which the channel's keys are checked: chat, or
+// the first one that it speaks. Without speaks the way in which the key is shown
+// tells which one that is.
+func (c *Channel) checkDialect() spoken {
+	for _, d := range c.spoken {
+		if d.dialect == neutral.Chat {
+			return d
+		}
+	}
+	switch {
+	case len(c.spoken) > 0:
+		return c.spoken[0]
+	case c.auth.Scheme == "x-api-key":
+		return spoken{dialect: neutral.Messages}
+	case c.auth.Scheme == "x-goog-api-key", c.provider == refusal.Gemini && !strings.HasSuffix(c.base.Path, "/openai"):
+		return spoken{dialect: neutral.Gemini}
+	}
+	return spoken{dialect: neutral.Chat}
 }
 
 // longestCheck is how much of a response is read, in bytes.
@@ -252,7 +276,7 @@ func (k *keyToCheck) send(ctx context.Context, call checkCall, result *keycheck.
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(call.body)), int64(len(call.body))
 		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(call.body)), nil }
 	}
-	if c.auth.Scheme == "x-api-key" {
+	if call.spoken.dialect == neutral.Messages {
 		out.Header.Set("Anthropic-Version", "2023-06-01")
 	}
 	for name, values := range c.headers.set {
@@ -260,7 +284,7 @@ func (k *keyToCheck) send(ctx context.Context, call checkCall, result *keycheck.
 	}
 	c.addHeaders(out)
 	if k.key != nil {
-		c.showKey(out, call.path, k.key)
+		c.showKeyIn(out, &call.spoken, call.path, k.key)
 	}
 	start := k.gateway.clock.Now()
 	c.awake.Probe(c.dial, start)
