@@ -5,11 +5,13 @@
 #   ./xcaddy.sh run [--with MODULE]...   build it and run Caddyfile.example
 #
 # --with adds other plugins, such as a DNS provider: it is passed on to xcaddy.
+# `run` without --with keeps the plugins of the last build; a build without --with
+# has none. GOOS and GOARCH build for another machine.
 # Needs Go and nothing else. Rebuilds only when something has changed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-stamp=.caddy.stamp
+stamp=.caddy.stamp # the fingerprint, and in the lines that follow the arguments
 caddy=github.com/caddyserver/caddy/v2
 
 fail() {
@@ -28,11 +30,12 @@ check_go() {
 	fi
 }
 
-# What the binary depends on: the arguments, the Go version and all sources.
+# What the binary depends on: the arguments, Go, its target and all sources.
 fingerprint() {
 	{
 		printf '%s\n' "$@"
 		go version
+		go env GOOS GOARCH GOARM GOARM64 GOAMD64 GO386 GOMIPS GOMIPS64 GOPPC64 GORISCV64 GOFLAGS GOEXPERIMENT CGO_ENABLED
 		find . -type f \( -name '*.go' -o -name go.mod -o -name go.sum -o -path './modules/*' \) \
 			-not -name '*_test.go' -not -path '*/testdata/*' -not -path './.git/*' -print0 |
 			sort -z | xargs -0 cksum
@@ -42,15 +45,18 @@ fingerprint() {
 build() {
 	local now
 	now=$(fingerprint "$@")
-	if [ -x caddy ] && [ "$now" = "$(cat $stamp 2>/dev/null)" ]; then
+	if [ -x caddy ] && [ "$now" = "$(head -n 1 $stamp 2>/dev/null)" ]; then
 		return
 	fi
 	echo "Building ./caddy; the first time this takes some minutes."
 	rm -f $stamp
 	go tool xcaddy build "$(awk -v m=$caddy '$1 == m { print $2; exit }' go.mod)" \
 		--with github.com/caddy-freetier/caddy-freetier@v0.0.0=. "$@" --output caddy
-	echo "$now" >$stamp
+	printf '%s\n' "$now" "$@" >$stamp
 }
+
+# The arguments of the last build.
+last_arguments() { tail -n +2 $stamp 2>/dev/null; }
 
 run=
 if [ "${1-}" = run ]; then
@@ -58,7 +64,21 @@ if [ "${1-}" = run ]; then
 	shift
 fi
 check_go
+target=$(go env GOOS)/$(go env GOARCH)
+host=$(go env GOHOSTOS)/$(go env GOHOSTARCH)
+if [ -n "$run" ] && [ "$target" != "$host" ]; then
+	fail "a build for $target does not run here ($host): build it without run, or unset GOOS and GOARCH"
+fi
+if [ -n "$run" ] && [ $# = 0 ]; then
+	while IFS= read -r argument; do
+		set -- "$@" "$argument"
+	done < <(last_arguments)
+fi
 build "$@"
+if [ -z "$run" ] && [ "$target" != "$host" ]; then
+	echo "Built ./caddy for $target."
+	exit
+fi
 if [ -z "$run" ]; then
 	echo "Built ./caddy ($(./caddy version | cut -d ' ' -f 1)). Try it: ./xcaddy.sh run"
 	exit

@@ -1,0 +1,80 @@
+package freetier_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// systemd finds no fault in the unit, and the README installs what is there.
+func TestUnit(t *testing.T) {
+	unit, err := os.ReadFile("examples/caddy.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		"LimitNOFILE=", "TimeoutStopSec=", "NoNewPrivileges=yes", "LogsDirectory=caddy", "LoadCredential=", "StateDirectory=caddy",
+		"EnvironmentFile=-/etc/caddy/env", "AmbientCapabilities=CAP_NET_BIND_SERVICE", "WantedBy=multi-user.target",
+	} {
+		if !strings.Contains(string(unit), line) {
+			t.Errorf("the unit has no %s", line)
+		}
+	}
+	for _, file := range []string{"README.md", "docs/README.zh-CN.md"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range []string{
+			"git clone https://github.com/caddy-freetier/caddy-freetier && cd caddy-freetier\n./xcaddy.sh run\n",
+			"sudo install -m 644 examples/caddy.service /etc/systemd/system/caddy.service\n",
+			"caddy validate --envfile /etc/caddy/env --config /etc/caddy/Caddyfile\n",
+			"sudo systemctl restart caddy",
+			"examples/compose.yaml",
+		} {
+			if !strings.Contains(string(text), line) {
+				t.Errorf("%s does not say: %s", file, line)
+			}
+		}
+	}
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("there is no systemd-analyze")
+	}
+	path := filepath.Join(t.TempDir(), "caddy.service")
+	if err := os.WriteFile(path, []byte(strings.ReplaceAll(string(unit), "/usr/local/bin/caddy ", "/bin/true ")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(analyze, "verify", path).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// docker-compose reads the compose file.
+func TestComposeFile(t *testing.T) {
+	compose, err := exec.LookPath("docker-compose")
+	if err != nil {
+		t.Skip("there is no docker-compose")
+	}
+	dir := t.TempDir()
+	text, err := os.ReadFile("examples/compose.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"compose.yaml": string(text), "env": "A_KEY=sk-1\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := exec.Command(compose, "-f", filepath.Join(dir, "compose.yaml"), "config").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, want := range []string{"image: caddy:2", "A_KEY: sk-1", "/etc/caddy/Caddyfile", "443"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("got %s, want %s in it", out, want)
+		}
+	}
+}
