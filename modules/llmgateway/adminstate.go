@@ -105,7 +105,9 @@ func (c *Channel) state(now time.Time) channelState {
 		for _, m := range k.tokens {
 			s.Quotas = append(s.Quotas, newQuotaState(ledger.Tokens, m))
 		}
-		s.Quotas = append(s.Quotas, k.byModel.states()...)
+		if c.modelQuotas.any() {
+			s.Quotas = append(s.Quotas, k.byModel.states()...)
+		}
 		state.add(s.statsState)
 		state.Keys = append(state.Keys, s)
 	}

@@ -124,30 +124,31 @@ type Channel struct {
 	// where the key before it does may be left empty.
 	KeySources []string `json:"key_sources,omitempty"`
 
-	awake     *awake.Tracker
-	open      atomic.Int64     // requests under way
-	provider  refusal.Provider // by the host, "" for an unknown one
-	preset    *preset.Preset   // unset without provider
-	presetURL string           // in the place of URL, "" if there is one
-	sides     [preset.Dialects]*side
-	auth      Auth // Auth, or the preset's
-	spoken    []spoken
-	advised   atomic.Bool // that the option speaks would help
-	account   string      // that all keys share, "" for none
-	refusals  []refusal.UserRule
-	dialInfo  reverseproxy.DialInfo
-	base      *url.URL // without a slash at the end
-	dial      string   // host and port, also the name for awake
-	secrets   atomic.Pointer[[]*key]
-	headers   headerPolicy
-	keyless   *mask             // for responses to requests without a key
-	cooldowns *cooldown.Breaker // by its own name for a model
-	stats     *keyStats         // of attempts without a key
-	signature []string          // the value of X-Gateway-Channel
-	attempts  outcomes          // of attempts, counted
-	catalog   *catalog
-	turn      atomic.Uint32
-	http      *reverseproxy.HTTPTransport
+	awake       *awake.Tracker
+	open        atomic.Int64     // requests under way
+	provider    refusal.Provider // by the host, "" for an unknown one
+	modelQuotas modelQuotas
+	preset      *preset.Preset // unset without provider
+	presetURL   string         // in the place of URL, "" if there is one
+	sides       [preset.Dialects]*side
+	auth        Auth // Auth, or the preset's
+	spoken      []spoken
+	advised     atomic.Bool // that the option speaks would help
+	account     string      // that all keys share, "" for none
+	refusals    []refusal.UserRule
+	dialInfo    reverseproxy.DialInfo
+	base        *url.URL // without a slash at the end
+	dial        string   // host and port, also the name for awake
+	secrets     atomic.Pointer[[]*key]
+	headers     headerPolicy
+	keyless     *mask             // for responses to requests without a key
+	cooldowns   *cooldown.Breaker // by its own name for a model
+	stats       *keyStats         // of attempts without a key
+	signature   []string          // the value of X-Gateway-Channel
+	attempts    outcomes          // of attempts, counted
+	catalog     *catalog
+	turn        atomic.Uint32
+	http        *reverseproxy.HTTPTransport
 }
 
 // channelNamed returns the channel with a name, nil if there is none.
@@ -172,7 +173,7 @@ type key struct {
 	learned   *learnedLimits
 	mask      atomic.Pointer[mask] // made with the first response
 	limits
-	byModel modelLimits
+	byModel *modelLimits // set if the channel has quotas of models
 }
 
 // text returns the key as the configuration has it.
@@ -226,6 +227,10 @@ func (c *Channel) provision(l *loading, g *gateway, allowHeaders []string) error
 		return err
 	}
 	c.refusals = slices.Concat(c.Refusals, g.refusals)
+	var err error
+	if c.modelQuotas, err = newModelQuotas(c, l.book); err != nil {
+		return err
+	}
 	known := take(l.pooled, histories, newHistory(l.cooldowns), c.base.String())
 	c.cooldowns, c.stats = known.cooldowns, &known.stats
 	c.catalog = take(l.pooled, catalogs, newCatalog(), c.base.String())
@@ -233,6 +238,19 @@ func (c *Channel) provision(l *loading, g *gateway, allowHeaders []string) error
 		return err
 	}
 	c.warnOfProvider(l.logger)
+	if err := c.provisionHeaders(l, allowHeaders); err != nil {
+		return err
+	}
+	transport, err := c.transport()
+	if err != nil {
+		return err
+	}
+	c.http, err = l.transports.get(transport, c.base.Scheme == "https")
+	return err
+}
+
+// provisionHeaders prepares what the channel gets and sets of headers.
+func (c *Channel) provisionHeaders(l *loading, allowHeaders []string) (err error) {
 	set := make(http.Header, len(c.Headers))
 	for name, values := range c.Headers {
 		for _, value := range values {
@@ -246,17 +264,11 @@ func (c *Channel) provision(l *loading, g *gateway, allowHeaders []string) error
 			set.Add(name, value)
 		}
 	}
-	var err error
 	if c.headers, err = newHeaderPolicy(set, allowHeaders, c.AllowHeaders); err != nil {
 		return err
 	}
 	c.keyless = newMask(c.headers.secrets()...)
-	transport, err := c.transport()
-	if err != nil {
-		return err
-	}
-	c.http, err = l.transports.get(transport, c.base.Scheme == "https")
-	return err
+	return nil
 }
 
 // keys are the account's keys as they are now.
@@ -318,8 +330,8 @@ func (c *Channel) newKey(text string, l *loading) (k *key, err error) {
 	name, value := c.auth.header(k.secret)
 	k.header, k.value = name, []string{value}
 	count := "llm_gateway key " + c.base.String() + " " + text
-	if err := k.byModel.prepare(c, l.book, count); err != nil {
-		return nil, err
+	if c.modelQuotas.any() {
+		k.byModel = &modelLimits{name: count}
 	}
 	return k, k.open(c.inZone(c.Quotas), l.book, count)
 }

@@ -19,42 +19,57 @@ const (
 	othersOf = "(others of) "
 )
 
-// modelLimits are a key's quotas of each model by itself. The counts of a model
-// begin with its first request.
-type modelLimits struct {
-	any   bool // some model has quotas
-	book  *ledger.Ledger
-	name  string // of the key's counts
-	zoned func([]*quota.Quota) []*quota.Quota
-	all   []*quota.Quota // of models without quotas of their own
+// modelQuotas are a channel's quotas of each model by itself.
+type modelQuotas struct {
+	book    *ledger.Ledger // unset without such quotas
+	all     []*quota.Quota // of models without quotas of their own
+	ofRoute map[*ModelRoute][]*quota.Quota
+}
 
+// newModelQuotas returns the quotas of a channel. The ledger is opened while the
+// configuration is loaded, or never.
+func newModelQuotas(c *Channel, book func() (*ledger.Ledger, error)) (q modelQuotas, err error) {
+	q.all, q.ofRoute = c.inZone(c.ModelQuotas), make(map[*ModelRoute][]*quota.Quota)
+	every := slices.Clone(q.all)
+	for _, route := range c.Models {
+		if len(route.Quotas) > 0 {
+			q.ofRoute[route] = c.inZone(route.Quotas)
+			every = append(every, route.Quotas...)
+		}
+	}
+	if len(every) == 0 {
+		return q, nil
+	}
+	for _, one := range every {
+		if err := one.Validate(); err != nil {
+			return q, err
+		}
+		if one.Unit == ledger.Seconds {
+			return q, errHours
+		}
+	}
+	q.book, err = book()
+	return q, err
+}
+
+// any reports whether there are such quotas.
+func (q *modelQuotas) any() bool { return q.book != nil }
+
+// of returns the quotas of a model.
+func (q *modelQuotas) of(m *measures) []*quota.Quota {
+	if own := q.ofRoute[m.route]; own != nil {
+		return own
+	}
+	return q.all
+}
+
+// modelLimits are what a key has used of its channel's quotas of models. The counts
+// of a model begin with its first request.
+type modelLimits struct {
+	name  string                             // of the key's counts
 	known atomic.Pointer[map[string]*limits] // by the channel's own name; copied on write
 	mu    sync.Mutex
 	named map[*measures]int // how many names of a pattern there are
-}
-
-// prepare checks the quotas that a channel's key has for models.
-func (m *modelLimits) prepare(c *Channel, book func() (*ledger.Ledger, error), name string) (err error) {
-	m.all, m.name, m.zoned = c.inZone(c.ModelQuotas), name, c.inZone
-	lists := [][]*quota.Quota{m.all}
-	for _, route := range c.Models {
-		lists = append(lists, route.Quotas)
-	}
-	for _, quotas := range lists {
-		m.any = m.any || len(quotas) > 0
-		for _, q := range quotas {
-			if err := q.Validate(); err != nil {
-				return err
-			}
-			if q.Unit == ledger.Seconds {
-				return errHours
-			}
-		}
-	}
-	if m.any {
-		m.book, err = book() // while the configuration is loaded, or never
-	}
-	return err
 }
 
 // of returns the limits of a model that has been asked for, nil for none.
@@ -65,16 +80,13 @@ func (m *modelLimits) of(model string) *limits {
 	return nil
 }
 
-// open returns the limits of a candidate's model, and begins its counts if it has
-// quotas: nil if it has none.
-func (m *modelLimits) open(model string, measured *measures) (*limits, error) {
+// open returns the limits of a model, and begins its counts if it has quotas: nil if
+// it has none.
+func (m *modelLimits) open(model string, measured *measures, q *modelQuotas) (*limits, error) {
 	if l := m.of(model); l != nil || measured == nil {
 		return l, nil
 	}
-	quotas := m.all
-	if len(measured.route.Quotas) > 0 {
-		quotas = m.zoned(measured.route.Quotas)
-	}
+	quotas := q.of(measured)
 	if len(quotas) == 0 {
 		return nil, nil
 	}
@@ -87,7 +99,7 @@ func (m *modelLimits) open(model string, measured *measures) (*limits, error) {
 		return m.of(model), nil
 	}
 	l := new(limits)
-	book := func() (*ledger.Ledger, error) { return m.book, nil }
+	book := func() (*ledger.Ledger, error) { return q.book, nil }
 	if err := l.open(ofModel(quotas, model), book, m.name+" model "+model); err != nil {
 		return nil, err
 	}
@@ -134,12 +146,12 @@ func ofModel(quotas []*quota.Quota, model string) []*quota.Quota {
 
 // modelLimits returns the limits of the candidate's model at its key, nil for none.
 func (c *candidate) modelLimits() *limits {
-	if c.key == nil || !c.key.byModel.any {
+	if c.key == nil || !c.channel.modelQuotas.any() {
 		return nil
 	}
-	l, err := c.key.byModel.open(c.model, c.measures)
+	l, err := c.key.byModel.open(c.model, c.measures, &c.channel.modelQuotas)
 	if err != nil {
-		return nil // cannot happen: prepare has seen the quotas
+		return nil // cannot happen: the quotas were checked at load
 	}
 	return l
 }

@@ -72,13 +72,25 @@ func Limits(header http.Header, provider Provider, now time.Time) (limits []Limi
 			l.Amount = int64(n)
 		}
 		if at, ok := moment(header.Get(h.reset), now); ok {
-			l.Until = at
+			l.Until = l.firstOf(at, provider, now)
 		} else if l.Remaining == 0 {
 			l.Until = endOfWindow(h.name, provider, now)
 		}
 		limits = append(limits, l)
 	}
 	return limits
+}
+
+// firstOf returns when there is one more of an exhausted limit, of which all is
+// there again at a time. Groq and OpenAI let requests come back one by one, and
+// tell when all of them are back: Groq's own example has 30 of 14400 a day used and
+// a reset of 3 minutes.
+func (l Limit) firstOf(all time.Time, provider Provider, now time.Time) time.Time {
+	oneByOne := (provider == Groq || provider == OpenAI) && l.Name == "requests"
+	if !oneByOne || l.Remaining > 0 || l.Amount == 0 || !all.After(now) {
+		return all
+	}
+	return now.Add(max(time.Second, all.Sub(now)/time.Duration(l.Amount)))
 }
 
 // limitHeader are the headers of one limit.

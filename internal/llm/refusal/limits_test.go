@@ -23,6 +23,14 @@ func TestLimits(t *testing.T) {
 			"requests 14370/14400 179.56, tokens 0/18000 7.5",
 		},
 		{
+			"Groq's requests of a day", Groq, "x-ratelimit-limit-requests: 1000|x-ratelimit-remaining-requests: 0|x-ratelimit-reset-requests: 24h0m0s",
+			"requests 0/1000 86.4",
+		},
+		{
+			"the same of another", "", "x-ratelimit-limit-requests: 1000|x-ratelimit-remaining-requests: 0|x-ratelimit-reset-requests: 24h0m0s",
+			"requests 0/1000 86400",
+		},
+		{
 			"Cerebras", Cerebras, "x-ratelimit-limit-requests-day: 900|x-ratelimit-remaining-requests-day: 0|x-ratelimit-reset-requests-day: 33011.38|x-ratelimit-remaining-tokens-minute: 5|x-ratelimit-reset-tokens-minute: 11.38",
 			"requests-day 0/900 33011.38, tokens-minute 5/0 11.38",
 		},
