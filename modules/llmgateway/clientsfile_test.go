@@ -224,3 +224,23 @@ func TestUsageOfClients(t *testing.T) {
 	}
 	g.do(t, "GET", "/v1/usage", "", keyOf("alice")...).wantError(t, 429, "rate_limit_exceeded")
 }
+
+// What clients have used outlives a restart.
+func TestUsageOutlivesRestart(t *testing.T) {
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
+	storage := t.TempDir()
+	run := func() *testGateway {
+		t.Helper()
+		addr := caddytest.Addr(t)
+		c := caddytest.Start(t, site(addr, "client alice alice-key\nchannel a "+up.URL+" {\napi_key sk-channel-a-0001\nmodels m\n}"), caddytest.WithStorage(storage))
+		return &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
+	}
+	g := run()
+	g.chat(t, "m").wantStatus(t, 200)
+	g.Stop()
+	g = run()
+	g.chat(t, "m").wantStatus(t, 200)
+	if a := g.do(t, "GET", "/v1/usage", ""); !strings.Contains(a.text, `"models":[{"model":"m","requests":2,`) && !strings.Contains(a.text, `{"model":"m","requests":1,"tokens":0}]},{`) { // midnight
+		t.Errorf("got %s", a.text)
+	}
+}
