@@ -44,7 +44,7 @@ var directives = []directive{
 	},
 	{
 		"keepalive", "docs/keepalive.md", "{\n%s\n}\n",
-		[]string{"notify", "target", "target header", "target quota", "target contains", "target not_contains", "target json"},
+		[]string{"notify", "notify header", "target", "target header", "target quota", "target contains", "target not_contains", "target json"},
 	},
 	{
 		"llm_gateway", "docs/llm_gateway.md", "http://127.0.0.1:1 {\n%s\n}\n",
@@ -65,7 +65,7 @@ var values = map[string]string{
 	"<name>": "a", "<address>": "udp/127.0.0.1:53", "<type>": "aaaa", "<field>": "a", "<value>": "a", "<value or pattern>": "a*", "<policy>": "random", "<text>": "a",
 	"<method>": "POST", "<key>": "a-key-of-a-client", "<pattern>": "a*", "<name or pattern>": "a*", "<model>": "b", "<provider>": "deepseek", "<role>": "a", "<origin>": "https://a.example",
 	"allow_path <pattern>...": "/a", "<host:port>": "a.example:443",
-	"cron <expression> [<zone>]": `"* * * * *"`, "window <HH:MM>-<HH:MM> [<zone>]": "07:00-23:00", "platform <name>": "render", "json <path> <value>": "a.0 b",
+	"cron <expression> [<zone>]": `"* * * * *"`, "window <HH:MM>-<HH:MM> [<zone>]": "07:00-23:00", "platform <name>": "render", "json <path> <value>": "a.0 b", "events <down|up|cold_start|hours_low...>": "down up",
 	"speaks <chat|responses|messages|gemini>... [<base URL>] [auth <style>]":                                "chat",
 	"refusal <status|4xx|*> [<text>] client|next_channel|key|key_model|model|capacity|channel [<duration>]": "429 client",
 }

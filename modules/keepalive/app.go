@@ -124,7 +124,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		if n == nil {
 			return errors.New("a notification is null")
 		}
-		if err := n.provision(rt, a.logger, a.client); err != nil {
+		if err := n.provision(rt, a); err != nil {
 			return fmt.Errorf("notification %d: %w", i+1, runtime.ExplainUnset(err))
 		}
 	}
@@ -200,6 +200,13 @@ func (a *App) Cleanup() error {
 		}
 		if last && t.pinger.state.begun() {
 			t.pinger.lease.resign(ctx, t.pinger.state.share())
+		}
+	}
+	for _, n := range a.Notify {
+		if n != nil && n.outbox != nil {
+			if _, err := outboxes.Delete(n.key); err != nil {
+				return err
+			}
 		}
 	}
 	if a.slots != nil {

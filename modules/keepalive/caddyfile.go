@@ -2,6 +2,7 @@ package keepalive
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 
@@ -25,7 +26,10 @@ func init() {
 //		timeout     <duration>
 //		concurrency <number>
 //		failures    <number>
-//		notify      <url> [<body>]
+//		notify      <url> [<body>] {
+//			header <name> <value>
+//			events <down|up|cold_start|hours_low...>
+//		}
 //		target <name> [<url>] {
 //			url          <url>
 //			method       <method>
@@ -77,18 +81,32 @@ func (a *App) options() []caddyfileutil.Option {
 		{Name: "timeout", Parse: caddyfileutil.Duration(&a.Timeout, minDuration)},
 		{Name: "concurrency", Parse: caddyfileutil.Number(&a.Concurrency, 1, math.MaxInt)},
 		{Name: "failures", Parse: caddyfileutil.Number(&a.Failures, 1, math.MaxInt)},
-		{Name: "notify", Repeats: true, Parse: caddyfileutil.Args("<url> [<body>]", "https://ntfy.sh/topic {event.message}", a.addNotification)},
+		{Name: "notify", Repeats: true, Block: true, Parse: a.parseNotification},
 		{Name: "target", Repeats: true, Block: true, Parse: a.parseTarget},
 	}
 }
 
-func (a *App) addNotification(args []string) error {
+func (a *App) parseNotification(d *caddyfile.Dispenser) error {
+	at := *d
+	args, err := caddyfileutil.Arguments(d, "<url> [<body>]", "https://ntfy.sh/topic {event.message}")
+	if err != nil {
+		return err
+	}
 	n := &Notification{URL: args[0]}
 	if len(args) == 2 {
 		n.Body = args[1]
 	}
+	if err := n.check(); err != nil {
+		return at.WrapErr(fmt.Errorf("notify: %w", err))
+	}
 	a.Notify = append(a.Notify, n)
-	return n.check()
+	return caddyfileutil.ParseBlock(d, "notify", []caddyfileutil.Option{
+		{Name: "header", Repeats: true, Parse: caddyfileutil.Header(&n.Header)},
+		{Name: "events", Parse: caddyfileutil.Args("<down|up|cold_start|hours_low...>", "down up", func(args []string) error {
+			n.Events = args
+			return n.check()
+		})},
+	})
 }
 
 func (a *App) parseTarget(d *caddyfile.Dispenser) error {

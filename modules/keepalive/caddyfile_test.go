@@ -90,6 +90,8 @@ func TestMistakes(t *testing.T) {
 		{"the hub's page, named later", "{\n\tkeepalive {\n\t\ttarget a {\n\t\t\tplatform huggingface\n\t\t\turl https://huggingface.co/spaces/me/app\n\t\t}\n\t}\n}\n", 5, []string{"https://me-app.hf.space"}},
 		{"body in single quotes", target("\t\t\tbody '{\"a\":1}'"), 4, []string{"single quotes", "backticks"}},
 		{"notification in single quotes", "{\n\tkeepalive {\n\t\tnotify https://a.example '{\"a\":1}'\n\t}\n}\n", 3, []string{"single quotes", "backticks"}},
+		{"unknown event", "{\n\tkeepalive {\n\t\tnotify https://a.example x {\n\t\t\tevents down updown\n\t\t}\n\t}\n}\n", 4, []string{`unknown event "updown"`, "down, up, cold_start, hours_low"}},
+		{"header of a notification with an unknown placeholder", "{\n\tkeepalive {\n\t\tnotify https://a.example x {\n\t\t\theader Title {event.x}\n\t\t\tevents down\n\t\t}\n\t}\n}\n", 5, []string{"unknown placeholder {event.x}"}},
 		{"contains nothing", target("\t\t\tcontains \"\""), 4, []string{"empty"}},
 		{"contains without quotes", target("\t\t\tcontains all is well"), 4, []string{"too many values for contains", "quotes"}},
 		{"json without value", target("\t\t\tjson status"), 4, []string{"write: json <path> <value>"}},

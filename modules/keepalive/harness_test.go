@@ -48,6 +48,7 @@ func TestMain(m *testing.M) {
 
 // bench is a Caddy with a clock that the test turns.
 type bench struct {
+	seen seen
 	*caddytest.Caddy
 	t     *testing.T
 	clock *clockwork.FakeClock

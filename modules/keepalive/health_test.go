@@ -206,14 +206,15 @@ func TestUpByHandAfterRestart(t *testing.T) {
 func TestTargetsOnOneHost(t *testing.T) {
 	up := counting(t)
 	options := " {\n\t\t\tsleeps_after 15m\n\t\t}\n"
-	b := startAt(t, "\t\tjitter 0%\n\t\tinterval 3m\n\t\ttarget health "+up.URL+"/health"+options+"\t\ttarget db "+up.URL+"/db"+options)
-	for i := range 10 {
-		for _, name := range []string{"health", "db"} {
-			if r := b.settled(name, i+1); b.since(r.at) != time.Duration(i)*3*time.Minute {
-				t.Fatalf("ping %d of %s came after %v", i+1, name, b.since(r.at))
-			}
+	b := startAt(t, "\t\tjitter 0%\n\t\tinterval 3m\n\t\ttarget health "+up.URL+"/health"+options+"\t\ttarget db "+up.URL+"/db {\n\t\t\tsleeps_after 15m\n\t\t\tinterval 1m\n\t\t}")
+	for i := range 30 {
+		if r := b.settled("db", i+1); b.since(r.at) != time.Duration(i)*time.Minute {
+			t.Fatalf("ping %d of db came after %v", i+1, b.since(r.at))
 		}
-		b.tick("health")
+		if r := b.settled("health", i/3+1); b.since(r.at) != time.Duration(i/3)*3*time.Minute {
+			t.Fatalf("ping %d of health came after %v", i/3+1, b.since(r.at))
+		}
+		b.tick("db")
 	}
 }
 

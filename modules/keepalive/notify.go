@@ -7,48 +7,61 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/jonboulle/clockwork"
 	"go.uber.org/zap"
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
 )
 
-const (
-	notifyTimeout = 15 * time.Second
+const notifyTimeout = 15 * time.Second
 
-	// notifyQueue is how many events wait for a receiver that is slow. More of
-	// them are dropped.
-	notifyQueue = 32
-)
-
-// Notification sends each event as a request to a service that shows it to
-// people. In both fields `{event.name}`, `{event.target}`, `{event.message}`
+// Notification sends events as requests to a service that shows them to people.
+// The last state of each target is kept, in Caddy's storage, until the service
+// has taken it; what has come together is sent as one message. In all texts
+// `{event.name}`, `{event.target}`, `{event.message}`
 // and the other data of events are replaced, and escaped for where they stand;
 // other placeholders, such as `{env.X}`, when the configuration is loaded.
 type Notification struct {
 	// Where the request goes. It is a GET unless there is a body.
 	URL string `json:"url"`
 
-	// The body of a POST. JSON is sent as such, anything else as plain text.
+	// The body of a POST. JSON is sent as such, anything else as plain text
+	// unless `header` has a Content-Type.
 	// Default: none.
 	Body string `json:"body,omitempty"`
 
+	// The request's header fields. Default: the Content-Type of the body.
+	Header http.Header `json:"header,omitempty"`
+
+	// The events that are sent: `down`, `up`, `cold_start` and `hours_low`.
+	// Default: all.
+	Events []string `json:"events,omitempty"`
+
 	url, body string // with the placeholders of the configuration replaced
-	json      bool   // whether the body is JSON
+	header    http.Header
+	json      bool // whether the body is JSON
 	host      string
-	queue     chan map[string]string
 	logger    *zap.Logger
 	client    *http.Client
-	failing   bool
-	dropping  atomic.Bool
+	clock     clockwork.Clock
+	failures  int // in a row
+
+	key    string // of the outbox in the pool
+	outbox *outbox
 }
+
+// eventNames are the events as `events` has them.
+var eventNames = []string{"down", "up", "cold_start", "hours_low"}
 
 // eventFields are what can be had of an event.
 var eventFields = []string{
@@ -67,7 +80,19 @@ func (n *Notification) check() error {
 	if err := checkQuotes(n.Body); err != nil {
 		return err
 	}
-	if err := checkPlaceholders(n.URL + n.Body); err != nil {
+	texts := n.URL + n.Body
+	for name, values := range n.Header {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return fmt.Errorf("%q is not the name of a header field", name)
+		}
+		texts += strings.Join(values, "")
+	}
+	for _, event := range n.Events {
+		if !slices.Contains(eventNames, event) {
+			return fmt.Errorf("unknown event %q; there are %s", event, strings.Join(eventNames, ", "))
+		}
+	}
+	if err := checkPlaceholders(texts); err != nil {
 		return err
 	}
 	if err := checkBody(n.Body); err != nil {
@@ -98,7 +123,7 @@ func notifyHost(address string) (string, error) {
 }
 
 // provision replaces what is known by now and registers the sending.
-func (n *Notification) provision(rt *runtime.App, logger *zap.Logger, client *http.Client) (err error) {
+func (n *Notification) provision(rt *runtime.App, app *App) (err error) {
 	if err := n.check(); err != nil {
 		return err
 	}
@@ -115,50 +140,38 @@ func (n *Notification) provision(rt *runtime.App, logger *zap.Logger, client *ht
 	if n.json, err = isJSON(n.body); err != nil {
 		return err
 	}
-	n.queue = make(chan map[string]string, notifyQueue)
-	n.logger, n.client = logger, client
+	n.header = make(http.Header)
+	for name, values := range n.Header {
+		for _, value := range values {
+			if value, err = repl.ReplaceOrErr(value, true, false); err != nil {
+				return fmt.Errorf("header %s: %w", name, err)
+			}
+			n.header.Add(name, value)
+		}
+	}
+	n.logger, n.client, n.clock = app.logger, app.client, app.clock
+	if err := n.openOutbox(app); err != nil {
+		return err
+	}
 	return rt.Go("keepalive notifications", n.run)
 }
 
-// notify passes an event on to those who are notified, and never waits.
+// takes reports whether an event is one that is sent.
+func (n *Notification) takes(event string) bool {
+	return len(n.Events) == 0 || slices.Contains(n.Events, strings.TrimPrefix(event, "keepalive."))
+}
+
+// notify passes an event on to its receivers, and never waits.
 func (a *App) notify(name string, data map[string]any) {
 	fields := map[string]string{"name": name}
 	for key, value := range data {
 		fields[key] = fmt.Sprint(value)
 	}
 	for _, n := range a.Notify {
-		select {
-		case n.queue <- fields:
-			n.dropping.Store(false)
-		default:
-			if !n.dropping.Swap(true) {
-				n.logger.Warn("events come faster than their receiver takes them; some are dropped", zap.String("receiver", n.host))
-			}
+		if n.takes(name) {
+			n.outbox.add(message{Fields: fields, At: a.clock.Now()})
 		}
 	}
-}
-
-// run sends the events one after the other.
-func (n *Notification) run(ctx context.Context) {
-	for {
-		select {
-		case fields := <-n.queue:
-			n.log(n.send(ctx, fields))
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// log logs once that a receiver takes no events.
-func (n *Notification) log(err error) {
-	switch {
-	case err != nil && !n.failing:
-		n.logger.Warn("an event could not be sent", zap.String("receiver", n.host), zap.Error(err))
-	case err == nil && n.failing:
-		n.logger.Info("events can be sent again", zap.String("receiver", n.host))
-	}
-	n.failing = err != nil
 }
 
 func (n *Notification) send(ctx context.Context, fields map[string]string) error {
@@ -173,9 +186,9 @@ func (n *Notification) send(ctx context.Context, fields map[string]string) error
 		return withoutURL(err)
 	}
 	defer resp.Body.Close()
-	_, _ = io.CopyN(io.Discard, resp.Body, maxBody)
-	if resp.StatusCode/100 != 2 {
-		return fmt.Errorf("status %d", resp.StatusCode)
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	if err := refusalOf(resp.StatusCode, body); err != nil {
+		return errors.New(conceal(req, err.Error()))
 	}
 	return nil
 }
@@ -203,7 +216,23 @@ func (n *Notification) request(ctx context.Context, fields map[string]string) (*
 	if kind != "" {
 		req.Header.Set("Content-Type", kind)
 	}
+	for name, values := range n.header {
+		req.Header.Del(name)
+		for _, value := range values {
+			req.Header.Add(name, inHeader(fill(value, fields, func(s string) string { return s })))
+		}
+	}
+	if host := req.Header.Get("Host"); host != "" {
+		req.Host = host
+	}
 	return req, nil
+}
+
+// inHeader returns a text as a header field can have it: in one line, and beyond
+// ASCII encoded as in mail (RFC 2047), which ntfy reads.
+func inHeader(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	return mime.BEncoding.Encode("utf-8", s)
 }
 
 // fill replaces the placeholders of an event.

@@ -26,7 +26,7 @@ func TestNotify(t *testing.T) {
 	b.tick(name)
 	got := make(map[string]caddytest.Request)
 	for range 4 {
-		r := receiver.Next(t)
+		r := b.received(receiver)
 		got[strings.Split(r.URI, "/")[1]] = r
 	}
 	message := name + " is down: status 500, expected 2xx"
@@ -54,7 +54,7 @@ func TestNotify(t *testing.T) {
 	check("Telegram's text", body.Text+" "+body.Other.X, message+" 1")
 	b.tick(name)
 	for range 4 {
-		if r := receiver.Next(t); strings.Contains(r.URI, "bark") && !strings.Contains(r.URI, "up%20again") {
+		if r := b.received(receiver); strings.Contains(r.URI, "bark") && !strings.Contains(r.URI, "up%20again") {
 			t.Errorf("after the recovery: %s", r.URI)
 		}
 	}
@@ -63,24 +63,18 @@ func TestNotify(t *testing.T) {
 // A receiver that hangs or refuses delays nothing, and its URL is not logged.
 func TestNotifyInTrouble(t *testing.T) {
 	hung := caddytest.NewUpstream(t, caddytest.Hang)
-	refusing := caddytest.NewUpstream(t, caddytest.Sequence(
-		caddytest.Answer(http.StatusUnauthorized, "", ""), caddytest.Answer(http.StatusUnauthorized, "", ""), caddytest.Answer(http.StatusOK, "", "")))
-	turns := make([]http.HandlerFunc, 0, 100)
-	for i := range cap(turns) {
-		turns = append(turns, caddytest.Answer([]int{http.StatusInternalServerError, http.StatusOK}[i%2], "", ""))
-	}
-	up := caddytest.NewUpstream(t, caddytest.Sequence(turns...))
+	refusing := caddytest.NewUpstream(t, statuses(401, 401, 200))
+	up := caddytest.NewUpstream(t, statuses(500))
 	b := startAt(t, "\t\tjitter 0%\n\t\tfailures 1\n\t\tnotify "+hung.URL+"/s3cret\n\t\tnotify "+refusing.URL+"/s3cret/{event.name}\n"+
 		"\t\tnotify http://"+caddytest.Addr(t)+"/s3cret\n\t\ttarget a "+up.URL)
-	for i := range 2*notifyQueue + 2 {
-		b.settled("a", i+1)
-		b.tick("a")
+	b.settled("a", 1)
+	b.received(hung)
+	for range 3 {
+		b.received(refusing)
 	}
-	b.Logs.Wait(t, "an event could not be sent", "status 401")
-	b.Logs.Wait(t, "an event could not be sent", "connection refused")
-	b.Logs.Wait(t, "events can be sent again", refusing.Addr())
-	b.Logs.Wait(t, "events come faster", hung.Addr())
-	if n := b.Logs.Count("an event could not be sent", "status 401"); n != 1 {
+	b.until("it is sent", func() bool { return b.Logs.Count("notifications can be sent again", refusing.Addr()) == 1 })
+	b.Logs.Wait(t, "a notification could not be sent", "connection refused")
+	if n := b.Logs.Count("a notification could not be sent", "status 401"); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
 	b.Stop()
