@@ -145,6 +145,8 @@ func (st *standings) why(i int, margin float64) string {
 		return "It has not been loaded yet; until then it counts as average."
 	case r.failing() && st.sleeps[i]:
 		return "It is waking up; until its page loads it ranks behind all that passed."
+	case r.missing():
+		return "Its last load failed, since it does not have the page; it ranks behind all that passed."
 	case r.failing():
 		return "Its last load failed, so it ranks behind all that passed."
 	case !r.measured():

@@ -36,6 +36,12 @@ func TestPageThatNobodyHas(t *testing.T) {
 			if n := s.Logs.Count(noneHasIt); n != 1 {
 				t.Errorf("%d warnings, want 1", n)
 			}
+			if n := s.Logs.Count("upstream is down"); n != 0 {
+				t.Errorf("%d lines say that an upstream is down, want none", n)
+			}
+			if why := s.upstreams()[0].Why; !strings.Contains(why, "does not have the page") {
+				t.Errorf("why is %q, want that it does not have the page", why)
+			}
 			for range 4 {
 				if status, _ := s.do(http.MethodGet, ""); status != http.StatusOK {
 					t.Errorf("status %d, want 200: requests go on", status)

@@ -134,6 +134,8 @@ func (p *prober) log(u *upstream, before, after *record) {
 	switch {
 	case after.failing() && !before.failing() && after.waking():
 		level, message = zapcore.InfoLevel, "upstream is waking up"
+	case after.failing() && !before.failing() && after.missing():
+		level, message = zapcore.InfoLevel, "upstream is without the page"
 	case after.failing() && !before.failing():
 		level, message = zapcore.InfoLevel, "upstream is down: its page does not load"
 	case after.failing():

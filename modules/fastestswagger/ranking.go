@@ -174,7 +174,7 @@ func (st *standings) noneHasPage() bool {
 		return false
 	}
 	for i := range st.records {
-		if _, ok := st.records[i].lastErr.(missingPage); !ok {
+		if !st.records[i].missing() {
 			return false
 		}
 	}

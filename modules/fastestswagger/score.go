@@ -72,6 +72,12 @@ func (r *record) failing() bool { return r.inARow > 0 }
 // waking reports whether the last load found the platform waking it up.
 func (r *record) waking() bool { return errors.Is(r.lastErr, errWaking) }
 
+// missing reports whether the last load found that there is no such page.
+func (r *record) missing() bool {
+	_, ok := r.lastErr.(missingPage)
+	return ok
+}
+
 // acquireScore returns the score of a key and subscribes a scoreboard to it.
 func acquireScore(key scoreKey, board *scoreboard) *score {
 	value, _ := scores.LoadOrStore(key, &score{
