@@ -2,6 +2,8 @@ package keepalive
 
 import (
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -66,6 +68,7 @@ func newPinger(app *App, t *Target) (p *pinger, err error) {
 	p.report = &reporter{app: app, target: t.Name, upstream: p.upstream}
 	p.hours = awakeTime{pinger: p}
 	p.lease = newLease(p)
+	p.warnPlace(req.URL)
 	p.warnSleep()
 	p.warnCost()
 	return p, nil
@@ -85,6 +88,18 @@ func (p *pinger) stop() {
 		p.release()
 	}
 	p.state.stop(p)
+}
+
+// warnPlace warns of a URL that keeps no instance awake, whatever its schedule.
+func (p *pinger) warnPlace(u *url.URL) {
+	host := strings.ToLower(u.Hostname())
+	warn := func(text string) { p.app.logger.Warn(text, zap.String("target", p.target.Name)) }
+	switch space := spaceOf(u.Path); {
+	case strings.HasSuffix(host, ".streamlit.app"):
+		warn(errStreamlit.Error())
+	case (host == "huggingface.co" || host == "hf.co") && space != "":
+		warn("this is the hub's page about a Space, which does not keep it awake; the Space's own address is " + space)
+	}
 }
 
 // warnSleep warns of a schedule that lets the instance fall asleep.

@@ -39,3 +39,24 @@ func TestPlatform(t *testing.T) {
 		}
 	}
 }
+
+// Without a preset, too, a URL that keeps nothing awake is warned of.
+func TestPlaceIsWarnedAbout(t *testing.T) {
+	for address, says := range map[string]string{
+		"https://my-app.streamlit.app/":           "cannot keep a Streamlit app awake",
+		"https://huggingface.co/spaces/me/my_app": "own address is https://me-my-app.hf.space",
+		"https://me-my-app.hf.space/":             "",
+		"https://huggingface.co/me":               "",
+		"https://streamlit.app.example/":          "",
+	} {
+		t.Run(address, func(t *testing.T) {
+			b := startAt(t, "\t\ttarget a "+address+" {\n\t\t\tcron \"0 12 * * *\"\n\t\t}")
+			if n := b.Logs.Count(`"level":"warn"`, `"target":"a"`); (n == 1) != (says != "") {
+				t.Errorf("%d warnings", n)
+			}
+			if says != "" && b.Logs.Count(`"level":"warn"`, says) != 1 {
+				t.Errorf("no warning that says %q", says)
+			}
+		})
+	}
+}
