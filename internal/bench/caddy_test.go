@@ -27,7 +27,8 @@ import (
 const (
 	// caddyfileVar makes the test binary be a Caddy with this Caddyfile.
 	caddyfileVar = "FREETIER_BENCH_CADDYFILE"
-	// profileVar names a folder into which each Caddy writes a CPU profile.
+	// profileVar names a folder into which each Caddy writes a profile of its CPU
+	// time and one of its allocations.
 	profileVar = "FREETIER_BENCH_PROFILE"
 )
 
@@ -69,6 +70,12 @@ func serve(file string) error {
 			return err
 		}
 		defer pprof.StopCPUProfile()
+		allocs, err := os.Create(filepath.Join(dir, fmt.Sprintf("caddy-%d.allocs", os.Getpid())))
+		if err != nil {
+			return err
+		}
+		defer allocs.Close()
+		defer func() { _ = pprof.Lookup("allocs").WriteTo(allocs, 0) }()
 	}
 	end := make(chan os.Signal, 1)
 	signal.Notify(end, syscall.SIGTERM, syscall.SIGINT)

@@ -3,6 +3,7 @@ package dnsclient
 import (
 	"context"
 	"net"
+	"sync"
 	"sync/atomic"
 )
 
@@ -17,50 +18,96 @@ import (
 //	query ──▶ connection B ──▶ response
 
 // Attempt is one query on its way to a server, as its owner sees it while
-// Exchange runs. The zero value is ready for use.
-type Attempt struct{ sent atomic.Pointer[sending] }
-
-// sending is that a query was sent over a connection.
-type sending struct {
-	live   *liveness
-	heard  uint64 // what was heard before
-	reused bool   // the connection had not been opened for this query
+// Exchange runs. The zero value is ready for use. It must not be copied.
+type Attempt struct {
+	mu     sync.Mutex
+	live   *liveness // of the connection over which the query was sent, if it was
+	heard  uint64    // what was heard on it before
+	reused bool      // it had not been opened for this query
 }
 
 // begin records that the query is sent over a connection.
 func (a *Attempt) begin(l *liveness, reused bool) {
-	a.sent.Store(&sending{l, l.heard.Load(), reused})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.live, a.heard, a.reused = l, l.heard.Load(), reused
 }
 
 // Silent reports whether the query was sent over a connection on which nothing
 // has been heard since.
 func (a *Attempt) Silent() bool {
-	s := a.sent.Load()
-	return s != nil && s.live.heard.Load() == s.heard
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.silent()
 }
+
+func (a *Attempt) silent() bool { return a.live != nil && a.live.heard.Load() == a.heard }
 
 // Doubtful reports whether the connection may have been forgotten: it is silent,
 // and had been open before. That says nothing about the server.
-func (a *Attempt) Doubtful() bool { return a.Silent() && a.sent.Load().reused }
+func (a *Attempt) Doubtful() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.reused && a.silent()
+}
+
+// Excused reports whether the connection may be to blame for the silence, and not
+// the server: it is doubtful, and was not doubted in vain since the last response.
+// A server that hangs still confirms pings.
+func (a *Attempt) Excused() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.reused && a.silent() && !a.live.doubtedInVain()
+}
 
 // Doubt keeps later queries off the connection as long as it is silent.
 func (a *Attempt) Doubt() {
-	if s := a.sent.Load(); s != nil {
-		s.live.doubted.Store(s.heard + 1)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.silent() {
+		a.live.doubt(a.heard)
 	}
+}
+
+// respond records that the response has come.
+func (a *Attempt) respond() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.live.trust()
 }
 
 // liveness is what is known of a connection.
 type liveness struct {
 	heard   atomic.Uint64 // how often something was
-	doubted atomic.Uint64 // 1 + heard when it was doubted; 0: never
+	doubted atomic.Uint64 // 1 + heard when it was doubted last; 0: never since the last response
+	refuted atomic.Bool   // it was doubted, was heard of again, and was doubted once more
 }
 
 func (l *liveness) hear() { l.heard.Add(1) }
 
+// doubt records that nothing came after what was heard.
+func (l *liveness) doubt(heard uint64) {
+	if l.doubtedInVain() {
+		l.refuted.Store(true)
+	}
+	l.doubted.Store(heard + 1)
+}
+
+// trust records a response.
+func (l *liveness) trust() {
+	l.doubted.Store(0)
+	l.refuted.Store(false)
+}
+
 // inDoubt reports whether the connection was doubted and nothing was heard
 // since.
 func (l *liveness) inDoubt() bool { return l.doubted.Load() == l.heard.Load()+1 }
+
+// doubtedInVain reports whether something was heard after a doubt, but no
+// response.
+func (l *liveness) doubtedInVain() bool {
+	return l.refuted.Load() || l.doubted.Load() != 0 && !l.inDoubt()
+}
 
 // livenessKey is the context key of the *liveness of a connection that is being
 // opened.

@@ -32,7 +32,7 @@ type httpConn struct {
 	*http.ClientConn
 	live   *liveness
 	number uint64
-	used   time.Time
+	used   time.Time // if the server takes one request at a time
 }
 
 type httpDialing struct {
@@ -62,7 +62,7 @@ func (c *conns) acquire(ctx context.Context) (conn httpConn, reused bool, err er
 	c.mu.Unlock()
 	for {
 		c.mu.Lock()
-		if conn, ok := c.reserve(time.Now()); ok {
+		if conn, ok := c.reserve(); ok {
 			c.mu.Unlock()
 			return conn, conn.number <= before, nil
 		}
@@ -84,8 +84,10 @@ func (c *conns) acquire(ctx context.Context) (conn httpConn, reused bool, err er
 
 // reserve returns a connection that has room and is not in doubt, if there is
 // one, and forgets those that are of no use any more. The caller holds the lock.
-func (c *conns) reserve(now time.Time) (free httpConn, ok bool) {
+func (c *conns) reserve() (free httpConn, ok bool) {
+	var now time.Time
 	if c.serial {
+		now = time.Now()
 		c.dropDoubted()
 	}
 	c.open = slices.DeleteFunc(c.open, func(conn httpConn) bool {

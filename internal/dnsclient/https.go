@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -102,12 +103,17 @@ func (c *HTTPS) Exchange(ctx context.Context, q *dnsmsg.Outgoing, a *Attempt) ([
 	if err != nil {
 		return nil, 0, &FinalError{err}
 	}
+	a.respond()
 	return msg, age(resp.Header), nil
 }
 
+// maxGet is the longest message that goes by GET. It takes one frame and no
+// body, but servers bound the length of addresses.
+const maxGet = 512
+
 // request makes a request of its own for each attempt.
 func (c *HTTPS) request(ctx context.Context, q *dnsmsg.Outgoing) *http.Request {
-	if q.Param == "" {
+	if len(q.Padded) > maxGet {
 		req := c.post.WithContext(ctx)
 		c.vary(req, q)
 		req.ContentLength = int64(len(q.Padded))
@@ -117,12 +123,21 @@ func (c *HTTPS) request(ctx context.Context, q *dnsmsg.Outgoing) *http.Request {
 	req := c.get.WithContext(ctx)
 	c.vary(req, q)
 	target := *req.URL
-	if target.RawQuery != "" {
-		target.RawQuery += "&"
-	}
-	target.RawQuery += q.Param
+	target.RawQuery = withMessage(target.RawQuery, q.Padded)
 	req.URL = &target
 	return req
+}
+
+// withMessage appends a message to the query string of a URL (RFC 8484, section
+// 4.1).
+func withMessage(query string, msg []byte) string {
+	var room [256]byte // for a query string of the usual length
+	buf := append(room[:0], query...)
+	if query != "" {
+		buf = append(buf, '&')
+	}
+	buf = append(buf, "dns="...)
+	return string(base64.RawURLEncoding.AppendEncode(buf, msg))
 }
 
 // vary gives a request the header fields that are its own.

@@ -38,6 +38,10 @@ const (
 	// RFC 8467, section 4.1.
 	padQuery    = 128
 	PadResponse = 468
+	// optLen is the length of an empty OPT record, and optionLen that of an
+	// option's head.
+	optLen    = 11
+	optionLen = 4
 )
 
 // options calls yield for each option of an OPT record.
@@ -95,11 +99,11 @@ func appendOPT(msg []byte, do bool) []byte {
 // appendPadding pads a message to a multiple of block. It ends with an EDNS
 // record whose type is at the offset head.
 func appendPadding(msg []byte, head, block int) []byte {
-	total := (len(msg) + 4 + block - 1) / block * block
+	total := roundUp(len(msg)+optionLen, block)
 	if total > MaxMessage {
 		return msg
 	}
-	zeros := total - len(msg) - 4
+	zeros := total - len(msg) - optionLen
 	msg = append16(msg, OptionPadding)
 	msg = append16(msg, uint16(zeros))
 	msg = slices.Grow(msg, zeros)[:total]
@@ -107,6 +111,9 @@ func appendPadding(msg []byte, head, block int) []byte {
 	put16(msg, head+8, uint16(total-head-10))
 	return msg
 }
+
+// roundUp returns the next multiple of block.
+func roundUp(n, block int) int { return (n + block - 1) / block * block }
 
 // appendEDE appends an extended error as an EDNS option.
 func appendEDE(opts []byte, code uint16, text string) []byte {

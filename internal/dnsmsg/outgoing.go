@@ -1,13 +1,6 @@
 package dnsmsg
 
-import (
-	"encoding/base64"
-	"slices"
-)
-
-// MaxGet is the longest message that goes by GET. It takes one frame and no
-// body, but servers bound the length of addresses.
-const MaxGet = 512
+import "slices"
 
 // Outgoing is a query as upstreams are sent it. But for Values it is the same for
 // all clients that ask the same: it has RD and AD set and an EDNS record of our own, and
@@ -16,8 +9,6 @@ const MaxGet = 512
 type Outgoing struct {
 	// Padded is the message for encrypted connections (RFC 8467).
 	Padded []byte
-	// Param is the same as a parameter of a URL; empty if it is too long.
-	Param string
 	// Question is the name, type and class in it.
 	Question []byte
 	// Values are what the placeholders in header fields of upstreams stand for:
@@ -31,7 +22,12 @@ type Outgoing struct {
 
 // Outgoing returns the query as upstreams are to be sent it.
 func (q *Query) Outgoing() *Outgoing {
-	msg := make([]byte, HeaderLen, padQuery*2)
+	// Of the right size, since it is made for each query.
+	room := HeaderLen + len(q.Question) + optLen + optionLen
+	if q.Subnet != nil {
+		room += optionLen + len(q.Subnet)
+	}
+	msg := make([]byte, HeaderLen, roundUp(room, padQuery))
 	put16(msg, atFlags, FlagRD|FlagAD|q.Flags&FlagCD)
 	put16(msg, atQD, 1)
 	msg = append(msg, q.Question...)
@@ -44,12 +40,7 @@ func (q *Query) Outgoing() *Outgoing {
 	}
 	bare := len(msg)
 	msg = appendPadding(msg, end+1, padQuery)
-	o := &Outgoing{Padded: msg, Question: msg[HeaderLen:end:end], Subnet: q.Subnet != nil, Values: q.Values, bare: bare}
-	if len(msg) <= MaxGet {
-		var room [len("dns=") + (MaxGet*4+2)/3]byte
-		o.Param = string(base64.RawURLEncoding.AppendEncode(append(room[:0], "dns="...), msg))
-	}
-	return o
+	return &Outgoing{Padded: msg, Question: msg[HeaderLen:end:end], Subnet: q.Subnet != nil, Values: q.Values, bare: bare}
 }
 
 // Bare returns the message without its padding, for upstreams that are not
@@ -72,7 +63,6 @@ func (o *Outgoing) Plain() *Outgoing {
 	put16(msg, atAR, 0)
 	return &Outgoing{
 		Padded:   msg,
-		Param:    "dns=" + base64.RawURLEncoding.EncodeToString(msg),
 		Question: msg[HeaderLen:end:end],
 		Values:   o.Values,
 		bare:     end,

@@ -61,67 +61,6 @@ func TestFaultsTakeNoTime(t *testing.T) {
 	}
 }
 
-// While upstreams hang, another one of their tier is asked each time the hedge has
-// passed, twice at most. A name that nobody answers costs no more, and is nobody's
-// fault.
-func TestHedges(t *testing.T) {
-	for _, test := range []struct {
-		name  string
-		tier1 []bool // whether each hangs
-		asked int    // in tier 1
-	}{
-		{"two hang, the third answers", []bool{true, true, false}, 3},
-		{"all hang", []bool{true, true, true, true, true}, 3},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			var (
-				options []string
-				all     []*caddytest.Upstream
-				good    bool
-			)
-			for i, hangs := range test.tier1 {
-				u := caddytest.NewTLSUpstream(t, caddytest.Hang)
-				if !hangs {
-					u.Handle(caddytest.DoH(caddytest.Records(t, "@ 60 IN A 192.0.2.1")))
-					good = true
-				}
-				all = append(all, u)
-				options = append(options, up(t, u, "/", fmt.Sprintf("weight %d", 1_000_000/(1+1000*i))))
-			}
-			spare := caddytest.NewDoHUpstream(t, caddytest.Records(t, "@ 60 IN A 192.0.2.2"))
-			clock := clockwork.NewFakeClock()
-			options = append(options, up(t, spare, "/", "tier 2"), "hedge 1s")
-			p := startPool(t, clock, t.TempDir(), options...)
-			done := make(chan *dns.Msg, 1)
-			go func() { done <- p.ask(1) }()
-			var reply *dns.Msg
-			for reply == nil {
-				select {
-				case reply = <-done:
-				case <-time.After(10 * time.Millisecond):
-					clock.Advance(50 * time.Millisecond)
-				}
-			}
-			if good != (reply.Rcode == dns.RcodeSuccess) {
-				t.Errorf("the response is %v", reply)
-			}
-			asked := 0
-			for _, u := range all {
-				asked += len(u.Requests())
-			}
-			if asked != test.asked {
-				t.Errorf("tier 1 was asked %d times, want %d", asked, test.asked)
-			}
-			wantAsked(t, spare, 0)
-			for _, u := range p.upstreams() {
-				if !good && u.Failures != 0 {
-					t.Errorf("%s has %d failures", u.Name, u.Failures)
-				}
-			}
-		})
-	}
-}
-
 // One of two equal upstreams is faulty: with each policy every query is
 // answered, and none takes longer than the hedge and the good upstream.
 func TestFaultsAmongEquals(t *testing.T) {

@@ -61,43 +61,6 @@ func TestUnusableCodes(t *testing.T) {
 	}
 }
 
-// An account that refuses everything is put in cooldown and named in the log; one
-// that refuses some names is not.
-func TestRefusingAccount(t *testing.T) {
-	good := caddytest.Records(t, "@ 60 IN A 192.0.2.1")
-	refuse := caddytest.Rcode(dns.RcodeRefused, -1)
-	for name, test := range map[string]struct {
-		refuses  func(n int) bool
-		cooldown bool
-	}{
-		"everything": {func(int) bool { return true }, true},
-		"some":       {func(n int) bool { return n%4 != 0 }, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			n := 0
-			first := caddytest.NewDoHUpstream(t, func(query *dns.Msg) *dns.Msg {
-				if n++; test.refuses(n - 1) {
-					return refuse(query)
-				}
-				return good(query)
-			})
-			second := caddytest.NewDoHUpstream(t, good)
-			p := startPool(t, clockwork.NewFakeClock(), t.TempDir(), up(t, first, "/", "name first"), up(t, second, "/", "tier 2"))
-			for range 20 {
-				if reply := p.ask(1); reply.Rcode != dns.RcodeSuccess {
-					t.Fatalf("the response is %v", reply)
-				}
-			}
-			if got := !p.upstreams()[0].CooldownUntil.IsZero(); got != test.cooldown {
-				t.Errorf("in cooldown: %v, want %v", got, test.cooldown)
-			}
-			if got := p.Logs.Count(`"level":"warn"`, "refuses all queries", "first") == 1; got != test.cooldown {
-				t.Errorf("named in the log: %v, want %v", got, test.cooldown)
-			}
-		})
-	}
-}
-
 // A server that knows no EDNS is asked without it, and that is remembered.
 func TestWithoutEDNS(t *testing.T) {
 	sound := caddytest.Records(t, "@ 60 IN A 192.0.2.1")

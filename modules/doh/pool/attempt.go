@@ -14,12 +14,11 @@ const plainFor = time.Hour
 // attempt is one upstream that is asked, or asked once more over another
 // connection.
 type attempt struct {
-	account *Account
-	began   time.Time
-	over    bool
-	renewal bool // the same upstream was asked before
-
-	network dnsclient.Attempt
+	account   *Account
+	began     time.Time
+	responses int64 // those of the account before
+	over      bool
+	network   dnsclient.Attempt
 }
 
 // run sends the query and returns the response if it is valid; else the error is
@@ -74,7 +73,7 @@ func (t *attempt) sendOnce(ctx context.Context, client dnsclient.Client, q *dnsm
 		return nil, 0, errExhausted
 	}
 	if a.addr != "" {
-		a.awake.Touch(a.addr, time.Now())
+		a.awake.Touch(a.addr, t.began)
 	}
 	a.countSent()
 	return client.Exchange(ctx, q, &t.network)

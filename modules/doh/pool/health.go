@@ -26,6 +26,10 @@ const (
 	refusalsOfNew    = 3
 	refusalsOfProved = 10
 
+	// provedFor is for how long after a usable response REFUSED is taken to be
+	// meant for the name: so filters say it.
+	provedFor = time.Minute
+
 	// longestWait bounds a pause that a server asks for, against slips.
 	longestWait = time.Hour
 )
@@ -38,13 +42,17 @@ type health struct {
 	score    atomic.Int64 // the same with penalties for failures; 0: unmeasured
 	last     atomic.Pointer[Failure]
 
-	// unanswered are the attempts in a row that ended without any response, and
-	// refusals the responses in a row that were REFUSED while another upstream
-	// answered the question.
-	unanswered, refusals atomic.Int64
-	proved               atomic.Bool  // it has given a usable response
-	waitUntil            atomic.Int64 // the server has asked for a pause, in Unix nanoseconds
-	plainUntil           atomic.Int64 // it is asked without EDNS, in Unix nanoseconds
+	responses atomic.Int64 // of all kinds
+
+	// unanswered are the attempts in a row that ended without any response,
+	// refused the responses in a row that were REFUSED, and refusals those of
+	// them whose question another upstream answered.
+	unanswered, refused, refusals atomic.Int64
+
+	// In Unix nanoseconds; 0: never.
+	proved     atomic.Int64 // when it last gave a usable response
+	waitUntil  atomic.Int64 // the server has asked for a pause
+	plainUntil atomic.Int64 // it is asked without EDNS
 
 	cooldowns *cooldown.Breaker
 
@@ -86,9 +94,10 @@ func (h *health) recordSuccess(took time.Duration, now time.Time) bool {
 	h.duration.Observe(took.Seconds())
 	decay(&h.latency, took, 8)
 	decay(&h.score, took, 8)
-	h.unanswered.Store(0)
+	h.recordResponse()
+	h.refused.Store(0)
 	h.refusals.Store(0)
-	h.proved.Store(true)
+	h.proved.Store(now.UnixNano())
 	return h.cooldowns.Succeed(cooldown.All, now)
 }
 
@@ -114,7 +123,10 @@ func decay(mean *atomic.Int64, value time.Duration, share int64) {
 }
 
 // recordResponse records that the server has responded, usably or not.
-func (h *health) recordResponse() { h.unanswered.Store(0) }
+func (h *health) recordResponse() {
+	h.responses.Add(1)
+	h.unanswered.Store(0)
+}
 
 // recordSilence records an attempt without any response, which can be the fault
 // of the name.
@@ -123,10 +135,20 @@ func (h *health) recordSilence() { h.unanswered.Add(1) }
 // silent reports whether the last attempt brought no response.
 func (h *health) silent() bool { return h.unanswered.Load() > 0 }
 
+// recordRefused records a response that is REFUSED, whatever it means.
+func (h *health) recordRefused() { h.refused.Add(1) }
+
+// refusesName reports whether REFUSED is meant for the name, as filters say it,
+// and not for all: the upstream has just answered other questions. One that has
+// refused many in a row since seems to have expired.
+func (h *health) refusesName(now time.Time) bool {
+	proved := h.proved.Load()
+	return proved != 0 && now.UnixNano()-proved < int64(provedFor) && !h.refusesAll()
+}
+
 // refusesAll reports whether all that the server has said of late is REFUSED.
 func (h *health) refusesAll() bool {
-	n := h.refusals.Load()
-	return !h.proved.Load() || n >= refusalsOfProved
+	return h.proved.Load() == 0 || h.refused.Load() > refusalsOfProved
 }
 
 // recordRefusal records that the server has refused what another one answered,
@@ -138,7 +160,7 @@ func (h *health) recordRefusal(now time.Time) bool {
 	f := &Failure{failRefused, errRefused}
 	h.last.Store(f)
 	n := h.refusals.Add(1)
-	if n < refusalsOfNew || h.proved.Load() && n < refusalsOfProved {
+	if n < refusalsOfNew || !h.refusesAll() {
 		return false
 	}
 	return h.cooldowns.Start(cooldown.All, cooldownFor(f), now)

@@ -16,6 +16,8 @@ type Lookup struct {
 	until    time.Time        // when its time is up; zero before the first attempt
 	opinion  *dnsmsg.Response // waits for a second one
 	suspects []suspect
+
+	slots [2]*Account // room for tried
 }
 
 // agree reports whether a second upstream gave the same unusable response. Then it

@@ -32,18 +32,20 @@ var Policies = []string{PolicyQuota, PolicyRandom, PolicyFastest, PolicyRoundRob
 
 const explore = 20
 
-// lastTier stands for all tiers.
-const lastTier = math.MaxInt
+// The bounds of the tiers' numbers.
+const (
+	firstTier = 1
+	lastTier  = math.MaxInt
+)
 
-// pick returns an upstream of the tiers up to one, that was not tried yet and has
-// some quota left, of the first tier that has one, or nil. Those in cooldown come
-// last.
-func (p *Pool) pick(tried []*Account, upTo int) *Account {
-	now := p.clock.Now()
+// pick returns an upstream of the tiers from one up to another, that was not tried
+// yet and has some quota left, of the first tier that has one, or nil. Those in
+// cooldown come last.
+func (p *Pool) pick(tried []*Account, from, upTo int, now time.Time) *Account {
 	for _, inCooldown := range []bool{false, true} {
 		for i := range p.tiers {
-			if p.tiers[i][0].tier > upTo {
-				break
+			if tier := p.tiers[i][0].tier; tier < from || tier > upTo {
+				continue
 			}
 			for {
 				a := p.choose(i, tried, inCooldown, now)

@@ -11,9 +11,9 @@ import (
 )
 
 // recordSuccess records a response that settles the question.
-func (p *Pool) recordSuccess(a *Account, took time.Duration) {
+func (p *Pool) recordSuccess(a *Account, took time.Duration, now time.Time) {
 	a.warn(a.name, p.logger)
-	if a.recordSuccess(took, p.clock.Now()) {
+	if a.recordSuccess(took, now) {
 		p.logger.Info("upstream works again", zap.String("upstream", a.name))
 	}
 }
