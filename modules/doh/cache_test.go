@@ -235,6 +235,7 @@ func TestStale(t *testing.T) {
 			query.SetEdns0(1232, false)
 			p.send(query)
 			u.Next(t)
+			before := waiting("pool.(*Pool).see(")
 			clock.Advance(time.Minute)
 			u.Handle(caddytest.DoHFaults()[fault])
 			ask := func(hangs bool) (*dns.Msg, string) {
@@ -267,7 +268,10 @@ func TestStale(t *testing.T) {
 				t.Errorf("it does not say that it is old: %v", reply)
 			}
 			if fault == "hang" {
-				clock.Advance(3 * time.Second)
+				for waiting("pool.(*Pool).see(") > before {
+					clock.Advance(time.Second)
+					time.Sleep(time.Millisecond)
+				}
 				u.WaitLeft(t)
 				return
 			}

@@ -71,6 +71,16 @@ func (p *tiered) begin() <-chan *dns.Msg {
 	return done
 }
 
+// advance turns the clock, and waits until the pool's timer is set again. Otherwise
+// the next turn could come before that, and the timer would never fire.
+func (p *tiered) advance(d time.Duration) {
+	p.t.Helper()
+	p.clock.Advance(d)
+	if err := p.clock.BlockUntilContext(p.t.Context(), 1); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 // want checks who answered.
 func want(t *testing.T, reply *dns.Msg, address string) {
 	t.Helper()
@@ -101,7 +111,7 @@ func (p *tiered) waitFailures(want ...int64) {
 func TestHedges(t *testing.T) {
 	p := startTiered(t, []bool{true, true, false, false})
 	done := p.begin()
-	p.clock.Advance(399 * time.Millisecond)
+	p.advance(399 * time.Millisecond)
 	wantAsked(t, p.first[1], 0)
 	p.clock.Advance(time.Millisecond)
 	p.waitAsked(2)
@@ -126,7 +136,7 @@ func TestNextTier(t *testing.T) {
 			p.clock.Advance(400 * time.Millisecond)
 			p.waitAsked(n + 2)
 		}
-		p.clock.Advance(1699 * time.Millisecond)
+		p.advance(1699 * time.Millisecond)
 		wantAsked(t, p.second, 0)
 		p.clock.Advance(time.Millisecond)
 		want(t, <-done, "192.0.2.2")
@@ -146,8 +156,8 @@ func TestNextTier(t *testing.T) {
 			u.Handle(caddytest.DoH(caddytest.Records(t, "@ 60 IN A 192.0.2.1")))
 		}
 		want(t, p.ask(1), "192.0.2.1") // another name
-		p.clock.Advance(1700 * time.Millisecond)
-		p.clock.Advance(2499 * time.Millisecond)
+		p.advance(1700 * time.Millisecond)
+		p.advance(2499 * time.Millisecond)
 		select {
 		case reply := <-done:
 			t.Fatalf("the response is %v before the time is up", reply)
@@ -221,7 +231,7 @@ func TestNextTierWhenConnectionsAreOpen(t *testing.T) {
 func TestHedgeOff(t *testing.T) {
 	p := startTiered(t, []bool{true, false}, "hedge off")
 	done := p.begin()
-	p.clock.Advance(2499 * time.Millisecond)
+	p.advance(2499 * time.Millisecond)
 	wantAsked(t, p.first[1], 0)
 	p.clock.Advance(time.Millisecond)
 	want(t, <-done, "192.0.2.1")
