@@ -310,3 +310,25 @@ func TestCheckDialects(t *testing.T) {
 		})
 	}
 }
+
+// A bare 401 is a dead key where the same call works with another key of the
+// channel, and else unclear.
+func TestCheckBareRefusal(t *testing.T) {
+	for keys, want := range map[string]keycheck.Verdict{
+		"sk-channel-a-0001 sk-channel-a-0002": "dead",
+		"sk-channel-a-0002":                   "unclear",
+	} {
+		up := caddytest.NewUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.Header.Get("Authorization"), "2") {
+				caddytest.JSON(401, `{"error":"no"}`)(w, r)
+				return
+			}
+			caddytest.JSON(200, completion)(w, r)
+		})
+		g := start(t, "channel a "+up.URL+" {\napi_key "+keys+"\nmodels m\n}")
+		if results, _ := checkAll(t, g, ""); results["a …0002"].Verdict != want {
+			t.Errorf("%s: got %+v, want %s", keys, results, want)
+		}
+		g.Stop()
+	}
+}

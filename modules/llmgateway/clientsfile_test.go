@@ -239,8 +239,7 @@ func TestUsageOutlivesRestart(t *testing.T) {
 	g.chat(t, "m").wantStatus(t, 200)
 	g.Stop()
 	g = run()
-	g.chat(t, "m").wantStatus(t, 200)
-	if a := g.do(t, "GET", "/v1/usage", ""); !strings.Contains(a.text, `"models":[{"model":"m","requests":2,`) && !strings.Contains(a.text, `{"model":"m","requests":1,"tokens":0}]},{`) { // midnight
+	if a := g.do(t, "GET", "/v1/usage", ""); !strings.Contains(a.text, `"models":[{"model":"m","requests":1,"tokens":0}]`) {
 		t.Errorf("got %s", a.text)
 	}
 }
