@@ -50,8 +50,13 @@ build() {
 	fi
 	echo "Building ./caddy; the first time this takes some minutes."
 	rm -f $stamp
-	go tool xcaddy build "$(awk -v m=$caddy '$1 == m { print $2; exit }' go.mod)" \
+	# The tool runs here, whatever it builds for.
+	tools=$(mktemp -d)
+	trap 'rm -rf "$tools"' EXIT
+	GOOS=$(go env GOHOSTOS) GOARCH=$(go env GOHOSTARCH) go build -o "$tools/xcaddy" github.com/caddyserver/xcaddy/cmd/xcaddy
+	"$tools/xcaddy" build "$(awk -v m=$caddy '$1 == m { print $2; exit }' go.mod)" \
 		--with github.com/caddy-freetier/caddy-freetier@v0.0.0=. "$@" --output caddy
+	rm -rf "$tools"
 	printf '%s\n' "$now" "$@" >$stamp
 }
 

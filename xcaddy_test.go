@@ -25,10 +25,10 @@ env*)
 		esac
 	done
 	;;
-"tool xcaddy")
-	echo "$@" >>builds
-	printf '#!/bin/sh\necho "caddy $*"\n' >caddy
-	chmod +x caddy
+"build -o")
+	[ "$GOOS/$GOARCH" = linux/amd64 ] || { echo "the tool is for $GOOS/$GOARCH"; exit 1; }
+	printf '#!/bin/sh\necho "$GOOS $GOARCH $@" >>builds\nprintf "#!/bin/sh\\necho caddy \\$*\\n" >caddy\nchmod +x caddy\n' >"$3"
+	chmod +x "$3"
 	;;
 esac
 `
