@@ -72,8 +72,8 @@ var platforms = []platform{
 }
 
 // errStreamlit says why there is no preset for Streamlit's Community Cloud.
-// Checked on 2026-11-27: https://docs.streamlit.io/deploy/streamlit-community-cloud/manage-your-app
-// (sleeps after 12 hours without a visit) and https://moussouni.dev/post/14646
+// Sources: https://docs.streamlit.io/deploy/streamlit-community-cloud/manage-your-app
+// (sleeps after 12 hours without a visit; read on 2026-11-23) and https://moussouni.dev/post/14646
 // (requests get a page of 4 KB; the app starts with its WebSocket).
 var errStreamlit = errors.New("a request cannot keep a Streamlit app awake: Streamlit counts visits of browsers, which open a WebSocket, " +
 	"and gives a plain request a redirect or an empty page without starting the app; remove the target, or run the app on another platform")

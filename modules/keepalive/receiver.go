@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// verdict is what receivers say in JSON of a message that they got. Many refuse
-// one with status 200. Checked on 2026-11-27:
+// receiverVerdict is what a receiver says in JSON of a message. Many refuse
+// one with status 200:
 //
 //   - WeCom and DingTalk: errcode 0, errmsg
-//   - Feishu: code 0, msg; older answers have StatusCode, StatusMessage
+//   - Feishu: code 0, msg; older responses have StatusCode, StatusMessage
 //   - Bark: code 200, message; ServerChan: code 0, message
 //   - Telegram: ok, description
 //   - Pushover: status 1, errors
