@@ -76,3 +76,41 @@ func TestBootstrapAllFail(t *testing.T) {
 		}
 	}
 }
+
+// Each further address is tried a quarter of a second after the one before.
+func TestBootstrapStaggerGoesOn(t *testing.T) {
+	clock := clockwork.NewFakeClock()
+	dials := make(chan string, 10)
+	b := &bootstrapDialer{host: "dns.example", addresses: []string{"192.0.2.1", "192.0.2.2", "192.0.2.3"}, clock: clock}
+	b.dial = func(ctx context.Context, _, addr string) (net.Conn, error) {
+		dials <- addr
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := b.dialContext(ctx, "tcp", "dns.example:443")
+		done <- err
+	}()
+	for i, want := range []string{"192.0.2.1:443", "192.0.2.2:443", "192.0.2.3:443"} {
+		if i > 0 {
+			if err := clock.BlockUntilContext(ctx, 1); err != nil {
+				t.Fatal(err)
+			}
+			clock.Advance(stagger)
+		}
+		select {
+		case got := <-dials:
+			if got != want {
+				t.Errorf("%s was dialed, want %s", got, want)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s was not dialed", want)
+		}
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want that of the context", err)
+	}
+}
