@@ -31,6 +31,7 @@ type agent struct {
 	refusal  string // what it says of an error with the message in refused
 	isSilent bool   // it gets no heartbeats
 	settings string // of the Gemini CLI
+	home     string // where it works, one of its own if empty
 }
 
 const refusedMessage = "this prompt is not for us"
@@ -109,7 +110,10 @@ func (a *agent) ask(t *testing.T, g *testGateway) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	home := t.TempDir()
+	home := a.home
+	if home == "" {
+		home = t.TempDir()
+	}
 	if a.settings != "" {
 		file := filepath.Join(home, ".gemini", "settings.json")
 		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
@@ -166,10 +170,7 @@ func (a *agent) late(t testing.TB, fails bool, then http.HandlerFunc) http.Handl
 // The agents take a stream that begins with heartbeats, whether it goes on as one,
 // as a response that is none, or as an error.
 func TestAgents(t *testing.T) {
-	if _, err := os.Stat(filepath.Join(agentsDir, "node_modules")); err != nil && os.Getenv("CI") == "" {
-		t.Skip("the agents take 760 MB: npm ci --ignore-scripts in " + agentsDir)
-	}
-	installPackages(t, agentsDir)
+	needAgents(t)
 	for _, a := range agents() {
 		up := caddytest.NewUpstream(t, caddytest.JSON(500, "{}"))
 		g := start(t, "heartbeat 1s\nchannel a "+up.URL+" {\napi_key k\nmodels *\nauth none\n}")

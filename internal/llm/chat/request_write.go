@@ -13,7 +13,6 @@ import (
 var common = []neutral.Field{
 	{ID: neutral.Temperature, Name: "temperature"},
 	{ID: neutral.TopP, Name: "top_p"},
-	{ID: neutral.TopK, Name: "top_k"},
 	{ID: neutral.Seed, Name: "seed"},
 	{ID: neutral.FrequencyPenalty, Name: "frequency_penalty"},
 	{ID: neutral.PresencePenalty, Name: "presence_penalty"},

@@ -164,7 +164,7 @@ func (i *inputWriter) assistant(turn *neutral.Message) {
 		part := &turn.Parts[n]
 		switch part.Kind {
 		case neutral.Text, neutral.Refusal:
-			i.r.DropSig(part.Sig)
+			i.signature(part.Sig)
 			if part.Text == "" {
 				continue
 			}
@@ -189,10 +189,20 @@ func (i *inputWriter) assistant(turn *neutral.Message) {
 		case neutral.Media:
 			i.r.DropMedia(part.Media)
 		case neutral.Call:
-			i.r.DropSig(part.Sig)
+			i.signature(part.Sig)
 			i.call(part.Call)
 		}
 	}
+}
+
+// signature writes reasoning of the channel's own of which the client has kept
+// nothing but the signature on a text or a call: the Gemini CLI drops thoughts.
+func (i *inputWriter) signature(sig neutral.Sig) {
+	if sig.For(i.to.Vendor) == "" {
+		i.r.DropSig(sig)
+		return
+	}
+	i.thought(&neutral.Part{Kind: neutral.Thought, Sig: sig})
 }
 
 // thought writes reasoning that the channel itself has made.

@@ -204,8 +204,8 @@ func TestWhatIsWritten(t *testing.T) {
 		},
 		{
 			"gemini", "gemini", neutral.Chat,
-			[]string{`{"id":"call_1_0","type":"function","function":{"name":"read_file_`, `{"role":"tool","tool_call_id":"call_1_1","content":"Error: two"}`, `"parameters":{"type":"object","properties":{"a":{"type":"string"}}}`, `"temperature":1`, `"top_k":64`},
-			[]string{"skip_thought", "OBJECT"},
+			[]string{`{"id":"call_1_0","type":"function","function":{"name":"read_file_`, `{"role":"tool","tool_call_id":"call_1_1","content":"Error: two"}`, `"parameters":{"type":"object","properties":{"a":{"type":"string"}}}`, `"temperature":1`},
+			[]string{"skip_thought", "OBJECT", "top_k"},
 		},
 		{
 			"chat", "chat", neutral.Messages,
@@ -233,6 +233,7 @@ func TestDropped(t *testing.T) {
 		{"codex", neutral.Chat, "input[].phase, text.verbosity, prompt_cache_key, input[](reasoning)"},
 		{"chat", neutral.Responses, "stop"},
 		{"gemini", neutral.Responses, "generationConfig.topK"},
+		{"gemini", neutral.Chat, "generationConfig.topK"},
 	} {
 		if _, got := write(t, read(t, requests[c.request].dialect, requests[c.request].body), c.to, "m"); got != c.want {
 			t.Errorf("%s to %s: got %q, want %q", c.request, c.to, got, c.want)

@@ -1,0 +1,196 @@
+package strictprovider
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// chat is Chat Completions of a provider that thinks visibly: it wants the reasoning
+// of turns with calls back, as DeepSeek and Kimi do.
+type chat struct{}
+
+var chatFields = strings.Fields(`model messages tools tool_choice parallel_tool_calls max_completion_tokens max_tokens temperature top_p
+	presence_penalty frequency_penalty seed stop n logit_bias logprobs top_logprobs reasoning_effort response_format verbosity modalities
+	audio prediction web_search_options stream stream_options store metadata service_tier safety_identifier user prompt_cache_key
+	prompt_cache_options prompt_cache_retention`)
+
+func (chat) check(r object, _ *Provider) error {
+	if err := onlyFields(r, "body", chatFields...); err != nil {
+		return err
+	}
+	switch {
+	case text(r["model"]) == "":
+		return fmt.Errorf("you must provide a model parameter")
+	case len(list(r["messages"])) == 0:
+		return fmt.Errorf("[] is too short - 'messages'")
+	case len(list(r["stop"])) > 4:
+		return fmt.Errorf("stop: array too long, 4 at most")
+	case r["stream_options"] != nil && r["stream"] != true:
+		return fmt.Errorf("the 'stream_options' parameter is only allowed when 'stream' is enabled")
+	}
+	if err := checkChatTools(r); err != nil {
+		return err
+	}
+	return checkChatMessages(list(r["messages"]))
+}
+
+func checkChatTools(r object) error {
+	tools, isThere := r["tools"]
+	switch {
+	case isThere && len(list(tools)) == 0:
+		return fmt.Errorf("[] is too short - 'tools'")
+	case !isThere && r["tool_choice"] != nil:
+		return fmt.Errorf("'tool_choice' is only allowed when 'tools' are specified")
+	case !isThere && r["parallel_tool_calls"] != nil:
+		return fmt.Errorf("'parallel_tool_calls' is only allowed when 'tools' are specified")
+	}
+	names := make(map[string]bool)
+	for _, tool := range list(tools) {
+		if err := oneOf(member(tool, "type"), "'type' of tool", "function"); err != nil {
+			return err
+		}
+		name := text(member(tool, "function", "name"))
+		if !isName(name, 64, "") || names[name] {
+			return fmt.Errorf("invalid 'tools[].function.name': %q", name)
+		}
+		names[name] = true
+		if p := member(tool, "function", "parameters"); p != nil && member(p, "type") != "object" {
+			return fmt.Errorf("invalid schema for function %q: schema must have type 'object'", name)
+		}
+	}
+	if forced := text(member(r["tool_choice"], "function", "name")); forced != "" && !names[forced] {
+		return fmt.Errorf("tool_choice: there is no tool %s", forced)
+	}
+	return nil
+}
+
+var chatParts = map[string][]string{
+	"system": {"text"}, "developer": {"text"}, "tool": {"text"}, "assistant": {"text", "refusal"}, "user": {"text", "image_url", "input_audio", "file"},
+}
+
+func checkChatMessages(messages []any) error {
+	var calls paired
+	for i, m := range messages {
+		role := text(member(m, "role"))
+		where := fmt.Sprintf("messages[%d]", i)
+		if chatParts[role] == nil {
+			return fmt.Errorf("%s.role: %q", where, role)
+		}
+		for _, part := range list(member(m, "content")) {
+			if err := oneOf(member(part, "type"), where+".content[].type", chatParts[role]...); err != nil {
+				return err
+			}
+		}
+		if role == "tool" {
+			if err := calls.result(text(member(m, "tool_call_id"))); err != nil {
+				return fmt.Errorf("%s: messages with role 'tool' must be a response to a preceding message with 'tool_calls': %w", where, err)
+			}
+			continue
+		}
+		if err := calls.none(); err != nil {
+			return fmt.Errorf("an assistant message with 'tool_calls' must be followed by tool messages: %w", err)
+		}
+		if err := checkChatCalls(m, where, &calls); err != nil {
+			return err
+		}
+	}
+	return calls.none()
+}
+
+func checkChatCalls(m any, where string, calls *paired) error {
+	made := list(member(m, "tool_calls"))
+	if member(m, "role") == "assistant" && len(made) > 0 && text(member(m, "reasoning_content")) == "" {
+		return fmt.Errorf("%s: missing reasoning_content in an assistant message with tool calls", where)
+	}
+	if member(m, "role") == "user" && member(m, "content") == nil {
+		return fmt.Errorf("%s.content: expected a string, got null", where)
+	}
+	for _, call := range made {
+		if err := calls.call(text(member(call, "id"))); err != nil {
+			return fmt.Errorf("%s: %w", where, err)
+		}
+		if name := text(member(call, "function", "name")); !isName(name, 64, "") {
+			return fmt.Errorf("%s.tool_calls[].function.name: %q", where, name)
+		}
+		var arguments object
+		if err := json.Unmarshal([]byte(text(member(call, "function", "arguments"))), &arguments); err != nil {
+			return fmt.Errorf("%s.tool_calls[].function.arguments: %w", where, err)
+		}
+	}
+	return nil
+}
+
+func (chat) read(r object) conversation {
+	c := conversation{tools: make(map[string]tool)}
+	for _, t := range list(r["tools"]) {
+		f := member(t, "function")
+		c.tools[text(member(f, "name"))] = tool{schema: member(f, "parameters")}
+	}
+	for _, m := range list(r["messages"]) {
+		if len(list(member(m, "tool_calls"))) > 0 {
+			c.turns++
+		}
+		if thought := text(member(m, "reasoning_content")); thought != "" {
+			c.signatures = append(c.signatures, thought)
+		}
+		for _, part := range list(member(m, "content")) {
+			if member(part, "type") == "image_url" {
+				c.images++
+			}
+		}
+		if member(m, "role") == "tool" {
+			c.results++
+		}
+	}
+	return c
+}
+
+func (chat) whole(turn turn) string {
+	message := object{"role": "assistant", "content": nil, "reasoning_content": turn.signature}
+	finish := "tool_calls"
+	if len(turn.calls) == 0 {
+		message["content"], finish = turn.text, "stop"
+	}
+	var calls []any
+	for _, call := range turn.calls {
+		calls = append(calls, object{"id": call.id, "type": "function", "function": object{"name": call.name, "arguments": call.arguments}})
+	}
+	if calls != nil {
+		message["tool_calls"] = calls
+	}
+	return encode(object{
+		"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "real", "choices": []any{object{"index": 0, "message": message, "finish_reason": finish}},
+		"usage": object{"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15},
+	})
+}
+
+func (chat) stream(turn turn) []string {
+	var events []string
+	chunk := func(delta object, finish any) {
+		events = append(events, "data: "+encode(object{
+			"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "real",
+			"choices": []any{object{"index": 0, "delta": delta, "finish_reason": finish}},
+		})+"\n\n")
+	}
+	chunk(object{"role": "assistant", "content": ""}, nil)
+	chunk(object{"reasoning_content": turn.signature}, nil)
+	for i, call := range turn.calls {
+		chunk(object{"tool_calls": []any{object{"index": i, "id": call.id, "type": "function", "function": object{"name": call.name, "arguments": ""}}}}, nil)
+		for _, piece := range pieces(call.arguments) {
+			chunk(object{"tool_calls": []any{object{"index": i, "function": object{"arguments": piece}}}}, nil)
+		}
+	}
+	if turn.text != "" {
+		chunk(object{"content": turn.text}, nil)
+	}
+	if turn.breaks {
+		return append(events, `data: {"error":{"message":"the model has stopped","type":"server_error"}}`+"\n\n")
+	}
+	if len(turn.calls) > 0 {
+		chunk(object{}, "tool_calls")
+	} else {
+		chunk(object{}, "stop")
+	}
+	return append(events, `data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"real","choices":[],"usage":{"prompt_tokens":12,"completion_tokens":3,"total_tokens":15}}`+"\n\n", "data: [DONE]\n\n")
+}

@@ -1,0 +1,310 @@
+package strictprovider
+
+import (
+	"cmp"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
+)
+
+// Call is a call that a provider makes.
+type Call struct {
+	// Tool is the tool's name, of one in a namespace as in namespace__name.
+	Tool string
+	// Arguments are JSON, or the text for a tool that takes one.
+	Arguments string
+}
+
+// Step is what a provider answers after as many turns with calls as there are steps
+// before it. Without calls it is text.
+type Step struct {
+	Calls  []Call
+	Text   string
+	Breaks bool // after all else there is an error in the stream
+}
+
+// Provider answers in one dialect. Its fields are not changed once it serves.
+type Provider struct {
+	Dialect neutral.Dialect
+	Vendor  string // in its signatures
+	// Steps are what it answers in turn. Requests without the tools of a step, and
+	// all after the last one, get Text.
+	Steps []Step
+	Text  string
+	// Model is what messages call the model in responses, "real" if empty. Claude
+	// Code sends thoughts back only to the model that it has asked for.
+	Model string
+	// Intercept may answer in the provider's place, and returns whether it has.
+	Intercept func(w http.ResponseWriter, turns int) bool
+
+	mu       sync.Mutex
+	seen     []Seen
+	answered int
+	refusals []string
+}
+
+// Seen is what a provider has found in a request.
+type Seen struct {
+	Body       []byte
+	Called     int // steps that are in the conversation
+	Results    int
+	Images     int
+	Signatures []string // of its own
+	Streamed   bool
+	Tools      int
+}
+
+// Seen returns what was found in all requests that were not refused.
+func (p *Provider) Seen() []Seen {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.seen)
+}
+
+// Refusals returns why requests were refused.
+func (p *Provider) Refusals() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.refusals)
+}
+
+// tool is a tool that a request declares.
+type tool struct {
+	schema     any
+	isFreeform bool   // and called with plain text
+	name       string // with namespace, where the dialect has such
+	namespace  string
+}
+
+// conversation is what a provider reads of a request.
+type conversation struct {
+	tools      map[string]tool
+	turns      int // of the model, with calls
+	results    int
+	images     int
+	signatures []string
+}
+
+// turn is what a provider answers.
+type turn struct {
+	calls     []made
+	text      string
+	signature string
+	breaks    bool
+	model     string
+	number    int // that the ids of a response have
+}
+
+type made struct {
+	id, name, namespace, arguments string
+	isFreeform                     bool
+}
+
+// dialect is what a provider of one dialect checks, reads and writes.
+type dialect interface {
+	check(r object, p *Provider) error
+	read(r object) conversation
+	whole(turn) string
+	stream(turn) []string
+}
+
+func (p *Provider) dialect() dialect {
+	switch p.Dialect {
+	case neutral.Responses:
+		return responses{}
+	case neutral.Messages:
+		return messages{}
+	case neutral.Gemini:
+		return gemini{}
+	}
+	return chat{}
+}
+
+// Check returns why the provider refuses a body. model is the one in the path, for
+// gemini.
+func (p *Provider) Check(model string, body []byte) error {
+	var r object
+	if err := json.Unmarshal(body, &r); err != nil {
+		return fmt.Errorf("the body is no JSON: %w", err)
+	}
+	if p.Dialect == neutral.Gemini {
+		r[modelInPath] = model
+	}
+	return p.dialect().check(r, p)
+}
+
+const modelInPath = "(model)"
+
+// ServeHTTP implements http.Handler.
+func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	model, streamed, err := p.path(r)
+	if err == nil {
+		err = p.Check(model, body)
+	}
+	if err != nil {
+		p.mu.Lock()
+		p.refusals = append(p.refusals, err.Error())
+		p.mu.Unlock()
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, encode(object{"error": object{"code": 400, "type": "invalid_request_error", "status": "INVALID_ARGUMENT", "message": err.Error()}}))
+		return
+	}
+	var request object
+	_ = json.Unmarshal(body, &request) // Check has parsed it
+	streamed = streamed || request["stream"] == true
+	c := p.dialect().read(request)
+	p.record(&c, body, streamed)
+	if p.Intercept != nil && p.Intercept(w, c.turns) {
+		return
+	}
+	answer := p.answer(&c)
+	if !streamed {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, p.dialect().whole(answer))
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	for _, event := range p.dialect().stream(answer) {
+		_, _ = io.WriteString(w, event)
+		_ = http.NewResponseController(w).Flush()
+	}
+}
+
+func (p *Provider) record(c *conversation, body []byte, streamed bool) {
+	seen := Seen{Body: body, Called: c.turns, Results: c.results, Images: c.images, Streamed: streamed, Tools: len(c.tools)}
+	for _, s := range c.signatures {
+		if p.isOwn(s) {
+			seen.Signatures = append(seen.Signatures, s)
+		}
+	}
+	p.mu.Lock()
+	p.seen = append(p.seen, seen)
+	p.mu.Unlock()
+}
+
+// path checks where a request was sent, and reads what it says.
+func (p *Provider) path(r *http.Request) (model string, streamed bool, err error) {
+	want := map[neutral.Dialect]string{neutral.Chat: "/v1/chat/completions", neutral.Responses: "/v1/responses", neutral.Messages: "/v1/messages"}[p.Dialect]
+	if want != "" {
+		if r.Method != http.MethodPost || r.URL.Path != want {
+			return "", false, fmt.Errorf("no such path: %s %s", r.Method, r.URL.Path)
+		}
+		if p.Dialect == neutral.Messages && r.Header.Get("Anthropic-Version") == "" {
+			return "", false, fmt.Errorf("anthropic-version: header is required")
+		}
+		return "", false, nil
+	}
+	rest, ok := strings.CutPrefix(r.URL.Path, "/v1beta/models/")
+	model, verb, found := strings.Cut(rest, ":")
+	if !ok || !found || r.Method != http.MethodPost {
+		return "", false, fmt.Errorf("no such path: %s %s", r.Method, r.URL.Path)
+	}
+	if verb == "streamGenerateContent" && r.URL.Query().Get("alt") != "sse" {
+		return "", false, fmt.Errorf("only alt=sse is tested")
+	}
+	return model, verb == "streamGenerateContent", nil
+}
+
+// next returns a number that no response has had. Claude Code takes two responses of
+// one id for one.
+func (p *Provider) next() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.answered++
+	return p.answered
+}
+
+// answer returns the turn that comes next. A tool that is not declared is not called.
+func (p *Provider) answer(c *conversation) turn {
+	final := turn{text: p.Text, signature: p.signature(c.turns), number: p.next(), model: cmp.Or(p.Model, "real")}
+	if c.turns >= len(p.Steps) {
+		return final
+	}
+	step := p.Steps[c.turns]
+	next := turn{text: step.Text, signature: final.signature, breaks: step.Breaks, number: final.number, model: final.model}
+	for i, call := range step.Calls {
+		declared, ok := c.tools[call.Tool]
+		if !ok {
+			return final
+		}
+		m := made{id: fmt.Sprintf("call_%s_%d_%d", p.Vendor, c.turns, i), name: call.Tool, arguments: call.Arguments, isFreeform: declared.isFreeform}
+		if declared.name != "" {
+			m.name, m.namespace = declared.name, declared.namespace
+		}
+		if !declared.isFreeform {
+			if !strings.HasPrefix(call.Arguments, "{") {
+				m.arguments = `{"input":` + quoteASCII(call.Arguments) + `}`
+			}
+			var arguments any
+			err := json.Unmarshal([]byte(m.arguments), &arguments)
+			if err == nil {
+				err = valid(declared.schema, arguments, call.Tool)
+			}
+			if err != nil {
+				return turn{text: "the declared schema does not allow the call: " + err.Error(), signature: final.signature}
+			}
+		}
+		next.calls = append(next.calls, m)
+	}
+	return next
+}
+
+// signature is the opaque state of a turn.
+func (p *Provider) signature(turn int) string {
+	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "state of %s: turn %d", p.Vendor, turn))
+}
+
+func (p *Provider) isOwn(signature string) bool {
+	decoded, err := base64.StdEncoding.DecodeString(signature)
+	return err == nil && strings.HasPrefix(string(decoded), "state of "+p.Vendor+": turn ")
+}
+
+// quoteASCII is a JSON string in which all that is not ASCII is escaped, as Python
+// and with it many models write it.
+func quoteASCII(s string) string {
+	quoted := encode(s)
+	var b strings.Builder
+	for _, r := range quoted {
+		switch {
+		case r < utf8.RuneSelf:
+			b.WriteRune(r)
+		case r > 0xFFFF:
+			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xD800+((r-0x10000)>>10), 0xDC00+((r-0x10000)&0x3FF))
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
+}
+
+// pieces cuts arguments into pieces of a few bytes, inside of escapes too.
+func pieces(s string) (cut []string) {
+	for len(s) > 0 {
+		n := min(5, len(s))
+		for n < len(s) && !utf8.RuneStart(s[n]) {
+			n++
+		}
+		cut, s = append(cut, s[:n]), s[n:]
+	}
+	return cut
+}
+
+func encode(v any) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		panic(err)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}

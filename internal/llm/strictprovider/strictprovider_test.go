@@ -1,0 +1,95 @@
+package strictprovider_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/strictprovider"
+)
+
+// Each dialect refuses what its provider refuses, and takes the same without it.
+func TestRefusals(t *testing.T) {
+	const user = `{"role":"user","content":"hi"}`
+	const call = `{"role":"assistant","reasoning_content":"r","tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]}`
+	const use = `{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"f","input":{}}]}`
+	const function = `{"type":"function_call","call_id":"a","name":"f","arguments":"{}"}`
+	const hi = `{"role":"user","parts":[{"text":"hi"}]}`
+	for _, c := range []struct {
+		dialect    neutral.Dialect
+		body, want string
+	}{
+		{neutral.Chat, `{"model":"m","messages":[` + user + `],"stop":["1","2","3","4"]}`, ""},
+		{neutral.Chat, `{"model":"m","messages":[` + user + `],"top_k":1}`, "top_k"},
+		{neutral.Chat, `{"messages":[` + user + `]}`, "model"},
+		{neutral.Chat, `{"model":"m","messages":[]}`, "too short"},
+		{neutral.Chat, `{"model":"m","messages":[` + user + `],"stop":["1","2","3","4","5"]}`, "stop"},
+		{neutral.Chat, `{"model":"m","messages":[` + user + `],"stream_options":{}}`, "stream_options"},
+		{neutral.Chat, `{"model":"m","messages":[` + user + `],"tools":[]}`, "too short"},
+		{neutral.Chat, `{"model":"m","messages":[` + user + `],"tool_choice":"auto"}`, "tool_choice"},
+		{neutral.Chat, `{"model":"m","messages":[` + user + `],"parallel_tool_calls":true}`, "parallel_tool_calls"},
+		{neutral.Chat, `{"model":"m","messages":[` + user + `],"tools":[{"type":"custom","custom":{"name":"f"}}]}`, "'type' of tool"},
+		{neutral.Chat, `{"model":"m","messages":[` + user + `],"tools":[{"type":"function","function":{"name":"a.b"}}]}`, "name"},
+		{neutral.Chat, `{"model":"m","messages":[` + user + `],"tools":[{"type":"function","function":{"name":"f","parameters":{}}}]}`, "type 'object'"},
+		{neutral.Chat, `{"model":"m","messages":[` + user + `,` + call + `]}`, "no result"},
+		{neutral.Chat, `{"model":"m","messages":[` + user + `,` + call + `,` + user + `]}`, "must be followed"},
+		{neutral.Chat, `{"model":"m","messages":[` + user + `,` + strings.Replace(call, `"r"`, `""`, 1) + `]}`, "reasoning_content"},
+		{neutral.Chat, `{"model":"m","messages":[{"role":"tool","tool_call_id":"b","content":""}]}`, "preceding"},
+		{neutral.Chat, `{"model":"m","messages":[` + user + `,` + call + `,{"role":"tool","tool_call_id":"a","content":[{"type":"image_url"}]}]}`, "image_url"},
+
+		{neutral.Messages, `{"model":"m","max_tokens":1,"messages":[` + user + `]}`, ""},
+		{neutral.Messages, `{"model":"m","messages":[` + user + `]}`, "max_tokens"},
+		{neutral.Messages, `{"model":"m","max_tokens":1,"seed":1,"messages":[` + user + `]}`, "seed"},
+		{neutral.Messages, `{"model":"m","max_tokens":1,"temperature":1,"messages":[` + user + `]}`, "temperature"},
+		{neutral.Messages, `{"model":"m","max_tokens":1,"messages":[{"role":"assistant","content":"a"}]}`, "first message"},
+		{neutral.Messages, `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"text","text":" "}]}]}`, "non-empty"},
+		{neutral.Messages, `{"model":"m","max_tokens":1,"thinking":{"type":"enabled","budget_tokens":1024},"messages":[` + user + `]}`, "thinking.type"},
+		{neutral.Messages, `{"model":"m","max_tokens":1,"thinking":{"type":"adaptive"},"tools":[{"name":"f","input_schema":{"type":"object"}}],"tool_choice":{"type":"any"},"messages":[` + user + `]}`, "forces tool use"},
+		{neutral.Messages, `{"model":"m","max_tokens":1,"tools":[{"name":"f","input_schema":{}}],"messages":[` + user + `]}`, "input_schema.type"},
+		{neutral.Messages, `{"model":"m","max_tokens":1,"tools":[{"name":"f","input_schema":{"type":"object","anyOf":[]}}],"messages":[` + user + `]}`, "top level"},
+		{neutral.Messages, `{"model":"m","max_tokens":1,"tool_choice":{"type":"auto"},"messages":[` + user + `]}`, "tool_choice"},
+		{neutral.Messages, `{"model":"m","max_tokens":1,"messages":[` + user + `,` + use + `,` + user + `]}`, "without `tool_result`"},
+		{neutral.Messages, `{"model":"m","max_tokens":1,"messages":[` + user + `,` + strings.Replace(use, `"a"`, `"a:0"`, 1) + `]}`, "pattern"},
+		{neutral.Messages, `{"model":"m","max_tokens":1,"messages":[` + user + `,` + use + `,{"role":"user","content":[{"type":"text","text":"x"},{"type":"tool_result","tool_use_id":"a"}]}]}`, "come first"},
+		{neutral.Messages, `{"model":"m","max_tokens":1,"messages":[` + user + `,{"role":"assistant","content":[{"type":"thinking","thinking":"a","signature":"foreign"}]}]}`, "Invalid `signature`"},
+		{neutral.Messages, `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/bmp"}}]}]}`, "media_type"},
+
+		{neutral.Responses, `{"model":"m","input":"hi"}`, ""},
+		{neutral.Responses, `{"model":"m"}`, "input"},
+		{neutral.Responses, `{"model":"m","input":"hi","stop":"x"}`, "stop"},
+		{neutral.Responses, `{"model":"m","input":"hi","max_output_tokens":1}`, "max_output_tokens"},
+		{neutral.Responses, `{"model":"m","input":"hi","tools":[{"type":"function","name":"f","parameters":{"type":"object","properties":{"a":{}}}}]}`, "strict"},
+		{neutral.Responses, `{"model":"m","input":"hi","tools":[{"type":"bash"}]}`, "tools[].type"},
+		{neutral.Responses, `{"model":"m","input":"hi","tool_choice":"required"}`, "required"},
+		{neutral.Responses, `{"model":"m","input":[` + function + `]}`, "no result"},
+		{neutral.Responses, `{"model":"m","input":[{"type":"function_call_output","call_id":"b","output":""}]}`, "no call"},
+		{neutral.Responses, `{"model":"m","input":[` + strings.Replace(function, `"name"`, `"id":"call_1","name"`, 1) + `]}`, "begins with 'fc_'"},
+		{neutral.Responses, `{"model":"m","input":[{"role":"assistant","content":[{"type":"input_text","text":"a"}]}]}`, "input_text"},
+		{neutral.Responses, `{"model":"m","input":[{"type":"reasoning","summary":[],"encrypted_content":"foreign"}]}`, "verified"},
+
+		{neutral.Gemini, `{"contents":[` + hi + `]}`, ""},
+		{neutral.Gemini, `{"contents":[]}`, "contents"},
+		{neutral.Gemini, `{"contents":[` + hi + `],"model":"m"}`, "model"},
+		{neutral.Gemini, `{"contents":[{"role":"system","parts":[{"text":"a"}]}]}`, "role"},
+		{neutral.Gemini, `{"contents":[{"role":"user","parts":[]}]}`, "empty"},
+		{neutral.Gemini, `{"contents":[` + hi + `],"generationConfig":{"thinkingConfig":{"thinkingLevel":"LOW","thinkingBudget":1}}}`, "only set one"},
+		{neutral.Gemini, `{"contents":[` + hi + `],"tools":[{"functionDeclarations":[{"name":"f","parametersJsonSchema":{"type":"object","propertyNames":{}}}]}]}`, "Unknown name"},
+		{neutral.Gemini, `{"contents":[` + hi + `],"tools":[{"functionDeclarations":[{"name":"1f"}]}]}`, "function name"},
+		{neutral.Gemini, `{"contents":[` + hi + `,{"role":"model","parts":[{"functionCall":{"name":"f"}}]}]}`, "thought_signature"},
+		{neutral.Gemini, `{"contents":[` + hi + `,{"role":"model","parts":[{"functionCall":{"name":"f"},"thoughtSignature":"foreign"}]}]}`, "Corrupted"},
+		{neutral.Gemini, `{"contents":[` + hi + `,{"role":"model","parts":[{"functionCall":{"name":"f"},"thoughtSignature":"skip_thought_signature_validator"}]},` + hi + `]}`, "number of function response"},
+		{neutral.Gemini, `{"contents":[{"role":"user","parts":[{"fileData":{"fileUri":"https://example.com/a.png"}}]}]}`, "fetch"},
+	} {
+		p := &strictprovider.Provider{Dialect: c.dialect, Vendor: "v"}
+		err := p.Check("gemini-3-flash", []byte(c.body))
+		if c.want == "" {
+			if err != nil {
+				t.Errorf("%s refuses %s: %v", c.dialect, c.body, err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s to %s: got %v, want an error with %q", c.dialect, c.body, err, c.want)
+		}
+	}
+}
