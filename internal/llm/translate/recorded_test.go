@@ -69,3 +69,20 @@ func TestRecordedAgents(t *testing.T) {
 		}
 	}
 }
+
+// TestSignatureOfCall has a signature that the client has kept on a call alone, as the
+// Gemini CLI does: it goes back to the vendor that gave it, and to no other.
+func TestSignatureOfCall(t *testing.T) {
+	for vendor, want := range map[string]bool{"v": true, "other": false} {
+		sig := neutral.Sig{Vendor: vendor, Value: "c2ln"}
+		body := `{"contents":[{"role":"user","parts":[{"text":"hi"}]},{"role":"model","parts":[{"functionCall":{"id":"c","name":"f","args":{}},"thoughtSignature":"` + sig.Mark() +
+			`"}]},{"role":"user","parts":[{"functionResponse":{"id":"c","name":"f","response":{"output":"x"}}}]}]}`
+		got, dropped := write(t, read(t, neutral.Gemini, body), neutral.Responses, "gpt-5.4")
+		if is := strings.Contains(got, `{"type":"reasoning","summary":[],"encrypted_content":"c2ln"},{"type":"function_call"`); is != want {
+			t.Errorf("of %s: the signature is sent: %v, want %v, in %s", vendor, is, want, got)
+		}
+		if is := dropped == ""; is != want {
+			t.Errorf("of %s: dropped %q", vendor, dropped)
+		}
+	}
+}
