@@ -89,7 +89,7 @@ func checkDeclaration(f any, names map[string]bool) error {
 	return eachSchema(member(f, "parametersJsonSchema"), func(schema object) error {
 		for keyword := range schema {
 			if !slices.Contains(geminiSchemas, keyword) {
-				return fmt.Errorf("Unknown name %q at %s", keyword, name) //nolint:staticcheck // as Google writes it
+				return fmt.Errorf("unknown name %q at %s", keyword, name)
 			}
 		}
 		if schema["$ref"] != nil && len(schema) > 1 {

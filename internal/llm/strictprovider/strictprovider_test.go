@@ -73,7 +73,7 @@ func TestRefusals(t *testing.T) {
 		{neutral.Gemini, `{"contents":[{"role":"system","parts":[{"text":"a"}]}]}`, "role"},
 		{neutral.Gemini, `{"contents":[{"role":"user","parts":[]}]}`, "empty"},
 		{neutral.Gemini, `{"contents":[` + hi + `],"generationConfig":{"thinkingConfig":{"thinkingLevel":"LOW","thinkingBudget":1}}}`, "only set one"},
-		{neutral.Gemini, `{"contents":[` + hi + `],"tools":[{"functionDeclarations":[{"name":"f","parametersJsonSchema":{"type":"object","propertyNames":{}}}]}]}`, "Unknown name"},
+		{neutral.Gemini, `{"contents":[` + hi + `],"tools":[{"functionDeclarations":[{"name":"f","parametersJsonSchema":{"type":"object","propertyNames":{}}}]}]}`, "unknown name"},
 		{neutral.Gemini, `{"contents":[` + hi + `],"tools":[{"functionDeclarations":[{"name":"1f"}]}]}`, "function name"},
 		{neutral.Gemini, `{"contents":[` + hi + `,{"role":"model","parts":[{"functionCall":{"name":"f"}}]}]}`, "thought_signature"},
 		{neutral.Gemini, `{"contents":[` + hi + `,{"role":"model","parts":[{"functionCall":{"name":"f"},"thoughtSignature":"foreign"}]}]}`, "Corrupted"},
