@@ -346,3 +346,38 @@ func TestPointers(t *testing.T) {
 		}
 	}
 }
+
+// The costliest response that fits into a message: thousands of CNAMEs, each name
+// of which follows as many pointers as are allowed.
+func BenchmarkCostliestResponse(b *testing.B) {
+	_, q := newQuery(b, "www.example.", dns.TypeA)
+	msg := append(make([]byte, HeaderLen), q.Question...)
+	put16(msg, atFlags, FlagQR)
+	put16(msg, atQD, 1)
+	var chain []byte
+	at := len(msg) + 12
+	for i := range 124 {
+		target := HeaderLen
+		if i > 0 {
+			target = at + 2*(i-1)
+		}
+		chain = append16(chain, 0xC000|uint16(target))
+	}
+	last := 0xC000 | uint16(at+len(chain)-2)
+	msg = append16(msg, 0xC000|HeaderLen)
+	msg = append(msg, 0, 10, 0, 1, 0, 0, 0, 60)
+	msg = append16(msg, uint16(len(chain)))
+	msg = append(msg, chain...)
+	records := 1
+	for ; len(msg)+14 <= 1<<16-1; records++ {
+		msg = append16(msg, last)
+		msg = append(msg, 0, 5, 0, 1, 0, 0, 0, 60, 0, 2)
+		msg = append16(msg, last)
+	}
+	put16(msg, atAN, uint16(records))
+	for b.Loop() {
+		if _, err := ParseResponse(msg, q.Question, 0); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
