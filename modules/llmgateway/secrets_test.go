@@ -195,6 +195,7 @@ func (run *secretRun) config(addr string) string {
 		target broken ` + run.channels["broken"].URL + `/ping?key={env.KEY_BROKEN} {
 			header Authorization "Bearer {env.KEY_BROKEN}"
 			body {env.KEY_BROKEN}
+			failures 1
 		}
 	}
 }
