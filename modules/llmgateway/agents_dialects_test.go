@@ -143,9 +143,11 @@ func TestAgentsOverDialects(t *testing.T) {
 				t.Run(task.agent+" "+task.model, func(t *testing.T) {
 					t.Parallel()
 					own := workplace(t)
-					for i := range task.steps { // paths in the arguments are the agent's own
-						providers[task.model].Steps[i] = movedStep(task.steps[i], home, own)
+					var steps []strictprovider.Step
+					for _, step := range task.steps { // paths in the arguments are the agent's own
+						steps = append(steps, movedStep(step, home, own))
 					}
+					providers[task.model].SetSteps(steps)
 					checkTask(t, task, providers[task.model], agentFor(task, own).ask(t, g))
 					if dialect == task.native {
 						record(t, task, providers[task.model], own)

@@ -31,7 +31,8 @@ type Step struct {
 	Breaks bool // after all else there is an error in the stream
 }
 
-// Provider answers in one dialect. Its fields are not changed once it serves.
+// Provider answers in one dialect. Once it serves, nothing but Steps is changed, by
+// SetSteps.
 type Provider struct {
 	Dialect neutral.Dialect
 	Vendor  string // in its signatures
@@ -60,6 +61,19 @@ type Seen struct {
 	Signatures []string // of its own
 	Streamed   bool
 	Tools      int
+}
+
+// SetSteps replaces Steps while the provider runs.
+func (p *Provider) SetSteps(steps []Step) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.Steps = steps
+}
+
+func (p *Provider) steps() []Step {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.Steps
 }
 
 // Seen returns what was found in all requests that were not refused.
@@ -227,10 +241,11 @@ func (p *Provider) next() int {
 // answer returns the turn that comes next. A tool that is not declared is not called.
 func (p *Provider) answer(c *conversation) turn {
 	final := turn{text: p.Text, signature: p.signature(c.turns), number: p.next(), model: cmp.Or(p.Model, "real")}
-	if c.turns >= len(p.Steps) {
+	steps := p.steps()
+	if c.turns >= len(steps) {
 		return final
 	}
-	step := p.Steps[c.turns]
+	step := steps[c.turns]
 	next := turn{text: step.Text, signature: final.signature, breaks: step.Breaks, number: final.number, model: final.model}
 	for i, call := range step.Calls {
 		declared, ok := c.tools[call.Tool]
