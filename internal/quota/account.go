@@ -16,7 +16,7 @@ var regions = [...]string{
 var offset = regexp.MustCompile(`^(?i:(?:utc|gmt)?[+-]\d{1,2}(?::?\d\d)?|utc|gmt|z)$`)
 
 // abbreviations are names of time zones that stand for several, or for none
-// that heeds summer time.
+// that observes summer time.
 var abbreviations = regexp.MustCompile(`^(?:CST|JST|KST|HKT|SGT|IST|MSK|CES?T|[EWCMP][SD]T|EE[ST]?T|WES?T|BST|AE[SD]T|PRC|Zulu)$`)
 
 // checkAccount refuses a word in the place of an account that stands for a time

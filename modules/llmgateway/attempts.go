@@ -29,8 +29,9 @@ type attempts struct {
 	visits   []*visit // the channels that have refused
 	again    bool     // a model that was overloaded has been asked twice
 
-	neutral      *neutral.Request // the client's request, once a channel needs a translation
-	untranslated error            // why a channel could not be asked in its own dialect
+	neutral          *neutral.Request // the client's request, once a channel needs a translation
+	untranslated     error            // why a channel could not be asked in its own dialect
+	searched, marked bool             // whether signatures of translated responses were looked for, and are there
 	// translationMemory is what is reserved of the client's memory for bodies.
 	translationMemory int64
 	// notSwitched is what a channel gave instead of another protocol.

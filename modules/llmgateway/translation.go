@@ -66,11 +66,9 @@ func (as *attempts) clientRequest() (*neutral.Request, error) {
 	if as.neutral != nil {
 		return as.neutral, nil
 	}
-	memory := translationFactor * as.body.Len()
-	if !as.client.bodies.Reserve(memory) {
-		return nil, reqbody.ErrExhausted
+	if err := as.reserveTranslation(); err != nil {
+		return nil, err
 	}
-	as.translationMemory = memory
 	body, _ := as.body.Open()
 	defer body.Close()
 	text, err := io.ReadAll(body)
@@ -97,8 +95,7 @@ func (as *attempts) translate(a *attempt, from *url.URL) error {
 		return nil
 	}
 	if !channel.translatesFrom(dialect) {
-		a.unmark()
-		return nil
+		return as.unmark(a)
 	}
 	if dialect == neutral.Gemini && as.inPath.streams() && from.Query().Get("alt") != "sse" {
 		return &neutral.Unsupported{Param: "alt", What: "A stream without alt=sse", Where: []neutral.Dialect{neutral.Gemini}}
@@ -122,16 +119,64 @@ func (as *attempts) translate(a *attempt, from *url.URL) error {
 // unmark takes out of the request what the channel, which speaks the client's
 // dialect, would refuse: signatures of another vendor's models, which translated
 // responses have brought into the conversation.
-func (a *attempt) unmark() {
+func (as *attempts) unmark(a *attempt) error {
+	if !as.isMarked() {
+		return nil
+	}
+	if err := as.reserveTranslation(); err != nil {
+		return err
+	}
 	body, _ := a.open()
 	defer body.Close()
 	text, err := io.ReadAll(body)
 	if err != nil {
-		return // sending it will fail in the same way
+		return err
 	}
-	if clean := translate.Unmark(text); len(clean) != len(text) {
-		a.rewritten = clean
+	a.rewritten = translate.Unmark(text)
+	return nil
+}
+
+// isMarked reports whether the request has signatures of a translated response in
+// it. It looks for them once, without a copy of the body.
+func (as *attempts) isMarked() bool {
+	if as.searched {
+		return as.marked
 	}
+	body, _ := as.body.Open()
+	defer body.Close()
+	as.searched, as.marked = true, contains(body, neutral.SignatureMark)
+	return as.marked
+}
+
+// contains reports whether a text is in what r reads, as far as that can be read.
+func contains(r io.Reader, text string) bool {
+	buffer := copyBuffers.Get().(*[copyBufferSize]byte)
+	defer copyBuffers.Put(buffer)
+	kept := 0 // the end of the piece before, in which the text may begin
+	for {
+		n, err := r.Read(buffer[kept:])
+		if bytes.Contains(buffer[:kept+n], []byte(text)) {
+			return true
+		}
+		if err != nil {
+			return false
+		}
+		end := kept + n
+		kept = copy(buffer[:], buffer[max(0, end-len(text)+1):end])
+	}
+}
+
+// reserveTranslation reserves the memory that a translation needs, once a request.
+func (as *attempts) reserveTranslation() error {
+	if as.translationMemory > 0 {
+		return nil
+	}
+	memory := translationFactor * as.body.Len()
+	if !as.client.bodies.Reserve(memory) {
+		return reqbody.ErrExhausted
+	}
+	as.translationMemory = memory
+	return nil
 }
 
 // vendor names those who can read the signatures that the channel's models give.

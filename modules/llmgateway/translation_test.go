@@ -3,9 +3,11 @@ package llmgateway
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/bodies"
@@ -338,4 +340,20 @@ func TestTranslationsAreBounded(t *testing.T) {
 	}
 	a := g.do(t, http.MethodPost, path, strings.Replace(body, "Hi", strings.Repeat("Hi ", 400_000), 1))
 	a.wantStatus(t, 503)
+}
+
+// A text is found wherever the pieces of a body end.
+func TestContains(t *testing.T) {
+	const text = "needle"
+	for _, size := range []int{0, 1, copyBufferSize - 7, copyBufferSize - 3, copyBufferSize, 3*copyBufferSize - 1} {
+		hay := strings.Repeat("n", size)
+		for name, wrap := range map[string]func(io.Reader) io.Reader{"whole": func(r io.Reader) io.Reader { return r }, "byte by byte": iotest.OneByteReader, "data with its end": iotest.DataErrReader} {
+			if !contains(wrap(strings.NewReader(hay+text+hay)), text) {
+				t.Errorf("%s: not found behind %d bytes", name, size)
+			}
+			if contains(wrap(strings.NewReader(hay+text[:5]+hay)), text) {
+				t.Errorf("%s: found in %d bytes without it", name, 2*size)
+			}
+		}
+	}
 }

@@ -48,7 +48,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestFailuresInStreams has the codes by which Codex tells whether to ask again.
+// TestFailuresInStreams has the codes by which Codex decides whether to ask again.
 func TestFailuresInStreams(t *testing.T) {
 	for _, c := range []struct{ event, want string }{
 		{`{"error":{"message":"m","code":429}}`, `"error":{"code":"rate_limit_exceeded","message":"m"}`},

@@ -7,7 +7,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
 )
 
-// Stream translates a response to a client that wants a stream, as it comes. The
+// Stream translates a response to a client that has asked for a stream, as it comes. The
 // channel may send an event stream or one JSON text; which of both it is, is seen by
 // its first character, since some send the one with the other's Content-Type.
 //
@@ -71,7 +71,7 @@ func (s *Stream) Fail(dst []byte, err *neutral.Error) []byte {
 // Err returns the error with which the stream has failed, nil if it has not.
 func (s *Stream) Err() *neutral.Error { return s.failed }
 
-// Whole translates a response to a client that wants one JSON text. The error is
+// Whole translates a response to a client that has asked for one JSON text. The error is
 // what the response says, or that it is not complete.
 func Whole(client *neutral.Request, how Response, body []byte) ([]byte, *neutral.Error) {
 	if how.ID == "" {

@@ -146,7 +146,7 @@ func (h *health) refusesName(now time.Time) bool {
 	return proved != 0 && now.UnixNano()-proved < int64(provedFor) && !h.refusesAll()
 }
 
-// refusesAll reports whether all that the server has said of late is REFUSED.
+// refusesAll reports whether each recent response of the server is REFUSED.
 func (h *health) refusesAll() bool {
 	return h.proved.Load() == 0 || h.refused.Load() > refusalsOfProved
 }
