@@ -99,6 +99,9 @@ func (p *pass) compactSelf(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
+	if _, known := into.Compacted[p.process]; !known {
+		return false // forgotten since this pass has read it: all counts would be added again
+	}
 	into.take(p.process, p.own(), p.at)
 	if p.storeCommon(ctx, into) != nil {
 		return false

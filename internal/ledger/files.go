@@ -75,13 +75,36 @@ type pass struct {
 	at       instant
 }
 
-// run goes on after a failure: each part is worth something without the others.
+// errOutdated ends a pass that was interrupted for so long, for example because
+// the machine was suspended, that what it has read counts no longer: others may
+// have compacted this process and forgotten it since, and counts written now would
+// be counted again. The pass is made again.
+var errOutdated = errors.New("the pass was interrupted for too long")
+
+// outdated reports whether the pass began too long ago to write.
+func (p *pass) outdated() bool { return p.now()-p.at > forgetAfter/2 }
+
+// run makes the pass, once more when it was interrupted for too long.
 func (p *pass) run(ctx context.Context) error {
+	err := p.runOnce(ctx)
+	if errors.Is(err, errOutdated) {
+		err = p.runOnce(ctx)
+	}
+	return err
+}
+
+// runOnce goes on after a failure: each part is worth something without the others.
+func (p *pass) runOnce(ctx context.Context) error {
 	p.at = p.now()
 	p.watchClock()
 	names, err := p.read(ctx)
+	if p.outdated() {
+		return errOutdated
+	}
 	if names != nil {
-		p.settle(ctx, names)
+		if !p.settle(ctx, names) {
+			return errOutdated
+		}
 		p.good = p.at
 	}
 	p.spread()
@@ -249,17 +272,21 @@ func (p *pass) quarantine(ctx context.Context, name string, raw []byte, reason e
 
 // settle makes good that others have taken this process for dead, as they do
 // when it has not counted for a while, and have compacted its file. The part they
-// have is theirs from now on; the rest goes on under a new name.
-func (p *pass) settle(ctx context.Context, names map[string]bool) {
+// have is theirs from now on; the rest goes on under a new name. It reports
+// whether the pass may go on.
+func (p *pass) settle(ctx context.Context, names map[string]bool) bool {
 	_, taken := p.common.file.Compacted[p.process]
 	switch {
 	case taken && p.compactSelf(ctx), p.stored == nil, names[p.process]:
-		return
+		return true
+	case p.outdated():
+		return false
 	case !taken && p.good < p.at-forgetAfter/2:
 		// The file was compacted in a long absence, and by now that is forgotten.
 		p.give(p.stored)
 	}
 	p.stored = nil // the file has gone and is written again
+	return true
 }
 
 // give notes that others account for a part of the own counts.
@@ -313,6 +340,9 @@ func (p *pass) write(ctx context.Context) error {
 	own := p.own()
 	if own.equal(p.stored) {
 		return nil
+	}
+	if p.outdated() {
+		return errOutdated
 	}
 	raw, err := (&file{Process: p.process, Written: p.at, Counts: own}).encode()
 	if err == nil {

@@ -36,10 +36,17 @@ func (g *testGateway) modelsOf(t testing.TB, key string) string {
 // waitForModels waits until alice's list is as wanted.
 func (g *testGateway) waitForModels(t testing.TB, want string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); g.modelsOf(t, "alice-key") != want; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("got %s, want %s", g.modelsOf(t, "alice-key"), want)
+	// The delays grow, since a client may list models 60 times a minute.
+	deadline := time.Now().Add(20 * time.Second)
+	for delay := 5 * time.Millisecond; ; delay = min(2*delay, time.Second) {
+		got := g.modelsOf(t, "alice-key")
+		if got == want {
+			return
 		}
+		if time.Now().After(deadline) {
+			t.Fatalf("got %s, want %s", got, want)
+		}
+		time.Sleep(delay)
 	}
 }
 
