@@ -201,6 +201,36 @@ func (b *Body) Slice(start, end int64) []byte {
 	return bytes.Join(r.pieces, nil)
 }
 
+// Peek calls f with the bytes from start to end, of which it shows the first 64 KB
+// at most. They are valid during the call.
+func (b *Body) Peek(start, end int64, f func(text []byte)) {
+	if b.file == nil && b.chunks == nil {
+		f(b.original()[start:end])
+		return
+	}
+	end = min(end, start+smallBody)
+	if b.file == nil && start/chunkSize == (end-1)/chunkSize {
+		f(b.chunks[start/chunkSize][start%chunkSize:][:end-start])
+		return
+	}
+	room := pieces.Get().(*[smallBody]byte)
+	defer pieces.Put(room)
+	f(room[:b.readAt(room[:end-start], start)])
+}
+
+// readAt reads what lies in chunks or in a file, and returns how much that is.
+func (b *Body) readAt(p []byte, at int64) (n int) {
+	if b.file != nil {
+		n, _ = b.file.ReadAt(p, at)
+		return n
+	}
+	for n < len(p) {
+		c, from := b.chunks[(at+int64(n))/chunkSize], (at+int64(n))%chunkSize
+		n += copy(p[n:], c[from:])
+	}
+	return n
+}
+
 // Open returns a reader of the body with the edits made, which are in order
 // and do not overlap, and how long it is.
 func (b *Body) Open(edits ...Edit) (io.ReadCloser, int64) {

@@ -88,6 +88,9 @@ type Scanner struct {
 	others []Span // further fields whose places are noted
 	other  int    // of these the one being read, -1: none
 
+	marks []Span // fields whose places are noted and nothing else
+	mark  int    // of these the one being read, -1: none
+
 	notes  func(key []byte) bool // chooses further fields, nil: none
 	noted  []Span                // what it has chosen
 	noting bool                  // the last of them is being read
@@ -110,19 +113,38 @@ type Span struct {
 // NewScanner returns a Scanner for a field of the top level, which notes on the
 // way where others stand, in the order in which they are named here.
 func NewScanner(field string, others ...string) *Scanner {
-	s := &Scanner{field: field, other: -1}
+	s := &Scanner{field: field, other: -1, mark: -1}
 	for _, name := range others {
 		s.others = append(s.others, Span{Name: name})
 	}
 	return s
 }
 
+// Mark makes the scanner note where further fields stand. It neither says
+// whether one is named twice, of which the first counts, nor whether another key
+// could be read as one.
+func (s *Scanner) Mark(names ...string) {
+	for _, name := range names {
+		s.marks = append(s.marks, Span{Name: name})
+	}
+}
+
+// Marked returns where the marked fields stand, in the order of Mark. The slice
+// is valid until Reset.
+func (s *Scanner) Marked() []Span { return s.marks }
+
 // Reset makes the scanner ready for another text.
 func (s *Scanner) Reset() {
 	for i := range s.others {
 		s.others[i] = Span{Name: s.others[i].Name}
 	}
-	*s = Scanner{field: s.field, others: s.others, other: -1, objects: s.objects[:0], capture: s.capture[:0], noted: s.noted[:0]}
+	for i := range s.marks {
+		s.marks[i] = Span{Name: s.marks[i].Name}
+	}
+	*s = Scanner{
+		field: s.field, others: s.others, other: -1, marks: s.marks, mark: -1,
+		objects: s.objects[:0], capture: s.capture[:0], noted: s.noted[:0],
+	}
 }
 
 // Other returns where the other field of this number stands.
@@ -253,13 +275,8 @@ func (s *Scanner) pop(i int) int {
 
 func (s *Scanner) after(c byte, i int) int {
 	object := s.inObject()
-	if s.other >= 0 && s.depth == 1 {
-		s.others[s.other].End = s.offset + int64(i)
-		s.other = -1
-	}
-	if s.noting && s.depth == 1 {
-		s.noted[len(s.noted)-1].End = s.offset + int64(i)
-		s.noting = false
+	if s.depth == 1 {
+		s.endSpans(s.offset + int64(i))
 	}
 	switch {
 	case c == ',' && object:
@@ -272,6 +289,35 @@ func (s *Scanner) after(c byte, i int) int {
 		return s.pop(i)
 	}
 	return s.fail(i, "expected a comma or the end of the object or list")
+}
+
+// beginSpans notes where the value of a field of the top level begins.
+func (s *Scanner) beginSpans(at int64) {
+	if s.other >= 0 {
+		s.others[s.other].Start = at
+	}
+	if s.mark >= 0 {
+		s.marks[s.mark].Start = at
+	}
+	if s.noting {
+		s.noted[len(s.noted)-1].Start = at
+	}
+}
+
+// endSpans notes where it ends.
+func (s *Scanner) endSpans(at int64) {
+	if s.other >= 0 {
+		s.others[s.other].End = at
+		s.other = -1
+	}
+	if s.mark >= 0 {
+		s.marks[s.mark].End = at
+		s.mark = -1
+	}
+	if s.noting {
+		s.noted[len(s.noted)-1].End = at
+		s.noting = false
+	}
 }
 
 func (s *Scanner) beginKey(c byte, i int) int {
@@ -294,11 +340,8 @@ func (s *Scanner) begin(c byte, i int) int {
 		return s.fail(i, "the body is not a JSON object")
 	}
 	field := s.isField && s.depth == 1
-	if s.other >= 0 && s.depth == 1 {
-		s.others[s.other].Start = s.offset + int64(i)
-	}
-	if s.noting && s.depth == 1 {
-		s.noted[len(s.noted)-1].Start = s.offset + int64(i)
+	if s.depth == 1 {
+		s.beginSpans(s.offset + int64(i))
 	}
 	if field && c != '"' && c != 'n' {
 		return s.fail(i, "the "+s.field+" is not a string")

@@ -159,7 +159,7 @@ func (s *Scanner) captured(i int) {
 
 // capturedKey looks at a key of the top level.
 func (s *Scanner) capturedKey() {
-	s.isField, s.other = false, -1
+	s.isField, s.other, s.mark = false, -1, -1
 	if s.long {
 		s.err = &AmbiguousError{"a key is too long"}
 		return
@@ -184,6 +184,14 @@ func (s *Scanner) capturedKey() {
 		if span := &s.others[i]; string(key) == span.Name {
 			span.Twice, s.other = span.End > 0, i
 			return
+		}
+	}
+	for i := range s.marks {
+		if span := &s.marks[i]; string(key) == span.Name {
+			if span.End == 0 {
+				s.mark = i
+			}
+			break
 		}
 	}
 	if escaped || !isSnakeCase(key) {

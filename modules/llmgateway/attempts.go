@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/conversation"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 )
@@ -28,6 +29,10 @@ type attempts struct {
 	deferred *attempt // was refused; its response is open, in case nothing better comes
 	visits   []*visit // the channels that have refused
 	again    bool     // a model that was overloaded has been asked twice
+
+	// talk is what conversation returns, once knowsTalk is set.
+	talk      conversation.Identity
+	knowsTalk bool
 
 	neutral          *neutral.Request // the client's request, once a channel needs a translation
 	untranslated     error            // why a channel could not be asked in its own dialect

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/conversation"
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
@@ -34,7 +35,11 @@ type modelRef struct {
 }
 
 // scanners are reused: their state is larger than a small request.
-var scanners = sync.Pool{New: func() any { return reqbody.NewScanner("model", "stream", "stream_options") }}
+var scanners = sync.Pool{New: func() any {
+	s := reqbody.NewScanner("model", "stream", "stream_options")
+	s.Mark(conversation.Fields...)
+	return s
+}}
 
 // read finds the model and keeps the body for the attempts. What stands in the
 // body counts, else the path (Gemini) or the query (WebSockets); where two of
@@ -44,6 +49,7 @@ func (q *request) read(w http.ResponseWriter, r *http.Request) *apiError {
 	if err != nil {
 		return err
 	}
+	q.header = r.Header
 	if err := q.readBody(w, r); err != nil {
 		return err
 	}
@@ -164,6 +170,7 @@ func (q *request) readJSON(r *http.Request, codings []coding) *apiError {
 	}
 	value, err := scanner.Finish()
 	q.stream, q.extras, q.noted = scanner.Other(0), scanner.Other(1), slices.Clone(scanner.Noted())
+	q.places = conversation.PlacesOf(scanner.Marked())
 	return q.found(value, err)
 }
 

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/conversation"
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
@@ -21,6 +22,9 @@ type request struct {
 	usageEdit *reqbody.Edit // makes the stream tell its usage, if asksUsage
 	source    upload        // the body as it comes in
 	body      *reqbody.Body // set if hasBody
+
+	header http.Header         // as the client has sent it
+	places conversation.Places // in the body, of what says which conversation it is
 }
 
 // newRequest returns the request of a client before it was read.
