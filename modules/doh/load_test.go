@@ -43,7 +43,7 @@ func TestLoad(t *testing.T) {
 		t.Run(method, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
-			before := c.Metric(`caddy_doh_answers_total{rcode="NOERROR"}`)
+			before := c.Metric(`caddy_doh_responses_total{rcode="NOERROR"}`)
 			args = append([]string{"-n", fmt.Sprint(queries), "-c", "4", "-m", "8"}, args...)
 			out, err := exec.CommandContext(ctx, caddytest.Program(t, "h2load"), args...).CombinedOutput()
 			if err != nil {
@@ -58,7 +58,7 @@ func TestLoad(t *testing.T) {
 					t.Errorf("h2load does not report %q: %s", want, out)
 				}
 			}
-			if n := c.Metric(`caddy_doh_answers_total{rcode="NOERROR"}`) - before; n != queries {
+			if n := c.Metric(`caddy_doh_responses_total{rcode="NOERROR"}`) - before; n != queries {
 				t.Errorf("%v of %d queries were answered with NOERROR", n, queries)
 			}
 		})

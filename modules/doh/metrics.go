@@ -47,9 +47,9 @@ func newMetrics() metrics {
 		return c
 	}
 	return metrics{
-		queries: fixed("queries_total", "DNS queries received, by HTTP method, or by the protocol of a listener.", "method",
+		queries: fixed("queries_total", "DNS queries received, by HTTP method, or by the protocol of a listener: TLS, TCP or UDP.", "method",
 			http.MethodGet, http.MethodHead, http.MethodPost, protocolTLS, protocolTCP, protocolUDP),
-		responses: fixed("answers_total", "DNS answers given, by response code.", "rcode",
+		responses: fixed("responses_total", "DNS responses given, by response code.", "rcode",
 			"NOERROR", "SERVFAIL", "NXDOMAIN", "REFUSED", "other"),
 		users: counter("client_queries_total", "DNS queries of a client that were answered.", "client"),
 	}

@@ -108,7 +108,7 @@ func TestQuota(t *testing.T) {
 	if states[1].Quota != nil {
 		t.Errorf("an upstream without a quota has one: %+v", states[1])
 	}
-	if left := p.Metric(`caddy_doh_quota_left{upstream="small"}`); left != 0 {
+	if left := p.Metric(`caddy_doh_quota_remaining{upstream="small"}`); left != 0 {
 		t.Errorf("the metric says that %v are left", left)
 	}
 

@@ -56,7 +56,7 @@ func TestAdminAndMetrics(t *testing.T) {
 	// Counts go on over reloads and tests, so only a lower bound is known.
 	for _, series := range []string{
 		`caddy_doh_queries_total{method="POST"}`,
-		`caddy_doh_answers_total{rcode="NOERROR"}`,
+		`caddy_doh_responses_total{rcode="NOERROR"}`,
 		`caddy_doh_upstream_queries_total{upstream="the-bad"}`,
 		`caddy_doh_upstream_failures_total{kind="status",upstream="the-bad"}`,
 		`caddy_doh_upstream_duration_seconds_count{upstream="127.0.0.1#1"}`,

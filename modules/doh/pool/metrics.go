@@ -12,7 +12,7 @@ type metrics struct {
 	upstreamQueries  *prometheus.CounterVec
 	upstreamFailures *prometheus.CounterVec
 	upstreamDuration *prometheus.HistogramVec
-	quotaLeft        *prometheus.GaugeVec
+	quotaRemaining   *prometheus.GaugeVec
 	cache            *prometheus.CounterVec
 
 	// byResult are the counters of cache: looking one up costs a query nothing.
@@ -29,17 +29,17 @@ func newMetrics() metrics {
 	}
 	m := metrics{
 		upstreamQueries:  counter("upstream_queries_total", "DNS queries sent to an upstream.", "upstream"),
-		upstreamFailures: counter("upstream_failures_total", "Attempts without a valid response, by kind of failure.", "upstream", "kind"),
+		upstreamFailures: counter("upstream_failures_total", "Attempts without a valid response, by kind of failure, such as timeout, connect, status, servfail or quota.", "upstream", "kind"),
 		upstreamDuration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "caddy", Subsystem: "doh", Name: "upstream_duration_seconds",
 			Help:    "Time from a query to the valid response of an upstream.",
 			Buckets: []float64{.002, .005, .01, .02, .05, .1, .2, .4, .8, 1.6, 3.2},
 		}, []string{"upstream"}),
-		quotaLeft: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Namespace: "caddy", Subsystem: "doh", Name: "quota_left",
+		quotaRemaining: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: "caddy", Subsystem: "doh", Name: "quota_remaining",
 			Help: "Queries that the quota of an upstream still allows in this period.",
 		}, []string{"upstream"}),
-		cache:    counter("cache_total", "DNS queries for upstreams, by what the cache made of them.", "result"),
+		cache:    counter("cache_total", "DNS queries for upstreams, by what the cache made of them: hit, miss, shared (the same query was under way) or stale.", "result"),
 		byResult: make(map[string]prometheus.Counter),
 	}
 	for _, result := range results {
@@ -50,7 +50,7 @@ func newMetrics() metrics {
 
 // register adds the collectors to the registry of a configuration.
 func (m metrics) register(registry *prometheus.Registry) error {
-	for _, c := range []prometheus.Collector{m.upstreamQueries, m.upstreamFailures, m.upstreamDuration, m.quotaLeft, m.cache} {
+	for _, c := range []prometheus.Collector{m.upstreamQueries, m.upstreamFailures, m.upstreamDuration, m.quotaRemaining, m.cache} {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
 			return err

@@ -55,7 +55,7 @@ func (u *quotaUse) warn(name string, logger *zap.Logger) {
 	if m == nil {
 		return
 	}
-	collectors.quotaLeft.WithLabelValues(name).Set(float64(m.Left()))
+	collectors.quotaRemaining.WithLabelValues(name).Set(float64(m.Left()))
 	used, limit := m.Used(), m.Limit()
 	if used < limit-limit/5 {
 		return
