@@ -9,18 +9,16 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
+	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
 )
 
-// A file is a line with a magic word, the version of the format and the SHA-256
-// of the rest, which is JSON.
-const (
-	magic   = "freetier-cooldowns"
-	version = 1
+// format is that of a file. Its content is JSON.
+var format = safestore.Format{Magic: "freetier-cooldowns", Version: 1}
 
+const (
 	// maxWritten and maxRead bound a file, in bytes. Of more cooldowns those are
 	// left out that end first, those of names from requests before all others.
 	maxWritten = 8 << 20
@@ -29,14 +27,15 @@ const (
 
 // Why a file is ignored.
 var (
-	errForeign  = errors.New("it is not a file of cooldowns")
+	errForeign  = safestore.ErrForeign
 	errOther    = errors.New("it is the file of another process")
-	errNewer    = errors.New("it was written by a newer version")
+	errFolder   = errors.New("it is a folder")
+	errNewer    = safestore.ErrNewer
 	errTooLarge = fmt.Errorf("it is larger than %d MB", maxRead>>20)
 )
 
 // errCorrupt is why a file is quarantined.
-var errCorrupt = errors.New("its content does not match its checksum")
+var errCorrupt = safestore.ErrCorrupt
 
 // file is what a process writes.
 type file struct {
@@ -137,25 +136,14 @@ func encodeRecords(records []record) ([]byte, error) {
 func encode(process string, written time.Time, ended bool, records []byte) []byte {
 	body := fmt.Appendf(nil, "{\"process\":%q,\"written\":%q,\"ended\":%v,\"cooldowns\":[\n%s\n]}\n",
 		process, written.UTC().Format(time.RFC3339), ended, records)
-	return append(fmt.Appendf(nil, "%s %d %s\n", magic, version, checksum(body)), body...)
+	return format.Encode(body)
 }
 
 // decodeAs decodes the file of a process.
 func decodeAs(process string, raw []byte) (*file, error) {
-	header, body, _ := bytes.Cut(raw, []byte("\n"))
-	words := strings.Fields(string(header[:min(len(header), 200)]))
-	if len(words) < 2 || words[0] != magic {
-		return nil, errForeign
-	}
-	var written int
-	if _, err := fmt.Sscanf(words[1], "%d", &written); err != nil || written < 1 {
-		return nil, errCorrupt
-	}
-	if written > version {
-		return nil, errNewer
-	}
-	if len(words) != 3 || words[2] != checksum(body) {
-		return nil, errCorrupt
+	body, err := format.Decode(raw)
+	if err != nil {
+		return nil, err
 	}
 	f := new(file)
 	if err := json.Unmarshal(body, f); err != nil {
@@ -165,11 +153,6 @@ func decodeAs(process string, raw []byte) (*file, error) {
 		return nil, errOther
 	}
 	return f, nil
-}
-
-func checksum(body []byte) string {
-	sum := sha256.Sum256(body)
-	return hex.EncodeToString(sum[:])
 }
 
 // hash returns what stands for an item in the file of a process.

@@ -8,8 +8,11 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"syscall"
 
 	"github.com/caddyserver/certmagic"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
 )
 
 const (
@@ -70,16 +73,18 @@ func readFolder(ctx context.Context, storage certmagic.Storage, own string, know
 
 // readFile reads the file of a process. Its error is the storage's.
 func readFile(ctx context.Context, storage certmagic.Storage, name string, known sum) (found, error) {
+	// Not every storage can tell a file from a folder.
 	info, err := storage.Stat(ctx, keyOf(name))
-	switch {
-	case err != nil:
+	if err != nil {
 		return found{}, err
-	case !info.IsTerminal:
-		return found{err: errForeign}, nil
-	case info.Size > maxRead:
+	}
+	if info.Size > maxRead {
 		return found{err: errTooLarge}, nil
 	}
 	raw, err := storage.Load(ctx, keyOf(name))
+	if errors.Is(err, syscall.EISDIR) {
+		return found{err: errFolder}, nil
+	}
 	if err != nil {
 		return found{}, err
 	}
@@ -103,21 +108,13 @@ func readFile(ctx context.Context, storage certmagic.Storage, name string, known
 // list returns the names of the processes that have a file, and passes over what
 // else lies in the folder.
 func list(ctx context.Context, storage certmagic.Storage) (names []string, err error) {
-	keys, err := storage.List(ctx, folder, false)
-	// The file system's List gives up when a temporary file of another process
-	// disappears under its eyes.
-	for try := 0; try < 10 && errors.Is(err, fs.ErrNotExist) && storage.Exists(ctx, folder); try++ {
-		keys, err = storage.List(ctx, folder, false)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	for _, key := range keys {
-		if name, ok := strings.CutSuffix(path.Base(key), suffix); ok {
+	files, err := safestore.List(ctx, storage, folder)
+	for _, file := range files {
+		if name, ok := strings.CutSuffix(file, suffix); ok {
 			names = append(names, name)
 		}
 	}
-	return names, nil
+	return names, err
 }
 
 // change is what is to be done to the folder.

@@ -3,7 +3,6 @@ package cooldownstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path"
 	"strings"
 	"testing"
@@ -44,13 +43,13 @@ func TestHostileFiles(t *testing.T) {
 			raw[len(raw)-20] ^= 1
 			return raw
 		}, "quarantined", false},
-		"no JSON": {func() []byte { return fmt.Appendf(nil, "%s 1 %s\n{", magic, checksum([]byte("{"))) }, "quarantined", false},
+		"no JSON": {func() []byte { return format.Encode([]byte("{")) }, "quarantined", false},
 		"a wrong type": {func() []byte {
 			body := []byte(`{"process":"p","cooldowns":[{"item":7}]}`)
-			return fmt.Appendf(nil, "%s 1 %s\n%s", magic, checksum(body), body)
+			return format.Encode(body)
 		}, "quarantined", false},
-		"a version below 1": {func() []byte { return []byte(magic + " 0 x\n{}") }, "quarantined", false},
-		"a newer version":   {func() []byte { return []byte(magic + " 2 x\nanything") }, "ignored", true},
+		"a version below 1": {func() []byte { return []byte(format.Magic + " 0 x\n{}") }, "quarantined", false},
+		"a newer version":   {func() []byte { return []byte(format.Magic + " 2 x\nanything") }, "ignored", true},
 		"another process's": {func() []byte { return encodeFile("q", good("q")) }, "ignored", true},
 		"too large":         {func() []byte { return make([]byte, maxRead+1) }, "ignored", true},
 		"a folder":          {func() []byte { return []byte("x/") }, "ignored", true},
@@ -205,11 +204,11 @@ func TestOneUnreadable(t *testing.T) {
 // nothing for longer than is believed.
 func FuzzFile(f *testing.F) {
 	good := record{Item: hash("p", idOf("k")), Model: "m", Until: start.Add(time.Hour), DecidedAt: start}
-	f.Add(encodeFile("p", good)[len(magic)+3+64+1:])
+	f.Add(encodeFile("p", good)[len(format.Magic)+3+64+1:])
 	f.Add([]byte(`{"process":"p","cooldowns":[{"item":"` + good.Item + `","everything":true,"until":"9999-12-31T23:59:59Z","decided_at":"0001-01-01T00:00:00Z"}]}`))
 	f.Add([]byte(`{"process":"p","cooldowns":null}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		raw := append(fmt.Appendf(nil, "%s %d %s\n", magic, version, checksum(body)), body...)
+		raw := format.Encode(body)
 		for _, raw := range [][]byte{raw, body} {
 			file, err := decodeAs("p", raw)
 			if err != nil {

@@ -1,23 +1,17 @@
 package ledger
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"time"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
 )
 
-// A file is a line with a magic word, the version of the format and the
-// SHA-256 of the rest, which is JSON for people to read.
-const (
-	magic   = "freetier-ledger"
-	version = 1
-)
+// format is that of a file. Its content is JSON for people to read.
+var format = safestore.Format{Magic: "freetier-ledger", Version: 1}
 
 // file is what a process writes, and also the form of the common file.
 type file struct {
@@ -43,16 +37,16 @@ type counts map[string]map[instant]int64
 
 // Why a file is ignored.
 var (
-	errForeign = errors.New("it is not a ledger file")
+	errForeign = safestore.ErrForeign
 	errOther   = errors.New("it is the file of another process")
 	errFolder  = errors.New("it is a folder")
 )
 
 // Why a file is quarantined.
 var (
-	errCorrupt = errors.New("its content does not match its checksum")
+	errCorrupt = safestore.ErrCorrupt
 	errCounts  = errors.New("it has a count that is impossible")
-	errNewer   = errors.New("it was written by a newer version")
+	errNewer   = safestore.ErrNewer
 )
 
 func (f *file) encode() ([]byte, error) {
@@ -60,9 +54,7 @@ func (f *file) encode() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	body = append(body, '\n')
-	header := fmt.Appendf(nil, "%s %d %s\n", magic, version, checksum(body))
-	return append(header, body...), nil
+	return format.Encode(append(body, '\n')), nil
 }
 
 // decodeAs decodes the file of a process, or the common file.
@@ -75,20 +67,9 @@ func decodeAs(name string, raw []byte) (*file, error) {
 }
 
 func decode(raw []byte) (*file, error) {
-	header, body, _ := bytes.Cut(raw, []byte("\n"))
-	words := strings.Fields(string(header[:min(len(header), 200)]))
-	if len(words) < 2 || words[0] != magic {
-		return nil, errForeign
-	}
-	var written int
-	if _, err := fmt.Sscanf(words[1], "%d", &written); err != nil || written < 1 {
-		return nil, errCorrupt
-	}
-	if written > version {
-		return nil, errNewer
-	}
-	if len(words) != 3 || words[2] != checksum(body) {
-		return nil, errCorrupt
+	body, err := format.Decode(raw)
+	if err != nil {
+		return nil, err
 	}
 	f := new(file)
 	if err := json.Unmarshal(body, f); err != nil {
@@ -121,11 +102,6 @@ func (c counts) possible() bool {
 		}
 	}
 	return true
-}
-
-func checksum(body []byte) string {
-	sum := sha256.Sum256(body)
-	return hex.EncodeToString(sum[:])
 }
 
 func (c counts) add(key string, from instant, n int64) {

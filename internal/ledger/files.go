@@ -11,10 +11,13 @@ import (
 	"maps"
 	"path"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
 )
 
 // Where the ledger lives in the storage. Beside the file of each process is
@@ -177,18 +180,13 @@ func (p *pass) read(ctx context.Context) (names map[string]bool, err error) {
 // list returns the names of the ledger's files, and passes over what else
 // lies in the folder.
 func (p *pass) list(ctx context.Context) (map[string]bool, error) {
-	keys, err := p.storage.List(ctx, folder, false)
-	// The file system's List gives up when a temporary file of another process
-	// disappears under its eyes.
-	for try := 0; try < 10 && errors.Is(err, fs.ErrNotExist) && p.storage.Exists(ctx, folder); try++ {
-		keys, err = p.storage.List(ctx, folder, false)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	files, err := safestore.List(ctx, p.storage, folder)
+	if err != nil {
 		return nil, err
 	}
 	names := make(map[string]bool)
-	for _, key := range keys {
-		if name, ok := strings.CutSuffix(path.Base(key), suffix); ok {
+	for _, file := range files {
+		if name, ok := strings.CutSuffix(file, suffix); ok {
 			names[name] = true
 		}
 	}
@@ -203,7 +201,7 @@ func (p *pass) load(ctx context.Context, name string, known *seen) (bool, error)
 		*known = seen{file: new(file)}
 		return false, nil
 	}
-	if err != nil && known.raw == nil && name != common && p.isFolder(ctx, name) {
+	if errors.Is(err, syscall.EISDIR) && name != common {
 		p.ignore(name, errFolder)
 		return false, nil
 	}
@@ -226,12 +224,6 @@ func (p *pass) load(ctx context.Context, name string, known *seen) (bool, error)
 		p.quarantine(ctx, name, raw, err)
 	}
 	return false, nil
-}
-
-// isFolder reports whether a name that could not be loaded stands for a folder.
-func (p *pass) isFolder(ctx context.Context, name string) bool {
-	info, err := p.storage.Stat(ctx, keyOf(name))
-	return err == nil && !info.IsTerminal
 }
 
 // ignore leaves what only has the name of a ledger file as it is. It may be a
