@@ -14,4 +14,5 @@ import (
 	_ "github.com/caddy-freetier/caddy-freetier/modules/keepalive"
 	_ "github.com/caddy-freetier/caddy-freetier/modules/llmgateway"
 	_ "github.com/caddy-freetier/caddy-freetier/modules/modelfield"
+	_ "github.com/caddy-freetier/caddy-freetier/modules/statuspage"
 )

@@ -13,6 +13,7 @@ type Tracker struct {
 	seen   Memory // by this process; only its spans are used
 	memory Memory // what all processes know, as last shared
 	met    int    // cold starts that users have met
+	spared int    // those that they would have met without pings
 }
 
 // NewTracker returns a tracker of an instance that falls asleep after a time
@@ -46,8 +47,11 @@ func (t *Tracker) Traffic(at time.Time) (cold bool) {
 	defer t.mu.Unlock()
 	awake := t.seen.Awake.Union(t.memory.Awake)
 	cold = len(awake) > 0 && !awake.Covers(at)
-	if cold {
+	switch {
+	case cold:
 		t.met++
+	case len(awake) > 0 && !t.seen.Traffic.Union(t.memory.Traffic).Covers(at):
+		t.spared++
 	}
 	t.awake(at)
 	t.seen.Traffic = t.seen.Traffic.Add(at, at.Add(t.sleeps)).Since(at.Add(-remembered))
@@ -63,6 +67,14 @@ func (t *Tracker) Met() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.met
+}
+
+// Spared returns how many requests of users found the instance awake although
+// traffic alone would have let it sleep.
+func (t *Tracker) Spared() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.spared
 }
 
 // AwakeUntil returns until when the instance is awake, as far as is known.

@@ -29,6 +29,7 @@ import (
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
+	"github.com/caddy-freetier/caddy-freetier/internal/status"
 )
 
 // stopGrace is how long Stop waits for tasks. A task that ignores its context
@@ -54,6 +55,7 @@ type App struct {
 	clock  clockwork.Clock
 	events *Events
 	awake  *awake.Tracker
+	status status.Registry
 	logger *zap.Logger
 
 	mu        sync.Mutex
@@ -143,6 +145,10 @@ func (a *App) Events() *Events { return a.events }
 
 // Awake is what the process knows of its upstreams.
 func (a *App) Awake() *awake.Tracker { return a.awake }
+
+// Status is where modules describe themselves, for the status page and the admin
+// API.
+func (a *App) Status() *status.Registry { return &a.status }
 
 // Go registers run, which is called in a goroutine of its own when the
 // configuration starts and must return soon after its context is done. While

@@ -44,6 +44,20 @@ func (e *Events) Emit(ctx caddy.Context, name string, data map[string]any) {
 	emit()
 }
 
+// On calls handle with each event of a name, on the goroutine that emits it. It is
+// called in Provision.
+func (e *Events) On(name string, handle func(caddy.Event)) error {
+	return e.app.On(name, subscriber(handle))
+}
+
+type subscriber func(caddy.Event)
+
+// Handle implements caddyevents.Handler.
+func (s subscriber) Handle(_ context.Context, event caddy.Event) error {
+	s(event)
+	return nil
+}
+
 // Handle implements caddyevents.Handler: it emits what has waited.
 func (e *Events) Handle(context.Context, caddy.Event) error {
 	for {
@@ -61,4 +75,7 @@ func (e *Events) Handle(context.Context, caddy.Event) error {
 }
 
 // Interface guards
-var _ caddyevents.Handler = (*Events)(nil)
+var (
+	_ caddyevents.Handler = (*Events)(nil)
+	_ caddyevents.Handler = subscriber(nil)
+)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
+	"github.com/caddy-freetier/caddy-freetier/internal/status"
 )
 
 func init() {
@@ -77,6 +78,7 @@ type App struct {
 	events    *runtime.Events
 	clock     clockwork.Clock
 	awake     *awake.Tracker
+	samples   *status.Registry // where the results of pings go
 	client    *http.Client
 	following *http.Client // follows redirects
 	slots     *semaphore.Weighted
@@ -128,7 +130,12 @@ func (a *App) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("notification %d: %w", i+1, runtime.ExplainUnset(err))
 		}
 	}
-	return a.openQuotas(rt)
+	if err := a.openQuotas(rt); err != nil {
+		return err
+	}
+	a.samples = rt.Status()
+	a.samples.Describe(a.describe)
+	return nil
 }
 
 // check sets the defaults and checks what does not belong to one target.

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/hours"
+	"github.com/caddy-freetier/caddy-freetier/internal/status"
 )
 
 // The events that are emitted. Each has the data `target`, `upstream` and
@@ -35,8 +36,11 @@ func (rep *reporter) emit(name, message string, more map[string]any) {
 	rep.app.notify(name, data)
 }
 
-// ping logs every ping for those who look closely.
+// ping records every ping, and logs it for those who look closely.
 func (rep *reporter) ping(r result) {
+	rep.app.samples.Record(status.Sample{
+		Kind: status.SampleTarget, Name: rep.target, At: r.at, OK: r.err == nil, Cold: r.cold, Latency: r.latency,
+	})
 	if c := rep.app.logger.Check(zapcore.DebugLevel, "pinged"); c != nil {
 		c.Write(
 			zap.String("target", rep.target),

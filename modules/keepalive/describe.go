@@ -1,0 +1,57 @@
+package keepalive
+
+import (
+	"time"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/status"
+)
+
+// describe adds the targets and their accounts to a status.
+func (a *App) describe(now time.Time, s *status.Status) {
+	described := make(map[*account]bool)
+	for _, t := range a.Targets {
+		target := t.pinger.describe()
+		if acct := t.pinger.hours.account; acct != nil {
+			target.Account = acct.name
+			if !described[acct] {
+				described[acct] = true
+				s.Accounts = append(s.Accounts, acct.describe(now))
+			}
+		}
+		s.Targets = append(s.Targets, target)
+	}
+}
+
+func (p *pinger) describe() status.Target {
+	known := p.status()
+	return status.Target{
+		Name: known.Name, Upstream: known.Upstream, State: stateOf(&known), Awake: known.Awake,
+		LastPing: known.LastPing, LastStatus: known.LastStatus, LatencyMS: known.LastLatencyMS, LastError: known.LastError,
+		Failures: known.ConsecutiveFailures, NextPing: known.NextPing, Skipped: known.SkippedBecause, ColdStarts: known.ColdStarts,
+		History: status.NoHistory(),
+	}
+}
+
+func stateOf(known *targetStatus) string {
+	switch {
+	case known.Down:
+		return status.StateDown
+	case known.Healthy == nil:
+		return status.StateUnknown
+	case !*known.Healthy:
+		return status.StateFailing
+	}
+	return status.StateUp
+}
+
+func (acct *account) describe(now time.Time) status.Account {
+	described := status.Account{
+		Name: acct.name, UsedHours: acct.Used(now).Hours(), LimitHours: acct.Limit().Hours(), Renews: acct.Renews().UTC(),
+	}
+	for _, p := range acct.members {
+		described.Targets = append(described.Targets, p.target.Name)
+		described.ColdStarts += p.hours.member.Met()
+		described.Avoided += p.hours.member.Spared()
+	}
+	return described
+}

@@ -1,0 +1,100 @@
+package statuspage
+
+import (
+	"bytes"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+const (
+	// maxViewers is how many pages can be live at once.
+	maxViewers = 1000
+
+	// comeBack is after which time a browser asks again when its events have
+	// ended, in milliseconds: after a reload, for the new configuration.
+	comeBack = 1000
+
+	// aliveEvery keeps proxies from ending events that are silent.
+	aliveEvery = 20 * time.Second
+
+	// writeLimit is how long a viewer may take to read.
+	writeLimit = 5 * time.Second
+)
+
+// serveEvents sends the parts of a page that have changed, until the viewer leaves
+// or the configuration ends.
+func (h *Handler) serveEvents(w http.ResponseWriter, r *http.Request) error {
+	lang := languageOf(r)
+	if !h.board.enter(lang) {
+		w.Header().Set("Retry-After", "10")
+		return caddyhttp.Error(http.StatusServiceUnavailable, nil)
+	}
+	defer h.board.leave(lang)
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no")
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	v := viewer{response: w, control: http.NewResponseController(w)}
+	defer func() { _ = v.control.SetWriteDeadline(time.Time{}) }()
+	return v.follow(r, h.board, lang)
+}
+
+// viewer is somebody who looks at a page.
+type viewer struct {
+	response http.ResponseWriter
+	control  *http.ResponseController
+}
+
+func (v *viewer) follow(r *http.Request, b *board, lang language) error {
+	alive := b.clock.NewTicker(aliveEvery)
+	defer alive.Stop()
+	// A page of another build is loaded anew.
+	first := []byte("retry: " + strconv.Itoa(comeBack) + "\nevent: build\ndata: " + build + "\n\n")
+	if err := v.send(first); err != nil {
+		return nil
+	}
+	var seen *rendering
+	for {
+		page, changed := b.view(lang)
+		if news := page.since(seen); len(news) > 0 {
+			if err := v.send(news); err != nil {
+				return nil // the viewer has left
+			}
+		}
+		seen = page
+		select {
+		case <-changed:
+		case <-alive.Chan():
+			if err := v.send([]byte(":\n\n")); err != nil {
+				return nil
+			}
+		case <-b.closing:
+			return nil
+		case <-r.Context().Done():
+			return nil
+		}
+	}
+}
+
+// send sends events. It does not wait for a viewer who reads nothing, which would
+// keep Caddy from stopping.
+func (v *viewer) send(events []byte) error {
+	_ = v.control.SetWriteDeadline(time.Now().Add(writeLimit)) // where it is supported
+	if _, err := v.response.Write(events); err != nil {
+		return err
+	}
+	return v.control.Flush()
+}
+
+// event returns a part of the page as an event.
+func event(name string, html []byte) []byte {
+	var e bytes.Buffer
+	e.WriteString("event: " + name + "\ndata: ")
+	e.Write(bytes.ReplaceAll(html, []byte("\n"), []byte("\ndata: ")))
+	e.WriteString("\n\n")
+	return e.Bytes()
+}
