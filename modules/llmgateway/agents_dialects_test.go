@@ -21,7 +21,7 @@ import (
 func needAgents(t *testing.T) {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(agentsDir, "node_modules")); err != nil && os.Getenv("CI") == "" {
-		t.Skip("the agents take 760 MB: npm ci --ignore-scripts in " + agentsDir)
+		t.Skip("the agents take 1.1 GB: npm ci --ignore-scripts in " + agentsDir)
 	}
 	installPackages(t, agentsDir)
 }
