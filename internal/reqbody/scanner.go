@@ -91,6 +91,8 @@ type Scanner struct {
 	marks []Span // fields whose places are noted and nothing else
 	mark  int    // of these the one being read, -1: none
 
+	collector collector
+
 	notes  func(key []byte) bool // chooses further fields, nil: none
 	noted  []Span                // what it has chosen
 	noting bool                  // the last of them is being read
@@ -114,6 +116,7 @@ type Span struct {
 // way where others stand, in the order in which they are named here.
 func NewScanner(field string, others ...string) *Scanner {
 	s := &Scanner{field: field, other: -1, mark: -1}
+	s.collector.listDepth = noList
 	for _, name := range others {
 		s.others = append(s.others, Span{Name: name})
 	}
@@ -144,6 +147,7 @@ func (s *Scanner) Reset() {
 	*s = Scanner{
 		field: s.field, others: s.others, other: -1, marks: s.marks, mark: -1,
 		objects: s.objects[:0], capture: s.capture[:0], noted: s.noted[:0],
+		collector: s.collector.reset(),
 	}
 }
 
@@ -267,6 +271,9 @@ func (s *Scanner) push(object bool, i int) int {
 func (s *Scanner) pop(i int) int {
 	s.depth--
 	s.state = afterElement
+	if s.depth < s.collector.listDepth {
+		s.collector.listDepth = noList
+	}
 	if s.depth == 0 {
 		s.state = afterEnd
 	}
@@ -326,6 +333,7 @@ func (s *Scanner) beginKey(c byte, i int) int {
 	}
 	s.state, s.isKey = inString, true
 	s.beginString(s.depth == 1)
+	s.collector.inKey = s.depth > 1 && s.collector.lengths != 0
 	return i + 1
 }
 
@@ -340,6 +348,10 @@ func (s *Scanner) begin(c byte, i int) int {
 		return s.fail(i, "the body is not a JSON object")
 	}
 	field := s.isField && s.depth == 1
+	collects := s.collector.isNext || s.depth == s.collector.listDepth
+	if collects {
+		collects = s.collects(c)
+	}
 	if s.depth == 1 {
 		s.beginSpans(s.offset + int64(i))
 	}
@@ -353,7 +365,8 @@ func (s *Scanner) begin(c byte, i int) int {
 		return s.push(false, i)
 	case c == '"':
 		s.state, s.isKey = inString, false
-		s.beginString(field)
+		s.beginString(field || collects)
+		s.collector.inText = collects
 		if field {
 			s.value.Start = s.offset + int64(i)
 		}

@@ -74,6 +74,9 @@ func (s *Scanner) strEnd(p []byte, start, i int, beyondASCII byte) int {
 	if s.capturing {
 		s.append(p[start:i])
 	}
+	if s.collector.inKey {
+		s.nestedKey(p, start, i)
+	}
 	switch {
 	case i == len(p):
 		return i
@@ -147,6 +150,10 @@ func (s *Scanner) captured(i int) {
 		s.capturedKey()
 		return
 	}
+	if s.collector.inText {
+		s.collected()
+		return
+	}
 	text, ok := decode(s.capture)
 	switch {
 	case s.long:
@@ -173,6 +180,7 @@ func (s *Scanner) capturedKey() {
 		}
 		key = []byte(text)
 	}
+	s.collector.see(key)
 	if string(key) == s.field {
 		s.foundField()
 		return

@@ -1,0 +1,198 @@
+// Package idstore remembers which account has made what a provider keeps: files,
+// batches, responses. Only that account can be asked for it again.
+//
+// What is known lies in memory, bounded in all and for each client, and in Caddy's
+// storage: each process writes one file with what it has learned, and reads those
+// of the others. The file of a process that has ended is taken over by another one
+// and removed. Nothing on a request's path waits for storage, and a crash loses
+// what was learned in the last few seconds.
+//
+// Neither ids nor keys nor the names of clients are part of a file: it has hashes
+// in their place.
+package idstore
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"sync"
+	"time"
+)
+
+// Owner tells an account's key from all others. It should be a hash.
+type Owner [sha256.Size]byte
+
+const (
+	// maxKnown bounds what is known, and maxOfClient what of it is of one client:
+	// no client can push out what others have made.
+	maxKnown    = 50_000
+	maxOfClient = 10_000
+
+	// keptFor is how long something is known after it was made. Providers keep
+	// responses for 30 days.
+	keptFor = 31 * 24 * time.Hour
+)
+
+// id is the hash of something that a client has made.
+type id [16]byte
+
+func idOf(client, name string) id {
+	h := sha256.Sum256([]byte(client + "\x00" + name))
+	return id(h[:16])
+}
+
+// clientHash tells clients apart. That two are the same costs them nothing but
+// room.
+type clientHash uint32
+
+func hashOfClient(client string) clientHash {
+	h := sha256.Sum256([]byte(client))
+	return clientHash(binary.BigEndian.Uint32(h[:]))
+}
+
+// entry is what is known of an id.
+type entry struct {
+	owner  uint32 // index
+	minute uint32 // when it was made, since 1970
+	client clientHash
+	own    bool // this process keeps it in its file
+}
+
+func minuteOf(t time.Time) uint32 { return uint32(t.Unix() / 60) }
+
+func (e entry) expired(now time.Time) bool {
+	return now.Sub(time.Unix(int64(e.minute)*60, 0)) > keptFor
+}
+
+// book is what is known. It is safe for concurrent use.
+type book struct {
+	mu      sync.Mutex
+	entries map[id]entry
+	clients map[clientHash]*queue
+	owners  []Owner
+	indexes map[Owner]uint32
+	changed bool // what this process keeps in its file
+}
+
+// queue has the ids of a client in the order in which they were made. Some may be
+// forgotten already.
+type queue struct {
+	ids  []id
+	live int
+}
+
+func newBook() *book {
+	return &book{entries: make(map[id]entry), clients: make(map[clientHash]*queue), indexes: make(map[Owner]uint32)}
+}
+
+// learn notes the owner of an id.
+func (b *book) learn(client, name string, owner Owner, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := b.index(owner)
+	known, ok := b.entries[idOf(client, name)]
+	if ok && known.owner == i && !known.expired(now.Add(keptFor/2)) {
+		return
+	}
+	b.add(idOf(client, name), entry{owner: i, minute: minuteOf(now), client: hashOfClient(client), own: true})
+}
+
+// find returns the owner of an id.
+func (b *book) find(client, name string, now time.Time) (owner Owner, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e, ok := b.entries[idOf(client, name)]
+	if !ok || e.expired(now) {
+		return owner, false
+	}
+	return b.owners[e.owner], true
+}
+
+// index returns the index of an owner. Their number is that of the keys which
+// have ever made anything.
+func (b *book) index(owner Owner) uint32 {
+	i, ok := b.indexes[owner]
+	if !ok {
+		i = uint32(len(b.owners))
+		b.owners = append(b.owners, owner)
+		b.indexes[owner] = i
+	}
+	return i
+}
+
+// add puts an entry in, and takes out what there is no room for.
+func (b *book) add(i id, e entry) {
+	old, known := b.entries[i]
+	b.changed = b.changed || e.own || known && old.own
+	q := b.clients[e.client]
+	if q == nil {
+		q = new(queue)
+		b.clients[e.client] = q
+	}
+	b.entries[i] = e
+	if known && old.client == e.client {
+		return
+	}
+	q.ids = append(q.ids, i)
+	q.live++
+	if q.live > maxOfClient {
+		b.forgetFirst(e.client)
+	}
+	if len(b.entries) > maxKnown {
+		b.forgetFirst(b.largest())
+	}
+}
+
+// forgetFirst forgets the oldest id of a client.
+func (b *book) forgetFirst(client clientHash) {
+	q := b.clients[client]
+	for q.live > 0 && len(q.ids) > 0 {
+		i := q.ids[0]
+		q.ids = q.ids[1:]
+		if e, ok := b.entries[i]; ok && e.client == client {
+			b.forget(i, e)
+			return
+		}
+	}
+}
+
+func (b *book) forget(i id, e entry) {
+	delete(b.entries, i)
+	b.changed = b.changed || e.own
+	q := b.clients[e.client]
+	if q.live--; q.live == 0 {
+		delete(b.clients, e.client)
+	}
+}
+
+// largest returns the client with most ids.
+func (b *book) largest() (client clientHash) {
+	most := 0
+	for c, q := range b.clients {
+		if q.live > most || q.live == most && c < client {
+			client, most = c, q.live
+		}
+	}
+	return client
+}
+
+// expire forgets what is too old.
+func (b *book) expire(now time.Time) {
+	for i, e := range b.entries {
+		if e.expired(now) {
+			b.forget(i, e)
+		}
+	}
+}
+
+// touch has the own file be written.
+func (b *book) touch() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.changed = true
+}
+
+func (b *book) isChanged() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.changed
+}

@@ -1,0 +1,306 @@
+package idstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"github.com/jonboulle/clockwork"
+	"go.uber.org/zap"
+)
+
+var start = time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
+
+func owner(n byte) Owner { return Owner{n} }
+
+// process is a Store at a storage that others share.
+type process struct {
+	*Store
+	site Site
+}
+
+func newProcessAt(storage certmagic.Storage, clock clockwork.Clock, owners ...Owner) *process {
+	return &process{New(), Site{Storage: storage, Clock: clock, Logger: zap.NewNop(), Owners: func() []Owner { return owners }}}
+}
+
+func (p *process) passes(ended bool) { p.run(context.Background(), p.site, passLimit, ended) }
+
+func (p *process) wants(t *testing.T, client, name string, want Owner) {
+	t.Helper()
+	got, ok := p.Find(client, name, p.site.Clock.Now())
+	if want == (Owner{}) && ok {
+		t.Errorf("%s of %s has owner %x, want none", name, client, got[:2])
+	}
+	if want != (Owner{}) && got != want {
+		t.Errorf("%s of %s has owner %x, %v, want %x", name, client, got[:2], ok, want[:2])
+	}
+}
+
+func files(t *testing.T, storage *certmagic.FileStorage) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(storage.Path, filepath.FromSlash(folder)))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// Ids are known to the client that has made them, and to nobody else.
+func TestFind(t *testing.T) {
+	p := newProcessAt(&certmagic.FileStorage{Path: t.TempDir()}, clockwork.NewFakeClockAt(start), owner(1))
+	p.wants(t, "alice", "file-1", Owner{})
+	p.Learn("alice", "file-1", owner(1), start)
+	p.wants(t, "alice", "file-1", owner(1))
+	p.wants(t, "bob", "file-1", Owner{})
+	p.Learn("alice", "file-1", owner(2), start.Add(time.Minute))
+	p.wants(t, "alice", "file-1", owner(2))
+	if _, ok := p.Find("alice", "file-1", start.Add(keptFor+2*time.Minute)); ok {
+		t.Error("it is known for ever")
+	}
+	if got, _ := p.Find("alice", "file-1", start.Add(keptFor)); got != owner(2) {
+		t.Error("it is forgotten too early")
+	}
+}
+
+// What is known is bounded, and no client can push out what others have made.
+func TestBounds(t *testing.T) {
+	b := newBook()
+	b.learn("quiet", "file-1", owner(1), start)
+	for client := range 6 {
+		for i := range maxOfClient + 10 {
+			b.learn(fmt.Sprint("busy", client), fmt.Sprint("file-", i), owner(2), start)
+		}
+	}
+	if len(b.entries) > maxKnown {
+		t.Errorf("%d ids are known, want at most %d", len(b.entries), maxKnown)
+	}
+	if _, ok := b.find("quiet", "file-1", start); !ok {
+		t.Error("a busy client has pushed out another one's")
+	}
+	if _, ok := b.find("busy5", fmt.Sprint("file-", maxOfClient+9), start); !ok {
+		t.Error("the last one is not known")
+	}
+	if _, ok := b.find("busy5", "file-0", start); ok {
+		t.Error("a client has more than its part")
+	}
+	live := 0
+	for _, q := range b.clients {
+		live += q.live
+	}
+	if live != len(b.entries) {
+		t.Errorf("the clients have %d ids, want %d", live, len(b.entries))
+	}
+	b.expire(start.Add(2 * keptFor))
+	if len(b.entries) != 0 || len(b.clients) != 0 {
+		t.Errorf("%d ids of %d clients are left of what has expired", len(b.entries), len(b.clients))
+	}
+}
+
+// Processes on one storage learn from each other, and what an ended one has
+// learned stays, in the file of another one.
+func TestProcesses(t *testing.T) {
+	storage, clock := &certmagic.FileStorage{Path: t.TempDir()}, clockwork.NewFakeClockAt(start)
+	a, b := newProcessAt(storage, clock, owner(1), owner(2)), newProcessAt(storage, clock, owner(2), owner(1))
+	a.passes(false)
+	if got := files(t, storage); len(got) != 0 {
+		t.Errorf("a process that knows nothing has written %q", got)
+	}
+	a.Learn("alice", "file-1", owner(1), clock.Now())
+	b.Learn("alice", "file-2", owner(2), clock.Now())
+	for range 2 {
+		a.passes(false)
+		b.passes(false)
+	}
+	for _, p := range []*process{a, b} {
+		p.wants(t, "alice", "file-1", owner(1))
+		p.wants(t, "alice", "file-2", owner(2))
+	}
+	a.passes(true)
+	clock.Advance(interval)
+	b.passes(false)
+	if got := files(t, storage); len(got) != 1 || got[0] != b.process+suffix {
+		t.Errorf("the files are %q, want only that of the process that goes on", got)
+	}
+	b.passes(true)
+	c := newProcessAt(storage, clock, owner(1), owner(2))
+	c.Read(c.site)
+	c.wants(t, "alice", "file-1", owner(1))
+	c.wants(t, "alice", "file-2", owner(2))
+}
+
+// A process that has been killed leaves what it had written.
+func TestKilled(t *testing.T) {
+	storage, clock := &certmagic.FileStorage{Path: t.TempDir()}, clockwork.NewFakeClockAt(start)
+	a := newProcessAt(storage, clock, owner(1))
+	a.Learn("alice", "file-1", owner(1), clock.Now())
+	a.passes(false)
+	b := newProcessAt(storage, clock, owner(1))
+	for range silentLookups + 2 {
+		b.passes(false)
+		b.wants(t, "alice", "file-1", owner(1))
+		clock.Advance(silentFor / silentLookups)
+	}
+	if got := files(t, storage); len(got) != 1 || got[0] != b.process+suffix {
+		t.Errorf("the files are %q, want only that of the process that goes on", got)
+	}
+	clock.Advance(keptFor + time.Hour)
+	b.passes(false)
+	b.passes(false)
+	if got := files(t, storage); len(got) != 0 {
+		t.Errorf("%q is left of what has expired", got)
+	}
+}
+
+// A living process keeps its file, also when nothing changes.
+func TestSignOfLife(t *testing.T) {
+	storage, clock := &certmagic.FileStorage{Path: t.TempDir()}, clockwork.NewFakeClockAt(start)
+	a, b := newProcessAt(storage, clock, owner(1)), newProcessAt(storage, clock, owner(1))
+	a.Learn("alice", "file-1", owner(1), clock.Now())
+	for range 20 {
+		a.passes(false)
+		b.passes(false)
+		clock.Advance(rewriteAfter)
+	}
+	if got := files(t, storage); len(got) != 1 || got[0] != a.process+suffix {
+		t.Errorf("the files are %q, want that of the process that has made the id", got)
+	}
+}
+
+// A file about keys that another configuration has is left to it.
+func TestUnknownOwners(t *testing.T) {
+	storage, clock := &certmagic.FileStorage{Path: t.TempDir()}, clockwork.NewFakeClockAt(start)
+	a := newProcessAt(storage, clock, owner(1))
+	a.Learn("alice", "file-1", owner(1), clock.Now())
+	a.passes(false)
+	a.passes(true)
+	b := newProcessAt(storage, clock, owner(9))
+	b.passes(false)
+	b.wants(t, "alice", "file-1", Owner{})
+	if got := files(t, storage); len(got) != 1 {
+		t.Errorf("the files are %q, want that of the ended process", got)
+	}
+	b.site.Owners = func() []Owner { return []Owner{owner(1)} } // after a reload
+	b.passes(false)
+	b.wants(t, "alice", "file-1", owner(1))
+}
+
+// What is no file of ids is left alone or moved away, and warned of once.
+func TestForeignFiles(t *testing.T) {
+	storage, clock := &certmagic.FileStorage{Path: t.TempDir()}, clockwork.NewFakeClockAt(start)
+	ctx := context.Background()
+	a := newProcessAt(storage, clock, owner(1))
+	a.Learn("alice", "file-1", owner(1), clock.Now())
+	a.passes(false)
+	raw, err := storage.Load(ctx, keyOf(a.process))
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := append([]byte(nil), raw...)
+	broken[len(broken)-5] ^= 1
+	for name, content := range map[string][]byte{"copied": raw, "broken": broken, "foreign": []byte("hello"), "cut": raw[:len(raw)/2]} {
+		if err := storage.Store(ctx, keyOf(name), content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := newProcessAt(storage, clock, owner(1))
+	b.passes(false)
+	b.passes(false)
+	b.wants(t, "alice", "file-1", owner(1))
+	left := make(map[string]bool)
+	for _, name := range files(t, storage) {
+		left[name] = true
+	}
+	for name, want := range map[string]bool{"copied.ids": true, "foreign.ids": true, "broken.ids": false, "cut.ids": false, "broken.ids.bad": true, "cut.ids.bad": true} {
+		if left[name] != want {
+			t.Errorf("%s is there: %v, want %v", name, left[name], want)
+		}
+	}
+}
+
+// failing is a storage that fails, or hangs until it is released.
+type failing struct {
+	certmagic.Storage
+	err  error
+	hang chan struct{}
+}
+
+func (f *failing) List(ctx context.Context, path string, recursive bool) ([]string, error) {
+	if f.hang != nil {
+		<-f.hang
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	return f.Storage.List(ctx, path, recursive)
+}
+
+// A storage that fails or hangs holds up nothing, and gets everything later.
+func TestTrouble(t *testing.T) {
+	inner, clock := &certmagic.FileStorage{Path: t.TempDir()}, clockwork.NewFakeClockAt(start)
+	storage := &failing{Storage: inner, err: errors.New("broken")}
+	a := newProcessAt(storage, clock, owner(1))
+	a.Learn("alice", "file-1", owner(1), clock.Now())
+	a.passes(false)
+	a.wants(t, "alice", "file-1", owner(1))
+	storage.err, storage.hang = nil, make(chan struct{})
+	a.run(context.Background(), a.site, 10*time.Millisecond, false)
+	a.run(context.Background(), a.site, 10*time.Millisecond, false) // it waits for the first, in vain
+	close(storage.hang)
+	for range 1000 { // the first one ends some time
+		if len(a.busy) == 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	a.site.Storage = inner
+	a.passes(false)
+	b := newProcessAt(inner, clock, owner(1))
+	b.Read(b.site)
+	b.wants(t, "alice", "file-1", owner(1))
+}
+
+// Neither ids nor the names of clients nor keys can be read in a file.
+func TestFileShowsNothing(t *testing.T) {
+	b := newBook()
+	b.learn("alice", "file-secret", owner('k'), start)
+	content := b.encode("process", false, start)
+	if string(content) == "" {
+		t.Fatal("no file")
+	}
+	for _, secret := range []string{"alice", "file-secret", fmt.Sprintf("%x", owner('k'))} {
+		if containsText(content, secret) {
+			t.Errorf("the file shows %q", secret)
+		}
+	}
+}
+
+func containsText(content []byte, text string) bool {
+	for i := range content {
+		if len(content)-i >= len(text) && string(content[i:i+len(text)]) == text {
+			return true
+		}
+	}
+	return false
+}
+
+func FuzzDecode(f *testing.F) {
+	b := newBook()
+	b.learn("alice", "file-1", owner(1), start)
+	f.Add(b.encode("p", false, start))
+	f.Add(format.Encode([]byte(`{"process":"p","owners":["a"],"records":"AAAA"}`)))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, raw := range [][]byte{body, format.Encode(body)} {
+			if file, err := decode("p", raw); err == nil {
+				newBook().merge(file, []Owner{owner(1)}, true, start)
+			}
+		}
+	})
+}

@@ -1,0 +1,97 @@
+package reqbody
+
+import "slices"
+
+// collector collects the texts that are the values of some keys, at any depth,
+// and those in the lists that are.
+type collector struct {
+	names   []string
+	lengths uint64 // a bit for the length of each name
+	texts   []string
+
+	inKey     bool // a key below the top level is being read
+	isNext    bool // the value that comes next is one of a name
+	listDepth int  // of the elements of a list that is such a value, or noList
+	inText    bool // a text is being read that is collected
+}
+
+const (
+	noList = -1
+
+	// maxCollected bounds the texts that are collected, and maxCollectedText each
+	// of them, in bytes as it is written.
+	maxCollected     = 128
+	maxCollectedText = 512
+)
+
+// Collect makes the scanner collect the texts that are the values of these keys
+// wherever they stand, or elements of lists that are. A name has less than 64
+// bytes. Keys below the top level that are written with escapes are passed over.
+func (s *Scanner) Collect(names ...string) {
+	s.collector.names = names
+	for _, name := range names {
+		s.collector.lengths |= 1 << len(name)
+	}
+}
+
+// Collected returns the texts in the order in which they stand, each once. Of
+// many the first count, and long ones do not. The slice is valid until Reset.
+func (s *Scanner) Collected() []string { return s.collector.texts }
+
+func (c *collector) reset() collector {
+	return collector{names: c.names, lengths: c.lengths, texts: c.texts[:0], listDepth: noList}
+}
+
+// see looks at a key, as a whole.
+func (c *collector) see(key []byte) {
+	c.isNext = len(key) < 64 && c.lengths>>len(key)&1 == 1 && c.has(key)
+}
+
+func (c *collector) has(key []byte) bool {
+	for _, name := range c.names {
+		if string(key) == name {
+			return true
+		}
+	}
+	return false
+}
+
+// nestedKey takes a run of a key below the top level. Keys mostly come in one.
+func (s *Scanner) nestedKey(p []byte, start, i int) {
+	if i < len(p) && p[i] == '"' {
+		s.collector.inKey = false
+		if len(s.capture) == 0 {
+			s.collector.see(p[start:i])
+			return
+		}
+		s.append(p[start:i])
+		s.collector.see(s.capture)
+		return
+	}
+	s.append(p[start:i])
+	if i < len(p) {
+		s.append(p[i : i+1]) // an escape, which is part of no name
+	}
+}
+
+// collects is called at the beginning of a value that is one of a name, or an
+// element of a list that is. It reports whether that is a text to be collected.
+func (s *Scanner) collects(c byte) bool {
+	isNext := s.collector.isNext
+	s.collector.isNext = false
+	if isNext && c == '[' && s.collector.listDepth == noList {
+		s.collector.listDepth = s.depth + 1
+	}
+	return c == '"' && (isNext || !s.inObject()) && len(s.collector.texts) < maxCollected
+}
+
+// collected is called at the end of a text.
+func (s *Scanner) collected() {
+	s.collector.inText = false
+	if s.long || len(s.capture) > maxCollectedText {
+		return
+	}
+	if text, ok := decode(s.capture); ok && text != "" && !slices.Contains(s.collector.texts, text) {
+		s.collector.texts = append(s.collector.texts, text)
+	}
+}
