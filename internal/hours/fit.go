@@ -24,6 +24,13 @@ func (a *Account) Fit() Fit {
 	return a.fit(from, from, until, a.Limit())
 }
 
+// FitIn looks at another period of the same kind.
+func (a *Account) FitIn(from, until time.Time) Fit {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.fit(from, from, until, a.Limit())
+}
+
 // Rest looks at what remains of the present period.
 func (a *Account) Rest(now time.Time) Fit {
 	a.mu.Lock()

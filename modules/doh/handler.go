@@ -178,13 +178,20 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 
 // warnOfStrangers warns of quotas that anybody can use up.
 func (h *Handler) warnOfStrangers(logger *zap.Logger) {
+	if warning := h.warningOfStrangers(); warning != "" {
+		logger.Warn(warning)
+	}
+}
+
+func (h *Handler) warningOfStrangers() string {
 	limited := func(c pool.Config) bool {
 		return slices.ContainsFunc(c.Upstreams, func(u *pool.Upstream) bool { return u.Quota != nil })
 	}
 	quotas := limited(h.Config) || slices.ContainsFunc(h.For, func(r *Route) bool { return limited(r.Config) })
-	if quotas && h.PerIP == nil && len(h.Clients) == 0 {
-		logger.Warn("anybody who finds this server can use up the quotas of its upstreams; add a limit, such as per_ip 50/second, or clients with paths of their own")
+	if !quotas || h.PerIP != nil || len(h.Clients) > 0 {
+		return ""
 	}
+	return "anybody who finds this server can use up the quotas of its upstreams; add a limit, such as per_ip 50/second, or clients with paths of their own"
 }
 
 func (h *Handler) provisionUsers(ctx caddy.Context) (err error) {

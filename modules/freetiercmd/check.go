@@ -42,9 +42,7 @@ The exit code is 0 if all keys are good, 2 if one is not, and 1 if there was no
 check.`, runCheck)
 	cmd.Args = cobra.NoArgs
 	cmd.Flags().String("address", "", "The address of the admin API of the running server")
-	cmd.Flags().StringP("config", "c", "", "Configuration whose keys are checked, or - for stdin; it need not run")
-	cmd.Flags().StringP("adapter", "a", "", "Name of the config adapter to apply")
-	cmd.Flags().StringSlice("envfile", nil, "Environment file(s) to load")
+	addSource(cmd, "Configuration whose keys are checked, or - for stdin; it need not run")
 	cmd.Flags().String("channel", "", "Check the keys of this channel only")
 	cmd.MarkFlagsMutuallyExclusive("address", "config")
 	return cmd
@@ -55,10 +53,8 @@ func runCheck(cmd *cobra.Command, _ []string) (int, error) {
 	channel, _ := flags.GetString("channel")
 	out := newReport(cmd.OutOrStdout(), cmd.ErrOrStderr())
 	var err error
-	if config, _ := flags.GetString("config"); config != "" {
-		adapter, _ := flags.GetString("adapter")
-		envfiles, _ := flags.GetStringSlice("envfile")
-		err = checkConfig(cmd.Context(), config, adapter, envfiles, channel, out)
+	if from := sourceOf(cmd); from.file != "" {
+		err = checkConfig(cmd.Context(), from, channel, out)
 	} else {
 		address, _ := flags.GetString("address")
 		err = checkServer(address, channel, out)

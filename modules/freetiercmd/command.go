@@ -1,5 +1,6 @@
-// Package freetiercmd is the command `caddy freetier`: it checks the keys of
-// llm_gateway, and writes the file in which its clients stand.
+// Package freetiercmd is the command `caddy freetier`: it plans a configuration
+// before it runs, checks the keys of llm_gateway, and writes the file in which its
+// clients stand.
 package freetiercmd
 
 import (
@@ -10,12 +11,13 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "freetier",
-		Usage: "check|client",
+		Usage: "plan|check|client",
 		Short: "Looks after pools of free accounts",
 		Long: `
-Checks the keys of llm_gateway, and writes the file with its clients.
+Plans what a configuration takes of its accounts, checks the keys of
+llm_gateway, and writes the file with its clients.
 `,
-		CobraFunc: func(cmd *cobra.Command) { cmd.AddCommand(newCheck(), newClient()) },
+		CobraFunc: func(cmd *cobra.Command) { cmd.AddCommand(newPlan(), newCheck(), newClient()) },
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
 )
 
 // gatewayModule is the module that has the keys.
@@ -24,50 +25,138 @@ type keyChecker interface {
 	CheckKeys(ctx context.Context, channel string, report func(line any))
 }
 
-// checkConfig checks the keys of a configuration that need not run. Of it only
-// llm_gateway is loaded: logs, sites and listeners of the others would leave
-// files that the server cannot open, if this is run as another user.
-func checkConfig(ctx context.Context, file, adapter string, envfiles []string, channel string, out *report) error {
-	for _, name := range envfiles {
+// source says which configuration a command is about, as its flags name it.
+type source struct {
+	file, adapter string
+	envfiles      []string
+}
+
+// addSource adds the flags of a configuration that need not run.
+func addSource(cmd *cobra.Command, about string) {
+	cmd.Flags().StringP("config", "c", "", about)
+	cmd.Flags().StringP("adapter", "a", "", "Name of the config adapter to apply")
+	cmd.Flags().StringSlice("envfile", nil, "Environment file(s) to load")
+}
+
+func sourceOf(cmd *cobra.Command) (s source) {
+	flags := cmd.Flags()
+	s.file, _ = flags.GetString("config")
+	s.adapter, _ = flags.GetString("adapter")
+	s.envfiles, _ = flags.GetStringSlice("envfile")
+	return s
+}
+
+// configuration is one of which only modules of ours are loaded: logs, sites and
+// listeners of others would leave files that the server cannot open, if the
+// command is run as another user.
+type configuration struct {
+	content any
+	ctx     caddy.Context
+}
+
+// open reads a configuration. cancel cleans up what was loaded of it.
+func (s source) open() (c *configuration, cancel context.CancelFunc, err error) {
+	for _, name := range s.envfiles {
 		if err := loadEnvironment(name); err != nil {
-			return err
+			return nil, nil, err
 		}
 	}
 	empty := &caddy.Config{
 		Admin:   &caddy.AdminConfig{Disabled: true},
 		Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "ERROR"}}}},
 	}
-	loaded, err := caddy.ProvisionContext(empty)
+	ctx, err := caddy.ProvisionContext(empty)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	loaded, cancel := caddy.NewContext(loaded)
-	defer cancel()
-	text, _, _, err := caddycmd.LoadConfig(file, adapter) // now that infos are not logged
+	c = new(configuration)
+	c.ctx, cancel = caddy.NewContext(ctx)
+	text, _, _, err := caddycmd.LoadConfig(s.file, s.adapter) // now that infos are not logged
 	if err != nil {
-		return err
+		cancel()
+		return nil, nil, err
 	}
-	var config any
-	if err := json.Unmarshal(text, &config); err != nil {
-		return fmt.Errorf("the configuration is no JSON: %w", err)
+	if len(text) == 0 {
+		cancel()
+		return nil, nil, errors.New("there is no Caddyfile here; name the configuration with --config")
 	}
-	var gateways []keyChecker
-	for _, raw := range handlers(config) {
-		module, err := loaded.LoadModuleByID(gatewayModule, raw)
+	if err := json.Unmarshal(text, &c.content); err != nil {
+		cancel()
+		return nil, nil, fmt.Errorf("the configuration is no JSON: %w", err)
+	}
+	return c, cancel, nil
+}
+
+// load loads a module from its part of the configuration.
+func (c *configuration) load(id string, part map[string]any) (any, error) {
+	raw, err := json.Marshal(part)
+	if err != nil {
+		return nil, err // it comes from JSON
+	}
+	return c.ctx.LoadModuleByID(id, raw)
+}
+
+// modules loads the modules whose name stands inline behind a key, in order.
+func (c *configuration) modules(id, key, name string) (loaded []any, err error) {
+	for _, part := range partsWith(c.content, key, name) {
+		part = maps.Clone(part)
+		delete(part, key)
+		module, err := c.load(id, part)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		gateways = append(gateways, module.(keyChecker))
+		loaded = append(loaded, module)
+	}
+	return loaded, nil
+}
+
+// partsWith returns the objects of a configuration in which a key has a value, in
+// order.
+func partsWith(content any, key, value string) (found []map[string]any) {
+	switch content := content.(type) {
+	case []any:
+		for _, item := range content {
+			found = append(found, partsWith(item, key, value)...)
+		}
+	case map[string]any:
+		if content[key] == value {
+			return []map[string]any{content}
+		}
+		for _, name := range sortedNames(content) {
+			found = append(found, partsWith(content[name], key, value)...)
+		}
+	}
+	return found
+}
+
+// app returns the configuration of an app, nil if there is none.
+func (c *configuration) app(name string) map[string]any {
+	root, _ := c.content.(map[string]any)
+	apps, _ := root["apps"].(map[string]any)
+	app, _ := apps[name].(map[string]any)
+	return app
+}
+
+// checkConfig checks the keys of a configuration that need not run.
+func checkConfig(ctx context.Context, from source, channel string, out *report) error {
+	config, cancel, err := from.open()
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	gateways, err := config.modules(gatewayModule, "handler", "llm_gateway")
+	if err != nil {
+		return err
 	}
 	return checkGateways(ctx, gateways, channel, out)
 }
 
 // checkGateways checks the keys of one gateway after the other.
-func checkGateways(ctx context.Context, gateways []keyChecker, channel string, out *report) (err error) {
+func checkGateways(ctx context.Context, gateways []any, channel string, out *report) (err error) {
 	for _, g := range gateways {
 		keys := out.keys
 		out.keys = 0
-		g.CheckKeys(ctx, channel, func(line any) {
+		g.(keyChecker).CheckKeys(ctx, channel, func(line any) {
 			text, failed := json.Marshal(line)
 			if failed == nil {
 				failed = out.line(text)
@@ -77,29 +166,6 @@ func checkGateways(ctx context.Context, gateways []keyChecker, channel string, o
 		out.keys += keys
 	}
 	return err
-}
-
-// handlers returns the configurations of llm_gateway in one of Caddy, in order.
-func handlers(config any) (found [][]byte) {
-	switch value := config.(type) {
-	case []any:
-		for _, item := range value {
-			found = append(found, handlers(item)...)
-		}
-	case map[string]any:
-		if value["handler"] == "llm_gateway" {
-			delete(value, "handler")
-			raw, err := json.Marshal(value)
-			if err != nil {
-				return nil // it comes from JSON
-			}
-			return [][]byte{raw}
-		}
-		for _, name := range sortedNames(value) {
-			found = append(found, handlers(value[name])...)
-		}
-	}
-	return found
 }
 
 // loadEnvironment sets the variables of a file, as `caddy run --envfile` does: a

@@ -21,7 +21,8 @@ type pinger struct {
 	schedule *schedule
 	checks   *checks
 	client   *http.Client
-	upstream string // as package awake knows it
+	place    *url.URL // where the instance is
+	upstream string   // as package awake knows it
 
 	key   string // of the state
 	state *state
@@ -68,9 +69,8 @@ func newPinger(app *App, t *Target) (p *pinger, err error) {
 	p.report = &reporter{app: app, target: t.Name, upstream: p.upstream}
 	p.hours = awakeTime{pinger: p}
 	p.lease = newLease(p)
-	p.warnPlace(req.URL)
-	p.warnSleep()
-	p.warnCost()
+	p.place = req.URL
+	p.warn(app.logger.Warn)
 	return p, nil
 }
 
@@ -90,27 +90,37 @@ func (p *pinger) stop() {
 	p.state.stop(p)
 }
 
+// warning is where a warning goes: to a log, or to a report.
+type warning func(text string, fields ...zap.Field)
+
+// warn warns of what is wrong with the target's settings.
+func (p *pinger) warn(to warning) {
+	p.warnPlace(to)
+	p.warnSleep(to)
+	p.warnCost(to)
+}
+
 // warnPlace warns of a URL that keeps no instance awake, whatever its schedule.
-func (p *pinger) warnPlace(u *url.URL) {
-	host := strings.ToLower(u.Hostname())
-	warn := func(text string) { p.app.logger.Warn(text, zap.String("target", p.target.Name)) }
-	switch space := spaceOf(u.Path); {
+func (p *pinger) warnPlace(to warning) {
+	host := strings.ToLower(p.place.Hostname())
+	target := zap.String("target", p.target.Name)
+	switch space := spaceOf(p.place.Path); {
 	case strings.HasSuffix(host, ".streamlit.app"):
-		warn(errStreamlit.Error())
+		to(errStreamlit.Error(), target)
 	case (host == "huggingface.co" || host == "hf.co") && space != "":
-		warn("this is the hub's page about a Space, which does not keep it awake; the Space's own address is " + space)
+		to("this is the hub's page about a Space, which does not keep it awake; the Space's own address is "+space, target)
 	}
 }
 
 // warnSleep warns of a schedule that lets the instance fall asleep.
-func (p *pinger) warnSleep() {
+func (p *pinger) warnSleep(to warning) {
 	sleepsAfter := time.Duration(p.target.SleepsAfter)
 	if sleepsAfter == 0 || p.schedule.cron != nil {
 		return
 	}
 	longest := p.schedule.every + time.Duration(p.schedule.jitter*float64(p.schedule.every))
 	if longest >= sleepsAfter {
-		p.app.logger.Warn("the target falls asleep between two pings; give it a shorter interval",
+		to("the target falls asleep between two pings; give it a shorter interval",
 			zap.String("target", p.target.Name),
 			zap.Duration("longest_wait", longest),
 			zap.Duration("sleeps_after", sleepsAfter))
@@ -119,10 +129,10 @@ func (p *pinger) warnSleep() {
 
 // warnCost warns of pings that cost more than they save: each asks a model, or
 // they use more than half of what the account gives.
-func (p *pinger) warnCost() {
+func (p *pinger) warnCost(to warning) {
 	if q := p.target.pingsQuota(); q != nil {
 		if pings := p.schedule.pingsIn(lengthOf(q.Period), p.app.clock.Now()); pings > q.Amount/2 {
-			p.app.logger.Warn("the pings use most of the account's requests; give the target a longer interval, or ping a page that costs nothing",
+			to("the pings use most of the account's requests; give the target a longer interval, or ping a page that costs nothing",
 				zap.String("target", p.target.Name),
 				zap.Int64("pings", pings),
 				zap.String("quota", q.String()))
@@ -130,7 +140,7 @@ func (p *pinger) warnCost() {
 		return
 	}
 	if pings := p.schedule.pingsIn(month, p.app.clock.Now()); p.target.asksModel() && pings >= manyPings {
-		p.app.logger.Warn("each ping asks a model, which uses up its quota; a GET of a page that costs nothing keeps the instance awake as well",
+		to("each ping asks a model, which uses up its quota; a GET of a page that costs nothing keeps the instance awake as well",
 			zap.String("target", p.target.Name),
 			zap.Int64("pings_a_month", pings))
 	}

@@ -122,6 +122,12 @@ func (c *Channel) showKey(out *http.Request, path string, k *key) {
 
 // warnOfProvider warns of what is known to go wrong with the channel's provider.
 func (c *Channel) warnOfProvider(logger *zap.Logger) {
+	if warning := c.warningOfProvider(); warning != "" {
+		logger.Warn(warning, zap.String("channel", c.Name), zap.String("source", c.Source))
+	}
+}
+
+func (c *Channel) warningOfProvider() string {
 	warning := preset.RetiredHost(c.base.Hostname())
 	if c.preset != nil {
 		warning = cmp.Or(warning, c.preset.Warning)
@@ -129,9 +135,10 @@ func (c *Channel) warnOfProvider(logger *zap.Logger) {
 			warning = cmp.Or(warning, "this provider counts its free quota by IP address, so that several keys give no more than one")
 		}
 	}
-	if warning != "" {
-		logger.Warn("channel of a provider: "+warning, zap.String("channel", c.Name), zap.String("source", c.Source))
+	if warning == "" {
+		return ""
 	}
+	return "channel of a provider: " + warning
 }
 
 // refusesAs returns whose refusals the channel's are.

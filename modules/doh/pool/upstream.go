@@ -231,18 +231,13 @@ func (a *Account) Destruct() error {
 	return nil
 }
 
-// openAccounts takes the configured upstreams into use and returns them by
-// tier, with the keys by which to give them back, also in case of an error. book
-// returns the ledger for quotas.
-func openAccounts(configs []*Upstream, tracker *awake.Tracker, book func() (*ledger.Ledger, error)) (tiers [][]*Account, keys []any, err error) {
-	var (
-		loaded []*Account
-		nth    = make(map[string]int)
-	)
+// settingsOf returns the settings of all addresses, each with a name.
+func settingsOf(configs []*Upstream) (named []settings, err error) {
+	nth := make(map[string]int)
 	for _, config := range configs {
 		all, err := config.resolve()
 		if err != nil {
-			return nil, keys, err
+			return nil, err
 		}
 		for _, s := range all {
 			if s.Name == "" {
@@ -251,29 +246,44 @@ func openAccounts(configs []*Upstream, tracker *awake.Tracker, book func() (*led
 				nth[host]++
 				s.Name = fmt.Sprintf("%s#%d", host, nth[host])
 			}
-			key, err := s.key()
-			if err != nil {
-				return nil, keys, err
-			}
-			u, _, err := accounts.LoadOrNew(key, func() (caddy.Destructor, error) { return newAccount(s, tracker) })
-			if err != nil {
-				return nil, keys, err
-			}
-			keys = append(keys, key)
-			loaded = append(loaded, u.(*Account))
-			if s.Quota == nil {
-				continue
-			}
-			l, err := book()
-			if err != nil {
-				return nil, keys, err
-			}
-			meter, err := s.Quota.Open(l, "doh "+s.URL)
-			if err != nil {
-				return nil, keys, fmt.Errorf("upstream %s: %w", s.Name, err)
-			}
-			u.(*Account).meter.Store(meter)
+			named = append(named, s)
 		}
+	}
+	return named, nil
+}
+
+// openAccounts takes the configured upstreams into use and returns them by
+// tier, with the keys by which to give them back, also in case of an error. book
+// returns the ledger for quotas.
+func openAccounts(configs []*Upstream, tracker *awake.Tracker, book func() (*ledger.Ledger, error)) (tiers [][]*Account, keys []any, err error) {
+	var loaded []*Account
+	all, err := settingsOf(configs)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, s := range all {
+		key, err := s.key()
+		if err != nil {
+			return nil, keys, err
+		}
+		u, _, err := accounts.LoadOrNew(key, func() (caddy.Destructor, error) { return newAccount(s, tracker) })
+		if err != nil {
+			return nil, keys, err
+		}
+		keys = append(keys, key)
+		loaded = append(loaded, u.(*Account))
+		if s.Quota == nil {
+			continue
+		}
+		l, err := book()
+		if err != nil {
+			return nil, keys, err
+		}
+		meter, err := s.Quota.Open(l, "doh "+s.URL)
+		if err != nil {
+			return nil, keys, fmt.Errorf("upstream %s: %w", s.Name, err)
+		}
+		u.(*Account).meter.Store(meter)
 	}
 	slices.SortStableFunc(loaded, func(a, b *Account) int { return a.tier - b.tier })
 	for _, u := range loaded {

@@ -1,0 +1,179 @@
+package freetiercmd
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/capacity"
+	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
+)
+
+// exitTooLittle is the exit code of a plan with a warning.
+const exitTooLittle = 2
+
+// planner is a module that says what it asks of accounts, and what they give.
+type planner interface{ Capacity() capacity.Report }
+
+func newPlan() *cobra.Command {
+	cmd := command("plan [--config <path> [--adapter <name>] [--envfile <path>]] [--json]",
+		"Compares what a configuration needs with what its accounts give",
+		`Reads a configuration that need not run, the Caddyfile of this folder by
+default, and compares what it needs with what its accounts give, for a month of
+31 days: hours awake of each account of keepalive, pings, quotas of the keys of
+llm_gateway and of the upstreams of doh, and what clients are allowed. It makes
+no connection, and loads no module but ours.
+
+The exit code is 0 if all is well, 2 if there is a warning, and 1 if the
+configuration is wrong.`, runPlan)
+	cmd.Args = cobra.NoArgs
+	addSource(cmd, "Configuration to plan, or - for stdin; it need not run")
+	cmd.Flags().Bool("json", false, "Print JSON")
+	return cmd
+}
+
+func runPlan(cmd *cobra.Command, _ []string) (int, error) {
+	report, err := planOf(sourceOf(cmd))
+	if err != nil {
+		return caddy.ExitCodeFailedStartup, err
+	}
+	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
+		encoder := json.NewEncoder(cmd.OutOrStdout())
+		encoder.SetIndent("", "  ")
+		encoder.SetEscapeHTML(false)
+		err = encoder.Encode(report)
+	} else {
+		err = writePlan(cmd.OutOrStdout(), report)
+	}
+	switch {
+	case err != nil:
+		return caddy.ExitCodeFailedStartup, err
+	case len(report.Warnings) > 0:
+		cmd.SilenceErrors = true // it is no error of the command's
+		return exitTooLittle, nil
+	}
+	return caddy.ExitCodeSuccess, nil
+}
+
+// planOf asks the modules of a configuration.
+func planOf(from source) (report capacity.Report, err error) {
+	config, cancel, err := from.open()
+	if err != nil {
+		return report, err
+	}
+	defer cancel()
+	var modules []any
+	if app := config.app("keepalive"); app != nil {
+		module, err := config.load("keepalive", app)
+		if err != nil {
+			return report, err
+		}
+		modules = append(modules, module)
+	}
+	for _, kind := range []struct{ id, key, name string }{
+		{gatewayModule, "handler", "llm_gateway"},
+		{"http.handlers.doh", "handler", "doh"},
+		{"http.reverse_proxy.upstreams.doh", "source", "doh"},
+	} {
+		loaded, err := config.modules(kind.id, kind.key, kind.name)
+		if err != nil {
+			return report, err
+		}
+		modules = append(modules, loaded...)
+	}
+	if len(modules) == 0 {
+		return report, errors.New("the configuration has none of keepalive, llm_gateway and doh")
+	}
+	for _, module := range modules {
+		report.Add(module.(planner).Capacity())
+	}
+	return report, nil
+}
+
+// writePlan writes tables, and then the warnings.
+func writePlan(out io.Writer, r capacity.Report) error {
+	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	row := func(cells ...string) { fmt.Fprintln(table, strings.Join(cells, "\t")) }
+	tables := 0
+	title := func(cells ...string) {
+		_ = table.Flush() // each table has columns of its own; the last Flush has the error
+		if tables++; tables > 1 {
+			fmt.Fprintln(out)
+		}
+		row(cells...)
+	}
+	if len(r.Hours) > 0 {
+		title("HOURS AWAKE OF", "TARGETS", "NEEDED", "GIVEN", "VERDICT")
+		for _, h := range r.Hours {
+			verdict := "enough"
+			if h.Fits != "" {
+				verdict = "too few"
+			}
+			row(h.Account, strings.Join(h.Targets, " "), fmt.Sprintf("%.0f/%s", h.Needed, h.Period), fmt.Sprintf("%.0f/%s", h.Given, h.Period), verdict)
+		}
+	}
+	if len(r.Pings) > 0 {
+		title("PINGS OF", "EVERY", "A MONTH, AT MOST", "QUOTA")
+		for _, p := range r.Pings {
+			row(p.Target, p.Every, humanize.Comma(p.Month), cmp.Or(p.Quota, "–"))
+		}
+	}
+	quotas := func(title0, count string, list []capacity.Quota) {
+		if len(list) == 0 {
+			return
+		}
+		title(title0, count, "EACH", "ALL")
+		for _, q := range list {
+			row(q.Name, fmt.Sprint(q.Count), cmp.Or(q.Each, "no quota"), inAll(q))
+		}
+	}
+	quotas("CHANNEL", "KEYS", r.Channels)
+	quotas("CLIENT", "", r.Clients)
+	quotas("DNS UPSTREAM", "", r.DNS)
+	quotas("DNS CLIENT", "", r.DNSUsers)
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if tables > 0 {
+		fmt.Fprintln(out)
+	}
+	if total, bounded := capacity.Total(r.DNS); bounded {
+		fmt.Fprintf(out, "DNS in all: %s queries a month, %s a day\n", humanize.Comma(total), humanize.Comma(total/31))
+	}
+	if len(r.Warnings) == 0 {
+		_, err := fmt.Fprintln(out, "No warnings.")
+		return err
+	}
+	for _, warning := range r.Warnings {
+		fmt.Fprintf(out, "Warning: %s.\n", strings.TrimSuffix(warning, "."))
+	}
+	return nil
+}
+
+// inAll says what all accounts give together.
+func inAll(q capacity.Quota) string {
+	if q.Each == "" {
+		return "–"
+	}
+	all, period := q.Month, string(ledger.Month)
+	if q.Period != string(ledger.Day) && q.Period != period {
+		all, period = q.All, q.Period // it bounds a burst, not a month
+	}
+	text := fmt.Sprintf("%s %s/%s", humanize.Comma(all), q.Unit, period)
+	switch q.Model {
+	case "":
+	case capacity.EachModel:
+		text += " for each model"
+	default:
+		text += " for " + q.Model
+	}
+	return text
+}

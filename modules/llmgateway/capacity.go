@@ -1,0 +1,56 @@
+package llmgateway
+
+import (
+	"fmt"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/capacity"
+	"github.com/caddy-freetier/caddy-freetier/internal/quota"
+)
+
+// Capacity says what the channels give, and what the clients may use.
+func (h *Handler) Capacity() (r capacity.Report) {
+	for _, c := range h.Channels {
+		r.Channels = append(r.Channels, c.capacity()...)
+		if warning := c.warningOfProvider(); warning != "" {
+			r.Warn(warning, zap.String("channel", c.Name))
+		}
+	}
+	for _, c := range h.Clients {
+		if len(c.Limits) == 0 {
+			r.Clients = append(r.Clients, capacity.Of(c.Name, 1, nil))
+		}
+		for _, q := range c.Limits {
+			r.Clients = append(r.Clients, capacity.Of(c.Name, 1, q))
+		}
+	}
+	given, bounded := capacity.Total(r.Channels)
+	allowed, limited := capacity.Total(r.Clients)
+	if bounded && limited && h.ClientsFile == "" && allowed > given {
+		r.Warn(fmt.Sprintf("the clients may make %d requests a month, and the channels give %d: lower the limits, or some will be refused before theirs is reached", allowed, given))
+	}
+	return r
+}
+
+// capacity describes the quotas of the channel's keys.
+func (c *Channel) capacity() (all []capacity.Quota) {
+	keys := max(1, len(c.keys()))
+	add := func(model string, quotas []*quota.Quota) {
+		for _, q := range c.inZone(quotas) {
+			described := capacity.Of(c.Name, keys, q)
+			described.Model = model
+			all = append(all, described)
+		}
+	}
+	add("", c.Quotas)
+	add(capacity.EachModel, c.ModelQuotas)
+	for _, route := range c.Models {
+		add(strings.Join(route.Names, " "), route.Quotas)
+	}
+	if len(all) == 0 {
+		return []capacity.Quota{capacity.Of(c.Name, keys, nil)}
+	}
+	return all
+}
