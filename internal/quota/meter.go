@@ -41,6 +41,10 @@ func (m *Meter) Limit() int64 { return m.limit }
 // Period returns the period of the quota.
 func (m *Meter) Period() ledger.Period { return m.period }
 
+// Count identifies what the meter counts: it is the same for those that count
+// together, such as the meters of two keys of one account.
+func (m *Meter) Count() any { return m.counter }
+
 // Renews returns when the count begins anew.
 func (m *Meter) Renews() time.Time {
 	_, until := m.counter.Window()

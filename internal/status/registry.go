@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -37,6 +38,9 @@ const (
 	SampleTarget   = "target"
 	SampleUpstream = "upstream"
 )
+
+// UpstreamSeries is the name of the samples of an upstream: its page matters, too.
+func UpstreamSeries(upstream, page string) string { return upstream + " " + page }
 
 // Describe registers a source. It is called in Provision.
 func (r *Registry) Describe(source Source) {
@@ -79,5 +83,21 @@ func (r *Registry) Collect(now time.Time) *Status {
 	for _, source := range sources {
 		source(now, s)
 	}
+	s.bound()
 	return s
+}
+
+// bound orders the clients, those first who use most, and cuts off lists that are
+// too long.
+func (s *Status) bound() {
+	slices.SortFunc(s.Clients, func(a, b Client) int {
+		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.Name, b.Name))
+	})
+	slices.SortFunc(s.DNS.Clients, func(a, b DNSClient) int {
+		return cmp.Or(cmp.Compare(b.Queries, a.Queries), cmp.Compare(a.Name, b.Name))
+	})
+	s.ClientsTotal = len(s.Clients)
+	s.Clients = s.Clients[:min(len(s.Clients), MaxClients)]
+	s.DNS.Clients = s.DNS.Clients[:min(len(s.DNS.Clients), MaxClients)]
+	s.Events = s.Events[:min(len(s.Events), MaxEvents)]
 }

@@ -23,6 +23,8 @@ const Version = 1
 const (
 	MaxNames     = 5  // of keys in a group
 	MaxCooldowns = 10 // of a channel
+	MaxGroups    = 20 // of a channel's keys
+	MaxQuotas    = 20 // of a channel
 	MaxClients   = 50
 	MaxEvents    = 50
 )
@@ -172,6 +174,7 @@ type Cooldown struct {
 
 // Quota is what a provider gives, or a limit of a client.
 type Quota struct {
+	Model  string    `json:"model"` // that it is of by itself; empty: of all together
 	Unit   string    `json:"unit"`
 	Period string    `json:"period"`
 	Limit  int64     `json:"limit"`

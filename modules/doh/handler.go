@@ -173,6 +173,7 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 	if err := h.provisionResolver(ctx, app); err != nil {
 		return err
 	}
+	app.Status().Describe(h.describe)
 	return h.listen(ctx, app)
 }
 

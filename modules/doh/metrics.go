@@ -31,6 +31,9 @@ func (c counters) inc(value string) {
 	}
 }
 
+// rcodes are the response codes that are counted by themselves, and the others.
+var rcodes = []string{"NOERROR", "NXDOMAIN", "SERVFAIL", "REFUSED", "other"}
+
 var collectors = newMetrics()
 
 func newMetrics() metrics {
@@ -49,9 +52,8 @@ func newMetrics() metrics {
 	return metrics{
 		queries: fixed("queries_total", "DNS queries received, by HTTP method, or by the protocol of a listener: TLS, TCP or UDP.", "method",
 			http.MethodGet, http.MethodHead, http.MethodPost, protocolTLS, protocolTCP, protocolUDP),
-		responses: fixed("responses_total", "DNS responses given, by response code.", "rcode",
-			"NOERROR", "SERVFAIL", "NXDOMAIN", "REFUSED", "other"),
-		users: counter("client_queries_total", "DNS queries of a client that were answered.", "client"),
+		responses: fixed("responses_total", "DNS responses given, by response code.", "rcode", rcodes...),
+		users:     counter("client_queries_total", "DNS queries of a client that were answered.", "client"),
 	}
 }
 

@@ -3,6 +3,7 @@ package doh
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -11,6 +12,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/caddyfileutil"
 	"github.com/caddy-freetier/caddy-freetier/internal/parent"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
+	"github.com/caddy-freetier/caddy-freetier/internal/status"
 	"github.com/caddy-freetier/caddy-freetier/modules/doh/pool"
 )
 
@@ -68,8 +70,15 @@ func (s *Source) provision(ctx caddy.Context) (err error) {
 		return err
 	}
 	s.values = s.Placeholders()
-	s.pool, err = s.Open(ctx, "")
-	return err
+	if s.pool, err = s.Open(ctx, ""); err != nil {
+		return err
+	}
+	app, err := runtime.FromContext(ctx)
+	if err != nil {
+		return err
+	}
+	app.Status().Describe(func(now time.Time, all *status.Status) { s.pool.Describe(now, &all.DNS) })
+	return nil
 }
 
 // Validate checks the settings.

@@ -20,8 +20,8 @@ func init() {
 // upstream of each pool how fast it is, and why it is winning or not.
 type adminAPI struct{}
 
-// status is an upstream as the admin API shows it.
-type status struct {
+// upstreamStatus is an upstream as the admin API shows it.
+type upstreamStatus struct {
 	Upstream            string     `json:"upstream"`
 	Page                string     `json:"page"`
 	ScoreMS             *float64   `json:"score_ms"`     // null: not measured yet
@@ -57,7 +57,7 @@ func (adminAPI) upstreams(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet {
 		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("only GET is allowed")}
 	}
-	all := []status{}
+	all := []upstreamStatus{}
 	for _, s := range runningPolicies() {
 		all = append(all, s.status()...)
 	}
@@ -87,12 +87,12 @@ func (s *Selection) order() string {
 }
 
 // status returns the pool's upstreams in the order of the configuration.
-func (s *Selection) status() []status {
+func (s *Selection) status() []upstreamStatus {
 	st := s.board.standings()
-	all := make([]status, len(st.upstreams))
+	all := make([]upstreamStatus, len(st.upstreams))
 	for i, u := range st.upstreams {
 		r := st.records[i]
-		all[i] = status{
+		all[i] = upstreamStatus{
 			Upstream: u.name,
 			Page:     s.page.Path, // a query may be a secret
 			Samples:  r.samples, Failures: r.failures, ConsecutiveFailures: r.inARow,

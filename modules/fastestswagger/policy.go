@@ -170,6 +170,8 @@ func (s *Selection) Provision(ctx caddy.Context) error {
 	}
 	s.clock, s.awake = app.Clock(), app.Awake()
 	s.prober = s.newProber(ctx)
+	s.prober.samples = app.Status()
+	s.prober.samples.Describe(s.describe)
 	s.board.configure(ctx, app, s)
 	policies.LoadOrStore(s, s)
 	s.board.refresh()

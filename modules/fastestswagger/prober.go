@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
+	"github.com/caddy-freetier/caddy-freetier/internal/status"
 )
 
 const (
@@ -38,6 +39,7 @@ type prober struct {
 	wakeUps    chan *upstream // to be woken up
 	storage    certmagic.Storage
 	health     safestore.Health // of the storage
+	samples    *status.Registry // where the results of loads go
 	logger     *zap.Logger
 }
 
@@ -123,6 +125,7 @@ func (p *prober) measure(ctx context.Context, u *upstream) {
 		before, after = u.score.recordPass(p.clock.Now(), took)
 	}
 	collectors.count(u.label(), &before, &after)
+	p.samples.Record(p.sample(u, &after))
 	u.score.publish()
 	p.log(u, &before, &after)
 }

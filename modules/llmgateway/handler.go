@@ -234,6 +234,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	warnOfAccessLogs(ctx)
+	app.Status().Describe(g.describe)
 	gateways.LoadOrStore(g, g)
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 )
 
 func (f formatter) drawings() template.FuncMap {
-	return template.FuncMap{"strip": f.strip, "bar": f.bar}
+	return template.FuncMap{"strip": f.strip, "bar": f.bar, "curve": f.curve, "keys": f.keys, "quota": f.quota, "stack": f.stack}
 }
 
 // classes are the classes of the characters of a history's day.
@@ -50,4 +50,114 @@ func (f formatter) bar(used, limit float64, label string) template.HTML {
 	}
 	return template.HTML(fmt.Sprintf(`<svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" role="img" aria-label="%s"><rect class="t" width="100" height="6"/><rect class="%s" width="%.1f" height="6"/></svg>`,
 		template.HTMLEscapeString(fmt.Sprintf("%s: %s / %s", label, number(used), number(limit))), class, filled*100))
+}
+
+// curve draws the latencies of a day.
+func (f formatter) curve(h status.History) template.HTML {
+	most, any := 0.0, false
+	for _, ms := range h.Latencies {
+		if ms != nil {
+			most, any = max(most, *ms), true
+		}
+	}
+	if !any {
+		return ""
+	}
+	var line strings.Builder
+	drawing := false
+	for i, ms := range h.Latencies {
+		if ms == nil {
+			drawing = false
+			continue
+		}
+		command := "L"
+		if !drawing {
+			command = "M"
+			// A point alone is a line, too.
+			if i+1 == len(h.Latencies) || h.Latencies[i+1] == nil {
+				fmt.Fprintf(&line, "M%d %.0fh1", 6*i+1, 30-28**ms/most)
+				continue
+			}
+		}
+		fmt.Fprintf(&line, "%s%d %.0f", command, 6*i+3, 30-28**ms/most)
+		drawing = true
+	}
+	return template.HTML(fmt.Sprintf(`<svg class="curve" viewBox="0 0 %d 32" preserveAspectRatio="none" role="img" aria-label="%s"><path class="base" d="M0 31h%[1]d"/><path class="l" d="%[3]s"/></svg>`,
+		6*len(h.Latencies), template.HTMLEscapeString(f.text("curve label", milliseconds(most))), &line))
+}
+
+// slice is a part of a bar that shows what a whole is made of.
+type slice struct {
+	class string
+	share float64
+}
+
+// keys draws a channel's keys by their state.
+func (f formatter) keys(k status.Keys) template.HTML {
+	if k.Total == 0 {
+		return ""
+	}
+	slices := []slice{{"up", float64(k.Usable) / float64(k.Total)}}
+	for _, state := range []string{status.KeyPartly, status.KeyCooldown, status.KeyExhausted, status.KeyDead} {
+		n := 0
+		for _, g := range k.Groups {
+			if g.State == state {
+				n += g.Count
+			}
+		}
+		slices = append(slices, slice{state, float64(n) / float64(k.Total)})
+	}
+	return f.slices(slices, f.text("keys label", k.Usable, k.Total))
+}
+
+// stack draws counts as shares of their sum.
+func (f formatter) stack(all []status.Count) template.HTML {
+	sum := float64(max(1, sumOf(all)))
+	slices := make([]slice, len(all))
+	for i, c := range all {
+		slices[i] = slice{countClasses[c.Name], float64(c.Count) / sum}
+	}
+	return f.slices(slices, f.counts(all))
+}
+
+// countClasses are the classes of counts of doh.
+var countClasses = map[string]string{
+	"hit": "up", "shared": "shared", "stale": "stale", "miss": "miss",
+	"NOERROR": "up", "NXDOMAIN": "shared", "SERVFAIL": "dead", "REFUSED": "cooldown", "other": "exhausted",
+}
+
+func (f formatter) slices(all []slice, label string) template.HTML {
+	var rects strings.Builder
+	x := 0.0
+	for _, s := range all {
+		width := min(s.share, 1-x) * 100
+		if width <= 0 {
+			continue
+		}
+		fmt.Fprintf(&rects, `<rect class="%s" x="%.1f" width="%.1f" height="6"/>`, s.class, x*100, width)
+		x += width / 100
+	}
+	return template.HTML(fmt.Sprintf(`<svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" role="img" aria-label="%s"><rect class="t" width="100" height="6"/>%s</svg>`,
+		template.HTMLEscapeString(label), &rects))
+}
+
+// quota draws a quota or limit in an element of a list.
+func (f formatter) quota(q any) template.HTML {
+	var quota status.Quota
+	switch q := q.(type) {
+	case status.Quota:
+		quota = q
+	case *status.Quota:
+		quota = *q
+	}
+	label := f.text("a " + quota.Period + " of " + quota.Unit)
+	if quota.Model != "" {
+		label = quota.Model + ": " + label
+	}
+	end := ""
+	if !quota.ExhaustedOn.IsZero() {
+		end = fmt.Sprintf(`<small class="warn"><span>%s</span><span>%s</span></small>`, template.HTMLEscapeString(f.text("runs out")), f.when(quota.ExhaustedOn))
+	}
+	return template.HTML(fmt.Sprintf(`<li><small><span>%s</span><span>%s / %s</span></small>%s%s</li>`,
+		template.HTMLEscapeString(label), number(quota.Used), number(quota.Limit), f.bar(float64(quota.Used), float64(quota.Limit), label), end))
 }

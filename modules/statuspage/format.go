@@ -21,23 +21,76 @@ func (f formatter) text(name string, args ...any) string {
 func (f formatter) formats() template.FuncMap {
 	return template.FuncMap{
 		"num": number, "ms": milliseconds, "uptime": share, "when": f.when, "day": day,
-		"times":       func(n int) string { return f.text("times in row", n) },
-		"list":        func(names []string) string { return strings.Join(names, f.text("list")) },
-		"foreign":     f.foreign,
-		"asleep":      func(t status.Target) bool { return t.Awake != nil && !*t.Awake && t.State == status.StateUp },
-		"hours":       func(a status.Account) string { return fmt.Sprintf("%.0f h", max(0, a.LimitHours-a.UsedHours)) },
-		"first":       first[status.Target],
-		"firstEvents": func(all []status.Event) []status.Event { return latest(all, 20) },
-		"more":        func(all []status.Target) template.HTML { return f.more(len(all)) },
+		"times":   func(n int) string { return f.text("times in row", n) },
+		"list":    func(names []string) string { return strings.Join(names, f.text("list")) },
+		"foreign": f.foreign,
+		"asleep":  func(t status.Target) bool { return t.Awake != nil && !*t.Awake && t.State == status.StateUp },
+		"hours":   func(a status.Account) string { return fmt.Sprintf("%.0f h", max(0, a.LimitHours-a.UsedHours)) },
+		"sleeps":  func(state string) bool { return state == "asleep" || state == "waking" },
+		"names":   func(g status.KeyGroup) string { return f.names(g) },
+		"left":    func(total, shown int) string { return f.left(total - shown) },
+		"counts":  f.counts,
+		"price":   func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) },
+		"amount":  func(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) },
+
+		"first":          first[status.Target],
+		"firstUpstreams": first[status.Upstream],
+		"firstChannels":  first[status.Channel],
+		"firstDNS":       first[status.DNSUpstream],
+		"firstEvents":    func(all []status.Event) []status.Event { return latest(all, 20) },
+		"more":           func(n int) template.HTML { return f.more(n) },
 	}
 }
 
 // more says how many of a list the page leaves out.
 func (f formatter) more(n int) template.HTML {
-	if n <= limit {
+	left := f.left(n - limit)
+	if left == "" {
 		return ""
 	}
-	return template.HTML(`<li class="note">` + template.HTMLEscapeString(f.text("and more", n-limit)) + `</li>`)
+	return template.HTML(`<li class="note">` + template.HTMLEscapeString(left) + `</li>`)
+}
+
+func (f formatter) left(n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return f.text("and more", n)
+}
+
+// names lists keys of a group.
+func (f formatter) names(g status.KeyGroup) string {
+	listed := strings.Join(g.Names, " ")
+	if more := g.Count - len(g.Names); more > 0 {
+		listed += fmt.Sprintf(" +%d", more)
+	}
+	return listed
+}
+
+// counts lists counts with their share of the sum.
+func (f formatter) counts(all []status.Count) string {
+	sum := sumOf(all)
+	said := make([]string, len(all))
+	for i, c := range all {
+		part := float64(c.Count) / float64(max(1, sum))
+		said[i] = fmt.Sprintf("%s %s", f.name(c.Name), share(&part))
+	}
+	return strings.Join(said, " · ")
+}
+
+// name is the text for a name, or the name where there is none.
+func (f formatter) name(name string) string {
+	if known, ok := texts["count "+name]; ok {
+		return f.lang.of(known)
+	}
+	return name
+}
+
+func sumOf(all []status.Count) (sum int64) {
+	for _, c := range all {
+		sum += c.Count
+	}
+	return sum
 }
 
 // when returns a time, which the script turns into how long that is from now.

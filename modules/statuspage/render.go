@@ -34,7 +34,7 @@ var (
 
 // parts are the parts of the page, in their order. Each is a template, an element
 // of the page and an event.
-var parts = []string{"summary", "targets", "events"}
+var parts = []string{"summary", "targets", "upstreams", "channels", "clients", "dns", "receipt", "events"}
 
 func mustRead(name string) []byte {
 	content, err := files.ReadFile(name)
