@@ -3,12 +3,15 @@
 package statuspage
 
 import (
-	"context"
 	"fmt"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/history"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
+	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
+	"github.com/caddy-freetier/caddy-freetier/internal/status"
 )
 
 func init() {
@@ -18,8 +21,13 @@ func init() {
 // App holds what the status pages of one configuration share. It needs no
 // configuration of its own: Caddy loads it as soon as a page asks for it.
 type App struct {
-	board *board
+	board  *board
+	pool   any // the key of the history in histories
+	keeper *history.Keeper
 }
+
+// histories holds the history of each storage in use, so that it outlives a reload.
+var histories = caddy.NewUsagePool()
 
 // fromContext returns the app of the configuration that is being provisioned.
 func fromContext(ctx caddy.Context) (*App, error) {
@@ -38,32 +46,73 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision sets up the board and its task.
+// Provision sets up the board, the history and their tasks.
 func (a *App) Provision(ctx caddy.Context) error {
 	rt, err := runtime.FromContext(ctx)
 	if err != nil {
 		return err
 	}
 	a.board = newBoard(rt.Status(), rt.Clock())
+	a.pool = safestore.Identity(ctx.Storage())
+	pooled, _ := histories.LoadOrStore(a.pool, history.New())
+	a.keeper = &history.Keeper{History: pooled.(*history.History), Storage: ctx.Storage(), Clock: rt.Clock(), Logger: ctx.Logger()}
+
+	rt.Status().Observe(a.keeper.History.Record)
+	rt.Status().Annotate(a.annotate)
+	if err := a.followEvents(rt); err != nil {
+		return err
+	}
 	// When Caddy stops it waits for open requests, so the viewers' have to end
 	// before; after a reload they come back to the new configuration.
 	if err := rt.Events().On("stopping", func(caddy.Event) { a.board.close() }); err != nil {
 		return err
 	}
-	return rt.Go("status page", func(ctx context.Context) { a.board.run(ctx) })
+	if err := rt.Go("status page", a.board.run); err != nil {
+		return err
+	}
+	return rt.Go("status history", a.keeper.Run)
 }
 
-// Start implements caddy.App.
-func (a *App) Start() error { return nil }
+// Start reads the history from the storage.
+func (a *App) Start() error {
+	a.keeper.Start()
+	return nil
+}
 
-// Stop ends the requests of viewers.
+// Stop ends the requests of viewers and writes the history.
 func (a *App) Stop() error {
 	a.board.close()
+	uses, _ := histories.References(a.pool)
+	a.keeper.Stop(uses == 1)
 	return nil
+}
+
+// Cleanup gives back what Provision took, however far it came.
+func (a *App) Cleanup() error {
+	if a.keeper == nil {
+		return nil
+	}
+	_, err := histories.Delete(a.pool)
+	return err
+}
+
+// annotate adds what was recorded to a status.
+func (a *App) annotate(now time.Time, s *status.Status) {
+	h := a.keeper.History
+	for i := range s.Targets {
+		t := &s.Targets[i]
+		t.History = h.Of(status.SampleTarget, t.Name, now)
+	}
+	for i := range s.Upstreams {
+		u := &s.Upstreams[i]
+		u.History = h.Of(status.SampleUpstream, status.UpstreamSeries(u.Name, u.Page), now)
+	}
+	s.Events = h.Events()
 }
 
 // Interface guards
 var (
-	_ caddy.App         = (*App)(nil)
-	_ caddy.Provisioner = (*App)(nil)
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
 )

@@ -1,0 +1,153 @@
+package history
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/status"
+)
+
+// A file is a line with a magic word, the version of the format and the SHA-256
+// of the rest, which is JSON, compressed.
+const (
+	magic   = "freetier-history"
+	version = 1
+
+	// Bounds of a file as it is read, in bytes.
+	maxFile         = 16 << 20
+	maxUncompressed = 128 << 20
+)
+
+// Why a file is not used.
+var (
+	errForeign = errors.New("it is not a file of a history")
+	errOther   = errors.New("it is the file of another process")
+	errNewer   = errors.New("it was written by a newer version")
+)
+
+// errCorrupt is why a file is quarantined.
+var errCorrupt = errors.New("its content does not match its checksum")
+
+// file is the JSON of a file.
+type file struct {
+	Process  string               `json:"process"`
+	Written  time.Time            `json:"written"`
+	Ended    bool                 `json:"ended"` // the process writes it no longer
+	Absorbed map[string]time.Time `json:"absorbed,omitempty"`
+	Series   []fileSeries         `json:"series"`
+	Events   []status.Event       `json:"events"`
+}
+
+type fileSeries struct {
+	Kind   string      `json:"kind"`
+	Name   string      `json:"name"`
+	Fine   []filePoint `json:"fine"`
+	Coarse []filePoint `json:"coarse"`
+}
+
+// filePoint is slot, ok, failed, cold, timed and the sum of latencies.
+type filePoint [6]float64
+
+func (p point) file() filePoint {
+	return filePoint{float64(p.slot), float64(p.ok), float64(p.failed), float64(p.cold), float64(p.timed), float64(int64(p.latency))}
+}
+
+func (f filePoint) point() point {
+	count := func(v float64) uint16 { return uint16(min(max(v, 0), 65535)) }
+	return point{
+		slot: uint32(min(max(f[0], 0), 1<<32-1)), ok: count(f[1]), failed: count(f[2]), cold: count(f[3]), timed: count(f[4]),
+		latency: float32(max(f[5], 0)),
+	}
+}
+
+func (ps points) file() []filePoint {
+	all := make([]filePoint, len(ps))
+	for i, p := range ps {
+		all[i] = p.file()
+	}
+	return all
+}
+
+func pointsOf(all []filePoint) (ps points) {
+	for _, f := range all {
+		ps = ps.add(f.point())
+	}
+	return ps
+}
+
+// encode returns the file of these contents.
+func (c *contents) encode(now time.Time, ended bool) ([]byte, error) {
+	f := file{Process: c.process, Written: now.UTC(), Ended: ended, Absorbed: c.absorbed, Series: []fileSeries{}, Events: c.events}
+	for name, s := range c.series {
+		f.Series = append(f.Series, fileSeries{name.kind, name.name, s.fine.file(), s.coarse.file()})
+	}
+	slices.SortFunc(f.Series, func(a, b fileSeries) int { return strings.Compare(a.Kind+" "+a.Name, b.Kind+" "+b.Name) })
+	var body bytes.Buffer
+	zip := gzip.NewWriter(&body)
+	if err := json.NewEncoder(zip).Encode(f); err != nil {
+		return nil, err
+	}
+	if err := zip.Close(); err != nil {
+		return nil, err
+	}
+	return append(fmt.Appendf(nil, "%s %d %s\n", magic, version, checksum(body.Bytes())), body.Bytes()...), nil
+}
+
+// decodeAs decodes the file of a process.
+func decodeAs(process string, raw []byte) (c contents, ended bool, err error) {
+	header, body, _ := bytes.Cut(raw, []byte("\n"))
+	words := strings.Fields(string(header[:min(len(header), 200)]))
+	if len(words) < 2 || words[0] != magic {
+		return c, false, errForeign
+	}
+	var written int
+	if _, err := fmt.Sscanf(words[1], "%d", &written); err != nil || written < 1 {
+		return c, false, errCorrupt
+	}
+	if written > version {
+		return c, false, errNewer
+	}
+	if len(words) != 3 || words[2] != checksum(body) {
+		return c, false, errCorrupt
+	}
+	f := new(file)
+	if err := f.read(body); err != nil {
+		return c, false, fmt.Errorf("%w: %w", errCorrupt, err)
+	}
+	if f.Process != process {
+		return c, false, errOther
+	}
+	c = newContents(process)
+	for _, s := range f.Series {
+		if mine := c.of(id{s.Kind, shortened(s.Name)}); mine != nil {
+			mine.add(&series{fine: pointsOf(s.Fine), coarse: pointsOf(s.Coarse)})
+		}
+	}
+	c.events = newest(f.Events)
+	for process, at := range f.Absorbed {
+		c.absorbed[process] = at
+	}
+	return c, f.Ended, nil
+}
+
+func (f *file) read(body []byte) error {
+	zip, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	return json.NewDecoder(io.LimitReader(zip, maxUncompressed)).Decode(f)
+}
+
+func checksum(body []byte) string {
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:])
+}

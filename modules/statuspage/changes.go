@@ -1,0 +1,48 @@
+package statuspage
+
+import (
+	"fmt"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
+	"github.com/caddy-freetier/caddy-freetier/internal/status"
+)
+
+// kinds are the kinds of changes, by the names of the events that modules emit.
+var kinds = map[string]string{
+	"keepalive.down":         status.EventDown,
+	"keepalive.up":           status.EventUp,
+	"keepalive.cold_start":   status.EventColdStart,
+	"keepalive.hours_low":    status.EventHoursLow,
+	"fastest-swagger.winner": status.EventWinner,
+}
+
+// followEvents records the changes that modules report.
+func (a *App) followEvents(rt *runtime.App) error {
+	for name, kind := range kinds {
+		record := func(event caddy.Event) { a.keeper.History.AddEvent(changeOf(kind, event, rt)) }
+		if err := rt.Events().On(name, record); err != nil {
+			return fmt.Errorf("following the event %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// changeOf returns what an event says.
+func changeOf(kind string, event caddy.Event, rt *runtime.App) status.Event {
+	text := func(name string) string {
+		value, _ := event.Data[name].(string)
+		return value
+	}
+	change := status.Event{At: rt.Clock().Now(), Kind: kind, Subject: text("target"), Message: text("message")}
+	if kind != status.EventWinner {
+		return change
+	}
+	change.Subject = text("upstream")
+	change.Message = change.Subject + " is the fastest upstream"
+	if before := text("before"); before != "" && before != change.Subject {
+		change.Message += ", before " + before
+	}
+	return change
+}
