@@ -51,7 +51,11 @@ func runPage(t *testing.T, sh shell, page string) (commands int) {
 
 // Every command of docs/command.md prints what the page says.
 func TestCommandPage(t *testing.T) {
-	if n := runPage(t, newShell(t), string(readFile(t, "docs/command.md"))); n < 1 {
+	page := string(readFile(t, "docs/command.md"))
+	if n := runPage(t, newShell(t), page); n != 8 {
 		t.Errorf("%d commands", n)
+	}
+	if golden := string(readFile(t, "modules/freetiercmd/testdata/status.txt")); !strings.Contains(page, "```text\n"+golden+"```\n") {
+		t.Error("the larger status of the page is not that of the test")
 	}
 }

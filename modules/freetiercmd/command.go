@@ -11,13 +11,13 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "freetier",
-		Usage: "plan|check|client",
+		Usage: "status|ping|plan|check|client",
 		Short: "Looks after pools of free accounts",
 		Long: `
 Plans what a configuration takes of its accounts, checks the keys of
 llm_gateway, and writes the file with its clients.
 `,
-		CobraFunc: func(cmd *cobra.Command) { cmd.AddCommand(newPlan(), newCheck(), newClient()) },
+		CobraFunc: func(cmd *cobra.Command) { cmd.AddCommand(newStatus(), newPing(), newPlan(), newCheck(), newClient()) },
 	})
 }
 

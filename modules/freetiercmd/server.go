@@ -1,0 +1,78 @@
+package freetiercmd
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+)
+
+// addServer adds the flags by which the admin API of the running server is found.
+func addServer(cmd *cobra.Command) {
+	cmd.Flags().String("address", "", "The address of the admin API of the running server; default: that of the configuration")
+	cmd.Flags().StringP("config", "c", "", "Configuration file that has the address; default: the Caddyfile of this folder")
+	cmd.Flags().StringP("adapter", "a", "", "Name of the config adapter to apply")
+}
+
+// serverOf returns the address of the admin API, as `caddy reload` finds it.
+func serverOf(cmd *cobra.Command) (string, error) {
+	address, _ := cmd.Flags().GetString("address")
+	if address != "" {
+		return address, nil
+	}
+	_, log, buffer := caddy.BufferedLog() // nobody asked which file is read
+	defer func() {
+		buffer.FlushTo(zap.NewNop())
+		caddy.UnbufferDefaultLogger(log)
+	}()
+	from := sourceOf(cmd)
+	config, file, _, err := caddycmd.LoadConfig(from.file, from.adapter)
+	if err != nil {
+		return "", fmt.Errorf("%w (to find the admin API; give --address to do without)", err)
+	}
+	return caddycmd.DetermineAdminAPIAddress("", config, file, from.adapter)
+}
+
+// ask asks the admin API for JSON.
+func ask(address, method, path string, answer any) error {
+	res, err := caddycmd.AdminAPIRequest(address, method, path, nil, nil)
+	if err != nil {
+		return explain(err, address)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("the admin API at %s answered with status %d", address, res.StatusCode)
+	}
+	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, answer); err != nil {
+		return fmt.Errorf("what is at %s is no Caddy with these modules: %w", address, err)
+	}
+	return nil
+}
+
+// explain makes of an error of the admin API what helps.
+func explain(err error, address string) error {
+	_, said, answered := strings.Cut(err.Error(), "caddy responded with error: HTTP ")
+	if !answered {
+		return fmt.Errorf("%w (is the server running, and its admin API at %s? Else give --address)", err, address)
+	}
+	status, body, _ := strings.Cut(said, ": ")
+	var reason struct{ Error string }
+	if json.Unmarshal([]byte(body), &reason) == nil && reason.Error != "" {
+		return errors.New(printable(reason.Error))
+	}
+	return fmt.Errorf("the server at %s answered with status %s: is it a Caddy with these modules, of the same version?", address, printable(status))
+}
+
+// maxAnswer bounds what is read of the admin API.
+const maxAnswer = 64 << 20
