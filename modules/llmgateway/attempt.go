@@ -30,6 +30,7 @@ type attempt struct {
 	res     *http.Response  // set once the attempt has succeeded or was refused
 	status  int             // that res stands for: of an error inside a 200 the error's
 	verdict refusal.Verdict // on the outcome
+	missing bool            // the account does not know what the request names
 	content responseBody    // the body of res, once that is set
 	fields  bodyFields      // what rules change in the request's body
 

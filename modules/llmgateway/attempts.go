@@ -34,6 +34,8 @@ type attempts struct {
 	talk      conversation.Identity
 	knowsTalk bool
 
+	pinned bool // only the key may be asked that has made what the request names
+
 	neutral          *neutral.Request // the client's request, once a channel needs a translation
 	untranslated     error            // why a channel could not be asked in its own dialect
 	searched, marked bool             // whether signatures of translated responses were looked for, and are there
@@ -131,7 +133,11 @@ func (as *attempts) make(a *attempt, req *http.Request) error {
 		return err // whatever came of it is the client's doing
 	}
 	a.classify(err)
-	as.judge(a)
+	if err == nil && as.isMissing(a) {
+		as.passOver(a)
+	} else {
+		as.judge(a)
+	}
 	switch {
 	case err != nil:
 		a.log("no response", zap.Error(err))
@@ -167,6 +173,9 @@ func (as *attempts) leave(a *attempt, err error) {
 
 // mayRetry reports whether another candidate may do better than a.
 func (as *attempts) mayRetry(a *attempt) bool {
+	if a.missing {
+		return true
+	}
 	if a.res == nil || len(as.gateway.retryOn) == 0 {
 		return a.verdict.Kind != refusal.KindRequest
 	}

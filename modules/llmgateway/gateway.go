@@ -15,6 +15,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/bodies"
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldownstore"
+	"github.com/caddy-freetier/caddy-freetier/internal/idstore"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
@@ -40,6 +41,7 @@ type gateway struct {
 	models     *modelLister
 	usedNames  *usedNames
 	uploads    *uploads
+	ids        *idstore.Store
 
 	channels  []*Channel
 	tiers     tiers

@@ -224,6 +224,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if l.cooldowns, err = acquireCooldownStore(ctx, app, &h.pooled, g.logger); err != nil {
 		return err
 	}
+	if g.ids, err = acquireIDStore(ctx, app, &h.pooled, g.logger); err != nil {
+		return err
+	}
 	if err := h.provisionParts(l, app); err != nil {
 		return err
 	}

@@ -29,15 +29,18 @@ func (as *attempts) plan(r *http.Request, w http.ResponseWriter) *apiError {
 	if err := as.checkElsewhere(r.URL); err != nil {
 		return err
 	}
+	if as.model != "" && !as.client.mayUse(as.model) {
+		return modelNotFound(as.model)
+	}
+	if as.pin() {
+		return as.begin(r.Context())
+	}
 	if as.model == "" {
 		if !as.gateway.takesUnnamed() || as.client.restricted() {
 			return noModel
 		}
 		as.addChannel(as.gateway.unnamed, "", nil)
 		return as.begin(r.Context())
-	}
-	if !as.client.mayUse(as.model) {
-		return modelNotFound(as.model)
 	}
 	for model, asked := as.model, []string(nil); model != "" && !slices.Contains(asked, model); {
 		asked = append(asked, model)

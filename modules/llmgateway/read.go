@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/conversation"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/resource"
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
@@ -38,6 +39,8 @@ type modelRef struct {
 var scanners = sync.Pool{New: func() any {
 	s := reqbody.NewScanner("model", "stream", "stream_options")
 	s.Mark(conversation.Fields...)
+	s.Mark("store")
+	s.Collect(resource.RequestFields...)
 	return s
 }}
 
@@ -49,13 +52,14 @@ func (q *request) read(w http.ResponseWriter, r *http.Request) *apiError {
 	if err != nil {
 		return err
 	}
-	q.header = r.Header
+	q.method, q.header = r.Method, r.Header
 	if err := q.readBody(w, r); err != nil {
 		return err
 	}
 	if err := q.readPath(r.URL); err != nil {
 		return err
 	}
+	q.readPathReference()
 	switch {
 	case asked == "" || asked == q.model:
 	case q.model != "":
@@ -171,6 +175,7 @@ func (q *request) readJSON(r *http.Request, codings []coding) *apiError {
 	value, err := scanner.Finish()
 	q.stream, q.extras, q.noted = scanner.Other(0), scanner.Other(1), slices.Clone(scanner.Noted())
 	q.places = conversation.PlacesOf(scanner.Marked())
+	q.readReferences(scanner.Collected(), scanner.Marked()[len(conversation.Fields)])
 	return q.found(value, err)
 }
 

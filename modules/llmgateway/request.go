@@ -23,8 +23,10 @@ type request struct {
 	source    upload        // the body as it comes in
 	body      *reqbody.Body // set if hasBody
 
-	header http.Header         // as the client has sent it
-	places conversation.Places // in the body, of what says which conversation it is
+	method     string
+	header     http.Header         // as the client has sent it
+	places     conversation.Places // in the body, of what says which conversation it is
+	references references          // to what an account keeps
 }
 
 // newRequest returns the request of a client before it was read.

@@ -68,6 +68,7 @@ func (as *attempts) finish(o outcome) {
 // panics with http.ErrAbortHandler, as reverse_proxy does.
 func (as *attempts) respond(res *http.Response) {
 	defer res.Body.Close()
+	as.learnIDs(res)
 	begun := as.out.take()
 	as.delivered.status, as.delivered.header = res.StatusCode, res.Header
 	if begun {

@@ -174,6 +174,23 @@ func (q *Request) kept() (id uint64, ok bool) {
 	return id, ok
 }
 
+// Kept returns the id of the conversation that the provider keeps, "" for none.
+func (q *Request) Kept() (id string) {
+	q.peek(conversation, maxID, func(c *cursor) {
+		if c.next() == '"' {
+			id = string(reqbody.Text(c.text[c.at:]))
+			return
+		}
+		reqbody.Fields(c.text, func(key, value []byte) bool {
+			if string(key) == "id" {
+				id = string(reqbody.Text(value))
+			}
+			return true
+		})
+	})
+	return id
+}
+
 func (q *Request) cacheKey() (id uint64, ok bool)         { return q.text(cacheKey) }
 func (q *Request) previousResponse() (id uint64, ok bool) { return q.text(previousResponse) }
 

@@ -60,8 +60,8 @@ func InPath(pattern, path string) string {
 	if !ok {
 		return ""
 	}
-	if strings.HasPrefix(before, "models/") {
-		return Plain(rest) // of models/{model}/operations/{id} the last one
+	if before == "models/" {
+		_, rest, _ = strings.Cut(rest, "/operations/") // what stands before is a model
 	}
 	id, _, _ := strings.Cut(rest, "/")
 	return Plain(id)

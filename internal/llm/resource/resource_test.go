@@ -41,6 +41,7 @@ func TestInPath(t *testing.T) {
 		{"files/*", "/v1beta/files/abc-123", "abc-123"},
 		{"files/*", "/download/v1beta/files/abc-123:download", "abc-123"},
 		{"models/*/operations/*", "/v1beta/models/m/operations/op-123", "op-123"},
+		{"models/*", "/v1beta/models/gemini-x:generateContent", ""},
 		{"files", "/v1/files", ""},
 		{"", "/v1/files/file-abc123", ""},
 	} {

@@ -1,0 +1,224 @@
+package llmgateway
+
+import (
+	"bytes"
+	"net/http"
+	"slices"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/idstore"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/conversation"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/resource"
+	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
+)
+
+// What a provider keeps, such as a file, a batch or a response, belongs to the
+// account that has made it. Its id is learned from the response, for the client
+// that has asked, and a later request of that client that names it goes to the same
+// key and to no other. An id that is not known, such as one of a dashboard or of
+// another client, is asked of one candidate after the other: that it is unknown to
+// one of them says nothing about its key.
+
+// maxReferences bounds the ids in a request that are looked up.
+const maxReferences = 16
+
+// references are the ids that a request names.
+type references struct {
+	ids   []string // in their plain form
+	store reqbody.Span
+}
+
+// readReferences notes the ids in a JSON body.
+func (q *request) readReferences(texts []string, store reqbody.Span) {
+	q.references.store = store
+	for _, text := range texts {
+		q.references.add(resource.Plain(text))
+	}
+	kept := conversation.Request{Body: q.body, Places: q.places}
+	q.references.add(resource.Plain(kept.Kept()))
+}
+
+// readPathReference notes the id in the path.
+func (q *request) readPathReference() {
+	q.references.add(resource.InPath(q.location.endpoint.path, q.location.path))
+}
+
+func (r *references) add(id string) {
+	if id != "" && len(r.ids) < maxReferences && !slices.Contains(r.ids, id) {
+		r.ids = append(r.ids, id)
+	}
+}
+
+// any reports whether the request names an id.
+func (r *references) any() bool { return len(r.ids) > 0 }
+
+// keepsResponse reports whether the request lets the provider keep its response.
+func (q *request) keepsResponse() bool {
+	s := q.references.store
+	return s.End == 0 || string(bytes.TrimSpace(q.body.Slice(s.Start, s.End))) != "false"
+}
+
+// owner returns the key that has made what the request names, and its channel. Of a
+// key that several channels have, one counts that has the model.
+func (q *request) owner() (channel *Channel, k *key) {
+	for _, id := range q.references.ids {
+		owner, ok := q.gateway.ids.Find(q.client.Name, id, q.gateway.clock.Now())
+		if !ok {
+			continue
+		}
+		for _, c := range q.gateway.channels {
+			i := slices.IndexFunc(c.keys(), func(k *key) bool { return idstore.Owner(k.id) == owner })
+			if i < 0 {
+				continue
+			}
+			if q.model == "" || c.has(q.model) {
+				return c, c.keys()[i]
+			}
+		}
+	}
+	return nil, nil
+}
+
+// pin makes the key the only candidate that has made what the request names, and
+// reports whether one has.
+func (as *attempts) pin() bool {
+	channel, k := as.owner()
+	if k == nil || as.model == "" && as.client.restricted() {
+		return false
+	}
+	sent, m := as.model, (*measures)(nil)
+	if as.model != "" {
+		sent, m = channel.sentModel(as.model)
+	}
+	as.pinned = true
+	as.candidates.list = append(as.candidates.list, candidate{channel: channel, key: k, model: sent, measures: m, auxiliary: as.isTokenCount()})
+	return true
+}
+
+// has reports whether the channel has a model.
+func (c *Channel) has(model string) bool {
+	sent, _ := c.sentModel(model)
+	return sent != ""
+}
+
+// isMissing reports whether an attempt was refused since the account does not know
+// what the request names: another account may. So does a status of "not found"
+// where no model is asked, and a refusal that repeats the id. Gemini says 403.
+func (as *attempts) isMissing(a *attempt) bool {
+	if as.pinned || !as.references.any() || a.res == nil {
+		return false
+	}
+	switch a.status {
+	case http.StatusNotFound:
+		if a.model == "" {
+			return true
+		}
+	case http.StatusBadRequest, http.StatusForbidden:
+	default:
+		return false
+	}
+	return slices.ContainsFunc(as.references.ids, func(id string) bool { return resource.Names(a.failure, id) })
+}
+
+// missingVerdict is that on an attempt whose account does not know an id.
+func missingVerdict(status int) refusal.Verdict {
+	return refusal.Verdict{Kind: refusal.KindRequestHere, Status: status, ClientStatus: status}
+}
+
+// passOver lets the next candidate be asked, whatever an attempt's refusal would
+// mean otherwise.
+func (as *attempts) passOver(a *attempt) {
+	a.missing, a.verdict = true, missingVerdict(a.status)
+	a.count()
+	a.candidate.release()
+}
+
+// learnsIDs reports whether the response of a request may tell ids that the account
+// keeps, and whether it is about one of them only.
+func (q *request) learnsIDs(method string) (learns, onlyOne bool) {
+	e := q.location.endpoint
+	switch {
+	case e == nil:
+		return true, false // an upload that goes on
+	case e == responsesEndpoint:
+		return method == http.MethodPost && q.keepsResponse(), true
+	case e == allowedPath || e.isModelList():
+		return false, false
+	}
+	return e.own != 0 && (method != http.MethodPost || e.all&post == 0) || e.makesVideos(), false
+}
+
+// makesVideos reports whether a request for output makes something that is asked
+// for later.
+func (e *endpoint) makesVideos() bool {
+	switch e.path {
+	case "videos", "video/generations", "videos/generations", "videos/edits", "videos/extensions":
+		return true
+	}
+	return false
+}
+
+// learnIDs lets the response to the client pass what learns the ids that it tells.
+func (as *attempts) learnIDs(res *http.Response) {
+	a := as.current
+	if as.count == 0 || res != a.res || a.candidate.key == nil || res.StatusCode > 299 || a.translation.isSet() || a.content.failed || !as.gateway.hasAccounts() {
+		return
+	}
+	// Also those that the request names: the account knows them.
+	now, owner := as.gateway.clock.Now(), idstore.Owner(a.candidate.key.id)
+	if !as.pinned {
+		for _, id := range as.references.ids {
+			as.gateway.ids.Learn(as.client.Name, id, owner, now)
+		}
+	}
+	learns, onlyOne := as.learnsIDs(as.method)
+	if !learns || a.content.source == nil || res.Header["Content-Encoding"] != nil {
+		return
+	}
+	limit := maxTold
+	if onlyOne {
+		limit = headStep
+	}
+	finder := resource.Finder{OnlyFirst: onlyOne}
+	a.content.addStage(&idStage{limit: limit, told: func(beginning []byte) {
+		for _, id := range finder.Find(beginning) {
+			as.gateway.ids.Learn(as.client.Name, id, owner, now)
+		}
+	}})
+}
+
+// hasAccounts reports whether there is more than one key.
+func (g *gateway) hasAccounts() bool {
+	keys := 0
+	for _, c := range g.channels {
+		if keys += max(1, len(c.keys())); keys > 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// maxTold is how much of a response is looked at for ids.
+const maxTold = 64 << 10
+
+// idStage shows the beginning of a response as soon as there is enough of it.
+type idStage struct {
+	limit int
+	told  func(beginning []byte)
+	seen  []byte
+	done  bool
+}
+
+// pass implements stage. It changes nothing.
+func (s *idStage) pass(p []byte, then continuation) []byte {
+	if s.done {
+		return p
+	}
+	s.seen = append(s.seen, p[:min(len(p), s.limit-len(s.seen))]...)
+	if len(s.seen) == s.limit || then != more {
+		s.done = true
+		s.told(s.seen)
+		s.seen = nil
+	}
+	return p
+}
