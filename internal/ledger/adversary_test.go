@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -83,6 +84,23 @@ func (a *adversary) file(t *testing.T, name, own string, at instant) []byte {
 	return raw
 }
 
+// merged is a merged file that lies, about the own file as well.
+func (a *adversary) merged(t *testing.T, p *process, at instant) []byte {
+	m := merged{
+		By: []string{"", p.files.process, p.files.instance}[a.r.IntN(3)], Pass: a.r.Int64N(10),
+		Versions: map[string]string{"0123456789abcdef": "x", p.files.process: []string{"x", p.files.storedSum}[a.r.IntN(2)]},
+		Counts:   a.counts(at),
+	}
+	if a.r.IntN(4) == 0 {
+		m.Compacted = []string{p.files.process}
+	}
+	body, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mergedFormat.Encode(body)
+}
+
 // Whatever valid files somebody puts into the storage, and whenever: a sum stays
 // between the own count and maxCount, never goes backwards, and what is written
 // can be read.
@@ -98,6 +116,9 @@ func TestLyingFiles(t *testing.T) {
 			for range a.r.IntN(3) {
 				name := []string{common, "0123456789abcdef", "0123456789abcde0", p.files.process}[a.r.IntN(4)]
 				storage.values[keyOf(name)] = a.file(t, name, p.files.process, instant(from.Unix()))
+			}
+			if a.r.IntN(2) == 0 {
+				storage.values[mergedKey] = a.merged(t, p, instant(from.Unix()))
 			}
 			n := int64(a.r.IntN(5))
 			c.Add(n)
@@ -115,6 +136,7 @@ func TestLyingFiles(t *testing.T) {
 			last = c.Sum()
 		}
 		c.Add(1) // the own file is not read, but written
+		delete(storage.values, mergedKey)
 		p.pass()
 		for _, name := range []string{common, p.files.process} {
 			if raw := storage.values[keyOf(name)]; raw != nil {

@@ -17,6 +17,11 @@ import (
 const (
 	defaultInterval = 5 * time.Second
 
+	// crowdAt is above how many files the interval grows with their number, up
+	// to maxInterval: so the storage is not used more often, however many they are.
+	crowdAt     = 32
+	maxInterval = 5 * time.Minute
+
 	// What a storage that hangs can cost at most, when Caddy starts and stops
 	// and for one pass in between.
 	startGrace = 2 * time.Second
@@ -43,7 +48,9 @@ type App struct {
 	// How old, at most, what this process knows of the counts of another
 	// process on the same storage may be, and how much counting a crash may
 	// lose. Files are read, and written when something was counted, twice
-	// within it. Default: 5s.
+	// within it. With more than 8 processes that count, half as much time
+	// again can go by until others know of a count; with more than 32, the
+	// interval grows with their number. Default: 5s.
 	Interval caddy.Duration `json:"interval,omitempty"`
 
 	ledger  *Ledger
@@ -103,12 +110,24 @@ func (a *App) Start() error {
 	return nil
 }
 
+// every returns the interval for the number of processes that count.
+func (a *App) every() time.Duration {
+	interval := time.Duration(a.Interval)
+	grown := interval / crowdAt * time.Duration(a.ledger.crowd.Load())
+	return max(interval, min(grown, maxInterval))
+}
+
 // run makes two passes an interval, so that from a count here to its being
 // known elsewhere no more than an interval goes by.
 func (a *App) run(ctx context.Context) {
-	ticker := a.runtime.Clock().NewTicker(time.Duration(a.Interval) / 2)
+	every := a.every()
+	ticker := a.runtime.Clock().NewTicker(every / 2)
 	defer ticker.Stop()
 	for {
+		if now := a.every(); now != every {
+			every = now
+			ticker.Reset(every / 2)
+		}
 		select {
 		case <-ticker.Chan():
 		case <-ctx.Done():
@@ -187,7 +206,7 @@ func (a *App) begin(ctx context.Context) <-chan struct{} {
 			files:    &a.ledger.files,
 			storage:  a.storage,
 			logger:   a.logger,
-			interval: time.Duration(a.Interval),
+			interval: a.every(),
 		}
 		began := time.Now()
 		err := safestore.Recover(func() error { return p.run(ctx) })

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"path"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,9 +24,12 @@ type cluster struct {
 
 	alive   []*member
 	depth   int
-	running *member // who is making a pass
-	holder  *member // who has last taken the lock
+	running *member            // who is making a pass
+	holders map[string]*member // who has last taken a lock
+	led     map[*member]bool   // who has been the merger
 
+	most         int     // members
+	old          float64 // how many of them are of the version before there were mergers
 	fails, kills float64 // how probable in an operation
 
 	counted int64 // by all
@@ -34,6 +38,7 @@ type cluster struct {
 
 type member struct {
 	*process
+	old     bool
 	counted int64 // by this one
 	written int64 // of it, as of the last pass without an error
 	safe    int64 // of it, as of the pass before that one
@@ -48,6 +53,9 @@ var errFault = errors.New("the storage fails on purpose")
 
 func newCluster(t *testing.T, seed uint64) *cluster {
 	c := &cluster{
+		most:    5,
+		holders: make(map[string]*member),
+		led:     make(map[*member]bool),
 		t:       t,
 		r:       rand.New(rand.NewPCG(seed, 2)),
 		storage: newMemory(),
@@ -56,7 +64,7 @@ func newCluster(t *testing.T, seed uint64) *cluster {
 	c.storage.before = func(op, key string) error { return c.fault(op) }
 	c.storage.after = func(op, key string) error {
 		if op == "lock" {
-			c.holder = c.running
+			c.holders[key] = c.running
 		}
 		err := c.fault(op)
 		if op == "lock" && err != nil {
@@ -88,7 +96,7 @@ func (c *cluster) chance(p float64) bool { return c.r.Float64() < p }
 func (c *cluster) pick() *member { return c.alive[c.r.IntN(len(c.alive))] }
 
 func (c *cluster) start() *member {
-	m := &member{process: newTestProcess(c.t, c.storage, c.clock)}
+	m := &member{process: newTestProcess(c.t, c.storage, c.clock), old: c.chance(c.old)}
 	c.alive = append(c.alive, m)
 	return m
 }
@@ -122,7 +130,14 @@ func (c *cluster) pass(m *member) {
 	}()
 	c.running = m
 	counted := m.counted
-	err := m.try()
+	try := m.try
+	if m.old {
+		try = m.tryOld
+	}
+	err := try()
+	if m.files.merged.state == mergedGood && m.files.merged.file.By == m.files.instance {
+		c.led[m] = true
+	}
 	if err != nil && !errors.Is(err, errFault) {
 		c.t.Fatal(err)
 	}
@@ -145,8 +160,10 @@ func (c *cluster) kill(m *member) {
 	// with it, if it comes after a long silence. The next pass makes that good;
 	// so it takes two, an interval, until a count is safe.
 	c.lost += m.counted - m.safe
-	if c.holder == m {
-		clear(c.storage.locks) // a lock of the dead is stale after a while
+	for name, holder := range c.holders {
+		if holder == m {
+			delete(c.storage.locks, name) // a lock of the dead is stale after a while
+		}
 	}
 	if len(c.alive) == 0 {
 		c.start()
@@ -167,7 +184,7 @@ func (c *cluster) step() {
 			c.pass(m)
 		}
 		c.clock.Advance(testInterval / 2)
-	case op < 85 && len(c.alive) < 5:
+	case op < 85 && len(c.alive) < c.most:
 		c.start()
 	case op < 88 && len(c.alive) > 1:
 		// Stopped in order: all is written before.
@@ -196,10 +213,11 @@ func (c *cluster) settle() {
 		m.asleep = 0
 	}
 	late := c.start()
-	for range 3 {
+	for range 3 + patience + patienceSpread {
 		for _, m := range slices.Clone(c.alive) {
 			c.pass(m)
 		}
+		c.clock.Advance(testInterval / 2)
 	}
 	for _, m := range c.alive {
 		sum := m.counter().Sum()
@@ -213,18 +231,34 @@ func (c *cluster) settle() {
 }
 
 func TestCluster(t *testing.T) {
-	for name, set := range map[string]func(*cluster){
-		"all well": func(*cluster) {},
-		"failing":  func(c *cluster) { c.fails = .03 },
-		"killed":   func(c *cluster) { c.kills = .01 },
-		"both":     func(c *cluster) { c.fails, c.kills = .03, .01 },
+	many := func(c *cluster) { c.most = 14 }
+	lockless := func(c *cluster) { c.storage.lockless = true }
+	failing := func(c *cluster) { c.fails = .03 }
+	killed := func(c *cluster) { c.kills = .01 }
+	mixed := func(c *cluster) { c.old = .3 }
+	for name, set := range map[string][]func(*cluster){
+		"all well":                      {},
+		"failing":                       {failing},
+		"killed":                        {killed},
+		"failing, killed":               {failing, killed},
+		"lockless, failing, killed":     {lockless, failing, killed},
+		"two versions, failing, killed": {mixed, failing, killed},
+		"many, all well":                {many},
+		"many, failing, killed":         {many, failing, killed},
+		"many, lockless, killed":        {many, lockless, failing, killed},
+		"many, two versions, killed":    {many, mixed, failing, killed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			most := 0
+			most, led := 0, 0
 			for seed := range uint64(8) {
 				c := newCluster(t, seed)
-				set(c)
+				for _, set := range set {
+					set(c)
+				}
 				c.start()
+				for range c.most - 5 {
+					c.start()
+				}
 				for range 300 {
 					c.step()
 				}
@@ -236,12 +270,16 @@ func TestCluster(t *testing.T) {
 					}
 				}
 				c.settle()
-				most = max(most, len(c.storage.values))
+				most = max(most, len(c.storage.values)-len(c.alive))
+				led += len(c.led)
 			}
-			// The dead are compacted: what is left are the common file and those
-			// of the living.
-			if most > 8 {
-				t.Errorf("%d files are left", most)
+			// The dead are compacted: what is left are the files of the living, the
+			// common file, and the merged one.
+			if most > 3 {
+				t.Errorf("%d files more than processes are left", most)
+			}
+			if strings.HasPrefix(name, "many") && led < 8 {
+				t.Errorf("%d processes have been the merger in 8 runs", led)
 			}
 		})
 	}

@@ -24,38 +24,69 @@ const (
 	// gone by evenly: a machine that slept gets them again.
 	forgetAfter instant = 3600
 
+	// removeAfter is for how many seconds the counts of a dead process must have
+	// been in the common file until its own file is removed. Should two processes
+	// write the common file at once, because the storage's lock is none or has
+	// expired, one of them is undone, and what it has compacted is still there.
+	removeAfter instant = 120
+
+	// maxEdit is how many seconds a process may have known the common file when
+	// it writes it. It must be well below removeAfter.
+	maxEdit instant = 60
+
 	// maxCompacted is how many of them it remembers. Only a crash loop has more.
 	maxCompacted = 200
 )
 
+// errMissing is the trouble of a storage that lists the common file but does not
+// find it. Some report any failure in this way.
+var errMissing = errors.New("the common file is listed, but cannot be found")
+
 // compact moves the counts of dead processes into the common file. Otherwise each
 // restart would leave one more file to read.
-func (p *pass) compact(ctx context.Context) error {
+func (p *pass) compact(ctx context.Context, names map[string]bool) error {
+	err := p.removeCompacted(ctx)
 	dead := p.dead()
 	if len(dead) == 0 && !p.remembersTooMuch() {
-		return nil
+		return err
 	}
-	unlock := p.lock(ctx)
+	unlock := p.lock(ctx, folder)
 	if unlock == nil {
-		return nil // whoever holds the lock does the same work
+		return err // whoever holds the lock does the same work
 	}
 	defer unlock()
-	if err := p.compactLocked(ctx, dead); err != nil {
-		return fmt.Errorf("compacting the ledger: %w", err)
+	if failed := p.compactLocked(ctx, dead, names[common]); failed != nil {
+		err = errors.Join(err, fmt.Errorf("compacting the ledger: %w", failed))
+	}
+	return err
+}
+
+// removeCompacted removes files of which the common file has had all counts for a
+// while. Should the process live after all, it finds that out.
+func (p *pass) removeCompacted(ctx context.Context) error {
+	for name, s := range p.seen {
+		past, ok := p.common.file.Compacted[name]
+		if !ok || p.at-past.At < removeAfter || !past.Counts.cover(s.file.Counts) {
+			continue
+		}
+		if err := ignoreGone(p.storage.Delete(ctx, keyOf(name))); err != nil {
+			return fmt.Errorf("removing a compacted file: %w", err)
+		}
+		delete(p.seen, name)
 	}
 	return nil
 }
 
-// lock takes the lock under which files are compacted. It does not wait for long,
-// because meanwhile nothing is written; then it returns nil.
-func (p *pass) lock(ctx context.Context) (unlock func()) {
+// lock takes a lock. It does not wait for long, because meanwhile nothing is written;
+// then it returns nil. The storage may give it to another process as well.
+func (p *pass) lock(ctx context.Context, name string) (unlock func()) {
 	wait, cancel := context.WithTimeout(ctx, max(p.interval/4, 50*time.Millisecond))
 	defer cancel()
-	if p.storage.Lock(wait, folder) != nil {
+	if p.storage.Lock(wait, name) != nil {
 		return nil
 	}
 	// Without the cancellation of ctx, which must not leave the lock behind.
-	return func() { p.storage.Unlock(context.WithoutCancel(ctx), folder) }
+	return func() { p.storage.Unlock(context.WithoutCancel(ctx), name) }
 }
 
 func (p *pass) remembersTooMuch() bool {
@@ -76,6 +107,9 @@ func (p *pass) forgettable(name string, past compacted) bool {
 func (p *pass) dead() []string {
 	var dead []string
 	for name, s := range p.seen {
+		if past, ok := p.common.file.Compacted[name]; ok && past.Counts.cover(s.file.Counts) {
+			continue // it is removed in time
+		}
 		age := time.Duration(p.at-s.file.Written) * time.Second
 		// A pass is made twice an interval.
 		if s.unchanged >= 2*silentIntervals || age > oldIntervals*p.interval {
@@ -90,40 +124,48 @@ func (p *pass) dead() []string {
 // counted since and goes on under a new name; it reports whether it could.
 // Otherwise everything is right as it is until the next pass.
 func (p *pass) compactSelf(ctx context.Context) bool {
-	unlock := p.lock(ctx)
+	unlock := p.lock(ctx, folder)
 	if unlock == nil {
 		return false
 	}
 	defer unlock()
+	began := p.now()
 	into, err := p.loadFresh(ctx, common)
 	if err != nil {
 		return false
 	}
-	if _, known := into.Compacted[p.process]; !known {
+	if _, known := into.Compacted[p.process]; !known || p.outdated() {
 		return false // forgotten since this pass has read it: all counts would be added again
 	}
-	into.take(p.process, p.own(), p.at)
-	if p.storeCommon(ctx, into) != nil {
+	// The file has everything that is compacted, in case that the common file is
+	// overwritten by another process. Somebody removes it later.
+	own := p.own()
+	if p.storeOwn(ctx, own) != nil {
 		return false
 	}
-	// If a write of ours has crossed with the compacting there is a file again.
-	// When it cannot be deleted it does no harm: all that is in it is compacted.
-	_ = p.storage.Delete(ctx, keyOf(p.process))
+	into.take(p.process, own, p.at)
+	if p.storeCommon(ctx, into, began) != nil {
+		return false
+	}
 	p.give(into.Compacted[p.process].Counts)
-	p.process, p.stored = newProcess(), nil
+	p.process, p.stored, p.versions = newProcess(), nil, nil
 	return true
 }
 
 // compactLocked reads again what is compacted, since another process may have come
-// first. A file is deleted only after the common file has its counts.
-func (p *pass) compactLocked(ctx context.Context, dead []string) error {
+// first. listed says that there is a common file.
+func (p *pass) compactLocked(ctx context.Context, dead []string, listed bool) error {
+	began := p.now()
 	into, err := p.loadFresh(ctx, common)
 	if err != nil {
 		return err
 	}
-	before := len(into.Compacted)
+	if listed && into.Written == 0 && !p.refused[common] {
+		return errMissing
+	}
+	changed := len(into.Compacted)
 	maps.DeleteFunc(into.Compacted, p.forgettable)
-	var gone []string
+	changed -= len(into.Compacted)
 	for _, name := range dead {
 		f, failed := p.loadFresh(ctx, name)
 		if failed != nil {
@@ -134,40 +176,48 @@ func (p *pass) compactLocked(ctx context.Context, dead []string) error {
 			continue // gone
 		}
 		into.take(name, f.Counts, p.at)
-		gone = append(gone, name)
+		changed++
 	}
-	if len(gone) == 0 && len(into.Compacted) == before {
+	if changed == 0 {
 		return err
 	}
-	if err := p.storeCommon(ctx, into); err != nil {
-		return err
-	}
-	for _, name := range gone {
-		if err := p.storage.Delete(ctx, keyOf(name)); err != nil {
-			return err
-		}
-		delete(p.seen, name)
-	}
-	return err
+	p.forgetMost(into)
+	return errors.Join(err, p.storeCommon(ctx, into, began))
 }
 
-func (p *pass) storeCommon(ctx context.Context, f *file) error {
-	for len(f.Compacted) > maxCompacted {
-		delete(f.Compacted, slices.MinFunc(slices.Collect(maps.Keys(f.Compacted)), func(a, b string) int {
-			return cmp.Compare(f.Compacted[a].At, f.Compacted[b].At)
-		}))
-	}
+// storeCommon writes the common file as it was read when the edit began, and changed
+// since.
+func (p *pass) storeCommon(ctx context.Context, f *file, began instant) error {
 	f.Written = p.at
 	f.Counts.drop(p.over)
 	raw, err := f.encode()
 	if err != nil {
 		return err
 	}
+	if now := p.now(); now < began || now-began > maxEdit {
+		return errOutdated
+	}
 	if err := p.storage.Store(ctx, keyOf(common), raw); err != nil {
 		return err
 	}
-	*p.common = seen{raw: raw, file: f}
+	*p.common = seen{raw: raw, sum: sumOf(raw), file: f}
 	return nil
+}
+
+// forgetMost forgets the processes that were compacted first, if there are too
+// many. Those whose files are still there must be remembered.
+func (p *pass) forgetMost(f *file) {
+	tooMany := len(f.Compacted) - maxCompacted
+	if tooMany <= 0 {
+		return
+	}
+	gone := slices.DeleteFunc(slices.Collect(maps.Keys(f.Compacted)), func(name string) bool {
+		return name == p.process || p.seen[name] != nil
+	})
+	slices.SortFunc(gone, func(a, b string) int { return cmp.Compare(f.Compacted[a].At, f.Compacted[b].At) })
+	for _, name := range gone[:min(tooMany, len(gone))] {
+		delete(f.Compacted, name)
+	}
 }
 
 // take adds the counts of a process. Where its file has been taken before, and

@@ -51,6 +51,20 @@ func Stored(root string) (total int64, err error) {
 	return total, nil
 }
 
+// OwnCounts adds up the counts in a file of a process, if it is one.
+func OwnCounts(raw []byte) (total int64, ok bool) {
+	f, err := decode(raw)
+	if err != nil || f.Process == "" {
+		return 0, false
+	}
+	for _, periods := range f.Counts {
+		for _, n := range periods {
+			total += n
+		}
+	}
+	return total, true
+}
+
 // Pooled is how many ledgers the process has, and by how many configurations
 // they are used.
 func Pooled() (ledgers_, uses int) {

@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -104,6 +106,12 @@ func (c counts) possible() bool {
 	return true
 }
 
+// sumOf names a version of a file.
+func sumOf(raw []byte) string {
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:8])
+}
+
 func (c counts) add(key string, from instant, n int64) {
 	if n <= 0 {
 		return
@@ -112,6 +120,25 @@ func (c counts) add(key string, from instant, n int64) {
 		c[key] = make(map[instant]int64)
 	}
 	c[key][from] = saturated(c[key][from], n)
+}
+
+// subtract lowers the numbers that are in other, too. They may fall below zero.
+func (c counts) subtract(other counts) {
+	for key, periods := range other {
+		if known := c[key]; known != nil {
+			for from, n := range periods {
+				known[from] -= n
+			}
+		}
+	}
+}
+
+func (c counts) clone() counts {
+	clone := make(counts, len(c))
+	for key, periods := range c {
+		clone[key] = maps.Clone(periods)
+	}
+	return clone
 }
 
 // addBeyond adds what of other lies above the already known part of it.
@@ -145,6 +172,18 @@ func (c counts) drop(over func(key string, from instant) bool) bool {
 		}
 	}
 	return dropped
+}
+
+// cover reports whether no number of other is higher.
+func (c counts) cover(other counts) bool {
+	for key, periods := range other {
+		for from, n := range periods {
+			if n > c[key][from] {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func (c counts) equal(other counts) bool {

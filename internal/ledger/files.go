@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	mathrand "math/rand/v2"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -30,32 +32,48 @@ const (
 
 // files is what a process knows of the storage.
 type files struct {
-	process string           // the name of the own file
-	stored  counts           // what the own file holds; nil when there is none
+	instance string // the name of this process as the merger
+	turn     int    // when it tries to become that, 0 to patienceSpread-1
+
+	process   string    // the name of the own file
+	stored    counts    // what the own file holds; nil when there is none
+	storedSum string    // of that
+	versions  []version // what the own file has held, the oldest first
+
 	seen    map[string]*seen // by the name of a process
 	common  *seen
 	refused map[string]bool // files quarantined or ignored, to warn once
 	ignored map[string]bool // files that are none of a ledger, not read again
 
+	mergedThere bool // whether there is a merged file, as far as is known
+	merged      mergedView
+	vacant      int // passes in a row in which one was missing
+	unmerged    int // passes in a row in which it lacked the own file
+
 	last  instant       // when the last pass was
-	good  instant       // when the storage was last read
+	full  instant       // when all files were last read
+	good  instant       // when the own file was last known to be there
 	quiet time.Duration // for how long the clock has not jumped
 }
 
 // seen is a file as last read.
 type seen struct {
 	raw       []byte
+	sum       string
 	file      *file
 	unchanged int // passes in a row
 }
 
 func newFiles() files {
 	return files{
-		process: newProcess(),
-		seen:    make(map[string]*seen),
-		common:  &seen{file: new(file)},
-		refused: make(map[string]bool),
-		ignored: make(map[string]bool),
+		instance:    newProcess(),
+		turn:        mathrand.IntN(patienceSpread),
+		process:     newProcess(),
+		seen:        make(map[string]*seen),
+		common:      &seen{file: new(file)},
+		refused:     make(map[string]bool),
+		ignored:     make(map[string]bool),
+		mergedThere: true,
 	}
 }
 
@@ -100,6 +118,9 @@ func (p *pass) run(ctx context.Context) error {
 func (p *pass) runOnce(ctx context.Context) error {
 	p.at = p.now()
 	p.watchClock()
+	if p.follow(ctx) {
+		return p.write(ctx)
+	}
 	names, err := p.read(ctx)
 	if p.outdated() {
 		return errOutdated
@@ -108,14 +129,14 @@ func (p *pass) runOnce(ctx context.Context) error {
 		if !p.settle(ctx, names) {
 			return errOutdated
 		}
-		p.good = p.at
+		p.good, p.full, p.unmerged = p.at, p.at, 0
 	}
-	p.spread()
+	p.spread(p.total(), p.common.file.Compacted[p.process].Counts)
 	if failed := p.write(ctx); failed != nil {
 		return errors.Join(err, failed)
 	}
 	if names != nil {
-		err = errors.Join(err, p.compact(ctx))
+		err = errors.Join(err, p.compact(ctx, names), p.merge(ctx, names))
 	}
 	return err
 }
@@ -134,11 +155,7 @@ func (p *pass) watchClock() {
 
 // over reports whether a period of a counter can be thrown away.
 func (p *pass) over(key string, from instant) bool {
-	period := Month
-	if words := strings.Fields(key); len(words) > 2 {
-		period = Period(words[2])
-	}
-	return p.quiet >= time.Hour && from+instant(period.keep()/time.Second) < p.at
+	return p.quiet >= time.Hour && from+instant(periodOf(key).keep()/time.Second) < p.at
 }
 
 // read reads the files of all other processes and then the common file. In
@@ -184,6 +201,7 @@ func (p *pass) list(ctx context.Context) (map[string]bool, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.mergedThere = slices.Contains(files, mergedName)
 	names := make(map[string]bool)
 	for _, file := range files {
 		if name, ok := strings.CutSuffix(file, suffix); ok {
@@ -214,7 +232,7 @@ func (p *pass) load(ctx context.Context, name string, known *seen) (bool, error)
 	}
 	f, err := decodeAs(name, raw)
 	if err == nil {
-		*known = seen{raw: raw, file: f}
+		*known = seen{raw: raw, sum: sumOf(raw), file: f}
 		return true, nil
 	}
 	*known = seen{file: new(file)}
@@ -292,21 +310,27 @@ func (p *pass) give(taken counts) {
 	}
 }
 
-// spread tells the counters what all others have counted.
-func (p *pass) spread() {
+// total adds up what all others have counted, and the own part of the common file.
+func (p *pass) total() counts {
 	total := make(counts)
 	total.addBeyond(p.common.file.Counts, nil)
 	for name, s := range p.seen {
 		total.addBeyond(s.file.Counts, p.common.file.Compacted[name].Counts)
 	}
-	// Of what is compacted a part can be our own, even if that is not settled yet.
-	unsettled := p.common.file.Compacted[p.process].Counts
+	return total
+}
+
+// spread tells the counters what all others have counted: that is the total without
+// the part that this process has under its present name, and without what it has
+// given to the common file before. It changes total.
+func (p *pass) spread(total, own counts) {
+	total.subtract(own)
 	lasting := p.lasting()
 	for _, c := range lasting {
 		c.mu.Lock()
 		for from, cell := range c.cells {
 			if periods := total[c.key]; periods != nil {
-				periods[from] -= cell.compacted + unsettled[c.key][from]
+				periods[from] -= cell.compacted
 			}
 		}
 		c.mu.Unlock()
@@ -336,14 +360,19 @@ func (p *pass) write(ctx context.Context) error {
 	if p.outdated() {
 		return errOutdated
 	}
+	return p.storeOwn(ctx, own)
+}
+
+func (p *pass) storeOwn(ctx context.Context, own counts) error {
 	raw, err := (&file{Process: p.process, Written: p.at, Counts: own}).encode()
 	if err == nil {
+		p.remember(raw, own)
 		err = p.storage.Store(ctx, keyOf(p.process), raw)
 	}
 	if err != nil {
 		return fmt.Errorf("writing the ledger: %w", err)
 	}
-	p.stored = own
+	p.stored, p.storedSum = own, sumOf(raw)
 	return nil
 }
 

@@ -5,7 +5,12 @@
 // restarts: every few seconds, and at stop, they are written to Caddy's
 // configured storage, one file for each process. Each process reads the files
 // of the others and adds them, so that processes on one storage agree after a
-// moment. Nothing on a request's path ever waits for storage.
+// moment. Of many processes one does that for all. Nothing on a request's path
+// ever waits for storage.
+//
+// Storages cannot compare and swap, and the locks of some exclude nobody. So each
+// file but two has one writer, and a count is removed from a file only when it has
+// been elsewhere for a while.
 //
 //	l, err := ledger.FromContext(ctx) // in Provision; there is nothing to release
 //	if err != nil {
@@ -38,6 +43,7 @@ type Ledger struct {
 	counters map[string]*Counter
 	others   counts // what all other processes have counted; it only grows
 	health   safestore.Health
+	crowd    atomic.Int64 // how many processes have a file
 
 	// busy holds a token while a pass over the storage is under way; whoever
 	// put it there may use the fields of files.
@@ -100,11 +106,21 @@ func counterKey(name string, unit Unit, period Period, zone *time.Location) stri
 	return strings.Join([]string{hash(name), string(unit), string(period), zone.String()}, " ")
 }
 
+// periodOf returns the period of a counter's key, the longest if it has none.
+func periodOf(key string) Period {
+	if words := strings.Fields(key); len(words) > 2 {
+		return Period(words[2])
+	}
+	return Month
+}
+
 // hash is half a SHA-256, which is plenty to keep names apart.
 func hash(name string) string {
 	sum := sha256.Sum256([]byte("caddy-freetier ledger\x00" + name))
 	return hex.EncodeToString(sum[:16])
 }
+
+func (l *Ledger) setCrowd(files int) { l.crowd.Store(int64(files)) }
 
 func (l *Ledger) now() instant { return instant((*l.clock.Load()).Now().Unix()) }
 

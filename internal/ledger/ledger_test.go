@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,9 +34,51 @@ func newTestProcess(t *testing.T, storage certmagic.Storage, clock *clockwork.Fa
 
 const testInterval = 4 * time.Second
 
-func (p *process) try() error {
-	pass := pass{Ledger: p.Ledger, files: &p.files, storage: p.storage, logger: p.logger, interval: testInterval}
-	return pass.run(context.Background())
+func (p *process) newPass() *pass {
+	return &pass{Ledger: p.Ledger, files: &p.files, storage: p.storage, logger: p.logger, interval: testInterval}
+}
+
+func (p *process) try() error { return p.newPass().run(context.Background()) }
+
+// tryOld makes a pass as the version did before there were mergers: it reads all
+// files and removes those of the dead as soon as it has compacted them.
+func (p *process) tryOld() error {
+	ctx, pass := context.Background(), p.newPass()
+	pass.at = p.now()
+	pass.watchClock()
+	names, err := pass.read(ctx)
+	if names != nil {
+		pass.settle(ctx, names)
+		pass.good = pass.at
+	}
+	pass.spread(pass.total(), pass.common.file.Compacted[pass.process].Counts)
+	if failed := pass.write(ctx); failed != nil || names == nil {
+		return errors.Join(err, failed)
+	}
+	var dead []string
+	for name, s := range pass.seen {
+		if s.unchanged >= 2*silentIntervals || time.Duration(pass.at-s.file.Written)*time.Second > oldIntervals*pass.interval {
+			dead = append(dead, name)
+		}
+	}
+	if len(dead) == 0 {
+		return err
+	}
+	unlock := pass.lock(ctx, folder)
+	if unlock == nil {
+		return err
+	}
+	defer unlock()
+	if failed := pass.compactLocked(ctx, dead, false); failed != nil {
+		return errors.Join(err, failed)
+	}
+	for _, name := range dead {
+		if failed := p.storage.Delete(ctx, keyOf(name)); failed != nil {
+			return errors.Join(err, failed)
+		}
+		delete(pass.seen, name)
+	}
+	return err
 }
 
 func (p *process) pass() {

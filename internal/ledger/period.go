@@ -57,6 +57,20 @@ func (p Period) keep() time.Duration {
 	}
 }
 
+// recent is how long after its beginning a period can matter to a quota, with
+// plenty of time for clocks that differ.
+func (p Period) recent() time.Duration {
+	const day = 24 * time.Hour
+	switch p {
+	case Hour:
+		return 6 * time.Hour
+	case Day:
+		return 4 * day
+	default:
+		return 64 * day
+	}
+}
+
 // Bounds returns the period of t's time zone in which t lies: its first moment
 // and the first moment after it. When clocks are put back, the hour that comes
 // twice is two periods. Days and months are whole, however long they last.

@@ -1,10 +1,12 @@
 package ledger_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/certmagic"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
@@ -50,7 +53,7 @@ func TestTwoProcesses(t *testing.T) {
 
 			agree := func(want int64) {
 				t.Helper()
-				eventually(t, 2*interval, fmt.Sprintf("both know of %d", want), func() bool {
+				eventually(t, 10*time.Second, fmt.Sprintf("both know of %d", want), func() bool {
 					_, a := ask(t, addrs[0], 0)
 					_, b := ask(t, addrs[1], 0)
 					return a == want && b == want
@@ -97,8 +100,8 @@ func TestTwoProcesses(t *testing.T) {
 	}
 }
 
-// busy is an app that counts as fast as once a millisecond and tells how far
-// it got, and when.
+// busy is an app that counts as fast as once a millisecond and prints how far it
+// got.
 type busy struct{ counter *ledger.Counter }
 
 func init() { caddy.RegisterModule((*busy)(nil)) }
@@ -120,7 +123,7 @@ func (b *busy) Start() error {
 	go func() {
 		for n := 1; ; n++ {
 			b.counter.Add(1)
-			fmt.Println(n, time.Now().UnixMilli())
+			fmt.Println(n)
 			time.Sleep(time.Millisecond)
 		}
 	}()
@@ -129,12 +132,42 @@ func (b *busy) Start() error {
 
 func (b *busy) Stop() error { return nil }
 
-// After a kill at any moment the ledger is readable and lacks no more than
-// what was counted within the last interval.
+// reporting is a storage on the disk that prints what it does: "storing" before a
+// file of the ledger is written, and how many counts are in it after that.
+type reporting struct {
+	Root string `json:"root,omitempty"`
+	*certmagic.FileStorage
+}
+
+func init() { caddy.RegisterModule((*reporting)(nil)) }
+
+func (*reporting) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "caddy.storage.reporting", New: func() caddy.Module { return new(reporting) }}
+}
+
+func (r *reporting) CertMagicStorage() (certmagic.Storage, error) {
+	r.FileStorage = &certmagic.FileStorage{Path: r.Root}
+	return r, nil
+}
+
+func (r *reporting) Store(ctx context.Context, key string, value []byte) error {
+	counts, ours := ledger.OwnCounts(value)
+	if ours {
+		fmt.Println("storing")
+	}
+	err := r.FileStorage.Store(ctx, key, value)
+	if ours && err == nil {
+		fmt.Println("stored", counts)
+	}
+	return err
+}
+
+// After a kill at any moment, in the middle of a write too, the ledger is readable
+// and has everything that was ever stored. FREETIER_KILLS says how many there are.
 func TestKill(t *testing.T) {
-	kills := 200
-	if testing.Short() {
-		kills = 20
+	kills := 24
+	if n, err := strconv.Atoi(os.Getenv("FREETIER_KILLS")); err == nil {
+		kills = n
 	}
 	// With the short interval files are also compacted, since they are old sooner.
 	const short, long = 50 * time.Millisecond, 200 * time.Millisecond
@@ -142,58 +175,61 @@ func TestKill(t *testing.T) {
 		t.Run(fmt.Sprint(i, interval), func(t *testing.T) {
 			t.Parallel()
 			storage := t.TempDir()
-			for range kills / 4 {
-				killOnce(t, storage, interval)
+			for n := range kills / 4 {
+				killOnce(t, storage, interval, n%2 == 0)
 			}
 		})
 	}
 }
 
-// slowDisk is for how long a write may take under load.
-const slowDisk = 200 * time.Millisecond
-
-func killOnce(t *testing.T, storage string, interval time.Duration) {
+// killOnce kills a process soon after it has begun to write, or at any time.
+func killOnce(t *testing.T, storage string, interval time.Duration, writing bool) {
 	t.Helper()
 	before, err := ledger.Stored(storage)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := caddytest.StartProcess(t, storage, fmt.Sprintf(`{"admin":{"disabled":true},"logging":{"logs":{"default":{"level":"ERROR"}}},`+
-		`"storage":{"module":"file_system","root":%q},"apps":{"freetier.ledger":{"interval":%d},"busy":{}}}`, storage, interval))
-	var (
-		died    atomic.Int64
-		counted []int64 // when
-		n       int64   // the last number that was printed
-	)
-	for c.Lines.Scan() {
-		var at int64
-		if _, err := fmt.Sscan(c.Lines.Text(), &n, &at); err != nil {
-			continue
-		}
-		if counted = append(counted, at); len(counted) == 1 {
-			time.AfterFunc(rand.N(2*interval+slowDisk), func() {
-				died.Store(time.Now().UnixMilli())
-				c.Process.Kill()
-			})
+		`"storage":{"module":"reporting","root":%q},"apps":{"freetier.ledger":{"interval":%d},"busy":{}}}`, storage, interval))
+	var counted, safe int64 // as last printed
+	killed := false
+	kill := func(after time.Duration) {
+		if !killed {
+			killed = true
+			time.AfterFunc(after, func() { _ = c.Process.Kill() })
 		}
 	}
-	c.Wait()
-	if len(counted) == 0 {
+	writes, after := 0, rand.IntN(4)
+	for c.Lines.Scan() {
+		line := c.Lines.Text()
+		switch {
+		case line == "storing":
+			if writes++; writing && writes > after {
+				kill(rand.N(3 * time.Millisecond))
+			}
+		case strings.HasPrefix(line, "stored "):
+			_, err = fmt.Sscanf(line, "stored %d", &safe)
+		default:
+			_, err = fmt.Sscan(line, &counted)
+			if !writing {
+				kill(rand.N(3 * interval))
+			}
+		}
+		if err != nil {
+			t.Fatalf("the process printed %q", line)
+		}
+	}
+	_ = c.Wait()
+	if counted == 0 {
 		t.Fatal("the process did not count")
 	}
-	after, err := ledger.Stored(storage)
+	now, err := ledger.Stored(storage)
 	if err != nil {
 		t.Fatal(err)
 	}
-	due := int64(0)
-	for _, at := range counted {
-		if at < died.Load()-(interval+slowDisk).Milliseconds() {
-			due++
-		}
-	}
-	stored := after - before
-	if stored < due || stored > n+1 {
-		t.Fatalf("%d were stored of %d, want at least the %d counted until an interval before the kill", stored, n, due)
+	// It is killed between a count and the line about it, at worst.
+	if stored := now - before; stored < safe || stored > counted+1 {
+		t.Fatalf("%d counts are stored, want %d that were to %d that were counted", stored, safe, counted+1)
 	}
 }
 
