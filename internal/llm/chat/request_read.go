@@ -155,7 +155,7 @@ func readFormat(r *neutral.Request, value rawjson.Value) error {
 			case "description":
 				r.Format.Description = member.Text()
 			case "schema":
-				r.Format.Schema = member
+				r.Format.Schema, r.Format.SchemaField = member, "response_format.json_schema.schema"
 			case "strict":
 				r.Format.Strict = neutral.SwitchOf(member)
 			default:

@@ -149,7 +149,7 @@ func writeFormat(w *rawjson.Writer, r *neutral.Request) {
 		if format.Description != "" {
 			w.KeyString("description", format.Description)
 		}
-		w.KeyRaw("schema", neutral.Schema(format.Schema, neutral.SchemaAny))
+		w.KeyRaw("schema", r.Schema(format.Schema, neutral.SchemaAny, format.SchemaField))
 		if format.Strict != neutral.Unset {
 			w.KeyBool("strict", format.Strict == neutral.On)
 		}
@@ -201,7 +201,7 @@ func writeTool(w *rawjson.Writer, r *neutral.Request, tool *neutral.Tool) {
 		w.KeyString("description", description)
 	}
 	if schema.Is('{') {
-		w.KeyRaw("parameters", neutral.Schema(schema, neutral.SchemaAny))
+		w.KeyRaw("parameters", r.Schema(schema, neutral.SchemaAny, tool.SchemaField))
 	}
 	if tool.Strict != neutral.Unset {
 		w.KeyBool("strict", tool.Strict == neutral.On)

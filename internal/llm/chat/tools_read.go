@@ -31,7 +31,7 @@ func readTool(r *neutral.Request, value rawjson.Value) {
 		case "description":
 			tool.Description = member.Text()
 		case "parameters":
-			tool.Schema = member
+			tool.Schema, tool.SchemaField = member, "tools[].function.parameters"
 		case "strict":
 			tool.Strict = neutral.SwitchOf(member)
 		case "format":

@@ -118,7 +118,7 @@ func readGeneration(r *neutral.Request, name string, value rawjson.Value) {
 		}
 	case "responseSchema", "responseJsonSchema":
 		r.Format.Kind = neutral.FormatSchema
-		r.Format.Schema = value
+		r.Format.Schema, r.Format.SchemaField = value, prefix+name
 	case "thinkingConfig":
 		readThinking(r, value)
 	case "responseModalities":
@@ -188,7 +188,7 @@ func readDeclaration(r *neutral.Request, value rawjson.Value) {
 			tool.Description = member.Text()
 		case "parameters", "parametersJsonSchema":
 			if member.IsSet() {
-				tool.Schema = member
+				tool.Schema, tool.SchemaField = member, "tools[].functionDeclarations[]."+name
 			}
 		default:
 			if member.IsSet() {

@@ -85,7 +85,7 @@ func writeDeclaration(w *rawjson.Writer, r *neutral.Request, tool *neutral.Tool)
 		w.KeyString("description", description)
 	}
 	if schema.Is('{') {
-		w.KeyRaw("parametersJsonSchema", neutral.Schema(schema, neutral.SchemaGemini))
+		w.KeyRaw("parametersJsonSchema", r.Schema(schema, neutral.SchemaGemini, tool.SchemaField))
 	}
 	w.Close('}')
 }
@@ -133,7 +133,7 @@ func writeGeneration(w *rawjson.Writer, r *neutral.Request, to neutral.Target) {
 		w.KeyString("responseMimeType", "application/json")
 	case neutral.FormatSchema:
 		w.KeyString("responseMimeType", "application/json")
-		w.KeyRaw("responseJsonSchema", neutral.Schema(r.Format.Schema, neutral.SchemaGemini))
+		w.KeyRaw("responseJsonSchema", r.Schema(r.Format.Schema, neutral.SchemaGemini, r.Format.SchemaField))
 		r.DropFormatName()
 	}
 	writeThinking(w, r, to)

@@ -157,7 +157,7 @@ func readFormat(r *neutral.Request, path string, value rawjson.Value) {
 		}
 		return
 	}
-	r.Format = neutral.Format{Kind: neutral.FormatSchema, Schema: value.Get("schema"), Strict: neutral.On}
+	r.Format = neutral.Format{Kind: neutral.FormatSchema, Schema: value.Get("schema"), SchemaField: path + ".schema", Strict: neutral.On}
 	for name := range value.Members {
 		if name != "type" && name != "schema" {
 			r.Dropped.Add(path, ".", name)
@@ -183,7 +183,7 @@ func readTool(r *neutral.Request, value rawjson.Value) {
 		case "description":
 			tool.Description = member.Text()
 		case "input_schema":
-			tool.Schema = member
+			tool.Schema, tool.SchemaField = member, "tools[].input_schema"
 		case "strict":
 			tool.Strict = neutral.SwitchOf(member)
 		default:

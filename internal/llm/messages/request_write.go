@@ -181,7 +181,7 @@ func writeThinking(w *rawjson.Writer, r *neutral.Request, form thinkingForm, lim
 		w.Open('{')
 		r.DropFormatName()
 		w.KeyString("type", "json_schema")
-		w.KeyRaw("schema", neutral.Schema(r.Format.Schema, neutral.SchemaStrict))
+		w.KeyRaw("schema", r.Schema(r.Format.Schema, neutral.SchemaStrict, r.Format.SchemaField))
 		w.Close('}')
 	}
 	w.Close('}')
@@ -270,7 +270,7 @@ func writeTool(w *rawjson.Writer, r *neutral.Request, tool *neutral.Tool, last b
 	if tool.Strict == neutral.On {
 		form = neutral.SchemaStrict
 	}
-	w.KeyRaw("input_schema", neutral.Schema(schema, form))
+	w.KeyRaw("input_schema", r.Schema(schema, form, tool.SchemaField))
 	if tool.Strict != neutral.Unset {
 		w.KeyBool("strict", tool.Strict == neutral.On)
 	}

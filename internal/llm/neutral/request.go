@@ -156,6 +156,7 @@ type Format struct {
 	Name        string
 	Description string
 	Schema      rawjson.Value
+	SchemaField string // as the client calls it
 	Strict      Switch
 }
 

@@ -2,6 +2,7 @@ package neutral
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
@@ -32,18 +33,32 @@ const (
 	maxSchemaBytes = 256 << 10 // of references that were put in their place
 )
 
-// Schema returns the schema of a tool's arguments, or of a response, in a form.
-// Parameters keep their names, whatever they are called.
-func Schema(schema rawjson.Value, form SchemaForm) rawjson.Value {
+// Schema returns a schema that the client calls path in a form, and records what
+// the form does not have of it, such as tools[].input_schema(propertyNames).
+func (r *Request) Schema(schema rawjson.Value, form SchemaForm, path string) rawjson.Value {
+	written, lost := Schema(schema, form)
+	for _, keyword := range lost {
+		r.Dropped.Add(path, "(", keyword, ")")
+	}
+	return written
+}
+
+// Schema returns the schema of a tool's arguments, or of a response, in a form, and
+// the keywords of which something is lost. Parameters keep their names, whatever they
+// are called.
+func Schema(schema rawjson.Value, form SchemaForm) (written rawjson.Value, lost []string) {
 	if !schema.Is('{') {
-		return rawjson.Value(`{"type":"object","properties":{}}`)
+		if schema.IsSet() && !schema.Is('t') {
+			lost = []string{"no object"}
+		}
+		return rawjson.Value(`{"type":"object","properties":{}}`), lost
 	}
 	if form == SchemaAny && isPlain(schema) {
-		return schema
+		return schema, nil
 	}
 	c := schemaWriter{form: form, root: schema}
 	c.schema(schema, 0)
-	return c.w.Bytes
+	return c.w.Bytes, c.lost
 }
 
 // ofGoogle are words that only schemas in Google's form have. A description that
@@ -73,8 +88,16 @@ type schemaWriter struct {
 	root rawjson.Value
 	w    rawjson.Writer
 	refs []string // that are being put in their place
+	lost []string // keywords of which something is lost
 
 	resolved map[string]rawjson.Value
+}
+
+// lose records that a keyword, or some of what it says, is not written.
+func (c *schemaWriter) lose(keyword string) {
+	if len(c.lost) <= maxDropped && !slices.Contains(c.lost, keyword) {
+		c.lost = append(c.lost, keyword)
+	}
 }
 
 // notStrict are keywords that structured output of the Messages API refuses.
@@ -101,6 +124,9 @@ func (c *schemaWriter) schema(v rawjson.Value, depth int) {
 		return
 	}
 	if depth > maxSchemaDepth {
+		if v.Len() > 0 {
+			c.lose("too deep")
+		}
 		c.w.Raw(rawjson.Value("{}"))
 		return
 	}
@@ -119,9 +145,11 @@ func (c *schemaWriter) schema(v rawjson.Value, depth int) {
 		if name == "properties" {
 			hasProperties = true
 		}
-		if !(depth == 0 && c.form == SchemaMessages && isCombination(name)) {
-			c.keyword(name, member, v, depth)
+		if depth == 0 && c.form == SchemaMessages && isCombination(name) {
+			c.lose(name)
+			continue
 		}
+		c.keyword(name, member, v, depth)
 	}
 	if isObject && !hasProperties && (depth == 0 || c.form == SchemaGemini) && !v.Get("$ref").IsSet() {
 		c.w.KeyRaw("properties", rawjson.Value("{}"))
@@ -137,13 +165,17 @@ func isCombination(name string) bool { return name == "anyOf" || name == "oneOf"
 // boolean writes a schema that allows everything or nothing.
 func (c *schemaWriter) boolean(v rawjson.Value) {
 	if c.form == SchemaGemini || !(v.Is('t') || v.Is('f')) {
+		if !v.Is('t') {
+			c.lose(string(v[:min(len(v), len("false"))]))
+		}
 		v = rawjson.Value("{}")
 	}
 	c.w.Raw(v)
 }
 
 // types writes the type of a schema, at the top also where it is missing, and
-// reports whether the schema is an object's.
+// reports whether the schema is an object's. At the top, providers want an object and
+// nothing else.
 func (c *schemaWriter) types(v rawjson.Value, depth int) (isObject, hasProperties bool) {
 	kind := v.Get("type")
 	nullable := v.Get("nullable").Bool() && !v.Get("properties").Get("nullable").IsSet()
@@ -154,7 +186,7 @@ func (c *schemaWriter) types(v rawjson.Value, depth int) (isObject, hasPropertie
 			return false, false
 		}
 		c.w.Key("type")
-		if nullable && word != "null" {
+		if nullable && word != "null" && depth > 0 {
 			c.w.Open('[')
 			c.w.String(word)
 			c.w.String("null")
@@ -163,6 +195,10 @@ func (c *schemaWriter) types(v rawjson.Value, depth int) (isObject, hasPropertie
 			c.w.String(word)
 		}
 		return word == "object", false
+	case kind.Is('[') && depth == 0 && strings.Contains(strings.ToLower(string(kind)), `"object"`):
+		c.lose("type") // that it may be null too
+		c.w.KeyString("type", "object")
+		return true, false
 	case kind.Is('['):
 		c.w.Key("type")
 		c.w.Open('[')
@@ -186,13 +222,25 @@ func hasCombination(v rawjson.Value) bool {
 // keyword writes a keyword of a schema, if the form has it.
 func (c *schemaWriter) keyword(name string, value, schema rawjson.Value, depth int) {
 	switch {
-	case name == "type", name == "nullable" && value.Is('t'), name == "nullable" && value.Is('f'):
+	case name == "type", name == "nullable" && value.Is('f'):
 		return // written with the type
+	case name == "nullable" && value.Is('t'):
+		if depth == 0 || !schema.Get("type").Is('"') {
+			c.lose(name)
+		}
+		return
+	case c.form == SchemaStrict && name == "additionalProperties" && value.Is('f'):
+		return // written at the end
 	case c.form == SchemaStrict && name == "minItems" && (string(value) == "0" || string(value) == "1"):
 	case c.form == SchemaStrict && notStrict[name], c.form == SchemaMessages && name == "$schema":
+		c.lose(name)
 		return
 	case c.form == SchemaGemini || (c.form == SchemaStrict && name == "oneOf"):
+		keyword := name
 		if name, value = c.forGemini(name, value, schema); name == "" {
+			if keyword != "$defs" && keyword != "definitions" { // references are in their place
+				c.lose(keyword)
+			}
 			return
 		}
 	}
@@ -226,7 +274,7 @@ func (c *schemaWriter) forGemini(name string, value, schema rawjson.Value) (stri
 		}
 		return "anyOf", value
 	case "enum":
-		return enumForGemini(value)
+		return c.enumForGemini(value)
 	}
 	if c.form == SchemaGemini && !inGemini[name] {
 		return "", nil
@@ -235,12 +283,14 @@ func (c *schemaWriter) forGemini(name string, value, schema rawjson.Value) (stri
 }
 
 // enumForGemini keeps the texts and numbers of an enum.
-func enumForGemini(value rawjson.Value) (string, rawjson.Value) {
+func (c *schemaWriter) enumForGemini(value rawjson.Value) (string, rawjson.Value) {
 	var w rawjson.Writer
 	w.Open('[')
 	for element := range value.Elements {
 		if element.Is('"') || element.Is(0) {
 			w.Raw(element)
+		} else {
+			c.lose("enum")
 		}
 	}
 	w.Close(']')

@@ -56,7 +56,7 @@ func TestSchema(t *testing.T) {
 		{"alternatives at the top", neutral.SchemaMessages, `{"anyOf":[{"type":"object"}],"$schema":"x"}`, `{"type":"object","properties":{}}`},
 		{"strict", neutral.SchemaStrict, `{"type":"object","properties":{"a":{"type":"integer","minimum":1},"o":{"type":"object","properties":{},"additionalProperties":true}}}`, `{"type":"object","properties":{"a":{"type":"integer"},"o":{"type":"object","properties":{},"additionalProperties":false}},"additionalProperties":false}`},
 	} {
-		if got := string(neutral.Schema(rawjson.Value(c.in), c.form)); got != c.want {
+		if got, _ := neutral.Schema(rawjson.Value(c.in), c.form); string(got) != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)
 		}
 	}
@@ -72,7 +72,7 @@ func TestSchemaOfManyReferences(t *testing.T) {
 	}
 	schema := `{"type":"object","properties":{"a":{"$ref":"#/$defs/A"}},"$defs":{` + defs.String()[1:] + `}}`
 	begun := time.Now()
-	got := neutral.Schema(rawjson.Value(schema), neutral.SchemaGemini)
+	got, _ := neutral.Schema(rawjson.Value(schema), neutral.SchemaGemini)
 	if len(got) > 2<<20 {
 		t.Errorf("got %d bytes, want at most 2 MB", len(got))
 	}
@@ -94,7 +94,7 @@ func FuzzSchema(f *testing.F) {
 			return
 		}
 		for form := neutral.SchemaAny; form <= neutral.SchemaGemini; form++ {
-			if got := neutral.Schema(v, form); !json.Valid(got) {
+			if got, _ := neutral.Schema(v, form); !json.Valid(got) {
 				t.Errorf("form %d of %s: got %s, which is no JSON", form, schema, got)
 			}
 		}

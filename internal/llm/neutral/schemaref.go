@@ -13,6 +13,7 @@ import (
 func (c *schemaWriter) reference(ref string, v rawjson.Value, depth int) {
 	target := c.resolve(ref)
 	if !target.Is('{') || slices.Contains(c.refs, ref) || len(c.w.Bytes) > maxSchemaBytes {
+		c.lose("$ref")
 		c.w.Open('{')
 		if description := v.Get("description"); description.Is('"') {
 			c.w.KeyRaw("description", description)
@@ -92,21 +93,28 @@ func (c *schemaWriter) mergeAll(v rawjson.Value) rawjson.Value {
 		if ref := branch.Get("$ref"); ref.Is('"') && !slices.Contains(c.refs, ref.Text()) {
 			branch = c.resolve(ref.Text())
 		}
+		if !branch.Is('{') {
+			c.lose("allOf")
+		}
 		branches = append(branches, branch)
 	}
 	var w rawjson.Writer
-	seen := make(map[string]bool)
+	seen := make(map[string]rawjson.Value)
 	w.Open('{')
-	for _, branch := range branches {
+	for i, branch := range branches {
 		for name, member := range branch.Members {
-			if name == "allOf" || name == "$ref" || seen[name] {
+			isJoined := name == "properties" || name == "required"
+			if i > 0 && !isJoined && (name == "allOf" || name == "$ref" || (seen[name] != nil && !sameJSON(string(member), string(seen[name])))) {
+				c.lose("allOf")
+			}
+			if name == "allOf" || name == "$ref" || seen[name] != nil {
 				continue
 			}
-			seen[name] = true
+			seen[name] = member
 			w.Name(name)
 			switch name {
 			case "properties":
-				w.Raw(mergeProperties(branches))
+				w.Raw(c.mergeProperties(branches))
 			case "required":
 				w.Raw(mergeRequired(branches))
 			default:
@@ -118,17 +126,19 @@ func (c *schemaWriter) mergeAll(v rawjson.Value) rawjson.Value {
 	return w.Bytes
 }
 
-func mergeProperties(branches []rawjson.Value) rawjson.Value {
+func (c *schemaWriter) mergeProperties(branches []rawjson.Value) rawjson.Value {
 	var w rawjson.Writer
 	seen := make(map[string]bool)
 	w.Open('{')
 	for _, branch := range branches {
 		for name, member := range branch.Get("properties").Members {
-			if !seen[name] {
-				seen[name] = true
-				w.Name(name)
-				w.Raw(member)
+			if seen[name] {
+				c.lose("allOf") // one of both is enough for the model
+				continue
 			}
+			seen[name] = true
+			w.Name(name)
+			w.Raw(member)
 		}
 	}
 	w.Close('}')

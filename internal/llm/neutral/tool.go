@@ -28,6 +28,7 @@ type Tool struct {
 	Type        string // the client's word for a tool that is no function
 	Description string
 	Schema      rawjson.Value // of the arguments; empty for none
+	SchemaField string        // as the client calls it
 	Strict      Switch
 	Grammar     string // of a freeform tool's text
 	Syntax      string // of the grammar: lark or regex

@@ -166,7 +166,7 @@ func readFormat(r *neutral.Request, value rawjson.Value) {
 		case "description":
 			format.Description = member.Text()
 		case "schema":
-			format.Schema = member
+			format.Schema, format.SchemaField = member, "text.format.schema"
 		case "strict":
 			format.Strict = neutral.SwitchOf(member)
 		default:

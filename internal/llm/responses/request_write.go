@@ -115,14 +115,15 @@ func writeText(w *rawjson.Writer, r *neutral.Request) {
 		if format.Kind == neutral.FormatJSON {
 			w.KeyString("type", "json_object")
 		} else {
-			writeSchema(w, format)
+			writeSchema(w, r)
 		}
 		w.Close('}')
 	}
 	w.Close('}')
 }
 
-func writeSchema(w *rawjson.Writer, format *neutral.Format) {
+func writeSchema(w *rawjson.Writer, r *neutral.Request) {
+	format := &r.Format
 	name := format.Name
 	if name == "" {
 		name = "response" // required here, unknown in messages and gemini
@@ -132,7 +133,7 @@ func writeSchema(w *rawjson.Writer, format *neutral.Format) {
 	if format.Description != "" {
 		w.KeyString("description", format.Description)
 	}
-	w.KeyRaw("schema", neutral.Schema(format.Schema, neutral.SchemaAny))
+	w.KeyRaw("schema", r.Schema(format.Schema, neutral.SchemaAny, format.SchemaField))
 	w.KeyBool("strict", format.Strict == neutral.On)
 }
 
@@ -223,7 +224,7 @@ func writeTool(w *rawjson.Writer, r *neutral.Request, tool *neutral.Tool) {
 		if tool.Description != "" {
 			w.KeyString("description", tool.Description)
 		}
-		w.KeyRaw("parameters", neutral.Schema(tool.Schema, neutral.SchemaAny))
+		w.KeyRaw("parameters", r.Schema(tool.Schema, neutral.SchemaAny, tool.SchemaField))
 		w.KeyBool("strict", tool.Strict == neutral.On)
 	}
 	w.Close('}')

@@ -63,7 +63,7 @@ func readFunction(r *neutral.Request, tool *neutral.Tool, value rawjson.Value) {
 			tool.Description = member.Text()
 		case "parameters":
 			if member.IsSet() {
-				tool.Schema = member
+				tool.Schema, tool.SchemaField = member, tool.Field+"[].parameters"
 			}
 		case "strict":
 			tool.Strict = neutral.SwitchOf(member)
