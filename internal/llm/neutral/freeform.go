@@ -22,9 +22,20 @@ func FreeformSchema() rawjson.Value {
 func FreeformDescription(tool *Tool) string {
 	description := tool.Description
 	if tool.Grammar != "" {
-		description += "\n\nThe input must follow this grammar:\n" + tool.Grammar
+		description += "\n\nThe input must follow this " + grammarName(tool.Syntax) + ":\n" + tool.Grammar
 	}
 	return strings.TrimPrefix(description, "\n\n")
+}
+
+// grammarName is what a grammar is called in a description.
+func grammarName(syntax string) string {
+	switch syntax {
+	case "regex":
+		return "regular expression"
+	case "":
+		return "grammar"
+	}
+	return strings.ToUpper(syntax[:1]) + syntax[1:] + " grammar"
 }
 
 // FreeformArguments returns the function's arguments that stand for a text.

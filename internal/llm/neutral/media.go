@@ -51,6 +51,17 @@ func (m *MediaPart) Noun() string {
 	return "file"
 }
 
+// WithArticle is Noun with its article.
+func (m *MediaPart) WithArticle() string {
+	switch m.Type {
+	case Image:
+		return "an image"
+	case Audio:
+		return "audio"
+	}
+	return "a " + m.Noun()
+}
+
 // MediaOfMIME returns what data of a MIME type holds.
 func MediaOfMIME(mime string) MediaType {
 	switch {

@@ -166,7 +166,7 @@ func isCombination(name string) bool { return name == "anyOf" || name == "oneOf"
 func (c *schemaWriter) boolean(v rawjson.Value) {
 	if c.form == SchemaGemini || !(v.Is('t') || v.Is('f')) {
 		if !v.Is('t') {
-			c.lose(string(v[:min(len(v), len("false"))]))
+			c.lose(map[bool]string{true: "false", false: "no schema"}[v.Is('f')])
 		}
 		v = rawjson.Value("{}")
 	}

@@ -190,7 +190,7 @@ func TestWhatIsWritten(t *testing.T) {
 		{
 			"codex", "codex", neutral.Chat,
 			[]string{
-				`"name":"apply_patch","description":"patch\n\nThe input must follow this grammar:\nstart: x","parameters":{"type":"object","properties":{"input":{"type":"string"}}`,
+				`"name":"apply_patch","description":"patch\n\nThe input must follow this Lark grammar:\nstart: x","parameters":{"type":"object","properties":{"input":{"type":"string"}}`,
 				`"name":"fs__ls"`, `"name":"tool_search"`, `"name":"git"`,
 				`{"role":"assistant","content":"I look","tool_calls":[{"id":"c1","type":"function","function":{"name":"fs__ls","arguments":"{\"p\": 1}"}},{"id":"c2","type":"function","function":{"name":"apply_patch","arguments":"{\"input\":\"*** é\\n\"}"}},{"id":"c3"`,
 				`{"role":"tool","tool_call_id":"c1","content":"r1"},{"role":"tool","tool_call_id":"c2","content":"r2"},{"role":"tool","tool_call_id":"c3"`,
