@@ -13,25 +13,27 @@ const recheck = time.Second
 
 // Blocked are the points of a ring whose members could not be used when they were
 // last looked at. It is safe for concurrent use and takes no lock. It is a hint:
-// whoever is given a member still asks whether that may be used.
+// whoever is given a member still asks whether that may be used. The zero value
+// has none; it must be used with one ring only.
 type Blocked struct {
-	points []atomic.Uint64 // a bit for each
+	points atomic.Pointer[[]atomic.Uint64] // a bit for each; unset until one is left out
 	any    atomic.Bool
 	since  atomic.Int64 // nanoseconds since 1970, of the first one
 }
 
-// NewBlocked returns the blocked points of a ring: none.
-func NewBlocked(r *Ring) *Blocked {
-	return &Blocked{points: make([]atomic.Uint64, (len(r.points)+63)/64)}
-}
-
-// block leaves a point out.
-func (b *Blocked) block(point int, now time.Time) {
+// block leaves one of n points out.
+func (b *Blocked) block(point, n int, now time.Time) {
+	points := b.points.Load()
+	if points == nil {
+		fresh := make([]atomic.Uint64, (n+63)/64)
+		b.points.CompareAndSwap(nil, &fresh)
+		points = b.points.Load()
+	}
 	if !b.any.Load() {
 		b.since.Store(now.UnixNano())
 		b.any.Store(true)
 	}
-	b.points[point/64].Or(1 << (point % 64))
+	(*points)[point/64].Or(1 << (point % 64))
 }
 
 // Clear lets all points be looked at again: a cooldown was lifted.
@@ -39,8 +41,9 @@ func (b *Blocked) Clear() {
 	if !b.any.Swap(false) {
 		return
 	}
-	for i := range b.points {
-		b.points[i].Store(0)
+	points := *b.points.Load()
+	for i := range points {
+		points[i].Store(0)
 	}
 }
 
@@ -59,8 +62,9 @@ func (b *Blocked) next(from, to int) int {
 	if !b.any.Load() {
 		return from
 	}
+	points := *b.points.Load()
 	for from < to {
-		free := ^b.points[from/64].Load() >> (from % 64)
+		free := ^points[from/64].Load() >> (from % 64)
 		if free != 0 {
 			return min(to, from+bits.TrailingZeros64(free))
 		}
@@ -75,20 +79,35 @@ type Walk struct {
 	ring    *Ring
 	blocked *Blocked
 	now     time.Time
-	at, end int // points, counted on beyond the end of the circle
-	last    int // the point of the last member
+	at, end int    // points, counted on beyond the end of the circle
+	last    int    // the point of the last member
+	seen    uint64 // the members that were returned, where there are few
 }
 
 // Walk begins with the member that the hash leads to.
 func (r *Ring) Walk(hash uint64, blocked *Blocked, now time.Time) Walk {
-	blocked.expire(now)
-	first := r.first(hash)
+	return r.walk(r.first(hash), blocked, now)
+}
+
+// WalkFrom begins at a point, which on a ring of NewCircle is the member of that
+// index.
+func (r *Ring) WalkFrom(point int, blocked *Blocked, now time.Time) Walk {
+	return r.walk(point, blocked, now)
+}
+
+func (r *Ring) walk(first int, blocked *Blocked, now time.Time) Walk {
+	if r.members > few {
+		blocked.expire(now)
+	}
 	return Walk{ring: r, blocked: blocked, now: now, at: first, end: first + len(r.points)}
 }
 
-// Next returns the next member, and false when all have been returned. A member
-// with several points is returned for each of them.
+// Next returns the next member, and false when all have been returned. Of many, a
+// member with several points is returned for each of them.
 func (w *Walk) Next() (member int, ok bool) {
+	if w.ring.members <= few {
+		return w.nextOfFew()
+	}
 	n := len(w.ring.points)
 	for w.at < w.end {
 		// The circle has a seam, where the index begins at 0 again.
@@ -107,5 +126,29 @@ func (w *Walk) Next() (member int, ok bool) {
 	return 0, false
 }
 
+// nextOfFew returns each member once.
+func (w *Walk) nextOfFew() (member int, ok bool) {
+	n := len(w.ring.points)
+	for w.at < w.end {
+		at := w.at
+		if at >= n {
+			at -= n
+		}
+		w.at++
+		if m := w.ring.points[at].member; w.seen&(1<<m) == 0 {
+			w.seen |= 1 << m
+			if bits.OnesCount64(w.seen) == w.ring.members {
+				w.at = w.end
+			}
+			return int(m), true
+		}
+	}
+	return 0, false
+}
+
 // Block leaves the point of the last member out: it may not be used now.
-func (w *Walk) Block() { w.blocked.block(w.last, w.now) }
+func (w *Walk) Block() {
+	if w.ring.members > few {
+		w.blocked.block(w.last, len(w.ring.points), w.now)
+	}
+}

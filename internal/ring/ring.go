@@ -13,7 +13,8 @@
 //	  a         b      c     a         ○ point of a member that is left out
 //
 // A choice costs a binary search, and no more when most members may not be used:
-// points that were found in vain are left out for a second (Blocked).
+// points that were found in vain are left out for a second (Blocked). Where there
+// are few members, each is looked at every time.
 //
 // Source: Karger et al., Consistent Hashing and Random Trees, 1997.
 package ring
@@ -22,6 +23,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"math"
 	"slices"
 	"sort"
 )
@@ -45,11 +47,16 @@ const (
 	// leastPoints and mostPoints bound those of one member.
 	leastPoints = 2
 	mostPoints  = 1 << 12
+
+	// few is up to how many members a walk looks at each of them once, and none
+	// is left out: the bits of a Walk's set.
+	few = 64
 )
 
 // Ring is a snapshot of members. It does not change.
 type Ring struct {
-	points []point // by at
+	points  []point // by at
+	members int
 }
 
 type point struct {
@@ -64,7 +71,7 @@ func New(members []Member) *Ring {
 		weights += float64(max(m.Weight, 1))
 	}
 	average := float64(min(pointsOfFew, max(leastPoints, pointsInAll/max(len(members), 1))))
-	r := new(Ring)
+	r := &Ring{members: len(members)}
 	for i, m := range members {
 		share := float64(max(m.Weight, 1)) * float64(len(members)) / weights
 		r.add(m.Name, i, min(mostPoints, max(leastPoints, int(average*share+0.5))))
@@ -72,6 +79,16 @@ func New(members []Member) *Ring {
 	slices.SortFunc(r.points, func(a, b point) int {
 		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.member, b.member))
 	})
+	return r
+}
+
+// NewCircle returns a ring on which n members have one point each, in the order of
+// their index and at equal distances: for taking turns.
+func NewCircle(n int) *Ring {
+	r := &Ring{points: make([]point, n), members: n}
+	for i := range r.points {
+		r.points[i] = point{uint64(i) * (math.MaxUint64 / uint64(n)), int32(i)}
+	}
 	return r
 }
 
@@ -104,3 +121,6 @@ func (r *Ring) first(hash uint64) int {
 	}
 	return i
 }
+
+// Len returns the number of members.
+func (r *Ring) Len() int { return r.members }

@@ -34,9 +34,9 @@ func order(r *Ring, b *Blocked, hash uint64, now time.Time) (list []int) {
 
 // Each walk meets all members, wherever it begins.
 func TestWalkMeetsAll(t *testing.T) {
-	for _, n := range []int{0, 1, 2, 3, 64, 100} {
+	for _, n := range []int{0, 1, 2, 3, 64, 65, 100} {
 		r := New(members(n))
-		b := NewBlocked(r)
+		b := new(Blocked)
 		for _, hash := range []uint64{0, 1, math.MaxUint64, rand.Uint64(), rand.Uint64()} {
 			if got := len(order(r, b, hash, start)); got != n {
 				t.Errorf("%d members from %d: met %d", n, hash, got)
@@ -60,7 +60,7 @@ func TestShares(t *testing.T) {
 		r := New(list)
 		counts := make([]int, len(list))
 		const rounds = 100_000
-		b := NewBlocked(r)
+		b := new(Blocked)
 		for i := range rounds {
 			w := r.Walk(Mix(uint64(i)), b, start)
 			m, _ := w.Next()
@@ -81,11 +81,11 @@ func TestStable(t *testing.T) {
 	list := members(20)
 	r, b := New(list), (*Blocked)(nil)
 	fewer := New(list[:19])
-	b = NewBlocked(r)
+	b = new(Blocked)
 	moved := 0
 	for i := range 10_000 {
 		hash := Mix(uint64(i))
-		w, v := r.Walk(hash, b, start), fewer.Walk(hash, NewBlocked(fewer), start)
+		w, v := r.Walk(hash, b, start), fewer.Walk(hash, new(Blocked), start)
 		before, _ := w.Next()
 		after, _ := v.Next()
 		if before != after {
@@ -102,7 +102,7 @@ func TestStable(t *testing.T) {
 	slices.Reverse(reversed)
 	other := New(reversed)
 	for i := range 1000 {
-		w, v := r.Walk(Mix(uint64(i)), b, start), other.Walk(Mix(uint64(i)), NewBlocked(other), start)
+		w, v := r.Walk(Mix(uint64(i)), b, start), other.Walk(Mix(uint64(i)), new(Blocked), start)
 		one, _ := w.Next()
 		two, _ := v.Next()
 		if list[one].Name != reversed[two].Name {
@@ -113,9 +113,9 @@ func TestStable(t *testing.T) {
 
 // What is blocked is left out for a second, wherever its points are.
 func TestBlocked(t *testing.T) {
-	for _, n := range []int{1, 2, 3, 50} {
+	for _, n := range []int{1, 2, 3, 50, 64, 65, 200, 5000} {
 		r := New(members(n))
-		b := NewBlocked(r)
+		b := new(Blocked)
 		usable := rand.IntN(n)
 		for w := r.Walk(rand.Uint64(), b, start); ; {
 			m, ok := w.Next()
@@ -126,15 +126,15 @@ func TestBlocked(t *testing.T) {
 				w.Block()
 			}
 		}
-		if got := order(r, b, rand.Uint64(), start.Add(recheck-1)); len(got) != 1 || got[0] != usable {
+		if got := order(r, b, rand.Uint64(), start.Add(recheck-1)); n > few && (len(got) != 1 || got[0] != usable) {
 			t.Errorf("%d members, all but %d blocked: met %v", n, usable, got)
 		}
 		if got := order(r, b, rand.Uint64(), start.Add(recheck)); len(got) != n {
 			t.Errorf("%d members after a second: met %d", n, len(got))
 		}
 	}
-	r := New(members(3))
-	b := NewBlocked(r)
+	r := New(members(few + 1))
+	b := new(Blocked)
 	w := r.Walk(0, b, start)
 	first, _ := w.Next()
 	w.Block()
@@ -145,6 +145,36 @@ func TestBlocked(t *testing.T) {
 	}
 }
 
+// On a circle the members are in the order of their index, from anywhere, and a
+// hash leads to each of them equally often.
+func TestCircle(t *testing.T) {
+	for _, n := range []int{1, 2, 7, 64, 65, 200} {
+		r, b := NewCircle(n), new(Blocked)
+		for from := range n {
+			w := r.WalkFrom(from, b, start)
+			for i := range n {
+				if m, ok := w.Next(); !ok || m != (from+i)%n {
+					t.Fatalf("%d members from %d: number %d is %d", n, from, i, m)
+				}
+			}
+			if m, ok := w.Next(); ok {
+				t.Errorf("%d members from %d: %d comes twice", n, from, m)
+			}
+		}
+		counts := make([]int, n)
+		for i := range 1000 * n {
+			w := r.Walk(Mix(uint64(i)), b, start)
+			m, _ := w.Next()
+			counts[m]++
+		}
+		for m, count := range counts {
+			if count < 800 || count > 1200 {
+				t.Errorf("%d members: %d of %d hashes lead to %d", n, count, 1000*n, m)
+			}
+		}
+	}
+}
+
 // A choice costs about the same with one key and with ten thousand of which one
 // may be used.
 func BenchmarkChoice(b *testing.B) {
@@ -152,7 +182,7 @@ func BenchmarkChoice(b *testing.B) {
 		for _, blocked := range []bool{false, true} {
 			b.Run(fmt.Sprintf("members=%d,blocked=%v", n, blocked), func(b *testing.B) {
 				r := New(members(n))
-				out := NewBlocked(r)
+				out := new(Blocked)
 				usable := n / 2
 				hash := uint64(1)
 				for b.Loop() {

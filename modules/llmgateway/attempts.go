@@ -53,6 +53,34 @@ type attempts struct {
 // newAttempts returns the attempts of a request before its candidates are known.
 func newAttempts(q *request) *attempts { return &attempts{request: q} }
 
+// findCandidates finds what could answer the request and claims the first of them.
+func (as *attempts) findCandidates(r *http.Request, w http.ResponseWriter) *apiError {
+	if err := as.checkElsewhere(r.URL); err != nil {
+		return err
+	}
+	if as.model != "" && !as.client.mayUse(as.model) {
+		return modelNotFound(as.model)
+	}
+	g := as.gateway
+	found, pinned := as.pin()
+	switch {
+	case pinned:
+	case as.model == "" && (!g.takesUnnamed() || as.client.restricted()):
+		return noModel
+	default:
+		found = g.planner.of(g.fallbacks.chain(as.model, as.client))
+	}
+	if len(found.legs) == 0 {
+		return modelNotFound(as.model)
+	}
+	choice := g.newChoice(r, w)
+	if g.affinity && as.model != "" && !found.isLone() {
+		choice.identity = as.conversation()
+	}
+	as.candidates.begin(found, choice, as.isTokenCount())
+	return as.begin(r.Context())
+}
+
 // prepare does all that comes before the first attempt.
 func (as *attempts) prepare(w http.ResponseWriter, r *http.Request) *apiError {
 	as.out.open(w, r)
@@ -67,7 +95,7 @@ func (as *attempts) prepare(w http.ResponseWriter, r *http.Request) *apiError {
 	if err := as.read(w, r); err != nil {
 		return err
 	}
-	if err := as.plan(r, w); err != nil {
+	if err := as.findCandidates(r, w); err != nil {
 		return err
 	}
 	return as.admit(w, now)
@@ -110,7 +138,7 @@ func (as *attempts) make(a *attempt, req *http.Request) error {
 	if err := as.translate(a, req.URL); err != nil {
 		a.candidate.release()
 		a.verdict, as.untranslated = untranslatable, err
-		as.candidates.exclude(func(c *candidate) bool { return c.channel == a.candidate.channel })
+		as.candidates.excludeChannel(a.candidate.channel)
 		a.log("no translation", zap.Error(err))
 		return err
 	}
@@ -122,7 +150,7 @@ func (as *attempts) make(a *attempt, req *http.Request) error {
 		return errExhausted
 	}
 	a.awaitInstance(req.Context())
-	err := a.send(req, as.mayHaveNext())
+	err := a.send(req, a.streamed() && as.mayHaveNext())
 	if err == nil {
 		err = a.receive(func(event []byte) { as.judgeLate(a, event) })
 	}
@@ -237,7 +265,9 @@ func (as *attempts) claimNext(req *http.Request, a *attempt) bool {
 }
 
 // mayHaveNext reports whether another attempt may follow, without claiming it.
-func (as *attempts) mayHaveNext() bool { return as.mayRetryNow() && as.candidates.peek() != nil }
+func (as *attempts) mayHaveNext() bool {
+	return as.mayRetryNow() && as.candidates.hasNext(as.gateway.clock.Now())
+}
 
 // mayRetryNow reports whether number and time of the attempts allow another one.
 func (as *attempts) mayRetryNow() bool {
@@ -246,8 +276,11 @@ func (as *attempts) mayRetryNow() bool {
 
 // claim claims the next candidate that may be used.
 func (as *attempts) claim() bool {
-	as.claimed = as.candidates.claim(as.gateway.clock.Now())
-	return as.claimed != nil
+	next, ok := as.candidates.claim(as.gateway.clock.Now())
+	if ok {
+		as.claimed = next
+	}
+	return ok
 }
 
 // claimAgain claims the last candidate once more, after a while, if it was

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 )
 
@@ -18,54 +17,42 @@ const defaultWait = 30 * time.Second
 // again.
 func (as *attempts) begin(ctx context.Context) *apiError {
 	now := as.gateway.clock.Now()
-	for i := range as.candidates.list {
-		if c := &as.candidates.list[i]; !c.channel.cooldowns.Until(cooldown.All, now).IsZero() {
-			c.last = true
-		}
-	}
 	if as.claim() {
+		as.wakeSleeper()
 		return nil
 	}
 	for latest := now.Add(as.gateway.wait); ; {
-		as.candidates.allowAgain()
-		if as.claimed = as.candidates.claimEarly(now); as.claimed != nil {
+		seen := as.candidates.survey(now)
+		if early, ok := as.candidates.claimEarly(seen, now); ok {
+			as.claimed = early
 			return nil
 		}
-		until := as.candidates.firstUsable(now)
-		if until.IsZero() || until.After(latest) {
+		until, ok := seen.firstUsable(now)
+		if !ok || until.After(latest) {
 			return as.unavailable(now)
 		}
 		if !as.sleep(ctx, until.Sub(now)) {
 			return clientLeft
 		}
 		now = as.gateway.clock.Now()
+		as.candidates.restart()
 		if as.claim() {
 			return nil
 		}
 	}
 }
 
-// firstUsable returns when the first cooldown of a candidate ends whose quota is
-// not exhausted, zero if there is none.
-func (c *candidates) firstUsable(now time.Time) (first time.Time) {
-	for i := range c.list {
-		next := &c.list[i]
-		if next.exhausted() {
-			continue
-		}
-		if until := next.block(now).Until; first.IsZero() || until.Before(first) {
-			first = until
-		}
+// wakeSleeper wakes the channel up that would have been asked first if it were
+// awake.
+func (as *attempts) wakeSleeper() {
+	if s := as.candidates.sleeper; s != nil && s != as.claimed.channel {
+		as.gateway.awake.Wake(s.dial)
 	}
-	return first
 }
 
 // unavailable says why no candidate may be used, and when to come again.
 func (as *attempts) unavailable(now time.Time) *apiError {
-	u := unavailability{first: make(map[string]time.Time), counts: make(map[string]int), seen: make(map[any]bool), broken: true}
-	for i := range as.candidates.list {
-		u.add(&as.candidates.list[i], now)
-	}
+	u := &as.candidates.survey(now).why
 	return allUnavailable(as.model, u.text(now), u.broken, u.soonest.Sub(now))
 }
 
@@ -95,6 +82,10 @@ var unavailabilityKinds = map[refusal.Reason]string{
 	refusal.ReasonWithdrawn:    "without this model",
 	refusal.ReasonNoFreeTier:   "without this model",
 	refusal.ReasonDegraded:     "degraded",
+}
+
+func newUnavailability() unavailability {
+	return unavailability{first: make(map[string]time.Time), counts: make(map[string]int), seen: make(map[any]bool), broken: true}
 }
 
 // add counts a candidate.

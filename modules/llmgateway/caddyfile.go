@@ -57,6 +57,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //				at_most <field> <number>
 //				role    <role> <role>
 //			}
+//			key_policy    affinity|round_robin
 //			weight        <number>
 //			tier          <number>
 //			auth          bearer|x-api-key|x-goog-api-key|api-key|none
@@ -74,6 +75,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		fallback           <pattern>... to <model>
 //		default_channel    <name>
 //		lb_policy          <policy>
+//		key_policy         affinity|round_robin
 //		retries            <number>
 //		try_duration       <duration>
 //		retry_on           <status>...
@@ -132,6 +134,7 @@ func (h *Handler) options(noDefault *error) []caddyfileutil.Option {
 			return caddyfileutil.Text(&h.DefaultChannel, "<name>", "paid")(d)
 		}},
 		{Name: "lb_policy", Block: true, Parse: caddyfileutil.Policy(&h.LBPolicyRaw)},
+		{Name: "key_policy", Parse: parseKeyPolicy(&h.KeyPolicy)},
 		{Name: "retries", Parse: caddyfileutil.Number(&h.Retries, 1, math.MaxInt)},
 		{Name: "try_duration", Parse: caddyfileutil.Duration(&h.TryDuration, leastDuration)},
 		{Name: "retry_on", Parse: caddyfileutil.Statuses(&h.RetryOn, 4, 5, "429 or 5xx")},
@@ -148,6 +151,17 @@ func (h *Handler) options(noDefault *error) []caddyfileutil.Option {
 		{Name: "allow_path", Repeats: true, Parse: caddyfileutil.Args("<pattern>...", "/api/chat /api/tags", h.addPaths)},
 		{Name: "allow_header", Repeats: true, Parse: allowHeaders(&h.AllowHeaders)},
 	}
+}
+
+// parseKeyPolicy parses which of a channel's keys comes first.
+func parseKeyPolicy(field *KeyPolicy) caddyfileutil.Parser {
+	return caddyfileutil.Args(strings.Join(keyPolicies, "|"), string(KeyPolicyRoundRobin), func(args []string) error {
+		if len(args) != 1 {
+			return caddyfileutil.ErrUsage
+		}
+		*field = KeyPolicy(args[0])
+		return field.check()
+	})
 }
 
 // parseRefusal parses a rule that says what a refusal means.

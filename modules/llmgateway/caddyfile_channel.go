@@ -62,6 +62,7 @@ func (c *Channel) options() []caddyfileutil.Option {
 		{Name: "models", Repeats: true, Block: true, Parse: c.parseModels},
 		{Name: "quota", Repeats: true, Parse: caddyfileutil.Args(quotaUsage, "200/day", c.addQuota)},
 		{Name: "fields", Block: true, Parse: parseFields(&c.Fields)},
+		{Name: "key_policy", Parse: parseKeyPolicy(&c.KeyPolicy)},
 		{Name: "weight", Parse: caddyfileutil.Number(&c.Weight, 1, math.MaxInt)},
 		{Name: "tier", Parse: caddyfileutil.Number(&c.Tier, 1, math.MaxInt)},
 		{Name: "auth", Parse: caddyfileutil.Args("<scheme> [<parameter>]", "x-api-key", c.setAuth)},

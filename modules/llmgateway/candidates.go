@@ -2,8 +2,9 @@ package llmgateway
 
 import (
 	"cmp"
-	"slices"
 	"time"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
 )
 
 // candidate is a key of a channel, and the model to ask it for.
@@ -13,8 +14,6 @@ type candidate struct {
 	model     string    // the channel's own name
 	measures  *measures // of the channel's model
 	auxiliary bool      // the request only counts tokens
-	tried     bool      // or excluded
-	last      bool      // the channel has failed: only when nothing else is left
 }
 
 // account returns what the candidate's key shares its quotas with: other keys of
@@ -31,110 +30,164 @@ func (c *candidate) isAt(other *candidate) bool {
 	return c.channel == other.channel && c.model == other.model
 }
 
-// candidates are what could answer a request, in order.
+// candidates are what could answer a request. They are made one at a time, when they
+// are needed, in the order of the plan's steps: in each step one channel after the
+// other, and of a channel one key after the other. Which of equals comes first is
+// the policy's choice. They belong to the request's goroutine.
 type candidates struct {
-	list []candidate
-	few  [2]candidate // room for the usual number of them
+	plan      *plan
+	auxiliary bool // the request only counts tokens
+	choice    choice
+
+	next int // the step that comes next
+	step step
+	legs legWalk
+	leg  *leg // whose keys are looked at; unset between channels
+	keys keyWalk
+
+	tried    []candidate
+	excluded []exclusion
+	failing  []*Channel // have failed in this request: only when nothing else is left
+	sleeper  *Channel   // the first one that was passed over since it sleeps
+	peeking  bool       // nothing is claimed
+	room     [2]candidate
 }
 
-// claim returns the first candidate that was not tried, those of channels that
-// have failed coming last, and nil when none is left. One that is in cooldown
-// meanwhile is passed over.
-func (c *candidates) claim(now time.Time) *candidate {
+// begin starts with the first candidate of a plan.
+func (c *candidates) begin(p *plan, ch choice, auxiliary bool) {
+	c.plan, c.choice, c.auxiliary = p, ch, auxiliary
+	c.tried = c.room[:0]
+}
+
+// restart begins anew, with what is excluded and tried left out.
+func (c *candidates) restart() {
+	c.next, c.legs, c.leg = 0, legWalk{}, nil
+}
+
+// hasNext reports whether there is another candidate that may be used now, without
+// claiming it.
+func (c *candidates) hasNext(now time.Time) bool {
+	if c.plan.isLone() {
+		return false
+	}
+	ahead := *c
+	ahead.peeking = true
+	ahead.choice = choice{policy: c.choice.policy, identity: c.choice.identity, random: c.choice.random, balancer: noBalancer, peeking: true}
+	ahead.restart()
+	_, ok := ahead.claim(now)
+	return ok
+}
+
+// isLone reports whether there is one candidate only.
+func (p *plan) isLone() bool { return len(p.legs) == 1 && p.legs[0].keySet().len() == 1 }
+
+// claim returns the next candidate that may be used, and false when none is left.
+// What is in cooldown is passed over.
+func (c *candidates) claim(now time.Time) (found *candidate, ok bool) {
 	for {
-		next := c.peek()
-		if next == nil {
-			return nil
+		if c.leg != nil {
+			if found, ok := c.claimKey(now); ok {
+				return found, true
+			}
+			c.leg = nil
 		}
-		next.tried = true
-		if next.acquire(now) {
-			return next
+		if !c.nextLeg(now) && !c.nextStep(now) {
+			return nil, false
 		}
 	}
 }
 
-// claimEarly returns, when all candidates are in cooldowns, the one that may be
-// tried in spite of it, nil for none. That is one whose key is not in cooldown
-// itself, since what one request says about a model must not keep others from it;
-// else, if all cooldowns are guesses of ours, the one that ends first.
-func (c *candidates) claimEarly(now time.Time) *candidate {
-	type blocked struct {
-		candidate *candidate
-		until     time.Time
+// nextStep goes on to the channels of the next step.
+func (c *candidates) nextStep(now time.Time) bool {
+	if c.next >= len(c.plan.steps) {
+		return false
 	}
-	var keys, models []blocked
-	guessed := true
-	for i := range c.list {
-		next := &c.list[i]
-		if next.exhausted() {
+	c.step = c.plan.steps[c.next]
+	c.next++
+	c.legs = c.choice.walk(c.step, now)
+	return true
+}
+
+// nextLeg goes on to the keys of the next channel that meets the step's demand.
+func (c *candidates) nextLeg(now time.Time) bool {
+	for {
+		l, ok := c.legs.next(&c.choice)
+		if !ok {
+			return false
+		}
+		if c.excludes(l) {
 			continue
 		}
-		key := next.blockOfKey(now)
-		if key.Until.IsZero() {
-			models = append(models, blocked{next, next.blockOfModel(now).Until})
+		if c.failsDemand(l, now) {
+			c.legs.block()
 			continue
 		}
-		guessed = guessed && key.Guessed
-		keys = append(keys, blocked{next, key.Until})
+		c.leg = l
+		c.keys = c.choice.walkKeys(l, c.step.demand == demandPaced, now)
+		return true
 	}
-	if guessed {
-		models = append(models, keys...)
-	}
-	slices.SortStableFunc(models, func(a, b blocked) int { return a.until.Compare(b.until) })
-	for _, b := range models {
-		if b.candidate.acquireEarly(now) {
-			b.candidate.tried = true
-			return b.candidate
+}
+
+// failsDemand reports whether a channel may not be used in this step, whatever the
+// key.
+func (c *candidates) failsDemand(l *leg, now time.Time) bool {
+	of := c.of(l, nil)
+	name, _ := of.cooldownName()
+	switch {
+	case c.step.demand < demandAny && !l.channel.cooldowns.Until(cooldown.All, now).IsZero():
+		return true
+	case c.step.demand < demandWorking && l.channel.sleeps():
+		if c.sleeper == nil {
+			c.sleeper = l.channel
 		}
+		return true
 	}
-	return nil
+	return !l.channel.cooldowns.BlockOfName(name, now).Until.IsZero()
 }
 
-// allowAgain lets the candidates be tried that were passed over in cooldowns.
-func (c *candidates) allowAgain() {
-	for i := range c.list {
-		c.list[i].tried = false
-	}
+// of returns the candidate of a channel's key.
+func (c *candidates) of(l *leg, k *key) candidate {
+	return candidate{channel: l.channel, key: k, model: l.model, measures: l.measures, auxiliary: c.auxiliary}
 }
 
-// peek returns the next candidate that was not tried, nil for none.
-func (c *candidates) peek() *candidate {
-	var last *candidate
-	for i := range c.list {
-		next := &c.list[i]
+// claimKey claims the next key of the channel.
+func (c *candidates) claimKey(now time.Time) (*candidate, bool) {
+	for !c.excludes(c.leg) {
+		i, ok := c.keys.walk.Next()
+		if !ok {
+			if c.keys.useless {
+				c.legs.block()
+			}
+			return nil, false
+		}
+		next := c.of(c.leg, c.keys.set.at(i))
 		switch {
-		case next.tried:
-		case !next.last:
-			return next
-		case last == nil:
-			last = next
+		case c.excludesKey(&next):
+			c.keys.useless = false // that is of this request
+		case c.step.demand == demandPaced && next.isBeyondPace(now), !c.acquire(&next, now):
+			c.keys.walk.Block()
+		default:
+			c.keys.useless = false
+			return c.record(next), true
 		}
 	}
-	return last
+	return nil, false
 }
 
-// each calls f with the candidates that were not tried.
-func (c *candidates) each(f func(*candidate)) {
-	for i := range c.list {
-		if next := &c.list[i]; !next.tried {
-			f(next)
-		}
+// acquire acquires a candidate, if it is not just looked for, and reports whether it
+// may be used.
+func (c *candidates) acquire(next *candidate, now time.Time) bool {
+	if c.peeking {
+		return next.mayBeUsed(now)
 	}
+	return next.acquire(now)
 }
 
-// exclude takes the candidates out that match, as if they had been tried.
-func (c *candidates) exclude(match func(*candidate) bool) {
-	c.each(func(next *candidate) { next.tried = match(next) })
-}
-
-// putLast puts the keys of a channel behind those of all others.
-func (c *candidates) putLast(channel *Channel) {
-	c.each(func(next *candidate) { next.last = next.last || next.channel == channel })
-}
-
-// any reports whether a candidate that was not tried matches.
-func (c *candidates) any(match func(*candidate) bool) bool {
-	found := false
-	c.each(func(next *candidate) { found = found || match(next) })
-	return found
+// record records that a candidate is tried.
+func (c *candidates) record(next candidate) *candidate {
+	if c.peeking {
+		return &next
+	}
+	c.tried = append(c.tried, next)
+	return &c.tried[len(c.tried)-1]
 }

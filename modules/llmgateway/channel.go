@@ -46,7 +46,7 @@ type Channel struct {
 	// Default: the first one of the documentation's table.
 	Region string `json:"region,omitempty"`
 
-	// The account's keys, used in turn. Placeholders such as `{env.KEY}` and
+	// The account's keys. Placeholders such as `{env.KEY}` and
 	// `{file./run/secrets/keys}` are replaced at load; an unset one is an
 	// error. One that stands alone may list any number of keys, separated by
 	// white space, commas or lines; `#` begins a comment, and a file may have
@@ -73,6 +73,10 @@ type Channel struct {
 
 	// The share of the requests among channels of one tier. Default: 1.
 	Weight int `json:"weight,omitempty"`
+
+	// Which of the keys comes first: `affinity` or `round_robin`. Default: as the
+	// gateway's key_policy has it.
+	KeyPolicy KeyPolicy `json:"key_policy,omitempty"`
 
 	// How the key is shown. Default: as the provider's preset has it, else
 	// `bearer`.
@@ -139,7 +143,8 @@ type Channel struct {
 	dialInfo    reverseproxy.DialInfo
 	base        *url.URL // without a slash at the end
 	dial        string   // host and port, also the name for awake
-	secrets     atomic.Pointer[[]*key]
+	secrets     atomic.Pointer[keySet]
+	keyPolicy   KeyPolicy // KeyPolicy, or the gateway's
 	headers     headerPolicy
 	keyless     *mask             // for responses to requests without a key
 	cooldowns   *cooldown.Breaker // by its own name for a model
@@ -213,7 +218,10 @@ func (c *Channel) provision(l *loading, g *gateway, allowHeaders []string) error
 			return err
 		}
 	}
-	c.awake = g.awake
+	if err := c.KeyPolicy.check(); err != nil {
+		return err
+	}
+	c.awake, c.keyPolicy = g.awake, cmp.Or(c.KeyPolicy, g.keyPolicy)
 	c.provider = c.refusesAs()
 	for _, q := range slices.Concat(c.Quotas, c.ModelQuotas) {
 		c.account = cmp.Or(c.account, q.Account)
@@ -273,11 +281,14 @@ func (c *Channel) provisionHeaders(l *loading, allowHeaders []string) (err error
 
 // keys are the account's keys as they are now.
 func (c *Channel) keys() []*key {
-	if keys := c.secrets.Load(); keys != nil {
-		return *keys
+	if set := c.secrets.Load(); set != nil {
+		return set.keys
 	}
 	return nil
 }
+
+// keySet returns the keys as they are now, once the channel is provisioned.
+func (c *Channel) keySet() *keySet { return c.secrets.Load() }
 
 // readKeys resolves the keys. One that is known stays as it is.
 func (c *Channel) readKeys(l *loading) error {
@@ -313,7 +324,7 @@ func (c *Channel) readKeys(l *loading) error {
 	if err := l.keys.Load().checkDemo(c, keys); err != nil {
 		return err
 	}
-	c.secrets.Store(&keys)
+	c.secrets.Store(newKeySet(c.Name, keys))
 	return nil
 }
 

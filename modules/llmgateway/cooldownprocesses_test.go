@@ -82,7 +82,7 @@ func TestCooldownsOfProcesses(t *testing.T) {
 		"sk-long-key-0001": limited("1800"), "sk-long-key-0002": caddytest.JSON(200, completion),
 	}))
 	storage := t.TempDir()
-	options := "channel a " + up.URL + " {\napi_key sk-long-key-0001 sk-long-key-0002\nmodels m\n}"
+	options := "key_policy round_robin\nchannel a " + up.URL + " {\napi_key sk-long-key-0001 sk-long-key-0002\nmodels m\n}"
 	a, b := startInstance(t, storage, options), startInstance(t, storage, options)
 	since := 0
 	for range 2 {

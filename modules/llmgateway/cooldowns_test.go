@@ -63,7 +63,7 @@ func rateLimited(retryAfter string) http.HandlerFunc {
 func TestRetryAfterCoolsDownKeyAndModel(t *testing.T) {
 	good := caddytest.JSON(200, completion)
 	up := caddytest.NewUpstream(t, byKey(map[string]http.HandlerFunc{"k1": limited("7"), "k2": good}))
-	g, clock, _ := startAt(t, "channel a "+up.URL+" {\napi_key k1 k2\nmodels m other\n}")
+	g, clock, _ := startAt(t, "key_policy round_robin\nchannel a "+up.URL+" {\napi_key k1 k2\nmodels m other\n}")
 	since := 0
 	g.chat(t, "m").wantStatus(t, 200)
 	if got := asked(up, &since); got != "k1 k2" {
@@ -249,7 +249,7 @@ func TestCooldownsOutliveReload(t *testing.T) {
 	up := caddytest.NewUpstream(t, byKey(map[string]http.HandlerFunc{
 		"a-long-key-0001": limited("100"), "a-long-key-0002": caddytest.JSON(200, completion),
 	}))
-	options := "channel a " + up.URL + " {\napi_key a-long-key-0001 a-long-key-0002\nmodels m\n}"
+	options := "key_policy round_robin\nchannel a " + up.URL + " {\napi_key a-long-key-0001 a-long-key-0002\nmodels m\n}"
 	g, clock, config := startAt(t, options)
 	g.chat(t, "m").wantStatus(t, 200)
 	since := len(up.Requests())

@@ -2,6 +2,7 @@ package llmgateway
 
 import (
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,6 +48,9 @@ type gateway struct {
 	tiers     tiers
 	unnamed   *Channel // for requests without a model, unless takesUnnamed is false
 	fallbacks fallbacks
+	planner   *planner
+	keyPolicy KeyPolicy
+	affinity  bool // a channel keeps conversations with their keys
 	balancer  balancer
 	upgrades  *reverseproxy.Handler // carries WebSockets
 
@@ -65,7 +69,7 @@ type gateway struct {
 // newGateway returns the gateway that a Handler describes, before its channels
 // are provisioned.
 func newGateway(h *Handler, clock clockwork.Clock, tracker *awake.Tracker, logger *zap.Logger) *gateway {
-	return &gateway{
+	g := &gateway{
 		clock:            clock,
 		awake:            tracker,
 		logger:           logger,
@@ -77,6 +81,7 @@ func newGateway(h *Handler, clock clockwork.Clock, tracker *awake.Tracker, logge
 		channels:         h.Channels,
 		tiers:            newTiers(h.Channels),
 		fallbacks:        h.Fallbacks,
+		keyPolicy:        h.KeyPolicy,
 		refusals:         h.Refusals,
 		retryOn:          h.RetryOn,
 		retries:          h.Retries,
@@ -88,6 +93,8 @@ func newGateway(h *Handler, clock clockwork.Clock, tracker *awake.Tracker, logge
 		responseTimeout:  time.Duration(h.ResponseTimeout),
 		heartbeat:        time.Duration(h.Heartbeat),
 	}
+	g.planner = newPlanner(g)
+	return g
 }
 
 // takesUnnamed reports whether there is a channel for requests without a model.
@@ -111,6 +118,15 @@ func (s statuses) contain(status int) bool {
 
 // fallbacks say which model stands in for another.
 type fallbacks []*Fallback
+
+// chain returns a model and those that stand in for it, in order.
+func (f fallbacks) chain(model string, client *Client) []string {
+	chain := []string{model}
+	for next := f.of(model, client); next != "" && !slices.Contains(chain, next); next = f.of(next, client) {
+		chain = append(chain, next)
+	}
+	return chain
+}
 
 // of returns the model that stands in for another, "" for none.
 func (f fallbacks) of(model string, client *Client) string {

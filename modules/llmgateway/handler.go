@@ -92,6 +92,13 @@ type Handler struct {
 	// reverse_proxy. Default: random by weight.
 	LBPolicyRaw json.RawMessage `json:"lb_policy,omitempty" caddy:"namespace=http.reverse_proxy.selection_policies inline_key=policy"`
 
+	// Which of a channel's keys comes first. `affinity` keeps a conversation with its
+	// key as long as that may be used, so that the provider's cache of its prompts
+	// counts: after a restart, too, and on all instances. Without an lb_policy it
+	// keeps it with its channel as well. `round_robin` takes turns. Default:
+	// `affinity`.
+	KeyPolicy KeyPolicy `json:"key_policy,omitempty"`
+
 	// How many attempts may follow the first. Default: 9.
 	Retries int `json:"retries,omitempty"`
 
@@ -262,6 +269,7 @@ func (h *Handler) provisionParts(l *loading, app *runtime.App) error {
 			return located(c.Source, fmt.Errorf("channel %s: %w", c.Name, err))
 		}
 		h.gateway.translates = h.gateway.translates || len(c.spoken) > 0
+		h.gateway.affinity = h.gateway.affinity || c.keyPolicy == KeyPolicyAffinity
 		if c.Name == h.DefaultChannel {
 			h.gateway.unnamed = c
 		}
@@ -315,6 +323,9 @@ func (h *Handler) setDefaults() {
 	if h.StreamCloseDelay == 0 {
 		h.StreamCloseDelay = caddy.Duration(defaultStreamCloseDelay)
 	}
+	if h.KeyPolicy == "" {
+		h.KeyPolicy = KeyPolicyAffinity
+	}
 	if h.MaxBody == 0 {
 		h.MaxBody = defaultMaxBody
 	}
@@ -335,6 +346,9 @@ func (h *Handler) check() error {
 	}
 	if h.DefaultChannel != "" && channelNamed(h.Channels, h.DefaultChannel) == nil {
 		return fmt.Errorf("default_channel %s: there is no such channel", h.DefaultChannel)
+	}
+	if err := h.KeyPolicy.check(); err != nil {
+		return err
 	}
 	for i := range h.Refusals {
 		if err := h.Refusals[i].Check(); err != nil {

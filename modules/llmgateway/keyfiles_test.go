@@ -30,6 +30,7 @@ func TestKeyFiles(t *testing.T) {
 	c := caddytest.Start(t, site(addr, `
 		client alice {file.`+client+`}
 		client fixed alice-key
+		key_policy round_robin
 		channel a `+up.URL+` {
 			api_key {file.`+channel+`} sk-fixed
 			models  m

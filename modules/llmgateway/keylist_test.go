@@ -100,7 +100,7 @@ func TestManyKeysInAFile(t *testing.T) {
 func TestKeysOfAccounts(t *testing.T) {
 	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
 	t.Setenv("ACCOUNT_KEYS", "acc1/token-number-1\nacc2/token-number-2")
-	g := start(t, "channel a "+up.URL+"/accounts/{account}/ai/v1 {\napi_key {env.ACCOUNT_KEYS}\nmodels m\n}")
+	g := start(t, "key_policy round_robin\nchannel a "+up.URL+"/accounts/{account}/ai/v1 {\napi_key {env.ACCOUNT_KEYS}\nmodels m\n}")
 	var got []string
 	for range 2 {
 		g.chat(t, "m").wantStatus(t, 200)

@@ -19,7 +19,7 @@ func TestWhichKeyIsBad(t *testing.T) {
 		key1: caddytest.JSON(401, dead), key2: caddytest.JSON(200, completion),
 	}))
 	addr := caddytest.Addr(t)
-	options := "client alice alice-key\nchannel which-key " + up.URL + " {\napi_key " + key1 + " " + key2 + "\nmodels m\n}"
+	options := "client alice alice-key\nkey_policy round_robin\nchannel which-key " + up.URL + " {\napi_key " + key1 + " " + key2 + "\nmodels m\n}"
 	config := func(options string) string {
 		return strings.Replace(site(addr, options), "\tlog\n", "\tlog\n\tlog_append tried {http.llm_gateway.key}\n", 1)
 	}

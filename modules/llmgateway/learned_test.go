@@ -86,7 +86,7 @@ func TestLearnedLimits(t *testing.T) {
 
 // The next request goes to another key, and what was told is shown.
 func TestLearnedLimitsOfOneKey(t *testing.T) {
-	g, up, clock := telling(t, "provider groq\napi_key sk-channel-key-1 sk-channel-key-2", "X-Ratelimit-Remaining-Tokens", "0", "X-Ratelimit-Reset-Tokens", "1m0s")
+	g, up, clock := telling(t, "key_policy round_robin\nprovider groq\napi_key sk-channel-key-1 sk-channel-key-2", "X-Ratelimit-Remaining-Tokens", "0", "X-Ratelimit-Reset-Tokens", "1m0s")
 	for range 6 {
 		g.chat(t, "m").wantStatus(t, 200)
 	}

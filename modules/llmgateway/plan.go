@@ -2,8 +2,13 @@ package llmgateway
 
 import (
 	"cmp"
-	"net/http"
 	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/ring"
 )
 
 // tiers are the channels by tier, the first asked first.
@@ -23,91 +28,206 @@ func newTiers(channels []*Channel) (all tiers) {
 	return all
 }
 
-// plan puts everything that could answer the request in order, once.
-func (as *attempts) plan(r *http.Request, w http.ResponseWriter) *apiError {
-	as.candidates.list = as.candidates.few[:0]
-	if err := as.checkElsewhere(r.URL); err != nil {
-		return err
-	}
-	if as.model != "" && !as.client.mayUse(as.model) {
-		return modelNotFound(as.model)
-	}
-	if as.pin() {
-		return as.begin(r.Context())
-	}
-	if as.model == "" {
-		if !as.gateway.takesUnnamed() || as.client.restricted() {
-			return noModel
-		}
-		as.addChannel(as.gateway.unnamed, "", nil)
-		return as.begin(r.Context())
-	}
-	for model, asked := as.model, []string(nil); model != "" && !slices.Contains(asked, model); {
-		asked = append(asked, model)
-		as.addModel(model, r, w)
-		model = as.gateway.fallbacks.of(model, as.client)
-	}
-	if len(as.candidates.list) == 0 {
-		return modelNotFound(as.model)
-	}
-	return as.begin(r.Context())
+// plan is what could answer requests for a model, and in which order: that of its
+// steps. It is made for the first of them and kept. But for hints about what may
+// not be used now, it does not change.
+//
+//	model      tier 1: within their pace, all keys    tier 2: …    channels that sleep
+//	fallback   the same
+//	…          channels that fail, in the same order
+type plan struct {
+	steps     []step
+	legs      []*leg
+	surveyors [2]surveyor // of requests, and of those that only count tokens
 }
 
-// addModel adds the channels that have the model, tier by tier, and then those
-// that sleep.
-func (as *attempts) addModel(model string, r *http.Request, w http.ResponseWriter) {
-	var equals, sleepers []*Channel
-	first := len(as.candidates.list)
-	for _, tier := range as.gateway.tiers {
-		equals = equals[:0]
+// step is a part of a plan: the channels of one tier for one model, as far as they
+// meet a demand.
+type step struct {
+	*group
+	demand demand
+}
+
+// demand is what a step asks of channels and keys. Each one includes those after it.
+type demand int
+
+const (
+	demandPaced   demand = iota // the channel is awake and works, the key is within its pace
+	demandAwake                 // the channel is awake and works
+	demandWorking               // the channel works
+	demandAny
+	demands
+)
+
+// group is the channels of one tier that have a model.
+type group struct {
+	legs    []*leg
+	ring    *ring.Ring
+	blocked [demands]ring.Blocked
+}
+
+// leg is a channel and its own name for a model.
+type leg struct {
+	channel  *Channel
+	model    string
+	measures *measures // of the channel's model
+	keys     atomic.Pointer[legKeys]
+	pinned   bool // to these keys
+}
+
+// legKeys is what has been seen of the keys of a leg.
+type legKeys struct {
+	*keySet
+	// Those that may not be used for the leg's model, and those that are beyond
+	// their pace besides: on the circle and on the ring.
+	circle, ring [2]ring.Blocked
+}
+
+// keySet returns the leg's keys as they are now.
+func (l *leg) keySet() *legKeys {
+	known := l.keys.Load()
+	if l.pinned {
+		return known
+	}
+	set := l.channel.keySet()
+	if known == nil || known.keySet != set {
+		known = &legKeys{keySet: set}
+		l.keys.Store(known)
+	}
+	return known
+}
+
+// planKey says what a plan is for: a model and those that stand in for it.
+type planKey struct {
+	model     string // "" for requests without one
+	fallbacks string // their names come from the configuration
+}
+
+// mostLegs bounds the plans that are kept: clients can ask a channel with a pattern
+// for any number of names.
+const mostLegs = 1 << 16
+
+// planner makes and keeps the plans of a gateway.
+type planner struct {
+	gateway *gateway
+
+	mu    sync.RWMutex
+	known map[planKey]*plan
+	rings map[string]*ring.Ring // of channels, by their numbers; shared by plans
+	legs  int                   // of all plans
+}
+
+func newPlanner(g *gateway) *planner {
+	p := &planner{gateway: g}
+	p.reset()
+	return p
+}
+
+// reset drops all plans.
+func (p *planner) reset() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.known, p.rings, p.legs = make(map[planKey]*plan), make(map[string]*ring.Ring), 0
+}
+
+// of returns the plan for models, the first of which is asked first. For requests
+// without one that is "".
+func (p *planner) of(models []string) *plan {
+	key := planKey{model: models[0], fallbacks: strings.Join(models[1:], "\x00")}
+	p.mu.RLock()
+	known := p.known[key]
+	p.mu.RUnlock()
+	if known != nil {
+		return known
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if known := p.known[key]; known != nil {
+		return known
+	}
+	made := p.plan(models)
+	if len(made.legs) == 0 {
+		return made // clients could fill the memory with names of nothing
+	}
+	if p.legs += len(made.legs); p.legs > mostLegs {
+		clear(p.known)
+		clear(p.rings)
+		p.legs = len(made.legs)
+	}
+	key.model = strings.Clone(key.model) // the request it is part of is not kept
+	p.known[key] = made
+	return made
+}
+
+// plan makes the plan for models. The caller holds mu.
+func (p *planner) plan(models []string) *plan {
+	made := new(plan)
+	var all []*group
+	for _, model := range models {
+		groups := p.groups(model)
+		for _, g := range groups {
+			made.legs = append(made.legs, g.legs...)
+			if slices.ContainsFunc(g.legs, func(l *leg) bool { return l.hasPace() }) {
+				made.steps = append(made.steps, step{g, demandPaced})
+			}
+			made.steps = append(made.steps, step{g, demandAwake})
+		}
+		for _, g := range groups {
+			made.steps = append(made.steps, step{g, demandWorking})
+		}
+		all = append(all, groups...)
+	}
+	for _, g := range all {
+		made.steps = append(made.steps, step{g, demandAny})
+	}
+	return made
+}
+
+// pinnedPlan is the plan of a request that one key only can answer.
+func pinnedPlan(c *Channel, k *key, model string, m *measures) *plan {
+	l := &leg{channel: c, model: model, measures: m, pinned: true}
+	l.keys.Store(&legKeys{keySet: newKeySet(c.Name, []*key{k})})
+	return &plan{steps: []step{{&group{legs: []*leg{l}, ring: lone}, demandAny}}, legs: []*leg{l}}
+}
+
+// groups returns the channels that have a model, by tier.
+func (p *planner) groups(model string) (groups []*group) {
+	if model == "" {
+		unnamed := []*leg{{channel: p.gateway.unnamed}}
+		return []*group{{legs: unnamed, ring: p.ring(unnamed)}}
+	}
+	for _, tier := range p.gateway.tiers {
+		g := new(group)
 		for _, channel := range tier {
-			switch sent, _ := channel.sentModel(model); {
-			case sent == "":
-			case channel.sleeps():
-				sleepers = append(sleepers, channel)
-			default:
-				equals = append(equals, channel)
+			if sent, measures := channel.sentModel(model); sent != "" {
+				g.legs = append(g.legs, &leg{channel: channel, model: sent, measures: measures})
 			}
 		}
-		for len(equals) > 0 {
-			i := as.gateway.balancer.choose(equals, r, w)
-			sent, measures := equals[i].sentModel(model)
-			as.addChannel(equals[i], sent, measures)
-			equals = slices.Delete(equals, i, i+1)
-			w = discardHeader{} // a cookie is for the first choice
+		if len(g.legs) > 0 {
+			g.ring = p.ring(g.legs)
+			groups = append(groups, g)
 		}
 	}
-	as.addSleepers(sleepers, model, first)
+	return groups
 }
 
-// addChannel adds the channel's keys, each time beginning with another one.
-func (as *attempts) addChannel(channel *Channel, model string, m *measures) {
-	keys := channel.keys()
-	n := uint32(len(keys))
-	next := candidate{channel: channel, model: model, measures: m, auxiliary: as.isTokenCount()}
-	if n == 0 {
-		as.candidates.list = append(as.candidates.list, next)
-		return
+// ring returns the ring of the legs' channels, by their weights.
+func (p *planner) ring(legs []*leg) *ring.Ring {
+	if len(legs) == 1 {
+		return lone
 	}
-	first := channel.turn.Add(1) - 1
-	for i := range n {
-		next.key = keys[(first+i)%n]
-		as.candidates.list = append(as.candidates.list, next)
+	var id []byte
+	members := make([]ring.Member, len(legs))
+	for i, l := range legs {
+		members[i] = ring.Member{Name: l.channel.Name, Weight: int64(l.channel.Weight)}
+		id = strconv.AppendInt(append(id, l.channel.Name...), members[i].Weight, 10)
+		id = append(id, 0)
 	}
+	if p.rings[string(id)] == nil {
+		p.rings[string(id)] = ring.New(members)
+	}
+	return p.rings[string(id)]
 }
 
-// addSleepers adds the channels that sleep, behind those that are awake, of
-// which first is the number of the first. The one that would have been asked
-// before them is woken up in the background.
-func (as *attempts) addSleepers(sleepers []*Channel, model string, first int) {
-	if len(sleepers) == 0 {
-		return
-	}
-	if s := sleepers[0]; first < len(as.candidates.list) && s.Tier <= as.candidates.list[first].channel.Tier {
-		as.gateway.awake.Wake(s.dial)
-	}
-	for _, channel := range sleepers {
-		sent, measures := channel.sentModel(model)
-		as.addChannel(channel, sent, measures)
-	}
-}
+// lone is the ring of one member.
+var lone = ring.NewCircle(1)

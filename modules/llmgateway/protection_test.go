@@ -273,7 +273,7 @@ func TestRefusalRules(t *testing.T) {
 		`refusal 403 "daily limit" key 1d`:       "map[0001:24h0m0s 0002:24h0m0s]",
 	} {
 		up := caddytest.NewUpstream(t, refusing)
-		g, clock, _ := startAt(t, "refusal 403 capacity 9m\nchannel a "+up.URL+" {\napi_key a-long-key-0001 a-long-key-0002 a-long-key-0003\nmodels m1\n"+rule+"\n}\nchannel b "+spare.URL+" {\napi_key k\nmodels m1\ntier 2\n}")
+		g, clock, _ := startAt(t, "key_policy round_robin\nrefusal 403 capacity 9m\nchannel a "+up.URL+" {\napi_key a-long-key-0001 a-long-key-0002 a-long-key-0003\nmodels m1\n"+rule+"\n}\nchannel b "+spare.URL+" {\napi_key k\nmodels m1\ntier 2\n}")
 		g.chat(t, "m1").wantStatus(t, 200)
 		got := make(map[string]string)
 		for name, until := range namesInCooldown(t, g) {

@@ -79,20 +79,19 @@ func (q *request) owner() (channel *Channel, k *key) {
 	return nil, nil
 }
 
-// pin makes the key the only candidate that has made what the request names, and
-// reports whether one has.
-func (as *attempts) pin() bool {
+// pin returns a plan of the one key that has made what the request names, and false
+// if none is known to have.
+func (as *attempts) pin() (p *plan, ok bool) {
 	channel, k := as.owner()
 	if k == nil || as.model == "" && as.client.restricted() {
-		return false
+		return nil, false
 	}
 	sent, m := as.model, (*measures)(nil)
 	if as.model != "" {
 		sent, m = channel.sentModel(as.model)
 	}
 	as.pinned = true
-	as.candidates.list = append(as.candidates.list, candidate{channel: channel, key: k, model: sent, measures: m, auxiliary: as.isTokenCount()})
-	return true
+	return pinnedPlan(channel, k, sent, m), true
 }
 
 // has reports whether the channel has a model.

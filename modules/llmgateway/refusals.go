@@ -91,18 +91,14 @@ func (v *visit) isFull() bool { return len(v.keys) >= maxTried }
 // needsOpinion reports whether the verdict depends on what another key gets, and
 // there is another one to ask.
 func (as *attempts) needsOpinion(v *visit, a *attempt) bool {
-	var asks func(*candidate) bool
+	unclear := a.verdict.Kind == refusal.KindUnclear
 	switch {
 	case a.verdict.Reason == refusal.ReasonConfigured || v.isFull():
 		return false
-	case a.verdict.Kind == refusal.KindUnclear:
-		asks = func(c *candidate) bool { return c.account() != a.candidate.account() }
-	case a.verdict.Kind == refusal.KindChannel, a.verdict.AskAnotherKey:
-		asks = func(*candidate) bool { return true }
-	default:
-		return false
+	case unclear, a.verdict.Kind == refusal.KindChannel, a.verdict.AskAnotherKey:
+		return as.candidates.hasOther(a.candidate, unclear, as.gateway.clock.Now())
 	}
-	return as.candidates.any(func(c *candidate) bool { return c.isAt(a.candidate) && asks(c) })
+	return false
 }
 
 // excludeAfter takes the candidates out that would get the same refusal as a.
@@ -112,25 +108,23 @@ func (as *attempts) excludeAfter(v *visit, a *attempt) {
 	case a.verdict.Kind == refusal.KindAnswered:
 		return
 	case a.verdict.Scope() == refusal.ScopeAddress:
-		as.candidates.exclude(func(other *candidate) bool { return other.channel == c.channel })
+		as.candidates.excludeChannel(c.channel)
 	case a.verdict.Scope() == refusal.ScopeChannel:
 		if v.failures(c) >= maxFailures || next == refusal.NextNo {
-			as.candidates.exclude(func(other *candidate) bool { return other.isAt(c) })
+			as.candidates.excludeModel(c)
 		}
 		as.candidates.putLast(c.channel)
 	case v.pending == a && a.verdict.Kind == refusal.KindUnclear:
-		as.candidates.exclude(func(other *candidate) bool { return other.isAt(c) && other.account() == c.account() })
+		as.candidates.excludeAccount(c)
 	case v.pending == a, next == refusal.NextYes:
-		as.candidates.exclude(func(other *candidate) bool {
-			return other.channel == c.channel && other.key == c.key && a.verdict.Kind.Target() == refusal.TargetKey
-		})
+		if a.verdict.Kind.Target() == refusal.TargetKey {
+			as.candidates.excludeKey(c)
+		}
 	default:
-		as.candidates.exclude(func(other *candidate) bool { return other.isAt(c) })
+		as.candidates.excludeModel(c)
 	}
 	if v.isFull() {
-		as.candidates.exclude(func(other *candidate) bool {
-			return other.channel == c.channel && !slices.Contains(v.keys, other.key)
-		})
+		as.candidates.excludeKeysBut(c.channel, v.keys)
 	}
 }
 

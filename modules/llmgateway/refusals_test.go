@@ -186,7 +186,7 @@ func TestRefusedKeys(t *testing.T) {
 				}
 				caddytest.JSON(200, completion)(w, r)
 			})
-			g, clock, _ := startAt(t, "channel a "+up.URL+" {\napi_key"+manyKeys(5)+"\nmodels m other\n}")
+			g, clock, _ := startAt(t, "key_policy round_robin\nchannel a "+up.URL+" {\napi_key"+manyKeys(5)+"\nmodels m other\n}")
 			g.chat(t, "m").wantStatus(t, 200)
 			if calls := len(up.Requests()); calls != tc.dead+1 {
 				t.Errorf("%d calls, want %d", calls, tc.dead+1)
@@ -243,7 +243,7 @@ func TestRefusedInside200(t *testing.T) {
 			"key-number-0000": caddytest.Answer(200, contentType, text),
 			"key-number-0001": caddytest.JSON(200, completion),
 		}))
-		g, _, _ := startAt(t, "channel a "+up.URL+" {\napi_key"+manyKeys(2)+"\nmodels m other\n}")
+		g, _, _ := startAt(t, "key_policy round_robin\nchannel a "+up.URL+" {\napi_key"+manyKeys(2)+"\nmodels m other\n}")
 		g.chat(t, "m").wantStatus(t, 200)
 		if found := g.cooldowns(t); len(found["a …0000"]) != 1 || found["a …0000"][0].Model != "" || found["a …0000"][0].Reason != "dead key" {
 			t.Errorf("%s: in cooldown are %v", contentType, found)

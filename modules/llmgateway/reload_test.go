@@ -20,6 +20,7 @@ func TestFiftyReloads(t *testing.T) {
 	config := func(name string) string {
 		return site(addr, `
 		client alice alice-key
+		lb_policy random
 		channel `+name+` `+up.URL+` {
 			api_key k1 k2
 			models  m

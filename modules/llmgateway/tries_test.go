@@ -34,6 +34,7 @@ func TestEachTryIsARequestOfItsOwn(t *testing.T) {
 	secure := caddytest.NewTLSUpstream(t, caddytest.JSON(503, `{}`))
 	good := caddytest.NewTLSUpstream(t, caddytest.JSON(200, completion))
 	g := start(t, `
+		key_policy round_robin
 		lb_policy first
 		channel a `+shared.URL+` {
 			api_key key-a1 key-a2
@@ -97,7 +98,7 @@ func TestEachTryIsARequestOfItsOwn(t *testing.T) {
 // The keys of a channel take turns.
 func TestKeysInTurn(t *testing.T) {
 	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
-	g := start(t, "channel free "+up.URL+" {\napi_key k1 k2 k3\nmodels m\n}")
+	g := start(t, "key_policy round_robin\nchannel free "+up.URL+" {\napi_key k1 k2 k3\nmodels m\n}")
 	var keys []string
 	for range 6 {
 		g.chat(t, "m").wantStatus(t, 200)
@@ -112,6 +113,7 @@ func TestWeightAndTier(t *testing.T) {
 	name := func(name string) *caddytest.Upstream { return caddytest.NewUpstream(t, caddytest.JSON(200, name)) }
 	one, three, backup := name("one"), name("three"), name("backup")
 	g := start(t, `
+		key_policy round_robin
 		channel backup `+backup.URL+` {
 			api_key k
 			tier    2
@@ -218,6 +220,7 @@ func TestOrderAfterFailures(t *testing.T) {
 	a, b := caddytest.NewUpstream(t, log(500)), caddytest.NewUpstream(t, log(401))
 	g := start(t, `
 		lb_policy first
+		key_policy round_robin
 		channel a `+a.URL+` {
 			api_key a1 a2
 			models  m
