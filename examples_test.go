@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
 
 // systemd finds no fault in the unit, and the README installs what is there.
@@ -39,10 +41,7 @@ func TestUnit(t *testing.T) {
 			}
 		}
 	}
-	analyze, err := exec.LookPath("systemd-analyze")
-	if err != nil {
-		t.Skip("there is no systemd-analyze")
-	}
+	analyze := caddytest.Program(t, "systemd-analyze")
 	path := filepath.Join(t.TempDir(), "caddy.service")
 	if err := os.WriteFile(path, []byte(strings.ReplaceAll(string(unit), "/usr/local/bin/caddy ", "/bin/true ")), 0o600); err != nil {
 		t.Fatal(err)
@@ -54,10 +53,7 @@ func TestUnit(t *testing.T) {
 
 // docker-compose reads the compose file.
 func TestComposeFile(t *testing.T) {
-	compose, err := exec.LookPath("docker-compose")
-	if err != nil {
-		t.Skip("there is no docker-compose")
-	}
+	compose := caddytest.Program(t, "docker-compose")
 	dir := t.TempDir()
 	text, err := os.ReadFile("examples/compose.yaml")
 	if err != nil {
@@ -72,7 +68,7 @@ func TestComposeFile(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for _, want := range []string{"image: caddy:2", "A_KEY: sk-1", "/etc/caddy/Caddyfile", "443"} {
+	for _, want := range []string{"image: caddy-freetier:latest", "A_KEY: sk-1", "/etc/caddy/Caddyfile:ro", "data:/data", "published: 443", "ip_unprivileged_port_start"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("got %s, want %s in it", out, want)
 		}
