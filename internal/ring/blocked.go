@@ -11,29 +11,40 @@ import (
 // the most.
 const recheck = time.Second
 
-// Blocked are the points of a ring whose members could not be used when they were
-// last looked at. It is safe for concurrent use and takes no lock. It is a hint:
+// Blocked are the members of a ring that could not be used when they were last
+// looked at, and those of their points that were found in vain. It is safe for concurrent use and takes no lock. It is a hint:
 // whoever is given a member still asks whether that may be used. The zero value
 // has none; it must be used with one ring only.
 type Blocked struct {
-	points atomic.Pointer[[]atomic.Uint64] // a bit for each; unset until one is left out
-	any    atomic.Bool
-	since  atomic.Int64 // nanoseconds since 1970, of the first one
+	bits  atomic.Pointer[[]atomic.Uint64] // one for each point, then one for each member; unset until one is left out
+	any   atomic.Bool
+	since atomic.Int64 // nanoseconds since 1970, of the first one
 }
 
-// block leaves one of n points out.
-func (b *Blocked) block(point, n int, now time.Time) {
-	points := b.points.Load()
-	if points == nil {
-		fresh := make([]atomic.Uint64, (n+63)/64)
-		b.points.CompareAndSwap(nil, &fresh)
-		points = b.points.Load()
+// block leaves a point of a ring out, and its member.
+func (b *Blocked) block(r *Ring, point int, now time.Time) {
+	set := b.bits.Load()
+	if set == nil {
+		fresh := make([]atomic.Uint64, (len(r.points)+r.members+63)/64)
+		b.bits.CompareAndSwap(nil, &fresh)
+		set = b.bits.Load()
 	}
 	if !b.any.Load() {
 		b.since.Store(now.UnixNano())
 		b.any.Store(true)
 	}
-	(*points)[point/64].Or(1 << (point % 64))
+	for _, i := range [...]int{point, len(r.points) + int(r.points[point].member)} {
+		(*set)[i/64].Or(1 << (i % 64))
+	}
+}
+
+// hasMember reports whether the member of a point is left out.
+func (b *Blocked) hasMember(r *Ring, point int) bool {
+	if !b.any.Load() {
+		return false
+	}
+	i := len(r.points) + int(r.points[point].member)
+	return (*b.bits.Load())[i/64].Load()&(1<<(i%64)) != 0
 }
 
 // Clear lets all points be looked at again: a cooldown was lifted.
@@ -41,9 +52,9 @@ func (b *Blocked) Clear() {
 	if !b.any.Swap(false) {
 		return
 	}
-	points := *b.points.Load()
-	for i := range points {
-		points[i].Store(0)
+	set := *b.bits.Load()
+	for i := range set {
+		set[i].Store(0)
 	}
 }
 
@@ -62,9 +73,9 @@ func (b *Blocked) next(from, to int) int {
 	if !b.any.Load() {
 		return from
 	}
-	points := *b.points.Load()
+	set := *b.bits.Load()
 	for from < to {
-		free := ^points[from/64].Load() >> (from % 64)
+		free := ^set[from/64].Load() >> (from % 64)
 		if free != 0 {
 			return min(to, from+bits.TrailingZeros64(free))
 		}
@@ -119,6 +130,10 @@ func (w *Walk) Next() (member int, ok bool) {
 		w.at += found - from
 		if found < to {
 			w.at++
+			if w.blocked.hasMember(w.ring, found) {
+				w.blocked.block(w.ring, found, w.now)
+				continue
+			}
 			w.last = found
 			return int(w.ring.points[found].member), true
 		}
@@ -146,9 +161,9 @@ func (w *Walk) nextOfFew() (member int, ok bool) {
 	return 0, false
 }
 
-// Block leaves the point of the last member out: it may not be used now.
+// Block leaves the last member out: it may not be used now.
 func (w *Walk) Block() {
 	if w.ring.members > few {
-		w.blocked.block(w.last, len(w.ring.points), w.now)
+		w.blocked.block(w.ring, w.last, w.now)
 	}
 }

@@ -178,6 +178,67 @@ func TestAffinityKeepsPace(t *testing.T) {
 	}
 }
 
+// With the policy quota, keys and channels are asked by what is left of their quotas,
+// so that all end together, and each to its end.
+func TestKeyPolicyQuota(t *testing.T) {
+	for name, options := range map[string]func(url string) string{
+		"keys":     func(url string) string { return channels(url, 1, 2, "quota 100/day") },
+		"channels": func(url string) string { return channels(url, 2, 1, "quota 100/day\nquota 100M tokens/month") },
+		"models":   func(url string) string { return channels(url, 2, 1, "quota 100/day per model") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			up := caddytest.NewUpstream(t, caddytest.JSON(200, `{"choices":[{"message":{"content":"x"}}]}`))
+			g, _, _ := startAt(t, "key_policy quota\n"+options(up.URL))
+			count := make(map[string]int)
+			send := func(n int) {
+				for range n {
+					count[keyAsked(t, g, up, turnOf(1, 0))]++
+				}
+			}
+			send(60)
+			for key, n := range count {
+				if n < 12 || len(count) != 2 { // 30 on average
+					t.Errorf("%s was asked %d times of 60, of %d keys", key, n, len(count))
+				}
+			}
+			send(140)
+			for key, n := range count {
+				if n != 100 {
+					t.Errorf("%s was asked %d times in all", key, n)
+				}
+			}
+			g.do(t, http.MethodPost, chatPath, turnOf(1, 0)).wantStatus(t, 429)
+		})
+	}
+}
+
+// What is left decides, not what is used: of a quota that another process has used
+// up by nine tenths, a tenth is left.
+func TestKeyPolicyQuotaGoesByWhatIsLeft(t *testing.T) {
+	for _, keys := range []int{2, 100} {
+		up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
+		g, _, _ := startAt(t, "key_policy quota\n"+channels(up.URL, 1, keys, "quota 1000/day"))
+		for i, k := range channelOf(t, "c0").keys() {
+			if i >= keys/2 {
+				k.requests[0].Add(900)
+			}
+		}
+		scarce := make(map[string]bool)
+		for _, k := range channelOf(t, "c0").keys()[keys/2:] {
+			scarce[k.secret] = true
+		}
+		n := 0
+		for range 200 {
+			if scarce[keyAsked(t, g, up, turnOf(1, 0))] {
+				n++
+			}
+		}
+		if n < 1 || n > 60 { // 18 on average
+			t.Errorf("%d keys: of 200 requests %d went to those of which a tenth is left", keys, n)
+		}
+	}
+}
+
 // Requests that belong to no conversation take turns, whatever the policy is.
 func TestNoConversation(t *testing.T) {
 	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))

@@ -57,7 +57,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //				at_most <field> <number>
 //				role    <role> <role>
 //			}
-//			key_policy    affinity|round_robin
+//			key_policy    affinity|quota|round_robin
 //			weight        <number>
 //			tier          <number>
 //			auth          bearer|x-api-key|x-goog-api-key|api-key|none
@@ -75,7 +75,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		fallback           <pattern>... to <model>
 //		default_channel    <name>
 //		lb_policy          <policy>
-//		key_policy         affinity|round_robin
+//		key_policy         affinity|quota|round_robin
 //		retries            <number>
 //		try_duration       <duration>
 //		retry_on           <status>...

@@ -164,7 +164,7 @@ func (c *candidates) claimKey(now time.Time) (*candidate, bool) {
 		switch {
 		case c.excludesKey(&next):
 			c.keys.useless = false // that is of this request
-		case c.step.demand == demandPaced && next.isBeyondPace(now), !c.acquire(&next, now):
+		case c.spares(&next, now), !c.acquire(&next, now):
 			c.keys.walk.Block()
 		default:
 			c.keys.useless = false
@@ -172,6 +172,11 @@ func (c *candidates) claimKey(now time.Time) (*candidate, bool) {
 		}
 	}
 	return nil, false
+}
+
+// spares reports whether a key is left for later, since it is beyond its pace.
+func (c *candidates) spares(next *candidate, now time.Time) bool {
+	return c.step.demand == demandPaced && next.channel.keyPolicy == KeyPolicyAffinity && next.isBeyondPace(now)
 }
 
 // acquire acquires a candidate, if it is not just looked for, and reports whether it

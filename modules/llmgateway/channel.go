@@ -74,8 +74,8 @@ type Channel struct {
 	// The share of the requests among channels of one tier. Default: 1.
 	Weight int `json:"weight,omitempty"`
 
-	// Which of the keys comes first: `affinity` or `round_robin`. Default: as the
-	// gateway's key_policy has it.
+	// Which of the keys comes first: `affinity`, `quota` or `round_robin`. Default: as
+	// the gateway's key_policy has it.
 	KeyPolicy KeyPolicy `json:"key_policy,omitempty"`
 
 	// How the key is shown. Default: as the provider's preset has it, else

@@ -21,11 +21,15 @@ const (
 	// of prompts. Requests that belong to no conversation take turns.
 	KeyPolicyAffinity KeyPolicy = "affinity"
 
+	// KeyPolicyQuota chooses by what is left of each quota for the time that is left
+	// of its period, so that all of them end together. Keys without quotas take turns.
+	KeyPolicyQuota KeyPolicy = "quota"
+
 	// KeyPolicyRoundRobin takes turns.
 	KeyPolicyRoundRobin KeyPolicy = "round_robin"
 )
 
-var keyPolicies = []string{string(KeyPolicyAffinity), string(KeyPolicyRoundRobin)}
+var keyPolicies = []string{string(KeyPolicyAffinity), string(KeyPolicyQuota), string(KeyPolicyRoundRobin)}
 
 // check reports what is wrong with the policy. It may be left out.
 func (p KeyPolicy) check() error {
@@ -88,6 +92,9 @@ func (ch *choice) walk(s step, now time.Time) legWalk {
 		return legWalk{group: s.group, policy: true, left: slices.Clone(s.legs)}
 	case ch.policy == KeyPolicyAffinity && ch.belongs():
 		return legWalk{group: s.group, walk: s.ring.Walk(ch.identity.Hash, blocked, now)}
+	case ch.policy == KeyPolicyQuota && len(s.legs) > 1:
+		first, _ := s.legShares(now).pick()
+		return legWalk{group: s.group, walk: s.ring.WalkFrom(first, blocked, now)}
 	}
 	return legWalk{group: s.group, walk: s.ring.Walk(ch.random, blocked, now)}
 }
@@ -139,9 +146,16 @@ func (ch *choice) walkKeys(l *leg, paced bool, now time.Time) keyWalk {
 	kw := keyWalk{set: set, useless: true}
 	if l.channel.keyPolicy == KeyPolicyAffinity && ch.belongs() {
 		kw.walk = set.keySet.ring().Walk(ring.Mix(ch.identity.Hash), &set.ring[pace], now)
-	} else {
-		kw.walk = set.keySet.circle.WalkFrom(ch.turn(l.channel, set.len()), &set.circle[pace], now)
+		return kw
 	}
+	first, ok := 0, false
+	if l.channel.keyPolicy == KeyPolicyQuota && set.len() > 1 && l.hasQuota() {
+		first, ok = l.keyShares(now).pick()
+	}
+	if !ok {
+		first = ch.turn(l.channel, set.len())
+	}
+	kw.walk = set.keySet.circle.WalkFrom(first, &set.circle[pace], now)
 	return kw
 }
 

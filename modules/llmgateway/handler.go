@@ -95,7 +95,8 @@ type Handler struct {
 	// Which of a channel's keys comes first. `affinity` keeps a conversation with its
 	// key as long as that may be used, so that the provider's cache of its prompts
 	// counts: after a restart, too, and on all instances. Without an lb_policy it
-	// keeps it with its channel as well. `round_robin` takes turns. Default:
+	// keeps it with its channel as well. `quota` goes by what is left of each quota
+	// for the time that is left of its period. `round_robin` takes turns. Default:
 	// `affinity`.
 	KeyPolicy KeyPolicy `json:"key_policy,omitempty"`
 

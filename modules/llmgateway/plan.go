@@ -64,6 +64,7 @@ type group struct {
 	legs    []*leg
 	ring    *ring.Ring
 	blocked [demands]ring.Blocked
+	shares  sharer
 }
 
 // leg is a channel and its own name for a model.
@@ -81,6 +82,7 @@ type legKeys struct {
 	// Those that may not be used for the leg's model, and those that are beyond
 	// their pace besides: on the circle and on the ring.
 	circle, ring [2]ring.Blocked
+	shares       sharer
 }
 
 // keySet returns the leg's keys as they are now.
@@ -167,7 +169,7 @@ func (p *planner) plan(models []string) *plan {
 		groups := p.groups(model)
 		for _, g := range groups {
 			made.legs = append(made.legs, g.legs...)
-			if slices.ContainsFunc(g.legs, func(l *leg) bool { return l.hasPace() }) {
+			if p.keepsPace(g) {
 				made.steps = append(made.steps, step{g, demandPaced})
 			}
 			made.steps = append(made.steps, step{g, demandAwake})
@@ -181,6 +183,12 @@ func (p *planner) plan(models []string) *plan {
 		made.steps = append(made.steps, step{g, demandAny})
 	}
 	return made
+}
+
+// keepsPace reports whether keys of a group are spared that are beyond their pace.
+// The policy quota has its own way.
+func (p *planner) keepsPace(g *group) bool {
+	return slices.ContainsFunc(g.legs, func(l *leg) bool { return l.channel.keyPolicy == KeyPolicyAffinity && l.hasPace() })
 }
 
 // pinnedPlan is the plan of a request that one key only can answer.
@@ -213,8 +221,11 @@ func (p *planner) groups(model string) (groups []*group) {
 
 // ring returns the ring of the legs' channels, by their weights.
 func (p *planner) ring(legs []*leg) *ring.Ring {
-	if len(legs) == 1 {
+	switch {
+	case len(legs) == 1:
 		return lone
+	case p.gateway.keyPolicy == KeyPolicyQuota:
+		return ring.NewCircle(len(legs)) // the weights are in the shares
 	}
 	var id []byte
 	members := make([]ring.Member, len(legs))
