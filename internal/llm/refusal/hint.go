@@ -8,35 +8,45 @@ import (
 	"time"
 )
 
-// Hint is a time that a provider states.
+// Hint is the time after which a provider allows the next request.
 type Hint struct {
-	// Until is when the request may be made again. Zero: the provider does not
-	// say.
+	// Until is the time. Zero: the provider states none.
 	Until time.Time
 
-	// Source is the field, header or text that said so, such as "Retry-After".
+	// Source names the header or member that states it, such as "Retry-After",
+	// or is "message".
 	Source string
 
-	// Believed says that Until was not too far in the future to be taken as it is.
+	// Believed reports whether Until is within the longest cooldown of its kind,
+	// so that it is used as it is.
 	Believed bool
 }
 
-// hint returns what the provider says about the time: the first source that
-// says something, from the most to the least definite.
+// statedTime is one time in a response, with the header or member it is from.
+type statedTime struct {
+	until  time.Time
+	source string
+}
+
+// hint returns the time after which the provider allows the next request. The
+// first source that states one in the future decides, from the most to the
+// least definite: the headers for this purpose, members of the body, the resets
+// of exhausted limits, the message. Of several times in one source the latest
+// counts.
 //
 // Sources: RFC 9110, section 10.2.3, for Retry-After; OpenAI's and Groq's
 // documentation of rate limits for retry-after-ms and x-ratelimit-reset-*,
 // Anthropic's for anthropic-ratelimit-*; draft-ietf-httpapi-ratelimit-headers
 // for RateLimit; AIP-193 for RetryInfo.
 func (f *facts) hint() Hint {
-	for _, waits := range [...][]wait{
+	for _, times := range [...][]statedTime{
 		retryAfter(f.in.Header, f.in.Now),
-		f.waits,
+		f.times,
 		resetHeaders(f.in.Header, f.in.Now),
-		f.textWaits(),
+		messageTimes(f.messages.plain, f.in.Now, f.clock()),
 	} {
 		var h Hint
-		for _, w := range waits {
+		for _, w := range times {
 			if w.until.After(h.Until) && w.until.After(f.in.Now) {
 				h = Hint{Until: w.until, Source: w.source}
 			}
@@ -48,29 +58,30 @@ func (f *facts) hint() Hint {
 	return Hint{}
 }
 
-// retryAfter reads the headers that are made for this.
-func retryAfter(header http.Header, now time.Time) []wait {
+// retryAfter reads the headers whose purpose is this. retry-after-ms, which
+// OpenAI and Azure send, is the more precise one.
+func retryAfter(header http.Header, now time.Time) []statedTime {
 	if ms, err := strconv.ParseFloat(header.Get("Retry-After-Ms"), 64); err == nil {
-		return []wait{{now.Add(seconds(ms / 1000)), "retry-after-ms"}}
+		return []statedTime{{now.Add(seconds(ms / 1000)), "retry-after-ms"}}
 	}
 	value := strings.TrimSpace(header.Get("Retry-After"))
 	if at, ok := moment(value, now); ok {
-		return []wait{{at, "Retry-After"}}
+		return []statedTime{{at, "Retry-After"}}
 	}
 	return nil
 }
 
-// resetHeaders reads when limits are reset of which nothing remains. What has
-// something left is not the limit that was hit. If no header says what remains,
-// the latest reset counts.
-func resetHeaders(header http.Header, now time.Time) []wait {
-	var waits []wait
+// resetHeaders returns the resets of the limits that have nothing left: a limit
+// with something left is not the one that was hit. A reset without a header for
+// what remains counts as well.
+func resetHeaders(header http.Header, now time.Time) []statedTime {
+	var times []statedTime
 	for name, values := range header {
 		if len(values) == 0 {
 			continue
 		}
 		if w, ok := standardLimit(name, values[0], now); ok {
-			waits = append(waits, w)
+			times = append(times, w)
 			continue
 		}
 		remaining, ok := remainingName(name)
@@ -81,14 +92,14 @@ func resetHeaders(header http.Header, now time.Time) []wait {
 			continue
 		}
 		if at, ok := moment(values[0], now); ok {
-			waits = append(waits, wait{at, strings.ToLower(name)})
+			times = append(times, statedTime{at, strings.ToLower(name)})
 		}
 	}
-	return waits
+	return times
 }
 
-// remainingName returns, for a header that says when a limit is reset, the one
-// that says what is left of it.
+// remainingName returns the name of the header with what is left of a limit, given
+// the one with its reset, and false if the name is not one of a reset.
 func remainingName(name string) (string, bool) {
 	for _, prefix := range [...]string{
 		"X-Ratelimit-Reset", "X-Rate-Limit-Reset", "Ratelimit-Reset", "Ratelimitbysize-Reset", "X-Ratelimitbysize-Reset",
@@ -103,11 +114,12 @@ func remainingName(name string) (string, bool) {
 	return "", false
 }
 
-// standardLimit reads RateLimit in the forms of its drafts:
-// `"api";r=0;t=57` and `limit=100, remaining=0, reset=57`.
-func standardLimit(name, value string, now time.Time) (wait, bool) {
+// standardLimit reads the reset in RateLimit (draft-ietf-httpapi-ratelimit-headers)
+// if nothing remains. The newer drafts write `"api";r=0;t=57`, the older ones
+// `limit=100, remaining=0, reset=57`.
+func standardLimit(name, value string, now time.Time) (statedTime, bool) {
 	if name != "Ratelimit" {
-		return wait{}, false
+		return statedTime{}, false
 	}
 	var left, reset string
 	for _, part := range strings.FieldsFunc(value, func(r rune) bool { return r == ';' || r == ',' || r == ' ' }) {
@@ -119,7 +131,7 @@ func standardLimit(name, value string, now time.Time) (wait, bool) {
 		}
 	}
 	at, ok := moment(reset, now)
-	return wait{at, "ratelimit"}, ok && (left == "" || isZero(left))
+	return statedTime{at, "ratelimit"}, ok && (left == "" || isZero(left))
 }
 
 func isZero(number string) bool {
@@ -127,60 +139,24 @@ func isZero(number string) bool {
 	return err == nil && n <= 0
 }
 
-// nestedHeader reads headers that stand in a body, as OpenRouter repeats them.
-func nestedHeader(object value, now time.Time) []wait {
+// nestedHeader reads header fields that a body repeats; OpenRouter passes on those
+// of the provider behind it in `metadata.headers`.
+func nestedHeader(object value, now time.Time) []statedTime {
 	header := make(http.Header)
 	for name, v := range object.fields {
 		header.Set(string(name), v.text())
 	}
-	waits := append(retryAfter(header, now), resetHeaders(header, now)...)
-	for i := range waits {
-		waits[i].source = "metadata.headers"
+	times := append(retryAfter(header, now), resetHeaders(header, now)...)
+	for i := range times {
+		times[i].source = "metadata.headers"
 	}
-	return waits
+	return times
 }
 
-// waitFields are the members of errors that state a time, folded.
-var waitFields = map[string]bool{
-	"retryafter": true, "retryafterseconds": true, "retryafterms": true, "retrydelay": true,
-	"resetsat": true, "resetat": true, "resettime": true, "resetsinseconds": true, "resetinseconds": true,
-	"estimatedtime": true,
-}
-
-// readWait reads a member that states a time.
-func (f *facts) readWait(name string, v value) {
-	folded := fold(name)
-	if !waitFields[folded] {
-		return
-	}
-	switch {
-	case folded == "retrydelay":
-		f.readRetryDelay(v)
-	case strings.HasSuffix(folded, "ms"):
-		if ms, err := strconv.ParseFloat(v.text(), 64); err == nil {
-			f.waits = append(f.waits, wait{f.in.Now.Add(seconds(ms / 1000)), name})
-		}
-	default:
-		f.addWait(v, name)
-	}
-}
-
-// readRetryDelay reads Google's RetryInfo: "34s", or seconds and nanos.
-func (f *facts) readRetryDelay(v value) {
-	if v.isObject() {
-		v = v.get("seconds")
-	}
-	f.addWait(v, "retryDelay")
-}
-
-func (f *facts) addWait(v value, source string) {
-	if at, ok := moment(v.text(), f.in.Now); ok {
-		f.waits = append(f.waits, wait{at, source})
-	}
-}
-
-// moment reads a duration (6m0s, 1d2h), a date, a Unix time in seconds or
-// milliseconds, or a number of seconds.
+// moment reads the forms in which providers write a time: a duration (6m0s, 1d2h),
+// a date (RFC 3339, or HTTP's), a Unix time in seconds or milliseconds, or a
+// number of seconds from now. A number is a Unix time if it is large enough:
+// 1e9 seconds are 2001 as a date and 31 years as a duration.
 func moment(value string, now time.Time) (time.Time, bool) {
 	value = strings.TrimSpace(value)
 	if value == "" {
@@ -207,7 +183,7 @@ func moment(value string, now time.Time) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// duration reads Go's durations and days before them.
+// duration reads Go's durations, with days in front of them if there are any.
 func duration(value string) (time.Duration, bool) {
 	var days float64
 	if number, rest, ok := strings.Cut(value, "d"); ok {
@@ -227,7 +203,8 @@ func duration(value string) (time.Duration, bool) {
 	return seconds(days*day.Seconds() + wait.Seconds()), true
 }
 
-// forever is as far as a stated time is read. Verdicts believe less.
+// forever bounds every duration that is read, so that arithmetic with it cannot
+// overflow. Verdicts believe much less; see [Cooldown.LongestStated].
 const forever = 10 * 365 * day
 
 func seconds(s float64) time.Duration {
@@ -237,24 +214,26 @@ func seconds(s float64) time.Duration {
 	return time.Duration(math.Min(s, forever.Seconds()) * float64(time.Second))
 }
 
-// textWaits returns the times that messages state.
-func (f *facts) textWaits() []wait {
-	var waits []wait
-	for _, text := range f.texts {
-		if at, ok := textMoment(text, f.in.Now, f.clock()); ok {
-			waits = append(waits, wait{at, "message"})
+// messageTimes returns the times in messages, which are in plain form. A time
+// without a zone is in clock.
+func messageTimes(texts []string, now time.Time, clock string) []statedTime {
+	var times []statedTime
+	for _, text := range texts {
+		if at, ok := textMoment(text, now, clock); ok {
+			times = append(times, statedTime{at, "message"})
 		}
 	}
-	return waits
+	return times
 }
 
-// clock returns the zone of the times in messages.
+// clock returns the zone of times in messages that give none. Z.ai's errors are
+// known by their numbers too, behind whatever host they come from.
 func (f *facts) clock() string {
 	if zone := f.in.Provider.known().clock; zone != "" {
 		return zone
 	}
-	for _, word := range f.words {
-		if strings.HasPrefix(word, "zai:") {
+	for _, name := range f.names {
+		if strings.HasPrefix(name, "zai:") {
 			return shanghai
 		}
 	}

@@ -9,9 +9,12 @@ import (
 
 // Forms of times in messages, which are in plain form:
 //
-//	try again in 7m12.5s · retry in 38.2s · retry after 20 seconds · available in 12 seconds
-//	wait 2 minutes · resets in 3 hours · 请在 30 秒后重试 · 3分钟后再试
-//	will reset at 2026-09-09 05:38:28 · regain access on 2026-12-01 at 00:00 utc
+//	compactWait  try again in 7m12.5s (Groq) · retry in 38.2s (Gemini)
+//	waitPhrase   retry after 20 seconds (Azure) · wait 2 minutes · resets in 3 hours
+//	chineseWait  请在 30 秒后重试 · 3分钟后再试
+//	resetPhrase  will reset at 2026-09-09 05:38:28 (Z.ai) ·
+//	             regain access on 2026-12-01 at 00:00 utc (Anthropic)
+//	resetBefore  限额将于 2026-09-09 05:38:28 重置
 var (
 	waitPhrase = regexp.MustCompile(`(?:again|retry|retrying|available|resets?|wait)(?: in| after| for)?:? (?:about |approximately |at least )?` +
 		`((?:\d[\d.]* ?(?:milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)\b(?:,? (?:and )?)?)+)`)
@@ -22,8 +25,9 @@ var (
 	resetBefore = regexp.MustCompile(`(?:于|在) ?(\d{4}-\d\d-\d\d)[ t](\d\d:\d\d(?::\d\d)?)()[^0-9]{0,12}(?:重置|恢复|刷新)`)
 )
 
-// textMoment returns the time that a message states. A time without a zone is
-// one of the clock's.
+// textMoment returns the time that a message states. A date counts before a
+// duration, since messages that have both round the duration. A date without a
+// zone is in the zone clock.
 func textMoment(text string, now time.Time, clock string) (time.Time, bool) {
 	for _, phrase := range [...]*regexp.Regexp{resetPhrase, resetBefore} {
 		if m := phrase.FindStringSubmatch(text); m != nil {
@@ -45,6 +49,9 @@ func textMoment(text string, now time.Time, clock string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
+// wallClock returns the time of a date (2006-01-02) and a clock (15:04 or
+// 15:04:05) at an offset (utc, gmt, z, +08:00 or +0800), or in a zone if the
+// offset is empty.
 func wallClock(date, clock, offset, zone string) (time.Time, bool) {
 	if len(clock) == len("15:04") {
 		clock += ":00"
@@ -61,7 +68,7 @@ func wallClock(date, clock, offset, zone string) (time.Time, bool) {
 	return at, err == nil
 }
 
-// units adds up `1 hour and 2 minutes` or `7m12.5s`.
+// units returns the sum of the units in "1 hour and 2 minutes" or "7m12.5s".
 func units(text string) time.Duration {
 	var sum time.Duration
 	for _, m := range waitUnit.FindAllStringSubmatch(text, -1) {
@@ -70,6 +77,7 @@ func units(text string) time.Duration {
 	return sum
 }
 
+// unit returns a number of units, given the name of one in English or Chinese.
 func unit(number, name string) time.Duration {
 	n, err := strconv.ParseFloat(number, 64)
 	if err != nil {

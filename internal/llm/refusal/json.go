@@ -6,14 +6,15 @@ import (
 	"unicode/utf8"
 )
 
-// value is the text of one JSON value. It is read where it stands, without
-// decoding anything that nobody asks for, and may be cut off: of a response
-// only the beginning is known. What is malformed simply ends early.
+// value is the text of one JSON value, a part of the body without a copy. Members
+// are found by scanning, and only what is asked for is decoded: events of a
+// stream are inspected for every token, and encoding/json would allocate for
+// each. The text may be cut off, since only the beginning of a body is read;
+// encoding/json would refuse that. Malformed text ends early and is no error.
 type value []byte
 
-// parse returns the value that text begins with, without a byte order mark and
-// white space before it, and nil if text does not begin like a JSON object or
-// array.
+// parse returns the value at the beginning of text, after a byte order mark and
+// white space, and nil if text does not begin like a JSON object or array.
 func parse(text []byte) value {
 	text = trimStart(text)
 	if len(text) == 0 || !beginsContainer(text) {
@@ -22,7 +23,8 @@ func parse(text []byte) value {
 	return value(text[:skip(text, 0)])
 }
 
-// beginsContainer tells `[1]` and `{"a":1}` from texts such as `[ERROR] no`.
+// beginsContainer reports whether text begins an object or array. It returns
+// false for texts such as "[ERROR] no" and "{error}".
 func beginsContainer(text []byte) bool {
 	i := space(text, 1)
 	if text[0] != '{' && text[0] != '[' {
@@ -37,12 +39,14 @@ func beginsContainer(text []byte) bool {
 	return bytes.IndexByte([]byte(`{["]tfn-0123456789`), text[i]) >= 0
 }
 
+// trimStart removes a byte order mark and white space from the beginning.
 func trimStart(text []byte) []byte {
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
 	return text[space(text, 0):]
 }
 
-// space returns the index of the first byte from i on that is no white space.
+// space returns the index of the first byte from i on that is not white space
+// (RFC 8259, section 2).
 func space(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
 		i++
@@ -50,7 +54,7 @@ func space(b []byte, i int) int {
 	return i
 }
 
-// skip returns the index behind the value that begins at i.
+// skip returns the index after the value that begins at i.
 func skip(b []byte, i int) int {
 	if i >= len(b) {
 		return len(b)
@@ -67,8 +71,10 @@ func skip(b []byte, i int) int {
 	return i
 }
 
-// skipString looks at short strings byte by byte, which is faster than
-// searching, and searches in long ones.
+// skipString returns the index after the string that begins at i. The first 32
+// bytes are compared one by one, which is faster for names and short words than
+// a call of IndexByte; the rest of a long string, such as an image in base64, is
+// searched.
 func skipString(b []byte, i int) int {
 	for short := min(i+33, len(b)); i+1 < short; {
 		i++
@@ -96,6 +102,9 @@ func skipString(b []byte, i int) int {
 	return len(b)
 }
 
+// skipContainer returns the index after the object or array that begins at i. It
+// counts brackets without comparing their kinds: [} closes, which does not
+// matter where nothing is validated.
 func skipContainer(b []byte, i int) int {
 	depth := 0
 	for i < len(b) {
@@ -127,8 +136,8 @@ func (v value) isObject() bool { return v.kind() == '{' }
 func (v value) isArray() bool  { return v.kind() == '[' }
 func (v value) isString() bool { return v.kind() == '"' }
 
-// isSet reports whether a value says something: it is neither absent, null,
-// false nor an empty string, array or object.
+// isSet reports whether a value has content: it is not absent, null, false, nor
+// an empty string, array or object.
 func (v value) isSet() bool {
 	switch v.kind() {
 	case 0, 'n', 'f':
@@ -223,7 +232,8 @@ func (v value) is(s string) bool {
 	return len(v) == len(s)+2 && v[0] == '"' && string(v[1:len(v)-1]) == s
 }
 
-// raw returns a string's content as it is written.
+// raw returns a string's content with its escapes, without a copy. It is nil for
+// other values and for a string that is cut off.
 func (v value) raw() []byte {
 	if !v.isString() || !closed(v) {
 		return nil
@@ -231,8 +241,9 @@ func (v value) raw() []byte {
 	return v[1 : len(v)-1]
 }
 
-// text returns a string's content, and that of numbers and literals as they
-// are written; of arrays and objects it is empty.
+// text returns a string's content in valid UTF-8, numbers and literals as they
+// are written, and "" for null, arrays and objects. A string that is cut off
+// ends where it is cut off.
 func (v value) text() string {
 	switch v.kind() {
 	case 0, '{', '[', 'n':
@@ -262,6 +273,8 @@ func closed(v value) bool {
 	return slashes%2 == 0
 }
 
+// escapes are the escapes of RFC 8259, section 7, that do not stand for
+// themselves. \u is treated apart.
 var escapes = map[byte]byte{'n': '\n', 't': '\t', 'r': '\r', 'b': '\b', 'f': '\f'}
 
 func unescape(body []byte) string {
@@ -287,7 +300,8 @@ func unescape(body []byte) string {
 	return string(bytes.ToValidUTF8(out, []byte("\uFFFD")))
 }
 
-// unescapeRune reads \uXXXX, or a pair of them, and returns how long it is.
+// unescapeRune reads \uXXXX, or a surrogate pair of two, and returns the rune and
+// the length of its text. A lone surrogate is U+FFFD.
 func unescapeRune(b []byte) (rune, int) {
 	r, ok := hex4(b)
 	if !ok {
@@ -304,6 +318,7 @@ func unescapeRune(b []byte) (rune, int) {
 	return utf8.RuneError, 6
 }
 
+// hex4 reads one \uXXXX.
 func hex4(b []byte) (rune, bool) {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return 0, false

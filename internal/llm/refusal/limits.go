@@ -7,22 +7,23 @@ import (
 	"time"
 )
 
-// Limit is what the header of a response says about one of the account's limits.
+// Limit is the state of one of the account's limits, as a response's header
+// states it.
 type Limit struct {
-	// Name is the header's own word for it, such as "requests", "tokens-minute"
-	// or "" for a provider that has only one.
+	// Name is the header's own word for the limit, in lower case, such as
+	// "requests" or "tokens-minute". It is "" for a provider with only one.
 	Name string
 
-	// Amount is the limit. Zero: the header does not say.
+	// Amount is the limit, in requests or tokens. Zero: the header gives none.
 	Amount int64
 
-	// Remaining is what is left of it.
+	// Remaining is how much is left, in the same unit.
 	Remaining int64
 
-	// Until is when there is more. Zero: it is not known.
+	// Until is when more becomes available. Zero: unknown.
 	Until time.Time
 
-	// AllModels says that the limit is one of the account, not of the model.
+	// AllModels reports whether the limit is the account's and not the model's.
 	AllModels bool
 }
 
@@ -49,7 +50,7 @@ func Limits(header http.Header, provider Provider, now time.Time) (limits []Limi
 		switch name[0] {
 		case 'X', 'R', 'A', 'M':
 		default:
-			continue // most of them
+			continue // cheap: most header fields begin with another letter
 		}
 		if name == "Ratelimit" {
 			limits = append(limits, standardLimits(values, now)...)
@@ -61,7 +62,7 @@ func Limits(header http.Header, provider Provider, now time.Time) (limits []Limi
 		}
 		remaining, err := strconv.ParseFloat(strings.TrimSpace(values[0]), 64)
 		if err != nil || remaining < 0 || remaining > 1e15 {
-			continue // some write -1 for no limit
+			continue // some providers send -1 for no limit
 		}
 		l := Limit{Name: h.name, Remaining: int64(remaining), AllModels: h.allModels}
 		if amount := header.Get(h.limit); amount != "" {
@@ -81,10 +82,11 @@ func Limits(header http.Header, provider Provider, now time.Time) (limits []Limi
 	return limits
 }
 
-// firstOf returns when there is one more of an exhausted limit, of which all is
-// there again at a time. Groq and OpenAI let requests come back one by one, and
-// tell when all of them are back: Groq's own example has 30 of 14400 a day used and
-// a reset of 3 minutes.
+// firstOf returns when the first unit of an exhausted limit becomes available,
+// given when all of it is. At Groq and OpenAI requests come back one by one, and
+// the header states when the last one does: in Groq's documentation 30 of 14400
+// a day are used and the reset is 3 minutes away. Waiting for the reset would
+// leave an exhausted key unused for a day.
 func (l Limit) firstOf(all time.Time, provider Provider, now time.Time) time.Time {
 	oneByOne := (provider == Groq || provider == OpenAI) && l.Name == "requests"
 	if !oneByOne || l.Remaining > 0 || l.Amount == 0 || !all.After(now) {
@@ -93,15 +95,16 @@ func (l Limit) firstOf(all time.Time, provider Provider, now time.Time) time.Tim
 	return now.Add(max(time.Second, all.Sub(now)/time.Duration(l.Amount)))
 }
 
-// limitHeader are the headers of one limit.
+// limitHeader is the family of header fields of one limit.
 type limitHeader struct {
-	name         string
-	limit, reset string // their names
+	name         string // of the limit
+	limit, reset string // names of the fields with the limit and its reset
 	allModels    bool
 }
 
-// parseLimitHeader takes the name of a header apart that says what is left of a
-// limit.
+// parseLimitHeader derives the family from the name of the field with what is
+// left, such as X-Ratelimit-Remaining-Tokens-Minute or
+// Anthropic-Ratelimit-Requests-Remaining. ok is false for any other field.
 func parseLimitHeader(name string) (h limitHeader, ok bool) {
 	replaced := func(with string) string { return strings.Replace(name, "Remaining", with, 1) }
 	h.limit, h.reset = replaced("Limit"), replaced("Reset")
@@ -129,8 +132,9 @@ func parseLimitHeader(name string) (h limitHeader, ok bool) {
 	return h, true
 }
 
-// standardLimits reads RateLimit: `"api";r=0;t=57` for each of the limits, or, in an
-// older draft, `limit=100, remaining=0, reset=57`.
+// standardLimits reads RateLimit (draft-ietf-httpapi-ratelimit-headers): a list of
+// `"api";r=0;t=57`, or in older drafts one `limit=100, remaining=0, reset=57`.
+// A limit without what remains is left out.
 func standardLimits(values []string, now time.Time) (limits []Limit) {
 	text := strings.Join(values, ", ")
 	items := strings.Split(text, ",")
@@ -161,8 +165,9 @@ func standardLimits(values []string, now time.Time) (limits []Limit) {
 	return limits
 }
 
-// endOfWindow returns by when the window of a limit has ended that its name
-// tells. That of a day is known only where the provider's zone is.
+// endOfWindow returns when the window of a limit has certainly ended, by the
+// limit's name. A day's end is known only with the provider's zone; without it,
+// and for a month, the limit is tried again after an hour.
 func endOfWindow(name string, provider Provider, now time.Time) time.Time {
 	switch name[strings.LastIndexByte(name, '-')+1:] {
 	case "second":
@@ -182,7 +187,7 @@ func endOfWindow(name string, provider Provider, now time.Time) time.Time {
 	return time.Time{}
 }
 
-// IsLong reports whether the limit is by its name one of a day or a month.
+// IsLong reports whether the limit's name is one of a day or a month.
 func (l Limit) IsLong() bool {
 	return strings.HasSuffix(l.Name, "day") || strings.HasSuffix(l.Name, "month")
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Markdown returns docs/refusals.md: what a response means and what is done
-// about it, made from the rules themselves.
+// Markdown returns docs/refusals.md: the kinds with their policies and the table of
+// rules. A test compares it with the file, so that the page cannot be out of date.
 func Markdown() string {
 	var b strings.Builder
 	b.WriteString(docIntro)
@@ -30,10 +30,10 @@ const docIntro = `<!-- Made by internal/llm/refusal from its rules. To make it a
 
 # How refusals are classified
 
-A status alone says little: Google answers 400 to a dead key, Groq 413 to a request above a minute's tokens, OpenRouter 402 to a
-` + "`max_tokens`" + ` that is too high and 403 to a flagged prompt. So the gateway reads what the provider says, in the header and the first
-32 KB of the body, and gives each response a *scope*. It does so for every status from 300 on, and for errors inside a response with
-status 200, streamed or not. The scope decides who is tried next and what is put in cooldown.
+A status alone is ambiguous: Google answers 400 to a dead key, Groq 413 to a request above a minute's tokens, OpenRouter 402 to a
+` + "`max_tokens`" + ` that is too high and 403 to a flagged prompt. So the gateway reads the header and the first 32 KB of the body, and gives each
+response a *scope*. It does so for every status from 300 on, and for errors inside a response with status 200, streamed or not. The
+scope decides which candidate is tried next and what is put in cooldown.
 
 ## Scopes
 
@@ -54,16 +54,16 @@ var kindDocs = [numKinds]string{
 	KindCapacity:    "overloaded for everybody",
 	KindModel:       "an unknown or withdrawn model",
 	KindDegraded:    "a degraded model",
-	KindChannel:     "other 5xx, a time-out, a network error, a response without output; the same response from another key means *request here*",
+	KindChannel:     "other 5xx, a timeout, a network error, a response without output; the same response from another key means *request here*",
 	KindBlockPage:   "a web page, a redirect or a firewall's page, which may be about the request",
 	KindRegion:      "the provider does not serve this server's region",
 	KindPage:        "a challenge page, or this server's address is blocked",
-	KindUnclear:     "no rule knows it: another account is asked; the same response from it is nobody's fault (a 429: the model's, 15 s); without another account",
-	KindSuspect:     "… and when the other account was answered",
+	KindUnclear:     "no rule matches: another account is asked; if it gets the same response, nothing is put in cooldown (a 429: the model, 15 s); without another account",
+	KindSuspect:     "no rule matches, and the other account was answered",
 }
 
 var nextDocs = map[Next]string{
-	NextNo: "no", NextYes: "yes", NextOne: "one more", NextOneIfAsked: "one more if the text says that the account may lack it",
+	NextNo: "no", NextYes: "yes", NextOne: "one more", NextOneIfAsked: "one more if the text leaves open that only this account lacks it",
 	NextOneOtherAccount: "one more, of another account", NextLast: "when no key is left", NextLarger: "yes, larger `context` first",
 }
 
@@ -78,7 +78,7 @@ func writeKinds(b *strings.Builder) {
 	}
 }
 
-// describe returns a cooldown in the words of docs/refusals.md.
+// describe returns a cooldown for the table, such as "the key: 10 min × 2 ≤ 24 h".
 func (c Cooldown) describe() string {
 	if c.Target == TargetNone {
 		return "none"
@@ -89,11 +89,12 @@ func (c Cooldown) describe() string {
 		text += fmt.Sprintf(" × %d ≤ %s", c.Factor, longest)
 	}
 	if c.After > 0 {
-		text = fmt.Sprintf("%s, after %d failures in a row from at least %d conversations; it is tried last, never refused", text, c.After, c.Conversations)
+		text = fmt.Sprintf("%s, after %d failures in a row from at least %d conversations; in cooldown it is tried last instead of not at all", text, c.After, c.Conversations)
 	}
 	return text
 }
 
+// length returns a duration in one unit. Zero stands for the option `cooldown`.
 func length(d time.Duration) string {
 	switch {
 	case d == 0:
@@ -110,11 +111,13 @@ const docRules = `
 ## Rules
 
 The first rule that matches decides. Names of errors are compared without regard to case, ` + "`_`, `-` and `.`" + `; ` + "`*`" + ` stands for anything.
-A number behind a name, such as ` + "`zai:1302`" + `, counts only in the form in which this provider sends it. In texts quoted parts are left out, ` + "`^`" + `
+A number after a name, such as ` + "`zai:1302`" + `, counts only in the form in which this provider sends it. In texts, quoted parts are removed; ` + "`^`" + `
 means the beginning of the message and ` + "`$`" + ` its end. Where a provider could repeat the prompt (400, 403, 404, 422), a text that puts something in
-cooldown must begin the message. An error inside a stream has no status of its own: there the status that its code stands for counts.
+cooldown must begin the message. An error inside a stream has no status of its own; the status that its code stands for is used.
 `
 
+// writeRule writes the row of a rule: its name, its conditions, its verdict and
+// its source.
 func writeRule(b *strings.Builder, m *matcher) {
 	var parts []string
 	if len(m.only) > 0 {
@@ -149,9 +152,10 @@ func writeRule(b *strings.Builder, m *matcher) {
 	fmt.Fprintf(b, "| %s | %s | %s | %s |\n", m.name, cell(strings.Join(parts, "; ")), m.meaning(), cell(m.source))
 }
 
-// cell keeps a text within its cell.
+// cell escapes a text for a cell of a table.
 func cell(text string) string { return strings.ReplaceAll(text, "|", "\\|") }
 
+// meaning returns the column "means" of a rule.
 func (m *matcher) meaning() string {
 	text := fmt.Sprintf("**%s**: %s", m.kind.Scope(), m.reason)
 	switch {
@@ -184,20 +188,20 @@ In a channel, or for the whole gateway:
 refusal <status|4xx|*> [<text>] client|next_channel|key|key_model|model|capacity|channel [<duration>]
 ` + "```" + `
 
-They come before the built-in ones; the first that matches decides. The text may stand anywhere in the response but in parts that repeat the
-prompt; case does not matter. ` + "`client`" + ` gives the response to the client, ` + "`next_channel`" + ` asks the next channel, and the others say what is put in
-cooldown: for the duration, or as in the table above. With a duration, ` + "`channel`" + ` takes effect at the first response.
+They come before the built-in rules; the first that matches decides. The text may stand anywhere in the response except in parts that repeat
+the prompt; case does not matter. ` + "`client`" + ` returns the response to the client, ` + "`next_channel`" + ` tries the next channel, and the others name
+what is put in cooldown: for the duration, or as in the table above. With a duration, ` + "`channel`" + ` takes effect at the first response.
 `
 
 const docTimes = `
 ## Times
 
-A time that the provider states is believed up to ` + "`max_cooldown`" + ` (1 h), and up to 31 days for credit and for quotas of a day or longer. It is read from,
-in this order:
+A time that the provider states is used up to ` + "`max_cooldown`" + ` (1 h), and up to 31 days for credit and for quotas of a day or longer. The first source
+that states one decides:
 
 1. ` + "`retry-after-ms` and `Retry-After`" + ` (seconds or a date);
 2. the body: ` + "`retryDelay`, `retry_after`, `retry_after_ms`, `resets_at`, `resets_in_seconds`, `estimated_time`" + `, headers that OpenRouter repeats in ` + "`metadata.headers`" + `;
-3. headers of limits of which nothing remains: ` + "`x-ratelimit-reset*`, `ratelimit-reset`, `ratelimitbysize-reset`, `anthropic-ratelimit-*-reset`, `RateLimit`" + `, as a duration, a date, a Unix
+3. headers of exhausted limits: ` + "`x-ratelimit-reset*`, `ratelimit-reset`, `ratelimitbysize-reset`, `anthropic-ratelimit-*-reset`, `RateLimit`" + `, as a duration, a date, a Unix
    time in seconds or milliseconds, or seconds;
 4. the message: "try again in 7m12.5s", "retry after 20 seconds", "will reset at 2026-11-27 08:00:00", "请在 30 秒后重试".
 

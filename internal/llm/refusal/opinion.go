@@ -2,20 +2,30 @@ package refusal
 
 import "net/http"
 
-// Settle says what two attempts of one request at the same channel record,
-// when the first one asked for a second opinion: [KindUnclear], [KindChannel],
-// and [KindModel] or [KindDegraded] with AskAnotherKey. second is the verdict
-// on another key; for an unclear first it must be one of another account. What
-// comes back takes the place of the verdicts. One of [KindRequest] or
-// [KindRequestHere] records nothing.
+// Settle returns the verdicts to record for two attempts of one request at the
+// same channel, where the first one asked for a second opinion: [KindUnclear],
+// [KindChannel], and [KindModel] or [KindDegraded] with AskAnotherKey. second is
+// the verdict on another key, which for an unclear first must belong to another
+// account. A returned verdict of [KindRequest] or [KindRequestHere] puts nothing
+// in cooldown.
 //
-// The principle: what both keys get is about the request or the channel, not
-// about a key; what only one of them gets may be about that key. What a client
-// can cause by what it sends never becomes a cooldown of a key.
+// The principle: a response that both keys get is about the request or the
+// channel; a response that only one of them gets may be about that key. So no
+// content of a request can put a key in cooldown.
+//
+//	first          second                    recorded for the first, the second
+//	unclear        answered                  suspect, –
+//	unclear        about the request         request here, as it is
+//	unclear        the same unclear          request here, request here (a 429: capacity)
+//	unclear        another unclear           as it is, request here
+//	failing        the same failure          request here, request here (a proxy's: once)
+//	model, ask     the same for the model    as it is, request here
+//	model, ask     about the request         request here, as it is
+//	model, ask     anything else             not in this account's plan, as it is
 func Settle(first, second Verdict) (Verdict, Verdict) {
 	switch {
 	case first.Reason == ReasonConfigured:
-		return first, second // the user knows better
+		return first, second // the user's own rule is definite
 	case first.Kind == KindUnclear:
 		return settleUnclear(first, second)
 	case first.Kind == KindChannel:
@@ -26,10 +36,11 @@ func Settle(first, second Verdict) (Verdict, Verdict) {
 	return first, second
 }
 
-// settleUnclear: the same refusal of two accounts is the request's, or, as a
-// 429, everybody's. When the second one is answered, the first key is suspect.
-// Anything else is no opinion on the first key, which stays unclear: a short
-// cooldown of the key for this model.
+// settleUnclear settles a first refusal that no rule matched. If two accounts get
+// the same, the request is the cause, or for a 429 a limit of the model for
+// everybody. If the second account is answered, the first key is suspect. Any
+// other second verdict is about the second key only; the first stays unclear,
+// which is a short cooldown of the key for this model.
 func settleUnclear(first, second Verdict) (Verdict, Verdict) {
 	switch second.Scope() {
 	case ScopeAnswered:
@@ -40,8 +51,8 @@ func settleUnclear(first, second Verdict) (Verdict, Verdict) {
 		return first.asRequestHere(), second
 	case ScopeUnclear:
 		if !first.sameAs(second) {
-			// Two unclear refusals, and nobody left to ask. One key at most
-			// pays for it.
+			// Two different unclear refusals, and no third account is asked. At
+			// most one key goes into cooldown.
 			return first, second.asRequestHere()
 		}
 		if first.Status == http.StatusTooManyRequests {
@@ -52,9 +63,10 @@ func settleUnclear(first, second Verdict) (Verdict, Verdict) {
 	return first, second
 }
 
-// settleFailure: the same response from two keys means that the request makes
-// the backend fail. A proxy's response says only that the backend was not
-// reached, so it still counts, once.
+// settleFailure settles a first response of a failing server. The same response
+// to two keys means that the request makes the backend fail. A proxy's response
+// only means that the backend was not reached, so it counts as a failure of the
+// channel, once.
 func settleFailure(first, second Verdict) (Verdict, Verdict) {
 	if second.Kind != KindChannel || !first.sameAs(second) {
 		return first, second
@@ -65,6 +77,8 @@ func settleFailure(first, second Verdict) (Verdict, Verdict) {
 	return first.asRequestHere(), second.asRequestHere()
 }
 
+// isProxyFailure reports whether a status is a gateway's, or one of Cloudflare's
+// own for an origin that it cannot reach (520 to 530).
 func isProxyFailure(status int) bool {
 	switch status {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -73,9 +87,10 @@ func isProxyFailure(status int) bool {
 	return status >= 520 && status <= 530
 }
 
-// settleModel: a model that two accounts do not have is missing on the channel,
-// which is recorded once. If another account was answered, or refused for
-// another reason, this account does not have it.
+// settleModel settles a model that may be missing for one account only. If two
+// accounts do not have it, the channel does not, which is recorded once. If the
+// other account is answered, or refused for another reason, the first account's
+// plan does not include the model.
 func settleModel(first, second Verdict) (Verdict, Verdict) {
 	switch second.Scope() {
 	case ScopeChannelModel:
@@ -88,8 +103,8 @@ func settleModel(first, second Verdict) (Verdict, Verdict) {
 	return first, second
 }
 
-// sameAs reports whether two verdicts are on the same response. Without a
-// response there is nothing to compare.
+// sameAs reports whether two verdicts are on the same response. Attempts without
+// a response have a fingerprint of 0 and are never the same.
 func (v Verdict) sameAs(other Verdict) bool {
 	return v.Fingerprint != 0 && v.Fingerprint == other.Fingerprint
 }

@@ -46,7 +46,7 @@ func TestSettle(t *testing.T) {
 		{"500, then a response", crash, answered, [2]Kind{KindChannel, KindAnswered}},
 		{"502, the same", gone, gone, [2]Kind{KindChannel, KindRequestHere}},
 		{"no output, twice", empty, empty, [2]Kind{KindRequestHere, KindRequestHere}},
-		{"time-out, twice", timeout, timeout, [2]Kind{KindChannel, KindChannel}},
+		{"timeout, twice", timeout, timeout, [2]Kind{KindChannel, KindChannel}},
 		{"no access, the same", noAccess, noAccess, [2]Kind{KindModel, KindRequestHere}},
 		{"no access, then a response", noAccess, answered, [2]Kind{KindPlan, KindAnswered}},
 		{"no access, then a rate limit", noAccess, limited, [2]Kind{KindPlan, KindRateLimit}},

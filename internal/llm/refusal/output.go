@@ -2,12 +2,12 @@ package refusal
 
 import "bytes"
 
-// Dialect is the API that a response is in.
+// Dialect is the API that a response belongs to.
 type Dialect uint8
 
 const (
-	// DialectOther: embeddings, images, lists and whatever else is no chat.
-	// Anything that is no error is output.
+	// DialectOther: embeddings, images, lists and everything else that is not a
+	// chat. Anything but an error is output.
 	DialectOther Dialect = iota
 	// DialectChat: Chat Completions, and the older Completions.
 	DialectChat
@@ -19,7 +19,8 @@ const (
 	DialectGemini
 )
 
-// Found is what an event or a body has.
+// Found is the content of an event or a body, as far as it decides whether an
+// attempt has succeeded.
 type Found uint8
 
 const (
@@ -36,11 +37,11 @@ const (
 
 var done = []byte("[DONE]")
 
-// InspectEvent says what an event of a stream has. name is the event's name,
-// if it has one. It allocates nothing.
+// InspectEvent inspects one event of a stream. name is the event's name, if it
+// has one. It runs for every event until the first output, and allocates nothing.
 //
-// Data that is no JSON object is taken for output: what nobody can judge is
-// passed on.
+// Data that is not a JSON object counts as output: what cannot be judged is
+// passed on to the client.
 func InspectEvent(d Dialect, name, data []byte) Found {
 	data = trimStart(data)
 	if len(data) == 0 || string(name) == "ping" {
@@ -65,15 +66,16 @@ func InspectEvent(d Dialect, name, data []byte) Found {
 	return inspect(d, v, true)
 }
 
-// InspectBody says what a response's body has: one JSON text, or a stream of
-// events whatever its Content-Type is. Of a body that is cut off it may be asked
-// too; it says Nothing while there is no output yet.
+// InspectBody inspects the body of a response: one JSON text, or an event stream
+// whatever its Content-Type is. A body that is cut off is Nothing as long as no
+// output is in the part that is there.
 func InspectBody(d Dialect, body []byte) Found {
 	found, _ := inspectBody(d, body)
 	return found
 }
 
-// inspectBody also returns the data of the event that is a failure.
+// inspectBody also returns the data of the event that decided, if body is an event
+// stream.
 func inspectBody(d Dialect, body []byte) (Found, []byte) {
 	text := trimStart(body)
 	if len(text) == 0 {
@@ -98,8 +100,8 @@ func inspectBody(d Dialect, body []byte) (Found, []byte) {
 	return inspect(d, v, false), nil
 }
 
-// inspectList looks at a list of responses, as Gemini streams without alt=sse and
-// Google's wrapped errors are.
+// inspectList inspects an array of responses. Gemini streams in this form without
+// alt=sse, and Google wraps errors in an array.
 func inspectList(d Dialect, list value, inStream bool) Found {
 	for element := range list.items {
 		if found := inspect(d, element, inStream); found != Nothing {
@@ -109,7 +111,8 @@ func inspectList(d Dialect, list value, inStream bool) Found {
 	return Nothing
 }
 
-// inspect looks at one JSON object.
+// inspect inspects one JSON object: first for output of the dialect, then for an
+// error, then for output of another dialect.
 func inspect(d Dialect, v value, inStream bool) Found {
 	found := Nothing
 	switch d {
@@ -136,12 +139,13 @@ func inspect(d Dialect, v value, inStream bool) Found {
 	return Nothing
 }
 
-// signs are in every object that is a failure.
+// signs are texts of which at least one is in every object that is a failure.
 var signs = [...][]byte{
 	[]byte(`"error`), []byte(`"message"`), []byte(`"msg"`), []byte(`"detail"`), []byte(`"success"`), []byte(`"base_resp"`),
 }
 
-// mayFail reports cheaply whether an object may be a failure.
+// mayFail reports whether an object may be a failure. It saves reading every
+// member of the many chunks that are neither output nor failure.
 func mayFail(v value) bool {
 	for _, sign := range signs {
 		if bytes.Contains(v, sign) {
@@ -151,7 +155,9 @@ func mayFail(v value) bool {
 	return false
 }
 
-// isFailure reports whether an object without output is an error.
+// isFailure reports whether an object without output is an error. The forms are
+// those of reader, and "success": false. A message alone is an error only where
+// nothing else in the object looks like a result.
 func isFailure(d Dialect, v value) bool {
 	var code, message, failed, answered bool
 	for name, member := range v.fields {
@@ -177,7 +183,8 @@ func isFailure(d Dialect, v value) bool {
 	return failed || message && !answered && (code || d != DialectOther)
 }
 
-// isOneOf reports whether a value is one of the names or numbers.
+// isOneOf reports whether a value is one of the strings or numbers. "" stands for
+// a member that is missing.
 func isOneOf(v value, names ...string) bool {
 	for _, name := range names {
 		if v.is(name) || string(v) == name {
@@ -187,19 +194,20 @@ func isOneOf(v value, names ...string) bool {
 	return false
 }
 
-// isNoError knows the error that is none: ChatAnywhere ended its streams with
-// the code "200 OK" and no message.
+// isNoError reports whether an error object reports success. ChatAnywhere has
+// ended streams with an error of code "200 OK" and no message.
 func isNoError(failure value) bool {
 	code := failure.get("code")
 	return failure.isObject() && (isOneOf(code, "200 OK", "200") || isOneOf(code, "0") && !failure.get("message").isSet())
 }
 
-// foreign are members that hold output in other dialects, or at providers that
-// have one of their own.
+// foreign are members that hold output in some dialect, or in a provider's own
+// API.
 var foreign = [...]string{"choices", "output", "content", "candidates", "result", "results", "response", "message", "data", "generated_text", "text"}
 
-// isForeign reports whether an object that has nothing of its dialect has
-// output in another one. It is not ours to refuse.
+// isForeign reports whether an object without output of its dialect has some of
+// another one. Such a response is unexpected but not a failure, so it is passed
+// on.
 func isForeign(d Dialect, v value) bool {
 	for _, name := range foreign {
 		if !isOwn(d, name) && v.get(name).isSet() {
@@ -209,6 +217,8 @@ func isForeign(d Dialect, v value) bool {
 	return false
 }
 
+// isOwn reports whether a member holds output in the dialect itself. It has been
+// inspected already.
 func isOwn(d Dialect, name string) bool {
 	switch d {
 	case DialectChat:

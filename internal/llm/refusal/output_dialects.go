@@ -2,7 +2,15 @@ package refusal
 
 import "bytes"
 
-// inspectChat looks at a chunk or a whole response of Chat Completions.
+// inspectChat inspects a chunk or a whole response of Chat Completions:
+//
+//	{"choices": [{"delta": {"content": "Hi"}, "finish_reason": null}]}
+//
+// A finish reason is output even without text: an empty answer is an answer. An
+// error next to it, as OpenRouter sends when a provider fails in a stream, is a
+// failure.
+//
+// Source: platform.openai.com/docs/api-reference/chat.
 func inspectChat(v value) Found {
 	finished := false
 	for choice := range v.get("choices").items {
@@ -21,8 +29,8 @@ func inspectChat(v value) Found {
 	return outputIf(finished)
 }
 
-// inspectChoice returns whether a choice says something, and whether it is
-// finished: by an error, or with a reason.
+// inspectChoice returns whether a choice has content, and how it ends: Failure for
+// an error, Output for a finish reason, Nothing if it goes on.
 func inspectChoice(choice value) (said bool, end Found) {
 	for name, member := range choice.fields {
 		switch string(name) {
@@ -46,7 +54,7 @@ func inspectChoice(choice value) (said bool, end Found) {
 	return said, end
 }
 
-// hasContent reports whether a message, or a piece of one, says something.
+// hasContent reports whether a message or delta has content. A role alone is none.
 func hasContent(message value) bool {
 	for name, member := range message.fields {
 		switch string(name) {
@@ -60,7 +68,11 @@ func hasContent(message value) bool {
 	return false
 }
 
-// inspectResponses looks at an event or a whole response of OpenAI's Responses.
+// inspectResponses inspects an event or a whole response of OpenAI's Responses. An
+// event has a member `type`, such as response.output_text.delta; a response has
+// `object` instead.
+//
+// Source: platform.openai.com/docs/api-reference/responses-streaming.
 func inspectResponses(v value, inStream bool) Found {
 	kind := v.get("type")
 	if !kind.isString() {
@@ -91,7 +103,7 @@ func inspectResponses(v value, inStream bool) Found {
 		return outputIf(v.get("delta").isSet())
 	case bytes.HasSuffix(name, []byte(".done")):
 		return outputIf(v.get("text").isSet() || v.get("arguments").isSet() || v.get("input").isSet() || v.get("refusal").isSet())
-	case bytes.Contains(name, []byte("_call.")): // a hosted tool at work
+	case bytes.Contains(name, []byte("_call.")): // response.web_search_call.searching and the like
 		return Output
 	}
 	return Nothing
@@ -104,8 +116,9 @@ func outputIf(ok bool) Found {
 	return Nothing
 }
 
-// inspectResponse looks at a response object. That it is complete is a finish
-// reason; that it is incomplete is one if it says why.
+// inspectResponse inspects a response object. The status completed is a finish
+// reason, and incomplete is one if the reason is given. A response that runs in
+// the background is queued when it comes, which is all that its client expects.
 func inspectResponse(v value, inStream bool) Found {
 	if v.get("error").isSet() {
 		return Failure
@@ -121,13 +134,13 @@ func inspectResponse(v value, inStream bool) Found {
 	case status.is("incomplete"):
 		return outputIf(v.get("incomplete_details").get("reason").isSet())
 	case status.is("queued"), status.is("in_progress"):
-		return outputIf(!inStream) // in the background
+		return outputIf(!inStream)
 	}
 	return Nothing
 }
 
-// inspectItem looks at an item that begins. Messages and reasoning begin empty;
-// everything else is the call of a tool.
+// inspectItem inspects the item of response.output_item.added. Messages and
+// reasoning begin empty; every other item is the call of a tool.
 func inspectItem(item value) Found {
 	kind := item.get("type")
 	if !kind.isString() || kind.is("message") || kind.is("reasoning") {
@@ -136,7 +149,12 @@ func inspectItem(item value) Found {
 	return Output
 }
 
-// inspectMessages looks at an event or a whole response of Anthropic's Messages.
+// inspectMessages inspects an event or a whole response of Anthropic's Messages:
+//
+//	message_start → content_block_start → content_block_delta … → content_block_stop → … →
+//	message_delta (stop_reason) → message_stop, with ping anywhere
+//
+// Source: docs.claude.com/en/docs/build-with-claude/streaming.
 func inspectMessages(v value) Found {
 	kind := v.get("type")
 	switch {
@@ -158,6 +176,7 @@ func inspectMessages(v value) Found {
 	return inspectMessage(v)
 }
 
+// inspectMessage inspects a message object, whole or as message_start has it.
 func inspectMessage(v value) Found {
 	if v.get("stop_reason").isSet() {
 		return Output
@@ -170,8 +189,8 @@ func inspectMessage(v value) Found {
 	return Nothing
 }
 
-// isBlock reports whether a content block says something. Text and thinking
-// begin empty in a stream; all other blocks are output by being there.
+// isBlock reports whether a content block is output. Text and thinking begin empty
+// in a stream; every other block is output from its start.
 func isBlock(block value) bool {
 	kind := block.get("type")
 	switch {
@@ -185,6 +204,8 @@ func isBlock(block value) bool {
 	return true
 }
 
+// inspectBlockDelta inspects a delta, such as {"type": "text_delta", "text": "Hi"}:
+// any member with content is output.
 func inspectBlockDelta(delta value) Found {
 	for name, member := range delta.fields {
 		if string(name) != "type" && member.isSet() {
@@ -194,8 +215,14 @@ func inspectBlockDelta(delta value) Found {
 	return Nothing
 }
 
-// inspectGemini looks at one of Gemini's responses, which in a stream are
-// pieces. That the prompt was blocked is a finish reason.
+// inspectGemini inspects one of Gemini's responses, whole or a piece of a stream:
+//
+//	{"candidates": [{"content": {"parts": [{"text": "Hi"}]}, "finishReason": "STOP"}]}
+//
+// A blocked prompt has promptFeedback.blockReason and no candidates; that is a
+// finish reason too.
+//
+// Source: ai.google.dev/api/generate-content.
 func inspectGemini(v value) Found {
 	if v.get("promptFeedback").get("blockReason").isSet() {
 		return Output
@@ -214,7 +241,7 @@ func inspectGemini(v value) Found {
 	return Nothing
 }
 
-// isPart reports whether a part says something. A signature alone does not.
+// isPart reports whether a part has content. A thought signature alone is none.
 func isPart(part value) bool {
 	for name, member := range part.fields {
 		switch string(name) {

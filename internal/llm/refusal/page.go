@@ -1,51 +1,57 @@
 package refusal
 
 import (
+	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// cloudflareCode finds the number in Cloudflare's own pages, `Error 1015`, and
-// cloudflareText that of `error code: 1010`, which is the whole body.
+// webPage is what a body says that is not the API's: an HTML page, or a plain text
+// from a proxy. Of a page only the title counts, since debug pages repeat the
+// request.
+type webPage struct {
+	title string // lower case
+
+	// cloudflareError is Cloudflare's own error number, 1xxx, which is about
+	// the request or this server's address and not the upstream. 0: none.
+	cloudflareError int
+}
+
+// cloudflareCode finds the number in Cloudflare's own pages, such as "Error
+// 1015". cloudflareText matches "error code: 1010", which is then the whole
+// body.
+//
+// Source: developers.cloudflare.com/support/troubleshooting, 1xxx errors.
 var (
 	cloudflareCode = regexp.MustCompile(`\berror(?: code:?|:)?(?: |</?span>)+(1[0-2]\d\d)\b`)
 	cloudflareText = regexp.MustCompile(`^error code:? (1[0-2]\d\d)$`)
 )
 
-// challenges begin the titles of pages for browsers. A firewall's block
-// page is none of them: it may be about the request.
+// challenges are how titles of pages begin that test for a browser. The title
+// of a firewall's block page is not among them: such a page may be about the
+// content of the request.
 var challenges = []string{
 	"just a moment", "checking your browser", "verifying you are human", "verify you are human", "ddos-guard", "security check",
 }
 
-func compileAll(texts ...string) []pattern {
-	patterns := make([]pattern, len(texts))
-	for i, text := range texts {
-		patterns[i] = compile(text)
-	}
-	return patterns
-}
-
-// readPage reads what is no JSON: a page, or a plain text. Of a page only the
-// title counts: debug pages repeat the request.
-func (f *facts) readPage(body string) {
-	if f.form != formPage {
-		f.cloudflareError = number(cloudflareText, plain(body))
-		return
-	}
-	page := strings.ToLower(body)
-	if _, after, ok := strings.Cut(page, "<title"); ok {
+// readPage reads a page.
+func readPage(body string, header http.Header) (p webPage) {
+	lower := strings.ToLower(body)
+	if _, after, ok := strings.Cut(lower, "<title"); ok {
 		_, after, _ = strings.Cut(after, ">")
 		title, _, _ := strings.Cut(after, "<")
-		f.title = strings.TrimSpace(title)
+		p.title = strings.TrimSpace(title)
 	}
-	if strings.Contains(f.title, "cloudflare") || strings.EqualFold(f.in.Header.Get("Server"), "cloudflare") {
-		f.cloudflareError = number(cloudflareCode, page)
+	if strings.Contains(p.title, "cloudflare") || strings.EqualFold(header.Get("Server"), "cloudflare") {
+		p.cloudflareError = number(cloudflareCode, lower)
 	}
+	return p
 }
 
-// number returns the number that an expression finds, and 0 if it finds none.
+// number returns the number that an expression captures, and 0 if it does not
+// match.
 func number(expr *regexp.Regexp, text string) int {
 	m := expr.FindStringSubmatch(text)
 	if m == nil {
@@ -55,100 +61,8 @@ func number(expr *regexp.Regexp, text string) int {
 	return n
 }
 
-// isChallenge reports whether the response is for a browser.
-func (f *facts) isChallenge() bool {
-	return f.in.Header.Get("Cf-Mitigated") == "challenge" || f.hasTitle(challenges...)
-}
-
-// hasTitle reports whether the body is a page whose title begins so.
-func (f *facts) hasTitle(starts ...string) bool {
-	for _, start := range starts {
-		if f.form == formPage && strings.HasPrefix(f.title, start) {
-			return true
-		}
-	}
-	return false
-}
-
-func (f *facts) hasText(patterns []pattern) bool {
-	for i := range patterns {
-		for _, text := range f.texts {
-			if patterns[i].match(text) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// sizes finds `Limit 6000, Requested 9012`, with or without Used between.
-var (
-	limitNumber     = regexp.MustCompile(`\blimit:? (\d{1,15})\b`)
-	requestedNumber = regexp.MustCompile(`\brequested:? (?:up to |about )?(\d{1,15})\b`)
-	zeroLimit       = regexp.MustCompile(`\blimit: 0(?:[,.]? |[,.]?$|, )`)
-	affordNumber    = regexp.MustCompile(`\bcan only afford (-?\d{1,15})\b`)
-)
-
-// readSizes finds numbers in messages that decide what a refusal means.
-func (f *facts) readSizes() {
-	for _, text := range f.texts {
-		if m := limitNumber.FindStringSubmatch(text); m != nil {
-			f.limit, _ = strconv.ParseInt(m[1], 10, 64)
-		}
-		if m := requestedNumber.FindStringSubmatch(text); m != nil {
-			f.requested, _ = strconv.ParseInt(m[1], 10, 64)
-		}
-		if zeroLimit.MatchString(text) && strings.Contains(text, "quota") {
-			f.zeroQuota = true
-		}
-	}
-}
-
-// affords returns how many tokens OpenRouter says that the credit is enough
-// for.
-func (f *facts) affords() (n int64, ok bool) {
-	for _, text := range f.texts {
-		if m := affordNumber.FindStringSubmatch(text); m != nil {
-			n, err := strconv.ParseInt(m[1], 10, 64)
-			return n, err == nil
-		}
-	}
-	return 0, false
-}
-
-// statusWords say which status the name of an error stands for when it comes
-// without one, in a stream.
-var statusWords = []struct {
-	glob   glob
-	status int
-}{
-	{compileGlob("*rate_limit*"), 429},
-	{compileGlob("*quota*"), 429},
-	{compileGlob("*exhausted*"), 429},
-	{compileGlob("too_many*"), 429},
-	{compileGlob("*overloaded*"), 503},
-	{compileGlob("unavailable"), 503},
-	{compileGlob("authentication*"), 401},
-	{compileGlob("*api_key*"), 401},
-	{compileGlob("unauthenticated"), 401},
-	{compileGlob("billing*"), 402},
-	{compileGlob("payment_required"), 402},
-	{compileGlob("permission*"), 403},
-	{compileGlob("*not_found*"), 404},
-	{compileGlob("invalid*"), 400},
-	{compileGlob("context_length*"), 400},
-	{compileGlob("content_*"), 400},
-	{compileGlob("timeout*"), 504},
-	{compileGlob("deadline_exceeded"), 504},
-}
-
-func (f *facts) statusOfWords() int {
-	for i := range statusWords {
-		for _, word := range f.words {
-			if statusWords[i].glob.match(word) {
-				return statusWords[i].status
-			}
-		}
-	}
-	return 0
+// titleBegins reports whether the page's title begins with one of the texts,
+// which are in lower case. A body that is no page has no title.
+func (p *webPage) titleBegins(texts ...string) bool {
+	return slices.ContainsFunc(texts, func(text string) bool { return strings.HasPrefix(p.title, text) })
 }

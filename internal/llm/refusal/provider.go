@@ -5,10 +5,11 @@ import (
 	"time"
 )
 
-// Provider is whose API a channel is, by the name of its preset. Empty means
-// that it is not known.
+// Provider names the operator of a channel's API, by the name of its preset.
+// Empty: unknown.
 type Provider string
 
+// The providers that rules name. Each is also a preset of the gateway.
 const (
 	Gemini      Provider = "gemini"
 	Groq        Provider = "groq"
@@ -41,27 +42,38 @@ const (
 	Anthropic   Provider = "anthropic"
 )
 
+// The zones in which providers' days end.
 const (
 	pacific  = "America/Los_Angeles"
 	shanghai = "Asia/Shanghai"
 	utc      = "UTC"
 )
 
-// provider is what the classifier knows of one provider.
+// provider is what the rules need to know about one provider.
 type provider struct {
 	name Provider
-	// hosts are its API's hosts; one that begins with a point also stands for
-	// all hosts below it.
+
+	// hosts are those of its API. One that begins with a dot stands for every
+	// host below it.
 	hosts []string
-	// zone is where its day ends. Empty: unknown, or a rolling day, for which
-	// only the time that it states counts.
+
+	// zone is the time zone in which its quotas of a day are reset. Empty:
+	// unknown, or the day is rolling, as Groq's is; then only a stated time
+	// counts.
 	zone string
-	// clock is the zone of the times in its messages.
+
+	// clock is the zone of times in its messages. Empty: UTC.
 	clock string
 }
 
-// providers are the known hosts. Zones are given only where the provider's
-// documentation or its responses show them.
+// providers are the known providers. A zone is given only where documentation or
+// responses of the provider show it:
+//
+//   - Gemini: "Requests per day (RPD) quotas reset at midnight Pacific time",
+//     ai.google.dev/gemini-api/docs/rate-limits
+//   - OpenRouter: X-RateLimit-Reset of free-models-per-day is the next midnight UTC
+//   - Cloudflare: 00:00 UTC, developers.cloudflare.com/workers-ai/platform/pricing
+//   - Z.ai, Zhipu, ModelScope: messages with resets in China's time
 var providers = []provider{
 	{name: Gemini, hosts: []string{"generativelanguage.googleapis.com"}, zone: pacific},
 	{name: Groq, hosts: []string{"api.groq.com"}},
@@ -111,6 +123,7 @@ func ProviderOf(host string) Provider {
 	return ""
 }
 
+// known returns the provider's row, and a zero one for an unknown provider.
 func (p Provider) known() provider {
 	for _, known := range providers {
 		if known.name == p {
@@ -120,8 +133,9 @@ func (p Provider) known() provider {
 	return provider{}
 }
 
-// location returns a zone. Where the system has no zone files, the known zones
-// still get their usual offset: at worst a quota is tried an hour too late.
+// location returns a time zone. On a system without zone files the zones of
+// providers get their offset without daylight saving: in summer a quota is then
+// tried an hour late.
 func location(zone string) *time.Location {
 	if loc, err := time.LoadLocation(zone); err == nil {
 		return loc
@@ -135,22 +149,23 @@ func location(zone string) *time.Location {
 	return time.UTC
 }
 
-// NextDay returns when the day of now ends in the zone: the first moment of
-// the next one, also where a clock change skips midnight.
+// NextDay returns the first moment of the day after now in a zone. That is not
+// 00:00 where a clock change skips midnight.
 func NextDay(now time.Time, zone string) time.Time {
 	year, month, date := now.In(location(zone)).Date()
 	return firstMoment(year, month, date+1, zone)
 }
 
-// NextMonth returns when the month of now ends in the zone.
+// NextMonth returns the first moment of the month after now in a zone.
 func NextMonth(now time.Time, zone string) time.Time {
 	year, month, _ := now.In(location(zone)).Date()
 	return firstMoment(year, month+1, 1, zone)
 }
 
-// firstMoment returns the first moment of a day. For a midnight that a clock
-// change skips, time.Date returns a time on either side of the gap, and for one
-// that comes twice either of them.
+// firstMoment returns the first moment of a day. time.Date is not enough: for a
+// midnight that a clock change skips it returns a time on either side of the
+// gap, and for one that occurs twice either of the two. So the moment is searched
+// in steps of a quarter of an hour, which every zone's changes are multiples of.
 func firstMoment(year int, month time.Month, date int, zone string) time.Time {
 	loc := location(zone)
 	noon := time.Date(year, month, date, 12, 0, 0, 0, loc)

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// group is a section of the table, in the order in which they are tried.
+// group is a section of the table. Groups are tried in this order, for the reasons
+// in the package's documentation.
 type group uint8
 
 const (
@@ -34,7 +35,7 @@ var groupNames = [...]string{
 	"Money", "Capacity", "Long window", "Short window", "Failures", "Parameters", "Unclear",
 }
 
-// window is how long a quota lasts.
+// window is the period of a quota.
 type window uint8
 
 const (
@@ -44,57 +45,71 @@ const (
 	windowMonth
 )
 
-// rule is a row of the table. A response matches if all of only, status and
-// when do, and one of fields and texts, where these are given.
+// rule is a row of the table. A response matches if it meets each of only, status
+// and when that is given, and at least one of fields and texts if these are.
 type rule struct {
-	name  string
+	name  string // unique; in docs/refusals.md, logs and [Verdict.Rule]
 	group group
 
-	// only are the providers that it holds for. Empty: all.
+	// only are the providers that the rule is for. Empty: all.
 	only []Provider
-	// status are the statuses that it holds for, such as "400 403 5xx". Empty:
-	// all. An error without a status matches rules that have other conditions.
+
+	// status is a list of statuses, such as "400 403 5xx". Empty: all. An error
+	// without a status, in a stream, matches if fields or texts are given.
 	status string
-	// fields are names of errors: codes, types, reasons.
+
+	// fields are names of errors (codes, types, reasons), compared folded and
+	// with "*" as in glob.
 	fields []string
-	// texts are patterns of messages.
+
+	// texts are patterns of messages; see pattern.
 	texts []string
-	// except are patterns of messages that it does not hold for.
+
+	// except are patterns of messages that keep the rule from matching.
 	except []string
-	// when is any other condition, in words that follow "when".
+
+	// when is any other condition. whenWords is the same in English for
+	// docs/refusals.md, as it follows the word "when".
 	when      func(*facts) bool
 	whenWords string
 
 	kind   Kind
 	reason Reason
-	// ask says that the model may be missing for this account only.
+
+	// ask reports whether the model may be missing for this account only.
 	ask bool
-	// models is the pattern of the models that share the quota.
+
+	// models is the pattern of the models that share the quota. See
+	// [Verdict.Models].
 	models string
-	// byField says that when looks at a field.
+
+	// byField reports whether when reads a field, which a client cannot write.
 	byField bool
-	window  window
-	// zone is where the quota's day ends, if the rule knows better than the
-	// provider's.
+
+	window window
+
+	// zone is the time zone of the quota's day, if it is not the provider's.
 	zone string
-	// longest is how far a stated time is believed, if not as the kind says.
+
+	// longest bounds a stated time, if the bound of the kind is too long.
 	longest time.Duration
 
-	// source is where the provider documents it, or who reported it, and when.
+	// source is where the provider documents the response, or who reported it,
+	// and when.
 	source string
 }
 
-// matcher is a rule in the form that is matched.
+// matcher is a rule with its patterns compiled.
 type matcher struct {
 	*rule
 	statuses      []statuses
 	fields        []glob
 	texts, except []pattern
-	// leads are texts as patterns of a message's beginning.
-	leads []pattern
+	leads         []pattern // texts, but only at the beginning of a message
 }
 
-// table are all rules in the order in which they are tried.
+// table holds all rules in the order in which they are tried. It is compiled once
+// and never changes.
 var table = compileRules(overrideRules, pageRules, contentRules, sizeRules, modelRules, planRules, regionRules,
 	keyRules, moneyRules, capacityRules, longRules, shortRules, failureRules, parameterRules, unclearRules)
 
@@ -104,7 +119,7 @@ func compileRules(groups ...[]rule) []matcher {
 		for i := range rules {
 			r := &rules[i]
 			m := matcher{rule: r, texts: compileAll(r.texts...), except: compileAll(r.except...)}
-			for _, status := range strings.Fields(r.status) {
+			for status := range strings.FieldsSeq(r.status) {
 				m.statuses = append(m.statuses, parseStatuses(status))
 			}
 			for _, name := range r.fields {
@@ -120,29 +135,31 @@ func compileRules(groups ...[]rule) []matcher {
 	return matchers
 }
 
-// match reports whether the response matches, and whether a field says so.
+// match reports whether the response matches, and whether it does so by a field
+// rather than by a text.
 func (m *matcher) match(f *facts) (matched, byField bool) {
-	if len(m.only) > 0 && !slices.Contains(m.only, f.in.Provider) || !m.matchStatus(f.status) {
-		return false, false
-	}
-	if m.when != nil && !m.when(f) || f.hasText(m.except) {
+	switch {
+	case len(m.only) > 0 && !slices.Contains(m.only, f.in.Provider),
+		!m.matchStatus(f.status),
+		m.when != nil && !m.when(f),
+		f.messages.match(m.except):
 		return false, false
 	}
 	if len(m.fields) == 0 && len(m.texts) == 0 {
 		return true, m.byField
 	}
-	if f.hasWord(m.fields) {
+	if f.names.match(m.fields) {
 		return true, true
 	}
 	if f.form == formPage {
 		return false, false
 	}
-	// Nothing that a client writes into its prompt may put a key or a channel in
-	// cooldown.
+	// Where the message may quote the prompt, a text in the middle of it could be
+	// the client's, and a client must not be able to start a cooldown.
 	if m.kind.Target() != TargetNone && m.kind != KindUnclear && repeatsPrompt(f.status) {
-		return f.hasText(m.leads), false
+		return f.messages.match(m.leads), false
 	}
-	return f.hasText(m.texts), false
+	return f.messages.match(m.texts), false
 }
 
 func (m *matcher) matchStatus(status int) bool {
@@ -160,7 +177,7 @@ func (m *matcher) matchStatus(status int) bool {
 	return false
 }
 
-// statuses are a status, such as 429, or a class of them, such as 4xx.
+// statuses is a range of statuses: one, such as 429, or a class, such as 4xx.
 type statuses struct{ first, last int }
 
 func parseStatuses(text string) statuses {
@@ -172,18 +189,8 @@ func parseStatuses(text string) statuses {
 	return statuses{n, n}
 }
 
-func (f *facts) hasWord(names []glob) bool {
-	for i := range names {
-		for _, word := range f.words {
-			if names[i].match(word) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// Classify says what a response means.
+// Classify returns the verdict on a response. It never fails: what no rule matches
+// is [KindUnclear].
 func Classify(in Input) Verdict {
 	if in.Status < 300 && !in.InStream {
 		if v, done := classifySuccess(&in); done {
@@ -191,7 +198,7 @@ func Classify(in Input) Verdict {
 		}
 	}
 	f := read(&in)
-	if v, ok := f.userVerdict(); ok {
+	if v, ok := userVerdict(in.Rules, f); ok {
 		return v
 	}
 	for i := range table {
@@ -202,8 +209,9 @@ func Classify(in Input) Verdict {
 	return Verdict{} // the last rule matches everything
 }
 
-// classifySuccess decides on responses with a status of success that are no
-// error. Of a stream it leaves the event that is one.
+// classifySuccess returns the verdict on a response with status 2xx, unless it is
+// an error or a page; then done is false. If the error is an event of a stream,
+// in is reduced to that event.
 func classifySuccess(in *Input) (Verdict, bool) {
 	found, data := inspectBody(in.Dialect, in.Body)
 	switch found {
@@ -221,11 +229,11 @@ func classifySuccess(in *Input) (Verdict, bool) {
 	return NoOutput(), true
 }
 
-// verdict is what the rule makes of the response.
+// verdict returns the rule's verdict on a response that it matches.
 func (m *matcher) verdict(f *facts, byField bool) Verdict {
 	v := Verdict{
 		Kind: m.kind, Reason: m.reason, Rule: m.name, AskAnotherKey: m.ask, Models: m.models,
-		Message: f.message(), Status: f.status, Fingerprint: f.fingerprint(),
+		Message: f.messages.forClient(f.form), Status: f.status, Fingerprint: f.fingerprint(),
 	}
 	if v.Status == 0 {
 		v.Status = http.StatusBadGateway
@@ -237,7 +245,9 @@ func (m *matcher) verdict(f *facts, byField bool) Verdict {
 	return v
 }
 
-// setUntil sets when the cooldown ends, where that is no guess.
+// setUntil sets the end of the cooldown if it is known: the later of the time that
+// the provider states, within its bound, and the reset of the quota. The delay
+// that Gemini states beside an exhausted quota of a day is a minute's.
 func (m *matcher) setUntil(f *facts, v *Verdict) {
 	cooldown := m.kind.Policy().Cooldown
 	if cooldown.Target == TargetNone || m.kind == KindUnclear {
@@ -259,8 +269,9 @@ func (m *matcher) setUntil(f *facts, v *Verdict) {
 	if v.Until.After(latest) {
 		v.Until = latest
 	}
-	// A dead key does not live again because a proxy adds Retry-After, and a model
-	// without a free tier gets none because its quota, of 0, is one a minute.
+	// A stated time must not shorten the cooldown of a dead key, to whose response
+	// a proxy adds Retry-After, nor of a model without a free tier, whose quota of
+	// 0 is one a minute.
 	if (m.kind == KindDead || m.kind == KindModel) && v.Until.Before(f.in.Now.Add(cooldown.Start)) {
 		v.Until = time.Time{}
 	}
@@ -269,7 +280,8 @@ func (m *matcher) setUntil(f *facts, v *Verdict) {
 	}
 }
 
-// reset returns when the exhausted quota is reset, if its zone is known.
+// reset returns when the exhausted quota is reset, and the zone. Both are zero if
+// the zone is unknown or the quota is shorter than a day.
 func (m *matcher) reset(f *facts) (time.Time, string) {
 	zone := m.zone
 	if zone == "" {
@@ -284,8 +296,9 @@ func (m *matcher) reset(f *facts) (time.Time, string) {
 	return time.Time{}, ""
 }
 
-// clientStatus returns the status for the client. A refused key is never its
-// own: agents would ask for a new login.
+// clientStatus returns the status for the client when no candidate is left. A
+// refused key is the gateway's and not the client's, so it is never a 401: agents
+// would ask their user to log in again.
 func clientStatus(kind Kind, status int) int {
 	switch kind {
 	case KindDead, KindNoCredit, KindSuspect:

@@ -2,7 +2,18 @@ package refusal
 
 import "slices"
 
-// keyRules are keys and accounts that are refused for every model.
+// keyRules match keys and accounts that are refused for every model:
+//
+//	400 {"error":{"code":400,"message":"API key not valid. Please pass a valid API key.",
+//	     "status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID",…}]}}           Gemini
+//	403 {"error":{"code":403,"message":"Your API key was reported as leaked. …",
+//	     "status":"PERMISSION_DENIED"}}                                                     Gemini
+//	400 {"error":{"message":"Organization has been restricted. …",
+//	     "type":"invalid_request_error","code":"organization_restricted"}}                  Groq
+//	401 {"error":{"message":"No auth credentials found","code":401}}                        OpenRouter
+//
+// A 401 of an unknown provider without a word about a key is left to unclearRules:
+// it may be about the request, such as a member that the organisation forbids.
 var keyRules = []rule{
 	{
 		name: "dead key, by field", group: groupKey, status: "400 401 403",
@@ -50,11 +61,21 @@ var keyRules = []rule{
 	},
 }
 
-// otherThanKey are texts of a 401 that is about an address or an organisation,
-// which may be the request's.
+// otherThanKey are texts of a 401 that is about an address or an organisation. The
+// client may have named the organisation in its request.
 var otherThanKey = []string{"ip ", "ip address", "allowlist", "allow list", "must be a member", "organization"}
 
-// moneyRules are accounts without credit.
+// moneyRules match accounts without credit:
+//
+//	402 {"error":{"message":"Insufficient credits. Add more using …","code":402}}           OpenRouter
+//	429 {"error":{"message":"You exceeded your current quota, please check your plan and
+//	     billing details.","type":"insufficient_quota","code":"insufficient_quota"}}        OpenAI
+//	429 {"error":{"code":429,"message":"Your prepayment credits are depleted. …",
+//	     "status":"RESOURCE_EXHAUSTED"}}                                                    Gemini
+//
+// The text of OpenAI's error is also DashScope's for tokens a minute, which
+// overrideRules match first, and the beginning of every 429 of Gemini, so that
+// text matches nothing here.
 var moneyRules = []rule{
 	{
 		name: "budget of requests under way", group: groupMoney, status: "402 403 429",
@@ -63,7 +84,7 @@ var moneyRules = []rule{
 	},
 	{
 		name: "credit or max_tokens", group: groupMoney, status: "402",
-		when: (*facts).isCreditOrSize, whenWords: "`limit_source` is `openrouter_credits` and the text does not say more",
+		when: isCreditOrSize, whenWords: "`limit_source` is `openrouter_credits` and the text does not say more",
 		kind: KindUnclear, reason: ReasonUnclear, source: docOpenRouter + ": the same for an empty account and for a max_tokens that is too high",
 	},
 	{
@@ -106,12 +127,14 @@ var moneyRules = []rule{
 	},
 }
 
-// isCreditOrSize reports whether OpenRouter names its credit and nothing else.
-func (f *facts) isCreditOrSize() bool {
-	if _, ok := f.affords(); ok || !slices.Contains(f.words, "openroutercredits") {
+// isCreditOrSize reports whether OpenRouter names its credit as the limit and
+// leaves open whether the credit is used up or max_tokens is above it.
+func isCreditOrSize(f *facts) bool {
+	if f.amounts.statesAffordable || !slices.Contains(f.names, "openroutercredits") {
 		return false
 	}
-	return !f.hasText(noCredit)
+	return !f.messages.match(noCredit)
 }
 
+// noCredit are texts with which OpenRouter states that nothing is left.
 var noCredit = compileAll("insufficient credits", "negative balance", "never purchased credits")

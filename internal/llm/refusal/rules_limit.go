@@ -5,8 +5,15 @@ import (
 	"strings"
 )
 
-// capacityRules are models that are overloaded for everybody: another key of
-// the channel would get the same, and none of them is to blame.
+// capacityRules match models that are overloaded for everybody. Another key of the
+// channel would get the same response, so none is tried:
+//
+//	429 {"message":"We're experiencing high traffic right now! …","param":"queue",
+//	     "type":"too_many_requests_error","code":"queue_exceeded"}                          Cerebras
+//	429 {"error":{"code":429,"message":"Provider returned error","metadata":{"raw":"m1 is
+//	     temporarily rate-limited upstream. …","limit_source":
+//	     "upstream_provider_shared_pool"}}}                                                 OpenRouter
+//	503 {"error":{"code":503,"message":"The model is overloaded. …","status":"UNAVAILABLE"}} Gemini
 var capacityRules = []rule{
 	{
 		name: "capacity, by field", group: groupCapacity, status: "408 429 498 5xx",
@@ -39,7 +46,20 @@ var capacityRules = []rule{
 	},
 }
 
-// longRules are quotas of hours, a day or a month.
+// longRules match exhausted quotas of hours, a day or a month. They come before
+// shortRules, since the same response often names both, and the time that it
+// states may be a minute's:
+//
+//	429 {"error":{"code":429,"status":"RESOURCE_EXHAUSTED","details":[{"violations":[{
+//	     "quotaId":"GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]},
+//	     {"retryDelay":"34s"}]}}                                                            Gemini
+//	429 {"error":{"message":"Rate limit reached for model m1 … on tokens per day (TPD):
+//	     Limit 100000, Used 97050, Requested 3619. Please try again in 9m38.016s.",
+//	     "type":"tokens","code":"rate_limit_exceeded"}}                                     Groq
+//	429 {"error":{"code":429,"message":"Rate limit exceeded: free-models-per-day",
+//	     "metadata":{"headers":{"X-RateLimit-Reset":"1795737600000",…}}}}                   OpenRouter
+//	429 {"success":false,"errors":[{"code":3036,"message":"You have used up your daily free
+//	     allocation of 10,000 neurons."}]}                                                  Cloudflare
 var longRules = []rule{
 	{
 		name: "day quota, by quotaId", group: groupLong, status: "403 429",
@@ -96,9 +116,10 @@ var longRules = []rule{
 	},
 }
 
+// hasQuota returns a condition: the id of a violated quota contains part.
 func hasQuota(part string) func(*facts) bool {
 	return func(f *facts) bool {
-		for _, id := range f.quotaIDs {
+		for _, id := range f.quota.ids {
 			if strings.Contains(id, part) {
 				return true
 			}
@@ -107,7 +128,15 @@ func hasQuota(part string) func(*facts) bool {
 	}
 }
 
-// shortRules are rate limits.
+// shortRules match rate limits of a second or a minute:
+//
+//	429 {"error":{"code":429,"status":"RESOURCE_EXHAUSTED","details":[{"violations":[{
+//	     "quotaId":"GenerateRequestsPerMinutePerProjectPerModel-FreeTier"}]},
+//	     {"retryDelay":"17s"}]}}                                                            Gemini
+//	429 {"error":{"message":"Rate limit reached for model m1 … on requests per minute (RPM):
+//	     Limit 30, Used 30, Requested 1. Please try again in 2s.","type":"requests",…}}     Groq
+//	429 {"message":"Requests per minute limit exceeded - …","param":"quota",
+//	     "code":"request_quota_exceeded"}                                                   Cerebras
 var shortRules = []rule{
 	{
 		name: "rate limit of all free models", group: groupShort, status: "403 429",
@@ -140,14 +169,13 @@ var shortRules = []rule{
 	},
 	{
 		name: "rate limit, by header", group: groupShort, status: "429",
-		when: (*facts).statesTime, whenWords: "a header or a field states when to try again",
+		when: statesTime, whenWords: "a header or a field states when to try again",
 		kind: KindRateLimit, reason: ReasonRateLimit, source: "RFC 9110, section 10.2.3",
 	},
 }
 
-// statesTime reports whether a 429 says when it is over, or at least that
-// nothing remains. The header's name alone says nothing: some APIs send them
-// with every response.
-func (f *facts) statesTime() bool {
+// statesTime reports whether a 429 states when to try again. That a header about
+// limits is there proves nothing: some APIs send them with every response.
+func statesTime(f *facts) bool {
 	return f.status == http.StatusTooManyRequests && !f.hint().Until.IsZero()
 }

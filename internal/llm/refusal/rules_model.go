@@ -2,7 +2,19 @@ package refusal
 
 import "slices"
 
-// modelRules are models that this channel does not have, or not now.
+// modelRules match models that the channel does not have, or not at present:
+//
+//	404 {"error":{"message":"The model `m1` does not exist or you do not have access to it.",
+//	     "type":"invalid_request_error","code":"model_not_found"}}                          Groq, OpenAI
+//	404 {"error":{"code":404,"message":"No endpoints","availability":{"code":
+//	     "free_variant_ended","retryable":false,…}}}                                        OpenRouter
+//	400 {"status":400,"title":"Bad Request","detail":"Function id '…': DEGRADED function
+//	     cannot be invoked"}                                                                NVIDIA
+//	429 {"error":{"code":429,"details":[{"violations":[{"quotaId":
+//	     "GenerateRequestsPerDayPerProjectPerModel-FreeTier","quotaValue":"0"}]}]}}         Gemini
+//
+// The last one is a quota of 0: the model has no free tier, and waiting for the
+// next day does not help.
 var modelRules = []rule{
 	{
 		name: "no tools, no images", group: groupModel, status: "404",
@@ -44,7 +56,7 @@ var modelRules = []rule{
 	},
 	{
 		name: "no free tier", group: groupModel, status: "429",
-		when: func(f *facts) bool { return f.zeroQuota }, whenWords: "the quota's value is 0",
+		when: func(f *facts) bool { return f.quota.zero }, whenWords: "the quota's value is 0",
 		kind: KindModel, reason: ReasonNoFreeTier, ask: true, byField: true, source: docGemini,
 	},
 	{
@@ -91,7 +103,12 @@ var modelRules = []rule{
 	},
 }
 
-// planRules are models that the account may not use.
+// planRules match models that the account's plan does not include:
+//
+//	403 {"error":{"code":"AllocationQuota.FreeTierOnly","message":"The free tier of the
+//	     model has been exhausted.",…}}                                                     DashScope
+//
+// DashScope gives each model a grant of its own, so this one is about one model.
 var planRules = []rule{
 	{
 		name: "plan, by field", group: groupPlan, status: "400 401 402 403 404 429",
@@ -116,7 +133,12 @@ var planRules = []rule{
 	},
 }
 
-// regionRules are addresses that the provider does not serve.
+// regionRules match refusals of this server's country:
+//
+//	400 {"error":{"code":400,"message":"User location is not supported for the API use.",
+//	     "status":"FAILED_PRECONDITION"}}                                                   Gemini
+//	403 {"error":{"code":"unsupported_country_region_territory",
+//	     "message":"Country, region, or territory not supported",…}}                        OpenAI
 var regionRules = []rule{
 	{
 		name: "region of the model", group: groupRegion,
@@ -139,11 +161,12 @@ var regionRules = []rule{
 	{
 		name: "region, by precondition", group: groupRegion, status: "400",
 		when: func(f *facts) bool {
-			return slices.Contains(f.words, "failedprecondition") && f.hasText(places)
+			return slices.Contains(f.names, "failedprecondition") && f.messages.match(places)
 		},
 		whenWords: "the status is `FAILED_PRECONDITION` and the text begins with the location, country or region",
 		kind:      KindRegion, reason: ReasonRegion, source: docGemini,
 	},
 }
 
+// places are beginnings of messages about a location.
 var places = compileAll("^user location", "^gemini api free tier*country", "^your location", "^your country", "^your region", "^location", "^region")

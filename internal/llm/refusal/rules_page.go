@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Documents that several rules are from.
+// Documents that are the source of several rules.
 const (
 	docOpenRouter = "openrouter.ai/docs/api_reference/errors-and-debugging, 2026-08-22"
 	docGemini     = "ai.google.dev/gemini-api/docs/troubleshooting, AIP-193"
@@ -22,7 +22,8 @@ const (
 	reported      = "reported by users"
 )
 
-// overrideRules are responses that a later rule would read as something else.
+// overrideRules match responses that a later rule would take for something else.
+// Most are of one provider that uses a common code in a sense of its own.
 var overrideRules = []rule{
 	{
 		name: "another account's request", group: groupOverride, status: "400 401 403 404",
@@ -68,7 +69,7 @@ var overrideRules = []rule{
 	},
 	{
 		name: "azure: the deployment's rate limit", group: groupOverride, only: []Provider{Azure}, status: "429",
-		when:      func(f *facts) bool { return !f.isTooLarge() && !slices.Contains(f.words, "insufficientquota") },
+		when:      func(f *facts) bool { return !isTooLarge(f) && !slices.Contains(f.names, "insufficientquota") },
 		whenWords: "it is neither about credit nor about the request's size",
 		kind:      KindCapacity, reason: ReasonRateLimit, source: reported + ": all keys of a resource share the deployment's limit",
 	},
@@ -94,7 +95,13 @@ var overrideRules = []rule{
 	},
 }
 
-// pageRules are responses that are not the API's.
+// pageRules match responses that are not the API's: redirects, challenges, and the
+// pages of firewalls and web servers:
+//
+//	403 cf-mitigated: challenge   <title>Just a moment...</title>                   a challenge
+//	403 server: cloudflare        <title>Attention Required! | Cloudflare</title>   a firewall
+//	429 text/html                 <title>Sorry...</title>                           Google
+//	403 text/plain                error code: 1010                                  Cloudflare
 var pageRules = []rule{
 	{
 		name: "redirect", group: groupPage, status: "3xx",
@@ -102,7 +109,7 @@ var pageRules = []rule{
 	},
 	{
 		name: "challenge", group: groupPage,
-		when: (*facts).isChallenge, whenWords: "`cf-mitigated: challenge`, or the title of a page for browsers",
+		when: isChallenge, whenWords: "`cf-mitigated: challenge`, or the title of a page for browsers",
 		kind: KindPage, reason: ReasonChallenge, source: "developers.cloudflare.com/cloudflare-challenges",
 	},
 	{
@@ -118,12 +125,12 @@ var pageRules = []rule{
 	},
 	{
 		name: "address blocked by Google", group: groupPage, status: "403 429 503",
-		when: func(f *facts) bool { return f.hasTitle("sorry") }, whenWords: "the page's title begins with Sorry",
+		when: func(f *facts) bool { return f.page.titleBegins("sorry") }, whenWords: "the page's title begins with Sorry",
 		kind: KindPage, reason: ReasonBlocked, source: reported,
 	},
 	{
 		name: "request blocked by Cloudflare", group: groupPage, status: "4xx",
-		when: func(f *facts) bool { return f.cloudflareError > 0 }, whenWords: "there is any other error of Cloudflare's own (1010, 1020)",
+		when: func(f *facts) bool { return f.page.cloudflareError > 0 }, whenWords: "there is any other error of Cloudflare's own (1010, 1020)",
 		kind: KindBlockPage, reason: ReasonNotAPI,
 		source: docCFErrors + "; anthropics/claude-code#58294: its firewall looks at prompts and User-Agents",
 	},
@@ -133,7 +140,7 @@ var pageRules = []rule{
 	},
 	{
 		name: "unsupported endpoint", group: groupPage, status: "404 405",
-		when: (*facts).isUnknownPath, whenWords: "the body is a page, no JSON, or a web framework's own response to an unknown path",
+		when: isUnknownPath, whenWords: "the body is a page, no JSON, or a web framework's own response to an unknown path",
 		kind: KindRequestHere, reason: ReasonEndpoint, source: reported + ": an endpoint that the channel does not have",
 	},
 	{
@@ -143,6 +150,12 @@ var pageRules = []rule{
 	},
 }
 
+// isChallenge reports whether the response tests for a browser.
+func isChallenge(f *facts) bool {
+	return f.in.Header.Get("Cf-Mitigated") == "challenge" || f.page.titleBegins(challenges...)
+}
+
+// hasZeroHeader returns a condition: the header is there and its number is 0.
 func hasZeroHeader(name string) func(*facts) bool {
 	return func(f *facts) bool {
 		left := f.in.Header.Get(name)
@@ -151,35 +164,35 @@ func hasZeroHeader(name string) func(*facts) bool {
 }
 
 func isCloudflareError(codes ...int) func(*facts) bool {
-	return func(f *facts) bool { return slices.Contains(codes, f.cloudflareError) }
+	return func(f *facts) bool { return slices.Contains(codes, f.page.cloudflareError) }
 }
 
 func isAPI(f *facts) bool { return f.form == formJSON }
 
 func isPage(f *facts) bool { return f.form == formPage }
 
-// isSizeStatus reports whether a status means that something is too large,
-// whoever says so.
+// isSizeStatus reports whether a status means that the request is too large. It
+// means that from a proxy as well as from the API.
 func isSizeStatus(status int) bool {
 	return status == http.StatusRequestEntityTooLarge || status == http.StatusRequestURITooLong ||
 		status == http.StatusRequestHeaderFieldsTooLarge
 }
 
-// notFound are the responses of web frameworks to a path that they do not have.
+// notFound are the messages of web frameworks for an unknown path.
 var notFound = compileAll(
 	"^not found$", "^method not allowed$", "^page not found$", "^404 page not found$", "^no route*", "^invalid url (*", "^unknown request url*",
 	"^cannot post /*", "^the requested resource*not found", "^unrecognized request url*", "^no such route*",
 )
 
-// noRoutes are the names that some APIs have for it.
+// noRoutes are the names that APIs give to an unknown path.
 var noRoutes = []glob{
 	compileGlob("unknown_url"), compileGlob("cloudflare:7000"), compileGlob("cloudflare:7003"),
 	compileGlob("route_not_found"), compileGlob("method_not_allowed"),
 }
 
-// isUnknownPath reports whether the channel does not have the endpoint, which
+// isUnknownPath reports whether the channel does not have the endpoint. Such a 404
 // says nothing about the model.
-func (f *facts) isUnknownPath() bool {
+func isUnknownPath(f *facts) bool {
 	return f.form == formPage || f.form == formText || f.noRoute || f.in.Status == http.StatusMethodNotAllowed ||
-		f.hasWord(noRoutes) || f.hasText(notFound)
+		f.names.match(noRoutes) || f.messages.match(notFound)
 }

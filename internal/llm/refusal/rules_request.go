@@ -8,7 +8,14 @@ import (
 
 const minute = time.Minute
 
-// contentRules are refusals of what the prompt says. Nobody would serve it.
+// contentRules match refusals of the prompt's content. No other candidate is
+// tried: every provider would be asked to serve what one has flagged, and may
+// suspend the account for it:
+//
+//	403 {"error":{"code":403,"message":"m1 requires moderation. Your input was flagged",
+//	     "metadata":{"reasons":["violence"],"flagged_input":"…"}}}                          OpenRouter
+//	400 {"error":{"code":"data_inspection_failed","message":"Input data may contain
+//	     inappropriate content."}}                                                          DashScope
 var contentRules = []rule{
 	{
 		name: "content, by field", group: groupContent,
@@ -39,7 +46,19 @@ var contentRules = []rule{
 	},
 }
 
-// sizeRules are requests that are too large for this channel.
+// sizeRules match requests that are too large for this channel or its account:
+//
+//	413 {"error":{"message":"Request too large for model m1 … on tokens per minute (TPM):
+//	     Limit 6000, Requested 9012, …","type":"tokens","code":"rate_limit_exceeded"}}      Groq
+//	402 {"error":{"code":402,"message":"This request requires more credits, or fewer
+//	     max_tokens. You requested up to 65536 tokens, but can only afford 3919."}}         OpenRouter
+//	400 {"error":{"code":400,"message":"The input token count (1500000) exceeds the maximum
+//	     number of tokens allowed (1048576).","status":"INVALID_ARGUMENT"}}                 Gemini
+//	403 {"error":{"message":"The number of prompt tokens for free accounts is limited to
+//	     4096.","type":"chatanywhere_error","code":"403 FORBIDDEN"}}                        ChatAnywhere
+//
+// They come before the rules about keys and limits: no key and no wait makes such
+// a request pass, but a channel with a larger context may.
 var sizeRules = []rule{
 	{
 		name: "size, by field", group: groupSize,
@@ -53,12 +72,12 @@ var sizeRules = []rule{
 	},
 	{
 		name: "max_tokens above the credit", group: groupSize, status: "402 403",
-		when: (*facts).canAffordLess, whenWords: "`weight_exceeds_budget`, or the text offers fewer `max_tokens` and the credit is enough for more than 0",
+		when: canAffordLess, whenWords: "`weight_exceeds_budget`, or the text offers fewer `max_tokens` and the credit is enough for more than 0",
 		kind: KindRequestHere, reason: ReasonMaxTokens, source: docOpenRouter,
 	},
 	{
 		name: "request above a minute's tokens", group: groupSize, status: "400 403 413 422 429",
-		when: (*facts).isTooLarge, whenWords: "the text begins with \"request too large\", or gives a limit below what was requested",
+		when: isTooLarge, whenWords: "the text begins with \"request too large\", or gives a limit below what was requested",
 		kind: KindRequestHere, reason: ReasonTooLarge, source: docGroq + ": no wait makes it fit",
 	},
 	{
@@ -87,15 +106,16 @@ var sizeRules = []rule{
 	},
 }
 
-// canAffordLess reports whether a smaller max_tokens would pass.
-func (f *facts) canAffordLess() bool {
-	if slices.Contains(f.words, "weightexceedsbudget") {
+// canAffordLess reports whether the same request with a smaller max_tokens would
+// pass.
+func canAffordLess(f *facts) bool {
+	switch {
+	case slices.Contains(f.names, "weightexceedsbudget"):
 		return true
+	case f.amounts.statesAffordable:
+		return f.amounts.affordable > 0
 	}
-	if n, ok := f.affords(); ok {
-		return n > 0
-	}
-	return f.hasText(fewerTokens)
+	return f.messages.match(fewerTokens)
 }
 
 var (
@@ -103,15 +123,25 @@ var (
 	tooLarge    = compileAll("^request too large")
 )
 
-// isTooLarge reports whether a request is larger than its rate limit.
-func (f *facts) isTooLarge() bool {
-	if f.limit > 0 && f.requested > 0 {
-		return f.requested > f.limit
+// isTooLarge reports whether the request alone is above the limit of a minute, so
+// that waiting does not help.
+func isTooLarge(f *facts) bool {
+	if f.amounts.limit > 0 && f.amounts.requested > 0 {
+		return f.amounts.requested > f.amounts.limit
 	}
-	return f.hasText(tooLarge)
+	return f.messages.match(tooLarge)
 }
 
-// parameterRules are requests that are wrong, for everybody or for this channel.
+// parameterRules match invalid requests. An unknown or unsupported parameter is a
+// matter of this channel, since dialects differ between providers; any other
+// invalid request is everybody's:
+//
+//	400 {"error":{"message":"Invalid JSON payload received. Unknown name
+//	     \"frequency_penalty\": Cannot find field.","status":"INVALID_ARGUMENT"}}           Gemini
+//	422 {"message":{"detail":[{"type":"extra_forbidden","loc":["body","top_k"],
+//	     "msg":"Extra inputs are not permitted"}]}}                                         Mistral
+//	400 {"error":{"message":"Failed to call a function. …","code":"tool_use_failed",
+//	     "failed_generation":"…"}}                                                          Groq
 var parameterRules = []rule{
 	{
 		name: "unsupported parameter, by field", group: groupParameters, status: "4xx",
@@ -137,7 +167,7 @@ var parameterRules = []rule{
 	},
 	{
 		name: "invalid request, by parameter", group: groupParameters, status: "400",
-		when: (*facts).namesParameter, whenWords: "`param` names a parameter",
+		when: namesParameter, whenWords: "`param` names a parameter",
 		kind: KindRequest, reason: ReasonInvalid, byField: true, source: docOpenAI,
 	},
 	{
@@ -163,7 +193,9 @@ var parameterRules = []rule{
 	},
 }
 
-func (f *facts) namesParameter() bool {
+// namesParameter reports whether `param` names a parameter of the request. A key
+// is none, and a wrong model is a matter of modelRules.
+func namesParameter(f *facts) bool {
 	for _, param := range f.params {
 		if param != "" && !strings.Contains(param, "key") && param != "model" {
 			return true
@@ -172,7 +204,8 @@ func (f *facts) namesParameter() bool {
 	return false
 }
 
-// unclearRules match everything that is left.
+// unclearRules match everything else. The last one has no condition, so that
+// [Classify] always returns the verdict of a rule.
 var unclearRules = []rule{
 	{
 		name: "error in a stream", group: groupUnclear,
@@ -185,14 +218,15 @@ var unclearRules = []rule{
 	},
 }
 
-// failureRules are responses of a server that fails.
+// failureRules match the statuses of a server that fails. They come after the
+// rules about capacity and limits, which some providers send with a 5xx.
 var failureRules = []rule{
 	{
 		name: "cancelled upstream", group: groupFailure, status: "409 425 499",
 		kind: KindChannel, reason: ReasonServerError, source: docGroq,
 	},
 	{
-		name: "time-out", group: groupFailure, status: "408 504",
+		name: "timeout", group: groupFailure, status: "408 504",
 		kind: KindChannel, reason: ReasonTimeout, source: "RFC 9110, sections 15.5.9 and 15.6.5",
 	},
 	{

@@ -2,7 +2,7 @@ package refusal
 
 import "time"
 
-// Scope says whom a refusal is about.
+// Scope is the subject of a refusal.
 type Scope uint8
 
 const (
@@ -24,7 +24,7 @@ const (
 	ScopeChannel
 	// ScopeAddress: the provider does not serve this server's address.
 	ScopeAddress
-	// ScopeUnclear: no rule knows; a second opinion decides.
+	// ScopeUnclear: no rule matches; a second opinion decides.
 	ScopeUnclear
 )
 
@@ -36,43 +36,53 @@ var scopeNames = [...]string{
 // String returns the scope's name as docs, logs and metrics show it.
 func (s Scope) String() string { return scopeNames[s] }
 
-// Kind is a scope, divided where cooldowns differ.
+// Kind is a scope, divided further where cooldowns differ. See the table in
+// docs/refusals.md, which is made from policies.
 type Kind uint8
 
 const (
+	// KindAnswered: output, no refusal.
 	KindAnswered Kind = iota
+	// KindRequest: malformed, flagged, or with an invalid parameter.
 	KindRequest
+	// KindRequestHere: too large for this channel, or with a field that it lacks.
 	KindRequestHere
 	// KindDead: a dead, leaked or restricted key.
 	KindDead
+	// KindNoCredit: the account has no credit.
 	KindNoCredit
+	// KindRateLimit: a limit of a second or a minute.
 	KindRateLimit
 	// KindDayQuota: a quota of hours, a day or a month is exhausted.
 	KindDayQuota
 	// KindPlan: the account's plan does not include the model.
 	KindPlan
+	// KindCapacity: the model is overloaded for everybody.
 	KindCapacity
 	// KindModel: an unknown or withdrawn model.
 	KindModel
+	// KindDegraded: the model exists and does not work at present.
 	KindDegraded
+	// KindChannel: a server error, a timeout, or no output.
 	KindChannel
 	// KindBlockPage: a firewall's page. It may be about the request, so no
 	// second key is tried and the channel only counts a failure.
 	KindBlockPage
+	// KindRegion: the provider does not serve this server's country.
 	KindRegion
 	// KindPage: a challenge, or a block of this server's address.
 	KindPage
-	// KindUnclear: no rule knows the response. Recorded as it is, it means that
+	// KindUnclear: no rule matches the response. It is recorded as it is only if
 	// there was no second account to ask.
 	KindUnclear
-	// KindSuspect is what [Settle] makes of an unclear refusal of one account
-	// after another account answered the same request.
+	// KindSuspect: an unclear refusal of one account, after another account has
+	// answered the same request. Only [Settle] returns it.
 	KindSuspect
 
-	numKinds
+	numKinds // number of kinds; not a kind
 )
 
-// Target is what is put in cooldown.
+// Target is the thing that is put in cooldown.
 type Target uint8
 
 const (
@@ -89,7 +99,7 @@ const (
 	TargetChannel
 )
 
-// Next says which further candidates are tried.
+// Next is a choice of the candidates that are tried after a refusal.
 type Next uint8
 
 const (
@@ -109,34 +119,40 @@ const (
 	NextLarger
 )
 
-// Cooldown says what is put in cooldown and for how long when the provider gave
+// Cooldown is what is put in cooldown, and for how long when the provider states
 // no time: Start, multiplied by Factor after each failed trial, at most Cap.
+//
+//	in use ── refused ──▶ in cooldown ── time over ──▶ trial ── answered ──▶ in use
+//	                          ▲                          │
+//	                          └── length × Factor ≤ Cap ─┘ refused
 type Cooldown struct {
 	Target Target
 
 	// Start is the first cooldown. Zero means the gateway's option `cooldown`.
 	Start time.Duration
 
+	// Factor multiplies the length after a failed trial. 0 and 1 keep it.
 	Factor int
 
 	// Cap is the longest cooldown. Zero means the gateway's option `cooldown`.
 	Cap time.Duration
 
-	// LongestStated is how far a time that the provider states is believed.
-	// Zero means the gateway's option `max_cooldown`.
+	// LongestStated bounds the cooldown if the provider states a time. Zero means
+	// the gateway's option `max_cooldown`.
 	LongestStated time.Duration
 
-	// After is the number of failures in a row that start a cooldown, and
-	// Conversations how many different ones they must come from. Zero: the
-	// first one starts it.
+	// After is the number of failures in a row that start a cooldown.
+	// Conversations is how many different conversations they must come from.
+	// Zero: the first failure starts it.
 	After, Conversations int
 
-	// TriedLast says that what is in cooldown is tried last rather than not.
+	// TriedLast reports whether the target is still tried in cooldown, after all
+	// others.
 	TriedLast bool
 }
 
-// Following returns the cooldown after one that lasted for last, and the first
-// one if last is zero. configured is the gateway's option `cooldown`.
+// Following returns the length of the cooldown after one of length last. It is
+// the first one if last is zero. configured is the gateway's option `cooldown`.
 func (c Cooldown) Following(last, configured time.Duration) time.Duration {
 	start, longest := c.Start, c.Cap
 	if longest == 0 {
@@ -154,26 +170,26 @@ func (c Cooldown) Following(last, configured time.Duration) time.Duration {
 	return max(start, last*time.Duration(max(c.Factor, 1)))
 }
 
-// Policy is what a gateway does with a kind of refusal.
+// Policy is what a gateway does about a kind of refusal.
 type Policy struct {
 	Scope        Scope
-	OtherKey     Next
-	OtherChannel Next
+	OtherKey     Next // other keys of the same channel
+	OtherChannel Next // keys of other channels
 	Cooldown     Cooldown
 }
 
 const (
 	day = 24 * time.Hour
 
-	// longestQuota is how far the reset of a quota or credit is believed. A
-	// month's quota comes back at most a month later.
+	// longestQuota bounds a stated reset of a quota or credit. A month's quota is
+	// reset at most a month later.
 	longestQuota = 31 * day
 
-	// DefaultMaxCooldown is how far the reset of a rate limit is believed.
+	// DefaultMaxCooldown bounds a stated reset of a rate limit.
 	DefaultMaxCooldown = time.Hour
 )
 
-// Policy returns what is done with a refusal of this kind.
+// Policy returns what is done about a refusal of this kind.
 func (k Kind) Policy() Policy { return policies[k] }
 
 // Scope returns the scope that the kind belongs to.
@@ -244,9 +260,9 @@ var policies = [numKinds]Policy{
 	},
 }
 
-// failing is the cooldown of a channel that fails. It takes more than one
-// conversation, so that a request which crashes a backend, repeated by an SDK,
-// is not taken for an outage; and such a channel is still tried, last.
+// failing is the cooldown of a channel that fails. The failures must come from
+// more than one conversation, so that a request that crashes a backend and is
+// repeated by an SDK is not taken for an outage. The channel is still tried last.
 var failing = Cooldown{
 	Target: TargetChannel, Start: 30 * time.Second, Factor: 2, Cap: 5 * time.Minute,
 	After: 3, Conversations: 2, TriedLast: true,

@@ -7,15 +7,16 @@ import (
 )
 
 const (
-	// longestText is how much of a message is matched. Providers say what they
-	// have to say at the beginning.
+	// longestText is how much of a message is matched and passed on, in bytes.
+	// What matters is at the beginning of a message.
 	longestText = 1 << 10
-	// longestLead is the longest prefix of a message that names a kind of error.
+	// longestLead is the longest name of an error in front of a message, in bytes.
 	longestLead = 48
 )
 
-// plain returns a message in the form that patterns match: lower-case ASCII,
-// single spaces, and without the quoted parts, which may be anybody's words.
+// plain returns a message in the form that patterns are compared with: ASCII
+// letters in lower case, single spaces, no marks at the ends, and without quoted
+// parts, which may be the client's words.
 func plain(message string) string {
 	if len(message) > longestText {
 		message = strings.ToValidUTF8(message[:longestText], "")
@@ -46,7 +47,7 @@ func plain(message string) string {
 	return strings.Trim(b.String(), " .!。！")
 }
 
-// without returns a message without a name, where that stands alone.
+// without returns a message with a name removed, where it is a word of its own.
 func without(message, name string) string {
 	if len(name) < 2 || !strings.Contains(message, name) {
 		return message
@@ -73,14 +74,14 @@ var straighten = strings.NewReplacer(
 	"‘", "'", "’", "'", "`", "`", "：", ": ", "，", ", ", "\u00a0", " ",
 )
 
-// quoted returns the end of the quoted part that begins at i, and i if none
-// does.
+// quoted returns the end of the quoted part that begins at i, and i if none begins
+// there or it does not end.
 func quoted(message string, i int) int {
 	quote := message[i]
 	switch quote {
 	case '"', '`':
 	case '\'':
-		// The apostrophe of a word is no quote.
+		// The apostrophe in "doesn't" is not a quotation mark.
 		if i > 0 && isWord(message[i-1]) {
 			return i
 		}
@@ -99,12 +100,15 @@ func quoted(message string, i int) int {
 	return i
 }
 
+// isWord reports whether a byte is part of a word. Every byte of a character
+// outside ASCII is.
 func isWord(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c >= utf8.RuneSelf
 }
 
-// lead returns where the provider's own words begin: behind names of errors
-// such as `Error:`, `litellm.RateLimitError: `, `[1310]` and `429 `.
+// lead returns the text from the provider's own words on, after names of errors
+// such as "Error:", "litellm.RateLimitError:", "[1310]" and "429", of which relays
+// put several in front of a message.
 func lead(text string) string {
 	for {
 		rest := strings.TrimLeft(text, " -:|")
@@ -126,6 +130,8 @@ func lead(text string) string {
 	}
 }
 
+// namesError reports whether a text before a colon is the name of an error. It may
+// end with a number, as in "Error code: 429".
 func namesError(name string) bool {
 	name = strings.TrimRight(name, " 0123456789")
 	for _, end := range [...]string{"error", "exception", "error code", "status code", "upstream"} {
@@ -145,18 +151,24 @@ func isDigits(s string) bool {
 	return s != ""
 }
 
-// pattern is a text to look for: its parts in this order. "^" at its beginning
-// means the beginning of the message, "$" at its end the end, "*" a gap. Where
-// the beginning counts, a gap is short and has no colon in it, since what
-// follows one may be the prompt; a gap at the very beginning is a name.
+// pattern is a text to find in a message in plain form. It is written with three
+// signs:
+//
+//	^ at the beginning   the message begins here, after names of errors; see lead
+//	$ at the end         the message ends here
+//	*                    a gap
+//
+// After ^ a gap is at most 80 bytes and contains no colon, since the prompt may
+// follow one, and a gap right after ^ is a single word, such as a model's name.
 type pattern struct {
-	parts      []string
-	start, end bool
+	parts      []string // between the gaps, in order
+	start, end bool     // ^, $
 }
 
+// compile returns the pattern that text is written as.
 func compile(text string) pattern {
 	var p pattern
-	text, p.start = cutPrefix(text, "^")
+	text, p.start = strings.CutPrefix(text, "^")
 	if n := len(text) - 1; n >= 0 && text[n] == '$' {
 		text, p.end = text[:n], true
 	}
@@ -164,9 +176,15 @@ func compile(text string) pattern {
 	return p
 }
 
-func cutPrefix(s, prefix string) (string, bool) { return strings.CutPrefix(s, prefix) }
+func compileAll(texts ...string) []pattern {
+	patterns := make([]pattern, len(texts))
+	for i, text := range texts {
+		patterns[i] = compile(text)
+	}
+	return patterns
+}
 
-// match reports whether a plain text has the pattern.
+// match reports whether the pattern is in a text in plain form.
 func (p *pattern) match(text string) bool {
 	if p.start {
 		text = lead(text)
@@ -190,17 +208,19 @@ func (p *pattern) match(text string) bool {
 	return true
 }
 
+// isShortGap reports whether a gap is allowed in a pattern with ^. first is set for
+// a gap right after it.
 func isShortGap(gap string, first bool) bool {
 	if first {
-		// A name, such as a model's.
 		gap = strings.TrimSpace(gap)
 		return len(gap) <= 80 && strings.IndexFunc(gap, func(r rune) bool { return r <= ' ' || r >= utf8.RuneSelf }) < 0
 	}
 	return len(gap) <= 80 && !strings.Contains(gap, ": ")
 }
 
-// fold returns a word in the form that names of errors are compared in:
-// `InvalidApiKey`, `invalid_api_key` and `INVALID_API_KEY` are the same.
+// fold returns the form in which names of errors are compared: lower case, without
+// punctuation except ":" and "*". `InvalidApiKey`, `invalid_api_key` and
+// `INVALID_API_KEY` are equal, as the same error is written by different relays.
 func fold(word string) string {
 	var b strings.Builder
 	b.Grow(len(word))
@@ -216,16 +236,17 @@ func fold(word string) string {
 	return b.String()
 }
 
-// glob is the name of an error, with "*" at its beginning, its end or both.
+// glob is a pattern for the name of an error, with "*" at its beginning, its end,
+// both or neither.
 type glob struct {
-	text          string
-	before, after bool
+	text          string // folded
+	before, after bool   // whether "*" is there
 }
 
 func compileGlob(name string) glob {
 	text := fold(name)
 	var g glob
-	text, g.before = cutPrefix(text, "*")
+	text, g.before = strings.CutPrefix(text, "*")
 	if rest, ok := strings.CutSuffix(text, "*"); ok {
 		text, g.after = rest, true
 	}
@@ -245,8 +266,8 @@ func (g *glob) match(word string) bool {
 	return word == g.text
 }
 
-// skeleton returns what stays the same of a message when the same refusal comes
-// again: its words, without numbers, ids, keys and quoted parts.
+// skeleton returns the words of a message without numbers, ids, keys and quoted
+// parts: what stays the same when the same refusal comes again.
 func skeleton(message string) string {
 	words := strings.FieldsFunc(plain(message), func(r rune) bool {
 		return r != '_' && r != '-' && r != '*' && !unicode.IsLetter(r) && !unicode.IsDigit(r)

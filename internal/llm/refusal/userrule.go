@@ -14,31 +14,31 @@ import (
 //
 //	refusal <status|4xx|*> [<text>] client|next_channel|key|key_model|model|capacity|channel [<duration>]
 //
-// The first one that matches decides, before all built-in rules. It holds for
-// responses with status 300 or more, and for errors inside a response with
-// status 200, by the status that the error gives.
+// The first one that matches decides, before all built-in rules. It applies to
+// responses with status 300 or more, and to errors inside a response with status
+// 200, by the status that the error gives.
 type UserRule struct {
 	// Status is a status, such as 429, a class of them, such as 4xx, or "*".
 	Status string `json:"status,omitempty"`
 
-	// Text must be contained in the response, whatever the case. Parts that
-	// repeat the prompt are not looked at. Default: any response.
+	// Text must be contained in the response, in any case. Parts of the response
+	// that repeat the prompt are ignored. Default: any response matches.
 	Text string `json:"text,omitempty"`
 
-	// Action is what the response means: `client` (the request is at fault and
-	// nobody is asked again), `next_channel` (this channel cannot serve the
-	// request), `key` (the key is refused for all models), `key_model` (for this
-	// model), `model` (the channel does not have the model), `capacity` (the
-	// model is overloaded), `channel` (the channel fails).
+	// Action is what the response means: `client` (the request is at fault; no
+	// other candidate is tried), `next_channel` (this channel cannot serve the
+	// request), `key` (the key is refused for all models), `key_model` (the key
+	// is refused for this model), `model` (the channel does not have the model),
+	// `capacity` (the model is overloaded), `channel` (the channel fails).
 	Action string `json:"action,omitempty"`
 
-	// Duration is how long what the action names is in cooldown. Default: as
-	// with built-in rules of this kind. With a duration, `channel` takes effect
-	// at the first response.
+	// Duration is the cooldown of what the action names. Default: as for
+	// built-in rules of this kind. With a duration, `channel` takes effect at
+	// the first response.
 	Duration time.Duration `json:"duration,omitempty"`
 }
 
-// actions are what rules of the user can say.
+// actions are the values of [UserRule.Action], with the kind that each stands for.
 var actions = []struct {
 	name string
 	kind Kind
@@ -54,7 +54,7 @@ var actions = []struct {
 
 const ruleUsage = "refusal <status|4xx|*> [<text>] client|next_channel|key|key_model|model|capacity|channel [<duration>]"
 
-// ParseRule reads the arguments of `refusal`.
+// ParseRule reads the arguments of the Caddyfile's `refusal`.
 func ParseRule(args []string) (UserRule, error) {
 	if len(args) < 2 || len(args) > 4 {
 		return UserRule{}, fmt.Errorf("refusal needs two to four arguments: %s", ruleUsage)
@@ -71,7 +71,7 @@ func ParseRule(args []string) (UserRule, error) {
 		rest = rest[1:]
 	}
 	if r.Action = rest[0]; !isAction(r.Action) {
-		return UserRule{}, fmt.Errorf("%q says not what a refusal means: use client, next_channel, key, key_model, model, capacity or channel, as in: %s", r.Action, ruleUsage)
+		return UserRule{}, fmt.Errorf("%q is not an action of a refusal rule: use client, next_channel, key, key_model, model, capacity or channel, as in: %s", r.Action, ruleUsage)
 	}
 	if len(rest) == 1 {
 		return r, nil
@@ -84,13 +84,13 @@ func ParseRule(args []string) (UserRule, error) {
 	return r, err
 }
 
-// Check reports what is wrong with a rule that was not read by ParseRule.
+// Check returns an error if a rule from JSON is invalid.
 func (r *UserRule) Check() error {
 	if err := checkStatus(r.Status); err != nil {
 		return err
 	}
 	if !isAction(r.Action) {
-		return fmt.Errorf("%q says not what a refusal means: use client, next_channel, key, key_model, model, capacity or channel", r.Action)
+		return fmt.Errorf("%q is not an action of a refusal rule: use client, next_channel, key, key_model, model, capacity or channel", r.Action)
 	}
 	if r.Duration == 0 {
 		return nil
@@ -109,14 +109,15 @@ func checkStatus(status string) error {
 	if n, err := strconv.Atoi(status); err == nil && n >= http.StatusMultipleChoices && n <= 599 && len(status) == 3 {
 		return nil
 	}
-	return fmt.Errorf("%q is no status of a refusal: use one from 300 to 599, 3xx, 4xx, 5xx, or * for all", status)
+	return fmt.Errorf("%q is not a status of a refusal: use one from 300 to 599, 3xx, 4xx, 5xx, or * for all", status)
 }
 
+// ruleDuration reads the cooldown of an action.
 func ruleDuration(action, text string) (time.Duration, error) {
 	length, ok := duration(text)
 	switch {
 	case !ok:
-		return 0, fmt.Errorf("%q is no duration: write it like 30s, 10m, 2h or 1d", text)
+		return 0, fmt.Errorf("%q is not a duration: write it like 30s, 10m, 2h or 1d", text)
 	case action == "client" || action == "next_channel":
 		return 0, fmt.Errorf("%s puts nothing in cooldown: leave out the duration %s", action, text)
 	case length < time.Second || length > longestQuota:
@@ -134,18 +135,16 @@ func isAction(name string) bool {
 	return false
 }
 
-// userVerdict applies the user's rules.
-func (f *facts) userVerdict() (Verdict, bool) {
-	if len(f.in.Rules) == 0 {
-		return Verdict{}, false
+// userVerdict returns the verdict of the first of the user's rules that matches,
+// and false if none does.
+func userVerdict(rules []UserRule, f *facts) (Verdict, bool) {
+	if len(rules) == 0 {
+		return Verdict{}, false // most often; the texts are not needed
 	}
-	leaves := strings.ToLower(f.leaves())
-	for i := range f.in.Rules {
-		r := &f.in.Rules[i]
-		if s := parseStatuses(r.Status); r.Status != "*" && (f.status < s.first || f.status > s.last) {
-			continue
-		}
-		if !strings.Contains(leaves, strings.ToLower(r.Text)) {
+	texts := strings.ToLower(leaves(f.in.Body, f.messages.raw))
+	for i := range rules {
+		r := &rules[i]
+		if !r.match(f.status, texts) {
 			continue
 		}
 		m := matcher{rule: &rule{name: "refusal " + r.String(), kind: r.kind(), reason: ReasonConfigured}}
@@ -154,6 +153,15 @@ func (f *facts) userVerdict() (Verdict, bool) {
 		return v, true
 	}
 	return Verdict{}, false
+}
+
+// match reports whether the rule matches a response with a status and texts,
+// which are in lower case.
+func (r *UserRule) match(status int, texts string) bool {
+	if s := parseStatuses(r.Status); r.Status != "*" && (status < s.first || status > s.last) {
+		return false
+	}
+	return strings.Contains(texts, strings.ToLower(r.Text))
 }
 
 func (r *UserRule) kind() Kind {
@@ -178,22 +186,24 @@ func (r *UserRule) String() string {
 	return strings.Join(parts, " ")
 }
 
-// echoes are members that repeat the request.
+// echoes are members in which providers repeat the request, folded.
 var echoes = []string{
 	"flaggedinput", "input", "inputs", "prompt", "prompts", "messages", "contents", "content", "failedgeneration", "request", "body", "query",
 }
 
-// leaves returns all texts of the response but those that repeat the request,
-// each on a line of its own.
-func (f *facts) leaves() string {
-	body := trimStart(f.in.Body[:min(len(f.in.Body), longestBody)])
+// leaves returns the strings, numbers and literals of a body, each on a line of its
+// own, without members that repeat the request. messages are added, since one
+// of them may be JSON text with texts of its own. A body that is no JSON is
+// returned as it is.
+func leaves(body []byte, messages []string) string {
+	body = trimStart(body[:min(len(body), longestBody)])
 	v := parse(eventData(body))
 	if v == nil {
 		return string(body)
 	}
 	var b strings.Builder
 	addLeaves(&b, v, 8)
-	for _, message := range f.messages { // of a text that is JSON, too
+	for _, message := range messages {
 		b.WriteString(message + "\n")
 	}
 	return b.String()

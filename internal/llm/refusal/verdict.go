@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Input is a response, or an error inside one, as far as it has been read.
+// Input is a response or an error inside one, and what is known about its request.
 type Input struct {
 	// Status is the response's status.
 	Status int
@@ -14,40 +14,41 @@ type Input struct {
 	// headers about limits are read.
 	Header http.Header
 
-	// Body is the beginning of the response's body, decoded if it had a content
-	// coding, or the data of one event. At most 32 KB are looked at.
+	// Body is the beginning of the response's body, without content coding, or
+	// the data of one event. At most 32 KB are read.
 	Body []byte
 
-	// InStream says that Body is the data of an event, which has no status of
-	// its own.
+	// InStream reports whether Body is the data of an event. Such an error has no
+	// status of its own.
 	InStream bool
 
-	// Dialect is what the channel speaks. It matters for output inside a 200.
+	// Dialect is the API that the channel speaks. It is needed to find output in
+	// a response with status 200.
 	Dialect Dialect
 
-	// Provider is whose rules apply besides those for everybody. It may be
-	// empty; see [ProviderOf].
+	// Provider selects the rules of one provider, besides those for all. It may
+	// be empty; see [ProviderOf].
 	Provider Provider
 
-	// Model is the model that was asked for, as it was sent.
+	// Model is the requested model, as it was sent to the channel.
 	Model string
 
-	// Now is the time, for cooldowns.
+	// Now is the time from which cooldowns are counted.
 	Now time.Time
 
-	// MaxCooldown is how far the reset of a rate limit is believed.
-	// Default: one hour.
+	// MaxCooldown bounds the stated reset of a rate limit. Default: one hour.
 	MaxCooldown time.Duration
 
 	// Rules are the user's own rules, which come first.
 	Rules []UserRule
 }
 
-// longestBody is how much of a body is looked at.
+// longestBody is how much of a body is read. Errors are small; pages and
+// validation errors that repeat the request are not.
 const longestBody = 32 << 10
 
-// Reason says in standard words why a response was refused. It is one of
-// [Reasons], so it can be a metric's label.
+// Reason is why a response was refused, in one of a fixed set of words; see
+// [Reasons]. So it can be the label of a metric.
 type Reason string
 
 const (
@@ -60,7 +61,7 @@ const (
 	ReasonUnsupported  Reason = "unsupported parameter"
 	ReasonEndpoint     Reason = "unsupported endpoint"
 	ReasonClient       Reason = "unsupported client"
-	ReasonDead         Reason = "dead key"
+	ReasonDead         Reason = "dead key" //nolint:gosec // not a credential
 	ReasonNoCredit     Reason = "no credit"
 	ReasonRateLimit    Reason = "rate limit"
 	ReasonDayQuota     Reason = "day quota"
@@ -85,7 +86,7 @@ const (
 	ReasonConfigured   Reason = "configured"
 )
 
-// Reasons returns every reason there is, but the empty one.
+// Reasons returns all reasons except the empty one.
 func Reasons() []Reason {
 	return []Reason{
 		ReasonContent, ReasonInvalid, ReasonContext, ReasonTooLarge, ReasonMaxTokens, ReasonUnsupported,
@@ -97,7 +98,7 @@ func Reasons() []Reason {
 	}
 }
 
-// Verdict is what a response means.
+// Verdict is the meaning of a response.
 type Verdict struct {
 	Kind   Kind
 	Reason Reason
@@ -105,54 +106,57 @@ type Verdict struct {
 	// Rule is the name of the rule that decided, as in docs/refusals.md.
 	Rule string
 
-	// NamedByField says that a field, not a text, named a dead key or an
-	// exhausted quota of a day or longer. Such a key does not count towards the
-	// keys that one request may try and put in cooldown.
+	// NamedByField reports whether a field, and not a text, names a dead key or
+	// an exhausted quota of a day or longer. Such a key does not count towards
+	// the keys that one request may try and put in cooldown.
 	NamedByField bool
 
-	// AskAnotherKey says that the model may be missing for this account only.
+	// AskAnotherKey reports whether the model may be missing for this account
+	// only.
 	AskAnotherKey bool
 
 	// Models is the pattern of the models that share the quota: empty for the
-	// model that was asked for, "*" for all models of the key.
+	// requested model, "*" for all models of the key, "*:free" for OpenRouter's
+	// free ones.
 	Models string
 
-	// Until is when the cooldown ends, if the provider said so by a time that
-	// is believed or by a quota whose reset is known. Zero: by the policy.
+	// Until is the end of the cooldown, from a time that the provider states or
+	// from a quota whose reset is known. Zero: the policy decides.
 	Until time.Time
 
-	// Hint is the time that the provider stated, before it was limited.
+	// Hint is the time that the provider states, before it is bounded.
 	Hint Hint
 
-	// Zone is where the day of the exhausted quota ends, if that is known.
+	// Zone is the time zone of the exhausted quota's day. Empty: unknown.
 	Zone string
 
-	// Length is a cooldown that a rule of the user gives. It takes the place of
-	// the policy's and starts at once.
+	// Length is the cooldown that a rule of the user gives. It replaces the
+	// policy's and starts at the first response. Zero: none is given.
 	Length time.Duration
 
 	// Message is the provider's message, not masked. It may repeat a part of a
-	// key or of the prompt: it is for the client that asked, after masking, and
-	// for nobody else.
+	// key or of the prompt: only the client of this request may see it, after
+	// masking, and no log.
 	Message string
 
-	// Status is what the response stands for: its own status or, for an error
-	// inside a 200, that of the error, if it gives one.
+	// Status is the status that the response stands for: its own or, for an
+	// error inside a 200, that of the error. 502 if the error gives none.
 	Status int
 
-	// ClientStatus is the status for the client if nothing better is left.
+	// ClientStatus is the status for the client if no candidate is left.
 	ClientStatus int
 
-	// Fingerprint tells the same refusal again, whatever ids, times and keys it
-	// contains. It is zero when there was no response.
+	// Fingerprint is equal for two refusals that differ only in ids, times and
+	// keys. Zero: there was no response.
 	Fingerprint uint64
 }
 
-// Scope returns whom the refusal is about.
+// Scope returns the subject of the refusal.
 func (v Verdict) Scope() Scope { return v.Kind.Scope() }
 
-// ClientCode returns the code of the error for the client, where it is not the
-// provider's own.
+// ClientCode returns the error code for the client, and "" if the provider's own
+// is used. A refused key of the gateway gets a code of its own, so that no agent
+// takes it for the client's key.
 func (v Verdict) ClientCode() string {
 	if v.ClientStatus == http.StatusServiceUnavailable && (v.Scope() == ScopeKey || v.Scope() == ScopeUnclear) {
 		return "channel_key_refused"
@@ -160,8 +164,8 @@ func (v Verdict) ClientCode() string {
 	return ""
 }
 
-// MoreUseful returns which of two refusals the client gets when nothing is
-// left: one about its request if there was one, else the later one.
+// MoreUseful returns the one of two refusals that the client gets when no
+// candidate is left: one about its request if there is one, else the later one.
 func MoreUseful(earlier, later Verdict) Verdict {
 	rank := func(v Verdict) int {
 		switch v.Scope() {
@@ -178,9 +182,10 @@ func MoreUseful(earlier, later Verdict) Verdict {
 	return later
 }
 
-// Cooldown returns until when the target is put in cooldown. last is the
-// length of the one before, zero if there was none, and configured the
-// gateway's option `cooldown`. stated says that the time is not a guess of ours.
+// Cooldown returns the end of the target's cooldown. last is the length of the
+// previous one, zero if there was none; configured is the gateway's option
+// `cooldown`. stated reports whether the end comes from the provider or the user,
+// and not from the policy.
 func (v Verdict) Cooldown(now time.Time, last, configured time.Duration) (until time.Time, stated bool) {
 	switch {
 	case v.Length > 0:
@@ -191,15 +196,15 @@ func (v Verdict) Cooldown(now time.Time, last, configured time.Duration) (until 
 	return now.Add(v.Kind.Policy().Cooldown.Following(last, configured)), false
 }
 
-// NoResponse is the verdict on an attempt that got no response: a time-out, or
-// another error of the network.
+// NoResponse is the verdict on an attempt without a response: after a timeout, or
+// after another network error.
 func NoResponse(timeout bool) Verdict {
 	v := Verdict{
 		Kind: KindChannel, Reason: ReasonNetwork, Rule: "network error",
 		Status: http.StatusBadGateway, ClientStatus: http.StatusBadGateway,
 	}
 	if timeout {
-		v.Reason, v.Rule = ReasonTimeout, "time-out"
+		v.Reason, v.Rule = ReasonTimeout, "timeout"
 		v.Status, v.ClientStatus = http.StatusGatewayTimeout, http.StatusGatewayTimeout
 	}
 	return v

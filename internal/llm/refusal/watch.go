@@ -1,17 +1,23 @@
 package refusal
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
-// Event is an event of a stream.
+// Event is an event of an event stream. Its fields are parts of the stream and not
+// copies, except for data of several lines.
 type Event struct {
 	Name, Data []byte
 }
 
-// NextEvent returns the first event of p that has data, and how much of p it
-// and everything before it take. That is 0 if there is no whole event yet,
-// unless there is something to skip. whole says that nothing comes behind p.
+// NextEvent returns the first event of p that has data, and n, the length of p up
+// to its end. Comments and events without data before it are included in n; if no
+// complete event with data follows, n covers only those. whole reports whether p
+// is the rest of the stream, so that its last event may lack the blank line.
 //
-// Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
+// Source: html.spec.whatwg.org/multipage/server-sent-events.html, section
+// "Interpreting an event stream", except that a field without a colon is ignored.
 func NextEvent(p []byte, whole bool) (e Event, n int) {
 	for next := 0; next < len(p); {
 		line, size, ended := nextLine(p[next:])
@@ -34,8 +40,9 @@ func NextEvent(p []byte, whole bool) (e Event, n int) {
 	return Event{}, n
 }
 
-// nextLine returns the first line of p and its length with its end, which may
-// be CR, LF or both.
+// nextLine returns the first line of p, and its size with its end (CR, LF or
+// CRLF). ended is false if p has no end of line. A CR at the end of p does not
+// count as one, since an LF may follow.
 func nextLine(p []byte) (line []byte, size int, ended bool) {
 	i := bytes.IndexByte(p, '\n')
 	ended = i >= 0
@@ -52,20 +59,21 @@ func nextLine(p []byte) (line []byte, size int, ended bool) {
 	return line, size, ended
 }
 
+// add adds a field. Several data fields are joined with a newline.
 func (e *Event) add(field, value []byte) {
 	switch string(field) {
 	case "event":
 		e.Name = value
 	case "data":
 		if e.Data == nil {
-			e.Data = value[:len(value):len(value)] // so that appending copies
+			e.Data = slices.Clip(value) // so that appending copies
 			return
 		}
 		e.Data = append(append(e.Data, '\n'), value...)
 	}
 }
 
-// isEvents reports whether a body is a stream of events.
+// isEvents reports whether a body is an event stream.
 func isEvents(body []byte) bool {
 	for _, field := range [...]string{"data:", "event:", ":", "id:", "retry:"} {
 		if bytes.HasPrefix(body, []byte(field)) {
@@ -75,23 +83,24 @@ func isEvents(body []byte) bool {
 	return false
 }
 
-// Watch finds the first output of a stream. The caller keeps what has come and
-// calls Look again when there is more of it.
+// Watch finds the first output of a stream. The caller buffers the stream and
+// calls Look after each read. It must not be used after a result other than
+// Nothing.
 type Watch struct {
-	// Dialect is what the stream is in.
+	// Dialect is the API that the stream belongs to.
 	Dialect Dialect
 
-	// Event is the event that decided.
+	// Event is the event that decided, once Look has returned a result.
 	Event Event
 
-	at   int // where the next event begins
-	seen int // how much was looked at
+	at   int // offset of the first event that is not inspected yet
+	seen int // offset up to which ends of lines were searched
 }
 
-// Look looks at what has come so far: held, of which only the new part is read.
-// whole says that the stream has ended. It returns Nothing until an event
-// decides; at the end of a stream, Nothing and End mean that there was no
-// output.
+// Look inspects held, which is the stream from its beginning; only the part that
+// is new since the last call is read. whole reports whether the stream has ended.
+// Look returns Nothing until an event decides. At the end of a stream, Nothing
+// and End mean that there was no output.
 func (w *Watch) Look(held []byte, whole bool) Found {
 	fresh := held[w.seen:]
 	w.seen = max(len(held)-1, 0) // a CR at the end waits for what follows
@@ -107,8 +116,7 @@ func (w *Watch) Look(held []byte, whole bool) Found {
 		switch found := InspectEvent(w.Dialect, e.Name, e.Data); found {
 		case Nothing:
 		case End:
-			// Nothing may follow, but whoever writes [DONE] first is wrong
-			// about more.
+			// Output after [DONE] would be a protocol error; it is not waited for.
 			w.Event = e
 			return End
 		default:
