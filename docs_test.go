@@ -18,11 +18,13 @@ func TestDocumentedCaddyfiles(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no files in docs (%v)", err)
 	}
-	clients, err := filepath.Glob("docs/clients/*.md")
-	if err != nil || len(clients) == 0 {
-		t.Fatalf("no files in docs/clients (%v)", err)
+	for _, folder := range []string{"clients", "zh"} {
+		more, err := filepath.Glob("docs/" + folder + "/*.md")
+		if err != nil || len(more) == 0 {
+			t.Fatalf("no files in docs/%s (%v)", folder, err)
+		}
+		files = append(files, more...)
 	}
-	files = append(files, clients...)
 	for _, file := range append(files, "README.md") {
 		t.Run(file, func(t *testing.T) {
 			content, err := os.ReadFile(file)

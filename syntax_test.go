@@ -295,8 +295,8 @@ func TestOptionsGivenWrongly(t *testing.T) {
 	})
 }
 
-// The pages have the syntax as the doc comments have it, and their tables
-// explain each option.
+// The pages, in English and in Chinese, have the syntax as the doc comments have
+// it, and their tables explain each option.
 func TestSyntaxIsDocumented(t *testing.T) {
 	all := syntaxes(t)
 	known := make(map[string][]string) // options, by page
@@ -311,26 +311,28 @@ func TestSyntaxIsDocumented(t *testing.T) {
 		if directive.page == "" {
 			continue
 		}
-		t.Run(directive.name, func(t *testing.T) {
-			content, err := os.ReadFile(directive.page)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !strings.Contains(normal(string(content)), all[directive.name]) {
-				t.Errorf("%s does not have the syntax\n%s", directive.page, all[directive.name])
-			}
-			explained := explainedIn(string(content))
-			for _, name := range known[directive.page] {
-				if !slices.Contains(explained, name) {
-					t.Errorf("the table of %s does not have `%s`", directive.page, name)
+		for _, page := range []string{directive.page, strings.Replace(directive.page, "docs/", "docs/zh/", 1)} {
+			t.Run(directive.name+" in "+page, func(t *testing.T) {
+				content, err := os.ReadFile(page)
+				if err != nil {
+					t.Fatal(err)
 				}
-			}
-			for _, name := range explained {
-				if !slices.Contains(known[directive.page], name) {
-					t.Errorf("the table of %s has `%s`, which is no option", directive.page, name)
+				if !strings.Contains(normal(string(content)), all[directive.name]) {
+					t.Errorf("%s does not have the syntax\n%s", page, all[directive.name])
 				}
-			}
-		})
+				explained := explainedIn(string(content))
+				for _, name := range known[directive.page] {
+					if !slices.Contains(explained, name) {
+						t.Errorf("the table of %s does not have `%s`", page, name)
+					}
+				}
+				for _, name := range explained {
+					if !slices.Contains(known[directive.page], name) {
+						t.Errorf("the table of %s has `%s`, which is no option", page, name)
+					}
+				}
+			})
+		}
 	}
 }
 
@@ -339,7 +341,8 @@ func TestSyntaxIsDocumented(t *testing.T) {
 func explainedIn(page string) (names []string) {
 	inTable := false
 	for line := range strings.SplitSeq(page, "\n") {
-		inTable = strings.HasPrefix(line, "| option |") || inTable && strings.HasPrefix(line, "|")
+		isHead := strings.HasPrefix(line, "| option |") || strings.HasPrefix(line, "| 选项 |")
+		inTable = isHead || (inTable && strings.HasPrefix(line, "|"))
 		if inTable {
 			column := strings.Split(line, "|")[1]
 			for _, name := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(column, -1) {
