@@ -1,6 +1,6 @@
-// Package freetiercmd is the command `caddy freetier`: it plans a configuration
-// before it runs, checks the keys of llm_gateway, and writes the file in which its
-// clients stand.
+// Package freetiercmd is the command `caddy freetier`: it makes a Caddyfile of what
+// other programs have, plans it before it runs, shows what the running server's
+// pools do, checks keys, and writes the file with the clients of llm_gateway.
 package freetiercmd
 
 import (
@@ -11,13 +11,17 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "freetier",
-		Usage: "status|ping|plan|check|client",
+		Usage: "status|ping|plan|check|import|client",
 		Short: "Looks after pools of free accounts",
 		Long: `
-Plans what a configuration takes of its accounts, checks the keys of
-llm_gateway, and writes the file with its clients.
+Makes a Caddyfile of what other programs have (import), compares what one needs
+with what its accounts give (plan), shows what the running server's pools do
+(status, ping), and looks after the keys and clients of llm_gateway (check,
+client).
 `,
-		CobraFunc: func(cmd *cobra.Command) { cmd.AddCommand(newStatus(), newPing(), newPlan(), newCheck(), newClient()) },
+		CobraFunc: func(cmd *cobra.Command) {
+			cmd.AddCommand(newStatus(), newPing(), newPlan(), newCheck(), newImport(), newClient())
+		},
 	})
 }
 

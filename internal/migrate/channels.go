@@ -1,0 +1,321 @@
+package migrate
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The names of fields, as one-api, new-api and others have them.
+var (
+	keyFields      = []string{"key", "api_key", "apikey", "api-key", "keys", "api_keys", "apikeys", "token", "tokens", "secret"}
+	urlFields      = []string{"base_url", "baseurl", "base", "api_base", "url", "endpoint", "api_url", "upstream", "proxy_url"}
+	nameFields     = []string{"name", "channel", "channel_name", "label", "title"}
+	providerFields = []string{"provider", "platform", "vendor", "service"}
+	modelFields    = []string{"models", "model", "model_list", "supported_models"}
+	mappingFields  = []string{"model_mapping", "model_map", "modelmapping", "modelmap", "mapping"}
+)
+
+// isRow reports whether an object describes a channel.
+func isRow(o object) bool {
+	return o.get(keyFields...) != nil || o.get(urlFields...) != nil
+}
+
+// types are the kinds of channels of one-api and new-api, which agree up to 25.
+// Sources, both read on 2026-11-27: github.com/songquanpeng/one-api,
+// relay/channeltype/define.go; github.com/QuantumNous/new-api, constant/channel.go.
+var types = map[int]string{
+	1: "openai", 3: "azure", 8: "", 14: "anthropic", 16: "zhipu", 17: "dashscope", 20: "openrouter", 24: "gemini", 25: "moonshot cn",
+}
+
+var typesOfOneAPI = map[int]string{
+	28: "mistral", 29: "groq", 30: "ollama", 35: "cohere", 36: "deepseek", 37: "cloudflare", 39: "together", 40: "volcengine",
+}
+
+var typesOfNewAPI = map[int]string{
+	4: "ollama", 26: "zhipu", 34: "cohere", 39: "cloudflare", 40: "siliconflow", 42: "mistral", 43: "deepseek", 45: "volcengine", 46: "qianfan", 48: "xai",
+}
+
+// ofNewAPI are fields that new-api's table has and one-api's has not.
+var ofNewAPI = []string{"auto_ban", "channel_info", "tag", "setting", "settings", "param_override", "header_override", "openai_organization", "test_model"}
+
+// providerOfType returns the provider and its region of a type, and whether it is
+// one that speaks as OpenAI does at a URL of its own.
+func providerOfType(o object, number int) (provider string, ok bool) {
+	if provider, ok = types[number]; ok {
+		return provider, true
+	}
+	table := typesOfOneAPI
+	for _, m := range o {
+		if slices.Contains(ofNewAPI, strings.ToLower(m.name)) {
+			table = typesOfNewAPI
+		}
+	}
+	provider, ok = table[number]
+	return provider, ok
+}
+
+// readRow adds the channel that an object describes. about names it in notes.
+func (p *Pool) readRow(o object, about string, o2 Options) {
+	if status := o.text("status"); status != "" && status != "1" && !slices.Contains([]string{"true", "enabled", "active", "ok", "healthy"}, strings.ToLower(status)) {
+		p.note("%s: left out, since it is disabled", about)
+		return
+	}
+	if enabled := strings.ToLower(o.text("enabled", "is_active", "active")); enabled == "false" || enabled == "0" {
+		p.note("%s: left out, since it is disabled", about)
+		return
+	}
+	c := &Channel{Name: o.text(nameFields...)}
+	var none int
+	c.Keys, none = keysOf(enabledKeys(o))
+	if none > 0 {
+		p.note("%s: words among its keys that are none: %d", about, none)
+	}
+	if !p.readPlace(c, o, about, o2) {
+		return
+	}
+	if len(c.Keys) == 0 && c.Provider != "ollama" {
+		p.note("%s: left out, since it has no key (lists in these programs' pages leave keys out: export the table of the database)", about)
+		return
+	}
+	if c.NoKey = len(c.Keys) == 0; c.NoKey && c.URL == "" {
+		p.note("%s: left out, since it has neither a key nor a URL", about)
+		return
+	}
+	if c.Provider == "cloudflare" && !p.withAccount(c, accountOf(o), about) {
+		return
+	}
+	if c.NoKey {
+		c.Provider = "" // a server of one's own
+	}
+	p.readModels(c, o, about)
+	if len(c.Models) == 0 {
+		c.Models = o2.models()
+	}
+	c.Priority, _ = strconv.ParseInt(o.text("priority"), 10, 32)
+	c.Weight, _ = strconv.ParseInt(o.text("weight"), 10, 16)
+	c.Weight = max(0, c.Weight)
+	for _, field := range []string{"param_override", "header_override", "status_code_mapping"} {
+		if value := o.text(field); value != "" && value != "{}" && value != "null" {
+			p.note("%s: its %s is not taken over; see fields, header_up and refusal in docs/llm_gateway.md", about, field)
+		}
+	}
+	p.Channels = append(p.Channels, c)
+}
+
+// readPlace finds out whose API the channel is of, and where, and reports whether
+// that is known.
+func (p *Pool) readPlace(c *Channel, o object, about string, o2 Options) bool {
+	kind := o.text("type")
+	number, err := strconv.Atoi(kind)
+	address := o.text(urlFields...)
+	switch given := o.text(providerFields...); {
+	case given != "":
+		c.Provider = vendor(given)
+	case err == nil:
+		named, ok := providerOfType(o, number)
+		if !ok && address == "" {
+			p.note("%s: left out, since channels of type %d have no counterpart here", about, number)
+			return false
+		}
+		c.Provider, c.Region, _ = strings.Cut(named, " ")
+	case kind != "":
+		c.Provider = vendor(kind)
+	}
+	if c.Provider == "" && address == "" && len(c.Keys) > 0 {
+		c.Provider = providerOf(c.Keys[0])
+	}
+	if c.Provider == "" && address == "" && o2.Provider+o2.URL != "" {
+		if given, err := o2.channel(); err == nil {
+			c.Provider, c.Region, c.URL = given.Provider, given.Region, given.URL
+			return true
+		}
+	}
+	if c.Provider == "azure" && address != "" && !strings.Contains(address, "/openai") {
+		address = strings.TrimRight(address, "/") + "/openai/v1"
+	}
+	return p.place(c, address, about)
+}
+
+// enabledKeys returns the keys of a channel that are not disabled one by one.
+func enabledKeys(o object) (keys []string) {
+	switch given := o.get(keyFields...).(type) {
+	case string:
+		var listed []string
+		if json.Unmarshal([]byte(given), &listed) == nil {
+			keys = listed
+			break
+		}
+		keys = strings.FieldsFunc(given, func(r rune) bool { return r == '\n' || r == ',' || r == ' ' || r == ';' })
+	case []any:
+		for _, item := range given {
+			if key, ok := item.(string); ok {
+				keys = append(keys, key)
+			}
+		}
+	}
+	info := o.get("channel_info")
+	if text, ok := info.(string); ok { // a column of JSON
+		info, _ = parseJSON(text)
+	}
+	if info, ok := info.(object); ok {
+		states, _ := info.get("multi_key_status_list").(object)
+		var enabled []string
+		for i, key := range keys {
+			if state := states.text(strconv.Itoa(i)); state == "" || state == "1" {
+				enabled = append(enabled, key)
+			}
+		}
+		return enabled
+	}
+	return keys
+}
+
+// accountOf returns the account of a channel whose keys need one.
+func accountOf(o object) string {
+	if account := o.text("account", "account_id", "other"); account != "" {
+		return account
+	}
+	config := o.get("config")
+	if text, ok := config.(string); ok {
+		config, _ = parseJSON(text)
+	}
+	if config, ok := config.(object); ok {
+		return config.text("user_id", "account_id", "account")
+	}
+	return ""
+}
+
+// readModels reads the models of a channel, and its own names for them.
+func (p *Pool) readModels(c *Channel, o object, about string) {
+	var listed []string
+	switch given := o.get(modelFields...).(type) {
+	case string:
+		listed = strings.FieldsFunc(given, func(r rune) bool { return r == ',' || r == '\n' || r == ';' })
+	case []any:
+		for _, item := range given {
+			switch item := item.(type) {
+			case string:
+				listed = append(listed, item)
+			case object:
+				listed = append(listed, item.text("id", "name", "model"))
+			}
+		}
+	}
+	models, left := modelsOf(listed)
+	mapping := o.get(mappingFields...)
+	if text, ok := mapping.(string); ok {
+		mapping, _ = parseJSON(text)
+	}
+	pairs, _ := mapping.(object)
+	lines, wrong := mapped(models, pairs)
+	c.Models = lines
+	if left += wrong; left > 0 {
+		p.note("%s: names of models that cannot stand in a Caddyfile, and are left out: %d", about, left)
+	}
+}
+
+// mapped returns the lines for models, some of which the channel calls otherwise.
+func mapped(models []string, pairs object) (lines []Model, wrong int) {
+	as := make(map[string]string)
+	for _, pair := range pairs {
+		to, ok := pair.value.(string)
+		switch from := strings.TrimSpace(pair.name); {
+		case !ok || !isModel(from) || !isModel(strings.TrimSpace(to)):
+			wrong++
+		case as[from] == "":
+			as[from] = strings.TrimSpace(to)
+			if !slices.Contains(models, from) {
+				models = append(models, from)
+			}
+		}
+	}
+	var plain Model
+	targets := make(map[string]int)
+	for _, name := range models {
+		to := as[name]
+		if to == "" || to == name {
+			plain.Names = append(plain.Names, name)
+			continue
+		}
+		i, ok := targets[to]
+		if !ok {
+			i, targets[to] = len(lines), len(lines)
+			lines = append(lines, Model{As: to})
+		}
+		lines[i].Names = append(lines[i].Names, name)
+	}
+	if len(plain.Names) > 0 {
+		lines = append(lines, plain)
+	}
+	return lines, wrong
+}
+
+var errColumns = errors.New("its first line names no column that holds keys or URLs, such as key, provider and base_url")
+
+// isCSV reports whether the first line names columns of a table of channels.
+func isCSV(text string) bool {
+	first, _, _ := strings.Cut(text, "\n")
+	if strings.ContainsAny(first, "={") {
+		return false
+	}
+	head, err := csv.NewReader(strings.NewReader(first)).Read()
+	if err != nil || len(head) < 2 {
+		return false
+	}
+	for _, column := range head {
+		if slices.Contains(keyFields, strings.ToLower(strings.TrimSpace(column))) {
+			return true
+		}
+	}
+	return false
+}
+
+// readCSV reads a table whose first line names its columns.
+func (p *Pool) readCSV(text string, o Options) error {
+	reader := csv.NewReader(strings.NewReader(text))
+	reader.FieldsPerRecord, reader.LazyQuotes, reader.TrimLeadingSpace = -1, true, true
+	records, err := reader.ReadAll()
+	if err != nil {
+		var place *csv.ParseError
+		if errors.As(err, &place) {
+			return fmt.Errorf("line %d: %w", place.Line, place.Err)
+		}
+		return err
+	}
+	if len(records) == 0 {
+		return errColumns
+	}
+	for number, record := range records[1:] {
+		var row object
+		for i, value := range record {
+			if i < len(records[0]) && strings.TrimSpace(value) != "" && value != "NULL" && value != `\N` {
+				row = append(row, member{strings.TrimSpace(records[0][i]), value})
+			}
+		}
+		if len(row) > 0 {
+			p.readRow(row, fmt.Sprintf("row %d", number+2), o)
+		}
+	}
+	p.join()
+	return nil
+}
+
+// join makes one channel of those that differ in their keys only, as tables with a
+// key a row have them.
+func (p *Pool) join() {
+	known := make(map[string]*Channel)
+	p.Channels = slices.DeleteFunc(p.Channels, func(c *Channel) bool {
+		what := fmt.Sprint(c.Name, "\n", c.URL, "\n", c.Provider, " ", c.Region, "\n", c.Models, c.Priority, c.Weight, c.NoKey)
+		if first := known[what]; first != nil {
+			first.Keys, _ = keysOf(append(first.Keys, c.Keys...))
+			return true
+		}
+		known[what] = c
+		return false
+	})
+}

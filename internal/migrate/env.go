@@ -1,0 +1,190 @@
+package migrate
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/preset"
+)
+
+var (
+	envLine = regexp.MustCompile(`^(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)$`)
+	envKey  = regexp.MustCompile(`^(.+?)_?(?:API_?)?(?:KEY|TOKEN|SECRET)S?(?:_?\d+)?$`)
+	envURL  = regexp.MustCompile(`^(.+?)_?(?:API_?)?(?:BASE_?)?(?:URL|ENDPOINT|BASE)$`)
+)
+
+// isEnv reports whether each line that is no comment sets a variable.
+func isEnv(text string) bool {
+	lines := 0
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+			continue
+		}
+		if !envLine.MatchString(line) {
+			return false
+		}
+		lines++
+	}
+	return lines > 0
+}
+
+// vendors are names of providers as variables have them, where the preset's differs.
+var vendors = map[string]string{
+	"google": "gemini", "google_ai": "gemini", "google_generative_ai": "gemini", "googleai": "gemini", "aistudio": "gemini",
+	"hf": "huggingface", "hugging_face": "huggingface", "huggingfacehub": "huggingface", "huggingface_hub": "huggingface",
+	"cf": "cloudflare", "cloudflare_workers_ai": "cloudflare", "workers_ai": "cloudflare",
+	"co": "cohere", "nim": "nvidia", "nvidia_nim": "nvidia", "claude": "anthropic", "grok": "xai", "kimi": "moonshot",
+	"z_ai": "zai", "glm": "zhipu", "bigmodel": "zhipu", "zhipuai": "zhipu", "qwen": "dashscope", "alibaba": "dashscope", "bailian": "dashscope",
+	"ark": "volcengine", "doubao": "volcengine", "open_router": "openrouter", "togetherai": "together", "together_ai": "together",
+	"ai_gateway": "vercel", "open_ai": "openai",
+}
+
+// vendor returns the preset of a provider's name, "" if it has none.
+func vendor(name string) string {
+	name = strings.ToLower(strings.TrimSpace(name))
+	for _, spelling := range []string{name, strings.ReplaceAll(name, "-", "_"), strings.ReplaceAll(name, " ", "_")} {
+		if known := vendors[spelling]; known != "" {
+			return known
+		}
+		if slices.Contains(preset.Names(), spelling) {
+			return spelling
+		}
+	}
+	return ""
+}
+
+// readEnv reads variables such as GROQ_API_KEY, and OPENAI_API_KEY with
+// OPENAI_BASE_URL.
+func (p *Pool) readEnv(text string) error {
+	keys, urls := make(map[string][]string), make(map[string]string)
+	var names, unused []string
+	account := ""
+	for line := range strings.Lines(text) {
+		match := envLine.FindStringSubmatch(strings.TrimSpace(line))
+		if match == nil {
+			continue
+		}
+		name, value := strings.ToUpper(match[1]), unquoted(match[2])
+		switch {
+		case value == "":
+		case strings.HasSuffix(name, "_ACCOUNT_ID") || strings.HasSuffix(name, "_ACCOUNT"):
+			account = value
+		case envURL.MatchString(name):
+			urls[envURL.FindStringSubmatch(name)[1]] = value
+		case envKey.MatchString(name):
+			of := envKey.FindStringSubmatch(name)[1]
+			if keys[of] == nil {
+				names = append(names, of)
+			}
+			keys[of] = append(keys[of], strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(" \t,;\n", r) })...)
+		default:
+			unused = append(unused, match[1])
+		}
+	}
+	for _, name := range names {
+		c := &Channel{Name: name, Provider: vendor(name)}
+		var left int
+		if c.Keys, left = keysOf(keys[name]); left > 0 || len(c.Keys) == 0 {
+			p.note("%s: words that are no keys: %d", name, max(left, 1))
+		}
+		if len(c.Keys) == 0 {
+			continue
+		}
+		if c.Provider == "" {
+			c.Provider = providerOf(c.Keys[0])
+		}
+		if !p.place(c, urls[name], name) {
+			continue
+		}
+		if c.Provider == "cloudflare" && !p.withAccount(c, account, name) {
+			continue
+		}
+		p.Channels = append(p.Channels, c)
+	}
+	if len(unused) > 0 {
+		p.note("not used: %s", strings.Join(unused[:min(len(unused), 20)], ", "))
+	}
+	return nil
+}
+
+// place sets where a channel is, and reports whether that is known.
+func (p *Pool) place(c *Channel, address, about string) bool {
+	if address != "" {
+		base, err := baseURL(address)
+		if err != nil {
+			p.note("%s: left out, since %v", about, err)
+			return false
+		}
+		if known := providerAt(hostOf(base)); known != "" && (c.Provider == "" || c.Provider == known || c.Provider == "openai") {
+			c.Provider, c.Region = known, regionAt(known, hostOf(base))
+		} else {
+			if c.Provider == "openai" {
+				c.Provider = "" // another one that speaks as OpenAI does
+			}
+			c.URL = base
+		}
+	}
+	if c.URL == "" && (c.Provider == "" || c.Provider == "azure") {
+		p.note("%s: left out, since nothing says where its API is", about)
+		return false
+	}
+	return true
+}
+
+// providerAt returns the provider whose API is at a host.
+func providerAt(host string) string {
+	name, _ := presetAt(host)
+	return name
+}
+
+func regionAt(provider, host string) string {
+	if name, region := presetAt(host); name == provider {
+		return region
+	}
+	return ""
+}
+
+func presetAt(host string) (name, region string) {
+	for _, p := range preset.All() {
+		for i, r := range p.Regions {
+			for _, base := range r.Bases {
+				if base.URL == "" || hostOf(strings.ReplaceAll(base.URL, "{account}", "a")) != host {
+					continue
+				}
+				if i == 0 {
+					return string(p.Name), ""
+				}
+				return string(p.Name), r.Name
+			}
+		}
+	}
+	return "", ""
+}
+
+// withAccount writes the account before each key, as Cloudflare's URL needs it.
+func (p *Pool) withAccount(c *Channel, account, about string) bool {
+	if strings.Contains(c.Keys[0], "/") {
+		return true
+	}
+	if !hostWord.MatchString(account) {
+		p.note("%s: left out, since its account is not given", about)
+		return false
+	}
+	for i, key := range c.Keys {
+		c.Keys[i] = account + "/" + key
+	}
+	return true
+}
+
+// unquoted returns a value without its quotation marks or its comment.
+func unquoted(value string) string {
+	value = strings.TrimSpace(value)
+	if value != "" && strings.ContainsRune("\"'`", rune(value[0])) {
+		if inside, _, closed := strings.Cut(value[1:], value[:1]); closed {
+			return inside
+		}
+	}
+	value, _, _ = strings.Cut(value, " #")
+	return strings.TrimSpace(value)
+}
