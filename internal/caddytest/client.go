@@ -3,6 +3,7 @@ package caddytest
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 )
 
@@ -23,4 +24,27 @@ func Program(t testing.TB, name string) string {
 	}
 	t.Skipf("%s is not installed", name)
 	return ""
+}
+
+// InstallPackages installs the npm packages of a folder, unless they are there as
+// its lock file says. Where they cannot be installed the test is skipped, and fails
+// where CI is set.
+func InstallPackages(t testing.TB, dir string) {
+	t.Helper()
+	npm := Program(t, "npm")
+	wanted, err := os.Stat(filepath.Join(dir, "package-lock.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if there, err := os.Stat(filepath.Join(dir, "node_modules", ".package-lock.json")); err == nil && there.ModTime().After(wanted.ModTime()) {
+		return
+	}
+	cmd := exec.CommandContext(t.Context(), npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("npm ci: %v: %s", err, out)
+		}
+		t.Skipf("the packages cannot be installed: npm ci: %v: %s", err, out)
+	}
 }

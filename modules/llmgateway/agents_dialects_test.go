@@ -23,7 +23,7 @@ func needAgents(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(agentsDir, "node_modules")); err != nil && os.Getenv("CI") == "" {
 		t.Skip("the agents take 1.1 GB: npm ci --ignore-scripts in " + agentsDir)
 	}
-	installPackages(t, agentsDir)
+	caddytest.InstallPackages(t, agentsDir)
 }
 
 const (

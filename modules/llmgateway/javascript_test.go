@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -28,29 +27,7 @@ const sdkDir = "testdata/sdk"
 // installSDKs installs the packages of testdata/sdk.
 func installSDKs(t *testing.T) {
 	t.Helper()
-	installPackages(t, sdkDir)
-}
-
-// installPackages installs the packages of a folder, unless they are there as its
-// lock file says.
-func installPackages(t *testing.T, dir string) {
-	t.Helper()
-	npm := caddytest.Program(t, "npm")
-	wanted, err := os.Stat(filepath.Join(dir, "package-lock.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if there, err := os.Stat(filepath.Join(dir, "node_modules", ".package-lock.json")); err == nil && there.ModTime().After(wanted.ModTime()) {
-		return
-	}
-	cmd := exec.CommandContext(t.Context(), npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts")
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("npm ci: %v: %s", err, out)
-		}
-		t.Skipf("the packages cannot be installed: npm ci: %v: %s", err, out)
-	}
+	caddytest.InstallPackages(t, sdkDir)
 }
 
 // provider answers as OpenAI, Anthropic and Google do, once the model `busy` has been refused.
