@@ -60,7 +60,7 @@ var directives = []directive{
 // values are what a placeholder of a syntax can stand for, or an option's whole
 // usage where that is no sum of its placeholders.
 var values = map[string]string{
-	"<duration>": "30s", "<number>": "1", "<n>": "1", "<period>": "day", "<percent>": "10%", "<size>": "1MB", "<status>": "429",
+	"<duration>": "30s", "<number>": "1", "<input>": "0.15", "<output>": "0.60", "<n>": "1", "<period>": "day", "<percent>": "10%", "<size>": "1MB", "<status>": "429",
 	"<url>": "https://a.example/", "<path>": "/a", "<ip>": "192.0.2.1", "<upstream>": "127.0.0.1:2", "<file>": "/a",
 	"<name>": "a", "<address>": "udp/127.0.0.1:53", "<type>": "aaaa", "<field>": "a", "<value>": "a", "<value or pattern>": "a*", "<policy>": "random", "<text>": "a",
 	"<method>": "POST", "<key>": "a-key-of-a-client", "<pattern>": "a*", "<name or pattern>": "a*", "<model>": "b", "<provider>": "deepseek", "<role>": "a", "<origin>": "https://a.example",

@@ -35,6 +35,7 @@ type Status struct {
 	Generated time.Time `json:"generated"`
 
 	// Lists are in the order of the configuration, and empty rather than absent.
+
 	Targets      []Target   `json:"targets"`       // of keepalive
 	Accounts     []Account  `json:"accounts"`      // that give hours to targets
 	Upstreams    []Upstream `json:"upstreams"`     // of fastest-swagger

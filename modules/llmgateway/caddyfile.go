@@ -47,6 +47,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //				fields {
 //					<as in the channel>
 //				}
+//				price <input> <output>
 //			}
 //			quota         <n> [tokens]/<period> [per model] [<account>] [<zone>]
 //			fields {

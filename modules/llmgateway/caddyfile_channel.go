@@ -139,6 +139,7 @@ func (r *ModelRoute) options() []caddyfileutil.Option {
 	return []caddyfileutil.Option{
 		{Name: "quota", Repeats: true, Parse: caddyfileutil.Args(quotaUsage, "20/day", r.addQuota)},
 		{Name: "fields", Block: true, Parse: parseFields(&r.Fields)},
+		{Name: "price", Parse: caddyfileutil.Args("<input> <output>", "0.15 0.60", r.setPrice)},
 	}
 }
 

@@ -217,6 +217,9 @@ func (c *Channel) provision(l *loading, g *gateway, allowHeaders []string) error
 		if err := route.provision(c); err != nil {
 			return err
 		}
+		if err := route.openReceipt(l.book); err != nil {
+			return err
+		}
 	}
 	if err := c.KeyPolicy.check(); err != nil {
 		return err

@@ -20,6 +20,7 @@ func (g *gateway) describe(now time.Time, s *status.Status) {
 		known := func(other status.Channel) bool { return other.Name == c.Name && other.Host == c.base.Host }
 		if !slices.ContainsFunc(s.Channels, known) {
 			s.Channels = append(s.Channels, c.describe(now))
+			c.describeReceipt(now, &s.Receipt)
 		}
 	}
 	known := make(map[string]bool, len(s.Clients))

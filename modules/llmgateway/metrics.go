@@ -101,6 +101,7 @@ func (m *metrics) outcomesOf(channel string) outcomes {
 type measures struct {
 	channel, model string
 	route          *ModelRoute // that the model is of
+	paid           paidUse     // for the receipt
 
 	once                            sync.Once
 	input, output                   prometheus.Observer
@@ -120,6 +121,7 @@ func (m *measures) observe(start, end time.Time, b *responseBody) {
 	m.once.Do(m.begin)
 	m.duration.Observe(end.Sub(start).Seconds())
 	used := &b.tokens.Usage
+	m.paid.count(used.Input(), used.Output())
 	if n := used.Input(); n > 0 {
 		m.input.Observe(float64(n))
 	}

@@ -29,6 +29,11 @@ type ModelRoute struct {
 	// Changes of the fields of JSON bodies, after the channel's. Default: none.
 	Fields []fields.Rule `json:"fields,omitempty"`
 
+	// What the provider asks for a million tokens from those who pay, in any
+	// currency: the receipt of the status page says what the model's use would
+	// have cost. Default: it is not on the receipt.
+	Price Price `json:"price,omitzero"`
+
 	measures []*measures // of each name
 	rules    fieldRules
 }

@@ -105,7 +105,7 @@ func (b *board) render(lang language) (changed bool) {
 	if page != nil && page.of == current {
 		return false
 	}
-	page, changed = renderSections(lang, current, page)
+	page, changed = renderParts(lang, current, page)
 	b.pages[lang] = page
 	return changed
 }

@@ -3,6 +3,7 @@ package statuspage_test
 import (
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -29,6 +30,7 @@ type demo struct {
 	site string // of the gateway, the upstreams and DNS
 	down atomic.Bool
 
+	caFile    string
 	upstreams map[string]string // the URLs of what Caddy asks
 	places    [2]string         // addresses of the page and of the site
 }
@@ -42,7 +44,6 @@ var secrets = []string{
 func newDemo(t *testing.T) *demo {
 	t.Helper()
 	storage := t.TempDir()
-	writeHistory(t, storage)
 	d := &demo{places: [2]string{caddytest.Addr(t), caddytest.Addr(t)}}
 	ok := func(body string, delay time.Duration) http.HandlerFunc {
 		return caddytest.Slow(delay, caddytest.Answer(200, "text/html", body))
@@ -58,8 +59,10 @@ func newDemo(t *testing.T) *demo {
 		"slow":   caddytest.NewUpstream(t, ok("<title>Swagger UI</title>", 30*time.Millisecond)).URL,
 		"broken": caddytest.NewUpstream(t, caddytest.Answer(500, "text/plain", "no")).URL,
 		"llm":    caddytest.NewUpstream(t, answerByKey).URL,
-		"dns":    caddytest.NewDoHUpstream(t, caddytest.Records(t, "a.example. 60 IN A 192.0.2.1")).URL,
 	}
+	dns := caddytest.NewDoHUpstream(t, caddytest.Records(t, "a.example. 60 IN A 192.0.2.1"))
+	d.upstreams["dns"], d.caFile = dns.URL, dns.CAFile(t)
+	writeHistory(t, storage, host(d.upstreams["fast"]), host(d.upstreams["slow"]))
 	d.Caddy = caddytest.Start(t, d.caddyfile("added"), caddytest.WithStorage(storage))
 	d.page, d.site = "http://"+d.places[0]+"/status/", "http://"+d.places[1]
 	d.use(t)
@@ -69,7 +72,7 @@ func newDemo(t *testing.T) *demo {
 // caddyfile returns the configuration, with a target of a name.
 func (d *demo) caddyfile(target string) string {
 	return strings.NewReplacer(
-		"PAGE", d.places[0], "SITE", d.places[1], "EXTRA", target,
+		"CAFILE", d.caFile, "PAGE", d.places[0], "SITE", d.places[1], "EXTRA", target,
 		"APP", d.upstreams["app"], "TOGGLED", d.upstreams["toggled"], "LLM", d.upstreams["llm"], "DNS", d.upstreams["dns"],
 		"FAST", host(d.upstreams["fast"]), "SLOW", host(d.upstreams["slow"]), "BROKEN", host(d.upstreams["broken"]),
 		"USERINFO", "http://secret-user:secret-password@"+host(d.upstreams["app"]),
@@ -125,7 +128,9 @@ http://SITE {
 		}
 		channel groq LLM {
 			api_key sk-channel-secret-good-0001 sk-channel-secret-good-0002 sk-channel-secret-good-0003 sk-channel-secret-dead-0004 sk-channel-secret-busy-0005 sk-channel-secret-good-0006
-			models llama-70b
+			models llama-70b {
+				price 0.59 0.79
+			}
 			quota 40/day
 			quota 250k tokens/day
 		}
@@ -138,6 +143,7 @@ http://SITE {
 	doh {
 		upstream DNS/secret-account {
 			name nextdns
+			tls_ca CAFILE
 			quota 300000/month
 		}
 		client alice /secret-path-of-alice {
@@ -224,7 +230,7 @@ func (d *demo) ping(t *testing.T, target string) {
 
 // writeHistory writes what an earlier process would have left: a day and a month
 // of pings and loads.
-func writeHistory(t *testing.T, storage string) {
+func writeHistory(t *testing.T, storage, fast, slow string) {
 	t.Helper()
 	k := &history.Keeper{
 		History: history.New(), Storage: &certmagic.FileStorage{Path: storage}, Clock: clockwork.NewRealClock(), Logger: zap.NewNop(),
@@ -243,6 +249,16 @@ func writeHistory(t *testing.T, storage string) {
 			down, cold := bad(ago)
 			k.History.Record(status.Sample{
 				Kind: status.SampleTarget, Name: name, At: now.Add(-ago), OK: !down, Cold: cold, Latency: time.Duration(30+rng.IntN(60)) * time.Millisecond,
+			})
+		}
+	}
+	for name, ms := range map[string]float64{fast: 6, slow: 31} {
+		for ago := 24 * time.Hour; ago > 0; ago -= 5 * time.Minute {
+			at := now.Add(-ago)
+			wave := 1 + .25*math.Sin(float64(at.Unix())/9000) + .3*rng.Float64()
+			k.History.Record(status.Sample{
+				Kind: status.SampleUpstream, Name: status.UpstreamSeries(name, "/swagger/index.html"), At: at, OK: true,
+				Latency: time.Duration(ms * wave * float64(time.Millisecond)),
 			})
 		}
 	}

@@ -86,6 +86,9 @@ func (h *Handler) find(r *http.Request) serveFunc {
 	case name == "events":
 		return h.serveEvents
 	}
+	if target, ok := h.badgeTarget(name); ok {
+		return serveBadge(target)
+	}
 	return nil
 }
 

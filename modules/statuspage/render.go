@@ -77,9 +77,9 @@ type part struct {
 	version uint64 // counts the changes of its HTML
 }
 
-// renderSections renders a status, and reports whether the page differs from the
+// renderParts renders a status, and reports whether the page differs from the
 // one before, which is nil for the first. What has not changed is taken from it.
-func renderSections(lang language, current *snapshot, before *rendering) (page *rendering, changed bool) {
+func renderParts(lang language, current *snapshot, before *rendering) (page *rendering, changed bool) {
 	page = &rendering{lang: lang, of: current, parts: make([]part, len(parts))}
 	for i, name := range parts {
 		var out bytes.Buffer

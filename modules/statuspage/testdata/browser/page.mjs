@@ -30,9 +30,9 @@ async function open(name, options, url = page) {
 
 for (const [locale, lang] of [["en-GB", "en"], ["zh-CN", "zh"]]) {
 	for (const colorScheme of ["light", "dark"]) {
-		for (const width of [360, 1200]) {
+		for (const width of folder ? [360, 1200] : [360]) {
 			const name = `${lang} ${colorScheme} ${width}`;
-			const { context, tab, took } = await open(name, { locale, colorScheme, viewport: { width, height: 800 }, deviceScaleFactor: folder ? 2 : 1 });
+			const { context, tab, took } = await open(name, { locale, colorScheme, viewport: { width, height: 800 }, deviceScaleFactor: width < 500 ? 2 : 1 });
 			await tab.waitForSelector("#live.on");
 			await tab.evaluate(axe);
 			const { violations } = await tab.evaluate(() => axe.run());
@@ -44,7 +44,10 @@ for (const [locale, lang] of [["en-GB", "en"], ["zh-CN", "zh"]]) {
 				background: await tab.evaluate(() => getComputedStyle(document.body).backgroundColor),
 				violations: violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html).slice(0, 3).join(" ")}`),
 			});
-			if (folder) await tab.screenshot({ path: `${folder}/${name.replaceAll(" ", "-")}.png`, fullPage: true });
+			if (folder) {
+				const clip = { x: 0, y: 0, width, height: width < 500 ? 1500 : 1640 };
+				await tab.screenshot({ path: `${folder}/status-${name.replaceAll(" ", "-")}.png`, fullPage: true, clip });
+			}
 			await context.close();
 		}
 	}

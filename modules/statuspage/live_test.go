@@ -1,0 +1,216 @@
+package statuspage_test
+
+import (
+	"bufio"
+	"fmt"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+	"weak"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/jonboulle/clockwork"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+	fruntime "github.com/caddy-freetier/caddy-freetier/internal/runtime"
+	"github.com/caddy-freetier/caddy-freetier/internal/status"
+	"github.com/caddy-freetier/caddy-freetier/modules/statuspage"
+)
+
+// source is a handler that describes itself with a target whose name says how
+// often it was asked.
+type source struct{}
+
+var asked atomic.Int64
+
+func init() {
+	caddy.RegisterModule(source{})
+	httpcaddyfile.RegisterHandlerDirective("source", func(httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) { return new(source), nil })
+	httpcaddyfile.RegisterDirectiveOrder("source", httpcaddyfile.Before, "respond")
+}
+
+func (source) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.source", New: func() caddy.Module { return new(source) }}
+}
+
+func (s *source) Provision(ctx caddy.Context) error {
+	app, err := fruntime.FromContext(ctx)
+	if err != nil {
+		return err
+	}
+	app.Status().Describe(func(_ time.Time, all *status.Status) {
+		all.Targets = append(all.Targets, status.Target{Name: fmt.Sprintf("asked-%d", asked.Add(1)), State: status.StateUp, History: status.NoHistory()})
+	})
+	return nil
+}
+
+func (*source) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	return next.ServeHTTP(w, r)
+}
+
+// viewer reads the events of a page.
+type viewer struct {
+	lines *bufio.Scanner
+	close func() error
+}
+
+func view(t *testing.T, client *http.Client, page string) *viewer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, page+"events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client.Do(req)
+	for tries := 0; err != nil && tries < 100; tries++ {
+		time.Sleep(10 * time.Millisecond) // Caddy's old listener closes
+		resp, err = client.Do(req)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "text/event-stream" {
+		t.Fatalf("events: status %d, %v", resp.StatusCode, resp.Header)
+	}
+	v := &viewer{bufio.NewScanner(resp.Body), resp.Body.Close}
+	v.lines.Buffer(nil, 1<<20)
+	t.Cleanup(func() { _ = v.close() })
+	return v
+}
+
+// until reads until a line has a text, and reports whether one has.
+func (v *viewer) until(text string) bool {
+	for v.lines.Scan() {
+		if strings.Contains(v.lines.Text(), text) {
+			return true
+		}
+	}
+	return false
+}
+
+// patient is a client whose requests have no time limit, each with a connection of
+// its own.
+func patient(t *testing.T) *http.Client {
+	transport := &http.Transport{DisableKeepAlives: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// Caddy stops although somebody looks at the page: it would wait for their requests
+// as long as these last.
+func TestStopWithViewers(t *testing.T) {
+	addr := caddytest.Addr(t)
+	c := caddytest.Start(t, "http://"+addr+" {\nsource\nstatus_page\n}")
+	client := patient(t)
+	var viewers []*viewer
+	for range 10 {
+		v := view(t, client, "http://"+addr+"/")
+		if !v.until("asked-") {
+			t.Fatal("no event came")
+		}
+		viewers = append(viewers, v)
+	}
+	stopped, started := make(chan struct{}), time.Now()
+	go func() {
+		defer close(stopped)
+		c.Stop()
+	}()
+	select {
+	case <-stopped:
+		t.Logf("stopped after %v", time.Since(started))
+	case <-time.After(20 * time.Second):
+		t.Fatal("Caddy waits for the viewers")
+	}
+	for _, v := range viewers {
+		if v.until("no such line") || v.lines.Err() != nil {
+			t.Errorf("the events end with %v", v.lines.Err())
+		}
+	}
+}
+
+// After reloads with open pages only the last configuration is left in memory, and
+// the pages are sent what that one shows.
+func TestReloadsWithViewers(t *testing.T) {
+	addr := caddytest.Addr(t)
+	config := func(i int) string {
+		return fmt.Sprintf("http://%s {\nheader X-Reload %d\nsource\nstatus_page\n}", addr, i)
+	}
+	before := caddytest.Goroutines()
+	c := caddytest.Start(t, config(0))
+	client := patient(t)
+	var apps []weak.Pointer[statuspage.App]
+	for i := range 10 {
+		app, err := caddy.ActiveContext().AppIfConfigured("freetier.status")
+		if err != nil {
+			t.Fatal(err)
+		}
+		apps = append(apps, weak.Make(app.(*statuspage.App)))
+		var viewers []*viewer
+		for range 3 {
+			v := view(t, client, "http://"+addr+"/")
+			if !v.until("retry: ") || !v.until(fmt.Sprintf("asked-%d", asked.Load())) {
+				t.Fatal("the page does not follow")
+			}
+			viewers = append(viewers, v)
+		}
+		c.Reload(config(i + 1))
+		for _, v := range viewers {
+			if v.until("no such line") {
+				t.Fatal("the events of the old configuration go on")
+			}
+		}
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for left := len(apps); left > 0; {
+		runtime.GC()
+		left = 0
+		for _, app := range apps {
+			if app.Value() != nil {
+				left++
+			}
+		}
+		if left > 0 && time.Now().After(deadline) {
+			t.Fatalf("%d old configurations are in memory", left)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	c.Stop()
+	caddytest.NoLeak(t, before)
+}
+
+// However many look at the page, the modules are asked once a second, and while
+// nobody looks they are not asked at all.
+func TestViewersShare(t *testing.T) {
+	clock := clockwork.NewFakeClockAt(time.Date(2027, 3, 4, 12, 0, 0, 0, time.UTC))
+	addr := caddytest.Addr(t)
+	c := caddytest.Start(t, "http://"+addr+" {\nsource\nstatus_page\n}", caddytest.WithFakeClock(clock))
+	client := patient(t)
+	before := asked.Load()
+	var viewers []*viewer
+	for i := range 100 {
+		page := "http://" + addr + "/"
+		v := view(t, client, page)
+		if i%10 == 0 {
+			get(t, c, page)
+		}
+		viewers = append(viewers, v)
+	}
+	for seconds := int64(1); seconds <= 3; seconds++ {
+		for _, v := range viewers {
+			if !v.until(fmt.Sprintf("asked-%d", before+seconds)) {
+				t.Fatal("an event is missing")
+			}
+		}
+		if n := asked.Load() - before; n != seconds {
+			t.Fatalf("asked %d times, want %d", n, seconds)
+		}
+		clock.Advance(time.Second)
+	}
+	for _, v := range viewers {
+		_ = v.close()
+	}
+}

@@ -1,0 +1,98 @@
+package statuspage_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+	"github.com/caddy-freetier/caddy-freetier/internal/status"
+)
+
+// large returns a Caddyfile with so many targets, upstreams and keys.
+func large(addr, upstream string, targets, upstreams, keys int) string {
+	var b strings.Builder
+	b.WriteString("{\n\tkeepalive {\n\t\tinterval 1h\n")
+	for i := range targets {
+		fmt.Fprintf(&b, "\t\ttarget target-%d {\n\t\t\turl %s/%d\n\t\t\tplatform render\n\t\t}\n", i, upstream, i)
+	}
+	fmt.Fprintf(&b, "\t}\n}\nhttp://%s {\n\tstatus_page\n", addr)
+	if upstreams > 0 {
+		b.WriteString("\treverse_proxy /pool")
+		for i := range upstreams {
+			fmt.Fprintf(&b, " upstream-%d.invalid:80", i)
+		}
+		b.WriteString(" {\n\t\tlb_policy fastest-swagger {\n\t\t\tinterval 1h\n\t\t}\n\t}\n")
+	}
+	b.WriteString("\tllm_gateway {\n\t\tclient me sk-the-key-of-a-client\n\t\tchannel groq " + upstream + " {\n\t\t\tapi_key")
+	for i := range keys {
+		fmt.Fprintf(&b, " sk-one-of-many-keys-%05d", i)
+	}
+	b.WriteString("\n\t\t\tquota 100/day\n\t\t\tquota 10k tokens/day\n\t\t\tmodels m\n\t\t}\n\t}\n}\n")
+	return b.String()
+}
+
+// The page and the JSON do not grow with the number of keys, and what 50 targets
+// and 50 upstreams add is a few hundred bytes each.
+func TestSizes(t *testing.T) {
+	up := caddytest.NewUpstream(t, caddytest.Answer(200, "text/plain", "ok"))
+	sizes := make(map[int]int)
+	for _, keys := range []int{100, 1000} {
+		addr := caddytest.Addr(t)
+		c := caddytest.Start(t, large(addr, up.URL, 50, 50, keys))
+		page := get(t, c, "http://"+addr+"/").body
+		sizes[keys] = len(page)
+		if n := len(page); n > 100_000 {
+			t.Errorf("the page has %d bytes", n)
+		}
+		var zipped bytes.Buffer
+		zip := gzip.NewWriter(&zipped)
+		_, _ = zip.Write([]byte(page))
+		_ = zip.Close()
+		answer := get(t, c, "http://"+addr+"/status.json").body
+		if n := len(answer); n > 100_000 {
+			t.Errorf("status.json has %d bytes", n)
+		}
+		t.Logf("%d keys: page %d bytes (%d compressed), JSON %d", keys, len(page), zipped.Len(), len(answer))
+		var s status.Status
+		if err := json.Unmarshal([]byte(answer), &s); err != nil {
+			t.Fatal(err)
+		}
+		if len(s.Targets) != 50 || len(s.Upstreams) != 50 || s.Channels[0].Keys.Total != keys || s.Channels[0].Quotas[0].Limit < int64(100*keys) {
+			t.Errorf("%d targets, %d upstreams, %+v", len(s.Targets), len(s.Upstreams), s.Channels)
+		}
+		c.Stop()
+	}
+	if sizes[1000] > sizes[100]+1000 {
+		t.Errorf("with 100 keys the page has %d bytes, with 1000 %d", sizes[100], sizes[1000])
+	}
+	addr := caddytest.Addr(t)
+	c := caddytest.Start(t, large(addr, up.URL, 1, 0, 1))
+	if n := len(get(t, c, "http://"+addr+"/").body); n > 20_000 {
+		t.Errorf("a small page has %d bytes", n)
+	}
+}
+
+// BenchmarkPage is the time of a request for a page that is rendered anew.
+func BenchmarkPage(b *testing.B) {
+	up := caddytest.NewUpstream(b, caddytest.Answer(200, "text/plain", "ok"))
+	addr := caddytest.Addr(b)
+	clock := clockwork.NewFakeClockAt(time.Date(2027, 3, 4, 12, 0, 0, 0, time.UTC))
+	c := caddytest.Start(b, large(addr, up.URL, 50, 50, 1000), caddytest.WithFakeClock(clock))
+	client := c.Client()
+	for b.Loop() {
+		clock.Advance(time.Second)
+		resp, err := client.Get("http://" + addr + "/")
+		if err != nil || resp.StatusCode != http.StatusOK {
+			b.Fatalf("%v, %v", resp, err)
+		}
+		resp.Body.Close()
+	}
+}
