@@ -73,13 +73,16 @@ func readFolder(ctx context.Context, storage certmagic.Storage, own string, know
 
 // readFile reads the file of a process. Its error is the storage's.
 func readFile(ctx context.Context, storage certmagic.Storage, name string, known sum) (found, error) {
-	// Not every storage can tell a file from a folder.
-	info, err := storage.Stat(ctx, keyOf(name))
-	if err != nil {
-		return found{}, err
-	}
-	if info.Size > maxRead {
-		return found{err: errTooLarge}, nil
+	// Not every storage can tell a file from a folder, and for some Stat is as
+	// much work as Load.
+	if known == (sum{}) {
+		info, err := storage.Stat(ctx, keyOf(name))
+		if err != nil {
+			return found{}, err
+		}
+		if info.Size > maxRead {
+			return found{err: errTooLarge}, nil
+		}
 	}
 	raw, err := storage.Load(ctx, keyOf(name))
 	if errors.Is(err, syscall.EISDIR) {

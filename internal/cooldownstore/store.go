@@ -19,6 +19,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"maps"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -30,8 +31,12 @@ import (
 )
 
 const (
-	// interval is how often the files of other processes are read.
-	interval = 10 * time.Second
+	// interval is how often the files of other processes are read. With more than
+	// crowdAt of them it grows with their number, up to maxInterval, so that a
+	// process does not read more often the more there are.
+	interval    = 10 * time.Second
+	crowdAt     = 16
+	maxInterval = 5 * time.Minute
 
 	// pause is how long further decisions wait after a file was written.
 	pause = time.Second
@@ -83,6 +88,7 @@ type Store struct {
 	pass    chan struct{} // holds a token during a pass
 	busy    chan struct{} // holds a token while the storage is used
 	health  safestore.Health
+	crowd   atomic.Int64 // how many files were last read
 
 	// states belong to the pass. A reload can change the storage, and while it goes
 	// on two are in use.
@@ -146,9 +152,14 @@ func (s *Store) hangs() bool { return s.health.Unavailable() && len(s.busy) > 0 
 // Run reads and writes until its context is done. last then says whether the
 // process ends, or uses cooldowns no longer.
 func (s *Store) Run(ctx context.Context, site Site, last func() bool) {
-	ticker := site.Clock.NewTicker(interval)
+	every := s.every()
+	ticker := site.Clock.NewTicker(every)
 	defer ticker.Stop()
 	for {
+		if now := s.every(); now != every {
+			every = now
+			ticker.Reset(every)
+		}
 		read := true
 		select {
 		case <-ticker.Chan():
@@ -169,6 +180,11 @@ func (s *Store) Run(ctx context.Context, site Site, last func() bool) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// every returns how often to read, for the number of files.
+func (s *Store) every() time.Duration {
+	return min(max(interval, interval/crowdAt*time.Duration(s.crowd.Load())), maxInterval)
 }
 
 // end writes a last time.
@@ -215,6 +231,7 @@ func (s *Store) work(ctx context.Context, site Site, read, ended bool) error {
 			return err
 		}
 		trouble = view.err
+		s.crowd.Store(int64(len(view.others)))
 		if !view.own {
 			st.written = time.Time{}
 		}

@@ -487,3 +487,20 @@ func BenchmarkPass(b *testing.B) {
 		})
 	}
 }
+
+// A process reads no more often the more others there are.
+func TestIntervalGrows(t *testing.T) {
+	storage, clock := newMemory(), clockwork.NewFakeClockAt(start)
+	p := newTestProcess(t, storage, clock, "k")
+	for n, want := range map[int]time.Duration{0: interval, 1: interval, 16: interval, 32: 2 * interval, 100: 62500 * time.Millisecond, 2000: maxInterval} {
+		clear(storage.values)
+		for i := range n {
+			name := fmt.Sprintf("%032d", i)
+			storage.values[keyOf(name)] = encodeFile(name)
+		}
+		p.sync()
+		if got := p.every(); got != want {
+			t.Errorf("with %d files the interval is %v, want %v", n, got, want)
+		}
+	}
+}
