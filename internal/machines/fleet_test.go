@@ -166,7 +166,8 @@ func (m *machine) send(method, url, contentType string, body []byte) (int, []byt
 func (m *machine) complete() bool {
 	m.fleet.t.Helper()
 	status, text := m.send(http.MethodPost, "http://"+m.addr+"/v1/chat/completions", "application/json",
-		[]byte(`{"model":"m","messages":[{"role":"user","content":"hi"}]}`))
+		// Each is a conversation of its own: one that goes on stays with its key.
+		fmt.Appendf(nil, `{"model":"m","messages":[{"role":"user","content":"hi %d"}]}`, m.fleet.asked.Add(1)))
 	if status != http.StatusOK && status != http.StatusTooManyRequests {
 		m.fleet.t.Errorf("a chat has status %d: %s", status, text)
 	}
