@@ -92,11 +92,8 @@ func (a *Account) used(now time.Time) time.Duration {
 	return used
 }
 
-// Renews returns when the count begins anew.
-func (a *Account) Renews() time.Time {
-	_, until := a.meter.Window()
-	return until
-}
+// Window returns the first moment of the current period and the first after it.
+func (a *Account) Window() (from, until time.Time) { return a.meter.Window() }
 
 // Verdict says whether the target is to be pinged at a time.
 func (m *Member) Verdict(now time.Time) Verdict {

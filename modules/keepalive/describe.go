@@ -45,9 +45,9 @@ func stateOf(known *targetStatus) string {
 }
 
 func (acct *account) describe(now time.Time) status.Account {
-	described := status.Account{
-		Name: acct.name, UsedHours: acct.Used(now).Hours(), LimitHours: acct.Limit().Hours(), Renews: acct.Renews().UTC(),
-	}
+	from, until := acct.Window()
+	described := status.Account{Name: acct.name, Targets: []string{}, UsedHours: acct.Used(now).Hours(), LimitHours: acct.Limit().Hours(), Renews: until.UTC()}
+	described.ExhaustedOn = status.ExhaustedOn(described.UsedHours, described.LimitHours, from, until, now)
 	for _, p := range acct.members {
 		described.Targets = append(described.Targets, p.target.Name)
 		described.ColdStarts += p.hours.member.Met()
