@@ -4,8 +4,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
@@ -73,4 +76,50 @@ func TestComposeFile(t *testing.T) {
 			t.Errorf("got %s, want %s in it", out, want)
 		}
 	}
+}
+
+// Each example loads as it is, is formatted as caddy fmt does it, and stands in the list.
+func TestExampleFiles(t *testing.T) {
+	list := string(readFile(t, "examples/README.md"))
+	files, err := filepath.Glob("examples/*.caddyfile")
+	if err != nil || len(files) < 12 || strings.Count(list, ".caddyfile)") != len(files) {
+		t.Fatalf("%d files, of which the list has %d (%v)", len(files), strings.Count(list, ".caddyfile)"), err)
+	}
+	for _, file := range files {
+		name := filepath.Base(file)
+		t.Run(name, func(t *testing.T) {
+			text := string(readFile(t, file))
+			if !strings.Contains(list, "]("+name+")") {
+				t.Errorf("the list does not have it")
+			}
+			if formatted := string(caddyfile.Format([]byte(text))); formatted != text {
+				t.Errorf("caddy fmt makes of it\n%s", formatted)
+			}
+			if !strings.HasPrefix(text, "# ") {
+				t.Error("it does not begin with what it is for")
+			}
+			for _, variable := range regexp.MustCompile(`\{env\.(\w+)\}`).FindAllStringSubmatch(text, -1) {
+				t.Setenv(variable[1], "value-of-"+variable[1])
+				if head, _, _ := strings.Cut(text, "{\n"); !strings.Contains(head, variable[1]) {
+					t.Errorf("its first lines do not name %s", variable[1])
+				}
+			}
+			if err := caddytest.Validate(ofThisMachine(t, text)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// ofThisMachine gives a Caddyfile files of its own in the place of those that it names.
+func ofThisMachine(t *testing.T, text string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"gemini.keys": "AIzaSyExampleExampleExampleExample-0001\n", "cloudflare.keys": "0123abcd/exampleexample\n",
+		"clients.json": "[]", "domestic.txt": "example.cn\n", "hosts": "192.168.1.11 printer.home.example\n",
+	} {
+		writeIn(t, dir, name, content)
+	}
+	return regexp.MustCompile(`(/etc/caddy|/run/secrets|/mnt/shared|/var/log)(/keys|/caddy)?\b`).ReplaceAllString(text, dir)
 }
