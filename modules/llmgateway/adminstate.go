@@ -29,6 +29,10 @@ type keyState struct {
 	Cooldowns []cooldownState `json:"cooldowns"`
 	Quotas    []quotaState    `json:"quotas,omitempty"`
 	Learned   []learnedState  `json:"learned,omitempty"`
+	// Of a channel that limits how many requests a key answers at once: those under
+	// way, and those in its queue. One request may wait in several.
+	UnderWay int `json:"under_way,omitempty"`
+	Waiting  int `json:"waiting,omitempty"`
 }
 
 // statsState says what came of the attempts since the start of Caddy. One that is
@@ -99,6 +103,7 @@ func (c *Channel) state(now time.Time) channelState {
 	}
 	for _, k := range keys {
 		s := keyState{Key: k.name(), statsState: newStatsState(k.stats), Cooldowns: cooldownStates(k.cooldowns, now), Learned: k.learned.states()}
+		s.UnderWay, s.Waiting = k.slots.Total()
 		for _, m := range k.requests {
 			s.Quotas = append(s.Quotas, newQuotaState(ledger.Requests, m))
 		}

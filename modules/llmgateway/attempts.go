@@ -36,6 +36,8 @@ type attempts struct {
 
 	pinned bool // only the key may be asked that has made what the request names
 
+	latest time.Time // until when it may wait for a candidate
+
 	neutral          *neutral.Request // the client's request, once a channel needs a translation
 	untranslated     error            // why a channel could not be asked in its own dialect
 	searched, marked bool             // whether signatures of translated responses were looked for, and are there
@@ -122,6 +124,7 @@ func (as *attempts) roundTrip(req *http.Request) (*http.Response, error) {
 			as.settleOpinions()
 			return a.res, nil
 		}
+		a.candidate.releaseSlot()
 		if err == nil {
 			as.deferResponse(a)
 		}
@@ -258,7 +261,10 @@ func (as *attempts) setCurrent(a *attempt) {
 
 // claimNext claims the next candidate after a and reports whether there is one.
 func (as *attempts) claimNext(req *http.Request, a *attempt) bool {
-	if as.mayRetryNow() && as.claim() {
+	switch {
+	case !as.mayRetryNow():
+		return false
+	case as.claim(), as.claimBusy(req.Context()):
 		return true
 	}
 	return as.mayRetryNow() && as.claimAgain(req, a)
@@ -294,7 +300,7 @@ func (as *attempts) claimAgain(req *http.Request, a *attempt) bool {
 	if now := as.gateway.clock.Now(); a.verdict.Until.After(now) {
 		pause = a.verdict.Until.Sub(now)
 	}
-	if pause > as.gateway.wait || !as.sleep(req.Context(), pause) {
+	if pause > as.gateway.wait || !as.sleep(req.Context(), pause) || !a.candidate.acquireSlot() {
 		return false
 	}
 	as.claimed = a.candidate
@@ -319,6 +325,7 @@ func (as *attempts) close() {
 	if as.count > 0 {
 		as.settle()
 		as.current.candidate.channel.open.Add(-1)
+		as.current.candidate.releaseSlot()
 	}
 	as.client.reserved.Add(-as.charged.reserved)
 	if as.translationMemory > 0 {
@@ -329,6 +336,7 @@ func (as *attempts) close() {
 	}
 	if as.claimed != nil {
 		as.claimed.release()
+		as.claimed.releaseSlot()
 	}
 	as.request.close()
 }

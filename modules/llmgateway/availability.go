@@ -17,21 +17,32 @@ const defaultWait = 30 * time.Second
 // again.
 func (as *attempts) begin(ctx context.Context) *apiError {
 	now := as.gateway.clock.Now()
+	as.latest = now.Add(as.gateway.wait)
 	if as.claim() {
 		as.wakeSleeper()
 		return nil
 	}
-	for latest := now.Add(as.gateway.wait); ; {
+	for {
 		seen := as.candidates.survey(now)
 		if early, ok := as.candidates.claimEarly(seen, now); ok {
 			as.claimed = early
 			return nil
 		}
 		until, ok := seen.firstUsable(now)
-		if !ok || until.After(latest) {
-			return as.unavailable(now)
+		if !ok || until.After(as.latest) {
+			until = as.latest
 		}
-		if !as.sleep(ctx, until.Sub(now)) {
+		switch busy := as.candidates.busy(seen, now); {
+		case len(busy) > 0 && now.Before(as.latest):
+			if as.awaitSlot(ctx, busy, until) {
+				return nil
+			}
+		case !ok || until.Equal(as.latest):
+			return as.unavailable(now)
+		default:
+			as.sleep(ctx, until.Sub(now))
+		}
+		if ctx.Err() != nil {
 			return clientLeft
 		}
 		now = as.gateway.clock.Now()
@@ -66,7 +77,10 @@ type unavailability struct {
 	soonest time.Time
 }
 
-const deadKeys = "dead keys"
+const (
+	deadKeys = "dead keys"
+	busyKeys = "busy"
+)
 
 // unavailabilityKinds are words for the reasons of cooldowns.
 var unavailabilityKinds = map[refusal.Reason]string{
@@ -99,6 +113,10 @@ func (u *unavailability) add(c *candidate, now time.Time) {
 			reason, until = refusal.ReasonDayQuota, exhausted.Renews()
 		}
 	}
+	kind := cmp.Or(unavailabilityKinds[reason], "in cooldown")
+	if until.IsZero() {
+		kind, until = busyKeys, now.Add(time.Second)
+	}
 	if u.soonest.IsZero() || until.Before(u.soonest) {
 		u.soonest = until
 	}
@@ -107,7 +125,6 @@ func (u *unavailability) add(c *candidate, now time.Time) {
 		return
 	}
 	u.seen[owner] = true
-	kind := cmp.Or(unavailabilityKinds[reason], "in cooldown")
 	if u.counts[kind]++; u.counts[kind] == 1 {
 		u.kinds = append(u.kinds, kind)
 	}
@@ -122,6 +139,8 @@ func (u *unavailability) text(now time.Time) string {
 	var parts []string
 	for _, kind := range u.kinds {
 		switch n := u.counts[kind]; {
+		case kind == busyKeys:
+			parts = append(parts, fmt.Sprintf("%d %s", n, kind))
 		case kind != deadKeys:
 			parts = append(parts, fmt.Sprintf("%d %s (first free in %s)", n, kind, inWords(u.first[kind].Sub(now))))
 		case n == 1:

@@ -50,6 +50,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //				price <input> <output>
 //			}
 //			quota         <n> [tokens]/<period> [per model] [<account>] [<zone>]
+//			concurrency   <n> [per model]
 //			fields {
 //				drop    <field>...
 //				rename  <field> <name>

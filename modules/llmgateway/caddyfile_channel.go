@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/url"
 	"slices"
+	"strconv"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -61,6 +62,7 @@ func (c *Channel) options() []caddyfileutil.Option {
 		{Name: "api_key", Repeats: true, Parse: c.parseKeys},
 		{Name: "models", Repeats: true, Block: true, Parse: c.parseModels},
 		{Name: "quota", Repeats: true, Parse: caddyfileutil.Args(quotaUsage, "200/day", c.addQuota)},
+		{Name: "concurrency", Parse: caddyfileutil.Args("<n> [per model]", "4 per model", c.setConcurrency)},
 		{Name: "fields", Block: true, Parse: parseFields(&c.Fields)},
 		{Name: "key_policy", Parse: parseKeyPolicy(&c.KeyPolicy)},
 		{Name: "weight", Parse: caddyfileutil.Number(&c.Weight, 1, math.MaxInt)},
@@ -141,6 +143,20 @@ func (r *ModelRoute) options() []caddyfileutil.Option {
 		{Name: "fields", Block: true, Parse: parseFields(&r.Fields)},
 		{Name: "price", Parse: caddyfileutil.Args("<input> <output>", "0.15 0.60", r.setPrice)},
 	}
+}
+
+// setConcurrency sets how many requests each key answers at once.
+func (c *Channel) setConcurrency(args []string) error {
+	args, perModel := withoutPerModel(args)
+	if len(args) != 1 {
+		return caddyfileutil.ErrUsage
+	}
+	n, err := strconv.Atoi(args[0])
+	if err != nil || n < 1 {
+		return fmt.Errorf("%q is not a whole number from 1; write one such as 4", args[0])
+	}
+	c.Concurrency = &Concurrency{Requests: n, PerModel: perModel}
+	return nil
 }
 
 const quotaUsage = "<n> [tokens]/<period> [per model] [<account>] [<zone>]"

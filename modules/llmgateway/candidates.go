@@ -14,6 +14,7 @@ type candidate struct {
 	model     string    // the channel's own name
 	measures  *measures // of the channel's model
 	auxiliary bool      // the request only counts tokens
+	hasSlot   bool      // of those that its key has for requests under way
 }
 
 // account returns what the candidate's key shares its quotas with: other keys of
@@ -164,6 +165,8 @@ func (c *candidates) claimKey(now time.Time) (*candidate, bool) {
 		switch {
 		case c.excludesKey(&next):
 			c.keys.useless = false // that is of this request
+		case next.isBusy():
+			c.keys.useless = false // that may end at any moment
 		case c.spares(&next, now), !c.acquire(&next, now):
 			c.keys.walk.Block()
 		default:

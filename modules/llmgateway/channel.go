@@ -22,6 +22,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
+	"github.com/caddy-freetier/caddy-freetier/internal/slots"
 )
 
 // Channel is one account, or several alike, at one provider.
@@ -63,6 +64,11 @@ type Channel struct {
 	// Of a pattern 64 names are told apart. A model with quotas of its own has
 	// those in their place. Default: none.
 	ModelQuotas []*quota.Quota `json:"model_quotas,omitempty"`
+
+	// How many requests each key answers at once. Further ones take another key;
+	// if there is none they wait in the order of their coming, up to the gateway's
+	// `wait`. Default: no limit.
+	Concurrency *Concurrency `json:"concurrency,omitempty"`
 
 	// The models that the channel has. At least one.
 	Models []*ModelRoute `json:"models,omitempty"`
@@ -149,6 +155,7 @@ type Channel struct {
 	keyless     *mask             // for responses to requests without a key
 	cooldowns   *cooldown.Breaker // by its own name for a model
 	stats       *keyStats         // of attempts without a key
+	slots       *slots.Slots      // of requests without a key
 	signature   []string          // the value of X-Gateway-Channel
 	attempts    outcomes          // of attempts, counted
 	catalog     *catalog
@@ -176,6 +183,7 @@ type key struct {
 	cooldowns *cooldown.Breaker // by the name that the channel has for a model
 	stats     *keyStats
 	learned   *learnedLimits
+	slots     *slots.Slots         // of requests under way
 	mask      atomic.Pointer[mask] // made with the first response
 	limits
 	byModel *modelLimits // set if the channel has quotas of models
@@ -207,6 +215,9 @@ func (c *Channel) provision(l *loading, g *gateway, allowHeaders []string) error
 		return errNoModels
 	}
 	if err := c.Auth.check(); err != nil {
+		return err
+	}
+	if err := c.Concurrency.check(); err != nil {
 		return err
 	}
 	if len(c.APIKeys) == 0 && c.Auth.Scheme != "none" {
@@ -243,7 +254,7 @@ func (c *Channel) provision(l *loading, g *gateway, allowHeaders []string) error
 		return err
 	}
 	known := take(l.pooled, histories, newHistory(l.cooldowns), c.base.String())
-	c.cooldowns, c.stats = known.cooldowns, &known.stats
+	c.cooldowns, c.stats, c.slots = known.cooldowns, &known.stats, &known.slots
 	c.catalog = take(l.pooled, catalogs, newCatalog(), c.base.String())
 	if err := c.readKeys(l); err != nil {
 		return err
@@ -340,7 +351,7 @@ func (c *Channel) newKey(text string, l *loading) (k *key, err error) {
 		}
 	}
 	known := take(l.pooled, histories, newHistory(l.cooldowns), c.base.String(), text)
-	k.cooldowns, k.stats, k.learned = known.cooldowns, &known.stats, &known.learned
+	k.cooldowns, k.stats, k.learned, k.slots = known.cooldowns, &known.stats, &known.learned, &known.slots
 	name, value := c.auth.header(k.secret)
 	k.header, k.value = name, []string{value}
 	count := "llm_gateway key " + c.base.String() + " " + text

@@ -35,12 +35,17 @@ func (c *candidate) cooldownName() (name string, requested bool) {
 // acquire reports whether the candidate may be tried now. A channel's own
 // cooldown only puts it last: what keeps failing is still better than nothing.
 func (c *candidate) acquire(now time.Time) bool {
+	if !c.acquireSlot() {
+		return false
+	}
 	name, _ := c.cooldownName()
 	if c.exhausted() || !c.learnedBlock(now).Until.IsZero() || !c.channel.cooldowns.AcquireName(name, now) {
+		c.releaseSlot()
 		return false
 	}
 	if c.key != nil && !c.key.cooldowns.Acquire(name, now) {
 		c.channel.cooldowns.Release(name)
+		c.releaseSlot()
 		return false
 	}
 	c.channel.cooldowns.Acquire(cooldown.All, now)
@@ -50,6 +55,9 @@ func (c *candidate) acquire(now time.Time) bool {
 // acquireEarly reports whether the candidate may be tried although it is in
 // cooldown, for want of anything better.
 func (c *candidate) acquireEarly(now time.Time) bool {
+	if !c.acquireSlot() {
+		return false
+	}
 	if c.key == nil {
 		return true
 	}
@@ -58,7 +66,11 @@ func (c *candidate) acquireEarly(now time.Time) bool {
 	if c.key.cooldowns.Block(name, now).Reason == string(refusal.ReasonDead) {
 		interval = deadKeyInterval
 	}
-	return c.key.cooldowns.AcquireEarly(name, now, interval)
+	if !c.key.cooldowns.AcquireEarly(name, now, interval) {
+		c.releaseSlot()
+		return false
+	}
+	return true
 }
 
 // release ends the candidate's trial, if it is one, without an outcome.

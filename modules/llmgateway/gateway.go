@@ -33,6 +33,8 @@ type gateway struct {
 
 	translates bool // a channel says in which dialects it can be asked
 
+	limitsConcurrency bool // a channel limits how much a key answers at once
+
 	reading sync.Mutex // held while keys are read again
 
 	cors       cors

@@ -270,6 +270,7 @@ func (h *Handler) provisionParts(l *loading, app *runtime.App) error {
 			return located(c.Source, fmt.Errorf("channel %s: %w", c.Name, err))
 		}
 		h.gateway.translates = h.gateway.translates || len(c.spoken) > 0
+		h.gateway.limitsConcurrency = h.gateway.limitsConcurrency || c.Concurrency != nil
 		h.gateway.affinity = h.gateway.affinity || c.keyPolicy == KeyPolicyAffinity
 		if c.Name == h.DefaultChannel {
 			h.gateway.unnamed = c

@@ -11,6 +11,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldownstore"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
+	"github.com/caddy-freetier/caddy-freetier/internal/slots"
 )
 
 // longestReason is how long the reason of a refusal is that is kept, in bytes.
@@ -25,6 +26,7 @@ type history struct {
 	cooldowns *cooldown.Breaker
 	stats     keyStats
 	learned   learnedLimits
+	slots     slots.Slots // of requests under way
 }
 
 func newHistory(store *cooldownstore.Store) *history {

@@ -40,7 +40,9 @@ func (q *request) readReferences(texts []string, store reqbody.Span) {
 
 // readPathReference notes the id in the path.
 func (q *request) readPathReference() {
-	q.references.add(resource.InPath(q.location.endpoint.path, q.location.path))
+	if e := q.location.endpoint; e != nil {
+		q.references.add(resource.InPath(e.path, q.location.path))
+	}
 }
 
 func (r *references) add(id string) {
