@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"path"
 	"strings"
-	"syscall"
 
 	"github.com/caddyserver/certmagic"
 
@@ -85,7 +84,7 @@ func readFile(ctx context.Context, storage certmagic.Storage, name string, known
 		}
 	}
 	raw, err := storage.Load(ctx, keyOf(name))
-	if errors.Is(err, syscall.EISDIR) {
+	if errors.Is(err, safestore.ErrFolder) {
 		return found{err: errFolder}, nil
 	}
 	if err != nil {

@@ -19,7 +19,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"maps"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -88,7 +87,7 @@ type Store struct {
 	pass    chan struct{} // holds a token during a pass
 	busy    chan struct{} // holds a token while the storage is used
 	health  safestore.Health
-	crowd   atomic.Int64 // how many files were last read
+	pace    safestore.Pace
 
 	// states belong to the pass. A reload can change the storage, and while it goes
 	// on two are in use.
@@ -124,6 +123,7 @@ func New() *Store {
 		changed: make(chan struct{}, 1),
 		pass:    make(chan struct{}, 1),
 		busy:    make(chan struct{}, 1),
+		pace:    safestore.Pace{Files: crowdAt, Longest: maxInterval},
 		states:  make(map[any]*state),
 	}
 }
@@ -152,11 +152,11 @@ func (s *Store) hangs() bool { return s.health.Unavailable() && len(s.busy) > 0 
 // Run reads and writes until its context is done. last then says whether the
 // process ends, or uses cooldowns no longer.
 func (s *Store) Run(ctx context.Context, site Site, last func() bool) {
-	every := s.every()
+	every := s.pace.Every(interval)
 	ticker := site.Clock.NewTicker(every)
 	defer ticker.Stop()
 	for {
-		if now := s.every(); now != every {
+		if now := s.pace.Every(interval); now != every {
 			every = now
 			ticker.Reset(every)
 		}
@@ -180,11 +180,6 @@ func (s *Store) Run(ctx context.Context, site Site, last func() bool) {
 		case <-ctx.Done():
 		}
 	}
-}
-
-// every returns how often to read, for the number of files.
-func (s *Store) every() time.Duration {
-	return min(max(interval, interval/crowdAt*time.Duration(s.crowd.Load())), maxInterval)
 }
 
 // end writes a last time.
@@ -231,7 +226,7 @@ func (s *Store) work(ctx context.Context, site Site, read, ended bool) error {
 			return err
 		}
 		trouble = view.err
-		s.crowd.Store(int64(len(view.others)))
+		s.pace.Saw(len(view.others))
 		if !view.own {
 			st.written = time.Time{}
 		}

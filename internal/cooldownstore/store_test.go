@@ -499,7 +499,7 @@ func TestIntervalGrows(t *testing.T) {
 			storage.values[keyOf(name)] = encodeFile(name)
 		}
 		p.sync()
-		if got := p.every(); got != want {
+		if got := p.pace.Every(interval); got != want {
 			t.Errorf("with %d files the interval is %v, want %v", n, got, want)
 		}
 	}

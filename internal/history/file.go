@@ -13,15 +13,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
 	"github.com/caddy-freetier/caddy-freetier/internal/status"
 )
 
-// A file is a line with a magic word, the version of the format and the SHA-256
-// of the rest, which is JSON, compressed.
-const (
-	magic   = "freetier-history"
-	version = 1
+// format is that of a file. Its content is JSON, compressed.
+var format = safestore.Format{Magic: "freetier-history", Version: 1}
 
+const (
 	// Bounds of a file as it is read, in bytes.
 	maxFile         = 16 << 20
 	maxUncompressed = 128 << 20
@@ -29,13 +28,13 @@ const (
 
 // Why a file is not used.
 var (
-	errForeign = errors.New("it is not a file of a history")
+	errForeign = safestore.ErrForeign
 	errOther   = errors.New("it is the file of another process")
-	errNewer   = errors.New("it was written by a newer version")
+	errNewer   = safestore.ErrNewer
 )
 
 // errCorrupt is why a file is quarantined.
-var errCorrupt = errors.New("its content does not match its checksum")
+var errCorrupt = safestore.ErrCorrupt
 
 // file is the JSON of a file.
 type file struct {
@@ -99,25 +98,14 @@ func (c *contents) encode(now time.Time, ended bool) ([]byte, error) {
 	if err := zip.Close(); err != nil {
 		return nil, err
 	}
-	return append(fmt.Appendf(nil, "%s %d %s\n", magic, version, checksum(body.Bytes())), body.Bytes()...), nil
+	return format.Encode(body.Bytes()), nil
 }
 
 // decodeAs decodes the file of a process.
 func decodeAs(process string, raw []byte) (c contents, ended bool, err error) {
-	header, body, _ := bytes.Cut(raw, []byte("\n"))
-	words := strings.Fields(string(header[:min(len(header), 200)]))
-	if len(words) < 2 || words[0] != magic {
-		return c, false, errForeign
-	}
-	var written int
-	if _, err := fmt.Sscanf(words[1], "%d", &written); err != nil || written < 1 {
-		return c, false, errCorrupt
-	}
-	if written > version {
-		return c, false, errNewer
-	}
-	if len(words) != 3 || words[2] != checksum(body) {
-		return c, false, errCorrupt
+	body, err := format.Decode(raw)
+	if err != nil {
+		return c, false, err
 	}
 	f := new(file)
 	if err := f.read(body); err != nil {

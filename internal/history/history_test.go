@@ -255,7 +255,7 @@ func TestForeignFiles(t *testing.T) {
 		return path
 	}
 	note := put("note", []byte("not a history"))
-	newer := put("newer", []byte(magic+" 99 whatever\n"))
+	newer := put("newer", []byte(format.Magic+" 99 whatever\n"))
 	renamed := put("renamed", own)
 	broken := put("broken", own[:len(own)-1])
 	if err := os.Mkdir(filepath.Join(dir, folder, "folder"+suffix), 0o700); err != nil {

@@ -135,20 +135,15 @@ func keyOf(process string) string { return path.Join(folder, process+suffix) }
 
 // list returns the names of the other processes that have a file.
 func (p *pass) list(ctx context.Context) (names []string, err error) {
-	keys, err := p.Storage.List(ctx, folder, false)
-	// The file system's List gives up when a temporary file of another process
-	// disappears under its eyes.
-	for try := 0; try < 10 && errors.Is(err, fs.ErrNotExist) && p.Storage.Exists(ctx, folder); try++ {
-		keys, err = p.Storage.List(ctx, folder, false)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	files, err := safestore.List(ctx, p.Storage, folder)
+	if err != nil {
 		return nil, err
 	}
 	p.History.mu.Lock()
 	own := p.History.own.process
 	p.History.mu.Unlock()
-	for _, key := range keys {
-		if name, ok := strings.CutSuffix(path.Base(key), suffix); ok && name != own {
+	for _, file := range files {
+		if name, ok := strings.CutSuffix(file, suffix); ok && name != own {
 			names = append(names, name)
 		}
 	}
@@ -192,10 +187,15 @@ func (p *pass) load(ctx context.Context, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !info.IsTerminal || info.Size > maxFile {
-		return []byte("too large, or a folder"), nil
+	// Not every storage can tell a file from a folder before it is read.
+	if info.Size > maxFile {
+		return []byte("too large"), nil
 	}
-	return p.Storage.Load(ctx, keyOf(name))
+	raw, err := p.Storage.Load(ctx, keyOf(name))
+	if errors.Is(err, safestore.ErrFolder) {
+		return []byte("a folder"), nil
+	}
+	return raw, err
 }
 
 // refuse warns of a file that cannot be used. One that is corrupt is quarantined.

@@ -24,8 +24,12 @@ const (
 	folder = "freetier/llm_gateway/ids"
 	suffix = ".ids"
 
-	// interval is how often files are read and written.
-	interval = 10 * time.Second
+	// interval is how often files are read and written. With more than crowdAt of
+	// them it grows with their number, up to maxInterval.
+	interval    = 10 * time.Second
+	crowdAt     = 16
+	maxInterval = 5 * time.Minute
+
 	// rewriteAfter is how often a file is written without a change, as a sign
 	// of life. One that has not changed for silentFor, in so many passes too, is
 	// that of a process that has ended.
@@ -58,6 +62,7 @@ type Store struct {
 	pass   chan struct{} // holds a token during a pass
 	busy   chan struct{} // holds a token while the storage is used
 	health safestore.Health
+	pace   safestore.Pace
 
 	// What follows belongs to the pass.
 	place   any // the identity of the storage
@@ -79,7 +84,10 @@ type seen struct {
 
 // New returns a Store that knows nothing yet.
 func New() *Store {
-	return &Store{book: newBook(), pass: make(chan struct{}, 1), busy: make(chan struct{}, 1)}
+	return &Store{
+		book: newBook(), pass: make(chan struct{}, 1), busy: make(chan struct{}, 1),
+		pace: safestore.Pace{Files: crowdAt, Longest: maxInterval},
+	}
 }
 
 // Learn notes which key has made something for a client.
@@ -98,9 +106,14 @@ func (s *Store) Read(site Site) { s.run(context.Background(), site, startLimit, 
 // Run reads and writes until its context is done. last then says whether the
 // process ends, or has no use for the Store any more.
 func (s *Store) Run(ctx context.Context, site Site, last func() bool) {
-	ticker := site.Clock.NewTicker(interval)
+	every := s.pace.Every(interval)
+	ticker := site.Clock.NewTicker(every)
 	defer ticker.Stop()
 	for {
+		if now := s.pace.Every(interval); now != every {
+			every = now
+			ticker.Reset(every)
+		}
 		select {
 		case <-ticker.Chan():
 			s.run(ctx, site, passLimit, false)
@@ -144,6 +157,7 @@ func (s *Store) work(ctx context.Context, site Site, ended bool) error {
 		if err != nil {
 			return err
 		}
+		s.pace.Saw(len(read))
 		remove = s.merge(site, read, now)
 	}
 	var content []byte
@@ -255,6 +269,9 @@ func readFile(ctx context.Context, storage certmagic.Storage, name string, known
 		return found{err: errTooLarge}, nil
 	}
 	raw, err := storage.Load(ctx, keyOf(name))
+	if errors.Is(err, safestore.ErrFolder) {
+		return found{err: safestore.ErrForeign}, nil
+	}
 	if err != nil {
 		return found{}, err
 	}

@@ -111,11 +111,7 @@ func (a *App) Start() error {
 }
 
 // every returns the interval for the number of processes that count.
-func (a *App) every() time.Duration {
-	interval := time.Duration(a.Interval)
-	grown := interval / crowdAt * time.Duration(a.ledger.crowd.Load())
-	return max(interval, min(grown, maxInterval))
-}
+func (a *App) every() time.Duration { return a.ledger.pace.Every(time.Duration(a.Interval)) }
 
 // run makes two passes an interval, so that from a count here to its being
 // known elsewhere no more than an interval goes by.

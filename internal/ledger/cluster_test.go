@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -145,6 +146,11 @@ func (c *cluster) pass(m *member) {
 	}
 	if err == nil {
 		m.safe, m.written = m.written, counted
+		if !m.old && c.chance(.02) {
+			moving := m.newPass()
+			moving.at = m.now()
+			moving.move(context.Background())
+		}
 	}
 	sum := m.counter().Sum()
 	if sum < m.sum {

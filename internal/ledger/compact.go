@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	mathrand "math/rand/v2"
 	"slices"
 	"time"
 )
@@ -33,6 +34,10 @@ const (
 	// maxEdit is how many seconds a process may have known the common file when
 	// it writes it. It must be well below removeAfter.
 	maxEdit instant = 60
+
+	// movePatience is in which of how many passes, on average, a process moves what
+	// it has counted in periods that are over.
+	movePatience = 200
 
 	// maxCompacted is how many of them it remembers. Only a crash loop has more.
 	maxCompacted = 200
@@ -137,6 +142,11 @@ func (p *pass) compactSelf(ctx context.Context) bool {
 	if _, known := into.Compacted[p.process]; !known || p.outdated() {
 		return false // forgotten since this pass has read it: all counts would be added again
 	}
+	return p.moveOwn(ctx, into, began)
+}
+
+// moveOwn adds the own counts to the common file and goes on under a new name.
+func (p *pass) moveOwn(ctx context.Context, into *file, began instant) bool {
 	// The file has everything that is compacted, in case that the common file is
 	// overwritten by another process. Somebody removes it later.
 	own := p.own()
@@ -150,6 +160,58 @@ func (p *pass) compactSelf(ctx context.Context) bool {
 	p.give(into.Compacted[p.process].Counts)
 	p.process, p.stored, p.versions = newProcess(), nil, nil
 	return true
+}
+
+// moveHistory moves the own counts to the common file once most of them are of
+// periods that are over: the own file is written all the time, and should be small.
+func (p *pass) moveHistory(ctx context.Context) {
+	// Not all processes at once.
+	if p.stored == nil || p.good != p.at || !p.mostlyOld(p.stored) || mathrand.IntN(movePatience) > 0 {
+		return
+	}
+	p.move(ctx)
+}
+
+// mostlyOld reports whether more periods are old than recent.
+func (p *pass) mostlyOld(c counts) bool {
+	old, all := 0, 0
+	for key, periods := range c {
+		recent := instant(periodOf(key).recent() / time.Second)
+		for from := range periods {
+			if all++; from+recent < p.at {
+				old++
+			}
+		}
+	}
+	return 2*old > all
+}
+
+// move moves the own counts to the common file if the own file is as it was written:
+// else it may have been compacted.
+func (p *pass) move(ctx context.Context) {
+	unlock := p.lock(ctx, folder)
+	if unlock == nil {
+		return
+	}
+	defer unlock()
+	began := p.now()
+	into, err := p.loadFresh(ctx, common)
+	if err != nil {
+		return
+	}
+	if into.Written == 0 {
+		names, err := p.list(ctx)
+		if err != nil || names[common] {
+			return
+		}
+	}
+	if _, taken := into.Compacted[p.process]; taken {
+		return
+	}
+	raw, err := p.storage.Load(ctx, keyOf(p.process))
+	if err == nil && sumOf(raw) == p.storedSum && !p.outdated() {
+		p.moveOwn(ctx, into, began)
+	}
 }
 
 // compactLocked reads again what is compacted, since another process may have come

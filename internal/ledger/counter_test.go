@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"sync"
@@ -91,6 +92,34 @@ func TestOldPeriodsAreDropped(t *testing.T) {
 	}
 	want(t, "counters after a quiet hour", int64(len(p.files.stored)), 1)
 	want(t, "periods after a quiet hour", int64(len(p.files.stored[hour.key])), 1)
+}
+
+// What is counted for months does not stay in the file that is written all the
+// time, and nothing of it is lost.
+func TestOldPeriodsMove(t *testing.T) {
+	storage := newMemory()
+	clock := clockwork.NewFakeClockAt(start)
+	p := newTestProcess(t, storage, clock)
+	const days = 40
+	for range days {
+		p.requests("x", Day).Add(1)
+		for range movePatience {
+			clock.Advance(24 * time.Hour / movePatience)
+			p.pass()
+		}
+	}
+	if n := len(p.files.stored[p.requests("x", Day).key]); n > 25 {
+		t.Errorf("the own file has %d days", n)
+	}
+	restarted := newTestProcess(t, storage, clock)
+	restarted.pass()
+	for name, p := range map[string]*process{"itself": p, "a later one": restarted} {
+		history := p.History("x", Requests, Day, time.UTC)
+		for day, n := range history {
+			want(t, fmt.Sprintf("on %v, by %s", day, name), n, 1)
+		}
+		want(t, "days, by "+name, int64(len(history)), days)
+	}
 }
 
 func TestTakeNeverPassesTheLimit(t *testing.T) {

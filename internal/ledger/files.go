@@ -13,7 +13,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -119,7 +118,11 @@ func (p *pass) runOnce(ctx context.Context) error {
 	p.at = p.now()
 	p.watchClock()
 	if p.follow(ctx) {
-		return p.write(ctx)
+		err := p.write(ctx)
+		if err == nil {
+			p.moveHistory(ctx)
+		}
+		return err
 	}
 	names, err := p.read(ctx)
 	if p.outdated() {
@@ -137,6 +140,7 @@ func (p *pass) runOnce(ctx context.Context) error {
 	}
 	if names != nil {
 		err = errors.Join(err, p.compact(ctx, names), p.merge(ctx, names))
+		p.moveHistory(ctx)
 	}
 	return err
 }
@@ -219,7 +223,7 @@ func (p *pass) load(ctx context.Context, name string, known *seen) (bool, error)
 		*known = seen{file: new(file)}
 		return false, nil
 	}
-	if errors.Is(err, syscall.EISDIR) && name != common {
+	if errors.Is(err, safestore.ErrFolder) && name != common {
 		p.ignore(name, errFolder)
 		return false, nil
 	}

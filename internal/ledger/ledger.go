@@ -43,7 +43,7 @@ type Ledger struct {
 	counters map[string]*Counter
 	others   counts // what all other processes have counted; it only grows
 	health   safestore.Health
-	crowd    atomic.Int64 // how many processes have a file
+	pace     safestore.Pace
 
 	// busy holds a token while a pass over the storage is under way; whoever
 	// put it there may use the fields of files.
@@ -55,6 +55,7 @@ func newLedger() *Ledger {
 	return &Ledger{
 		counters: make(map[string]*Counter),
 		others:   make(counts),
+		pace:     safestore.Pace{Files: crowdAt, Longest: maxInterval},
 		busy:     make(chan struct{}, 1),
 		files:    newFiles(),
 	}
@@ -119,8 +120,6 @@ func hash(name string) string {
 	sum := sha256.Sum256([]byte("caddy-freetier ledger\x00" + name))
 	return hex.EncodeToString(sum[:16])
 }
-
-func (l *Ledger) setCrowd(files int) { l.crowd.Store(int64(files)) }
 
 func (l *Ledger) now() instant { return instant((*l.clock.Load()).Now().Unix()) }
 

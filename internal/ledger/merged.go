@@ -173,7 +173,7 @@ func (p *pass) follow(ctx context.Context) bool {
 	if !known {
 		return false
 	}
-	p.setCrowd(len(m.Versions))
+	p.pace.Saw(len(m.Versions))
 	p.spread(m.Counts.clone(), own)
 	return true
 }
@@ -232,7 +232,7 @@ func (p *pass) merge(ctx context.Context, names map[string]bool) error {
 	if names[common] {
 		n--
 	}
-	p.setCrowd(n)
+	p.pace.Saw(n)
 	absent := p.merged.state == mergedAbsent
 	switch {
 	case p.merged.state == mergedNewer:

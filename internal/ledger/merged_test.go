@@ -287,7 +287,7 @@ func TestIntervalGrows(t *testing.T) {
 		0: 5 * time.Second, 1: 5 * time.Second, 32: 5 * time.Second, 64: 10 * time.Second,
 		100: 15625 * time.Millisecond, 1_000_000: maxInterval,
 	} {
-		a.ledger.setCrowd(files)
+		a.ledger.pace.Saw(files)
 		if got := a.every(); got != want {
 			t.Errorf("the interval of %d processes is %v, want %v", files, got, want)
 		}
@@ -313,7 +313,7 @@ func TestStorageTraffic(t *testing.T) {
 				n, keys, name, interval, per(seen.lists), per(seen.loads), per(seen.stores), per(seen.read)/1e6, per(seen.written)/1e6)
 		}
 		a := &App{Interval: caddy.Duration(defaultInterval), ledger: newLedger()}
-		a.ledger.setCrowd(n)
+		a.ledger.pace.Saw(n)
 		report("each reads all", before, defaultInterval)
 		report("one merges", after, a.every())
 		if after.read*5 > before.read || after.lists != measuredPasses || after.loads > measuredPasses*(2*n+1) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 )
 
 // Why a file is not read.
@@ -15,6 +16,10 @@ var (
 	ErrNewer   = errors.New("it was written by a newer version")
 	ErrCorrupt = errors.New("its content does not match its checksum")
 )
+
+// ErrFolder is how the file system's storage fails to load a folder. Stat cannot say
+// so: for some storages all keys are folders.
+const ErrFolder = syscall.EISDIR
 
 // maxHeader is how many bytes of the first line are looked at.
 const maxHeader = 200
