@@ -17,9 +17,19 @@ type channelState struct {
 	Host   string `json:"host"`
 	Tier   int    `json:"tier"`
 	Weight int    `json:"weight"`
+	// Models are the names that clients ask for, and the channel's own, in the order
+	// in which they are asked for.
+	Models []modelState `json:"models"`
 	statsState
 	Cooldowns []cooldownState `json:"cooldowns"`
 	Keys      []keyState      `json:"keys"`
+}
+
+// modelState is a line of models as the admin API shows it. Without `as` a name is
+// passed on.
+type modelState struct {
+	Names []string `json:"names"`
+	As    []string `json:"as,omitempty"`
 }
 
 // keyState is a key as the admin API shows it.
@@ -100,6 +110,9 @@ func (c *Channel) state(now time.Time) channelState {
 		statsState: newStatsState(c.stats),
 		Cooldowns:  cooldownStates(c.cooldowns, now),
 		Keys:       make([]keyState, 0, len(keys)),
+	}
+	for _, route := range c.Models {
+		state.Models = append(state.Models, modelState{route.Names, route.As})
 	}
 	for _, k := range keys {
 		s := keyState{Key: k.name(), statsState: newStatsState(k.stats), Cooldowns: cooldownStates(k.cooldowns, now), Learned: k.learned.states()}
@@ -201,10 +214,7 @@ func (s *channelSummary) count(k *key, list []cooldown.State, now time.Time, mod
 // be others.
 func (c *Channel) ownModels() (models []string, any bool) {
 	for _, route := range c.Models {
-		for _, name := range route.Names {
-			if route.As != "" {
-				name = route.As
-			}
+		for _, name := range route.own() {
 			if strings.Contains(name, "*") {
 				any = true
 			} else {

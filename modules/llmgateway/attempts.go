@@ -70,17 +70,25 @@ func (as *attempts) findCandidates(r *http.Request, w http.ResponseWriter) *apiE
 	case as.model == "" && (!g.takesUnnamed() || as.client.restricted()):
 		return noModel
 	default:
-		found = g.planner.of(g.fallbacks.chain(as.model, as.client))
+		found = as.plan()
 	}
 	if len(found.legs) == 0 {
 		return modelNotFound(as.model)
 	}
 	choice := g.newChoice(r, w)
-	if g.affinity && as.model != "" && !found.isLone() {
+	if g.affinity && as.model != "" && !found.isLone() && !as.location.isEmbedding() {
 		choice.identity = as.conversation()
 	}
 	as.candidates.begin(found, choice, as.isTokenCount())
 	return as.begin(r.Context())
+}
+
+// plan returns what could answer the request, by the names of models only.
+func (as *attempts) plan() *plan {
+	if as.model == "" || as.location.isEmbedding() {
+		return as.gateway.planner.of([]string{as.model}, true)
+	}
+	return as.gateway.planner.of(as.gateway.fallbacks.chain(as.model, as.client), false)
 }
 
 // prepare does all that comes before the first attempt.

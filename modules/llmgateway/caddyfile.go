@@ -42,7 +42,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //		channel <name> [<url>] {
 //			provider      <provider> [<region>]
 //			api_key       <key>...
-//			models        <name or pattern>... [as <model>] {
+//			models        <name or pattern>... [as <model>...] {
 //				quota <n> [tokens]/<period> [per model] [<account>] [<zone>]
 //				fields {
 //					<as in the channel>
@@ -74,7 +74,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //				<options of reverse_proxy's http transport>
 //			}
 //		}
-//		fallback           <pattern>... to <model>
+//		fallback           <pattern>... to <model>...
 //		default_channel    <name>
 //		lb_policy          <policy>
 //		key_policy         affinity|quota|round_robin
@@ -130,7 +130,7 @@ func (h *Handler) options(noDefault *error) []caddyfileutil.Option {
 		{Name: "clients_file", Excludes: "anonymous", Parse: caddyfileutil.Text(&h.ClientsFile, "<path>", "/etc/caddy/clients.json")},
 		{Name: "anonymous", Excludes: "client", Parse: caddyfileutil.Flag(&h.Anonymous)},
 		{Name: "channel", Repeats: true, Block: true, Parse: h.parseChannel},
-		{Name: "fallback", Repeats: true, Parse: caddyfileutil.Args("<pattern>... to <model>", "gpt-4* to gpt-4o-mini", h.addFallback)},
+		{Name: "fallback", Repeats: true, Parse: caddyfileutil.Args("<pattern>... to <model>...", "gpt-4* to gpt-4o-mini", h.addFallback)},
 		{Name: "default_channel", Parse: func(d *caddyfile.Dispenser) error {
 			*noDefault = d.Err("default_channel: there is no channel of this name")
 			return caddyfileutil.Text(&h.DefaultChannel, "<name>", "paid")(d)
@@ -244,16 +244,13 @@ func (c *Client) addLimit(args []string) error {
 }
 
 func (h *Handler) addFallback(args []string) error {
-	n := len(args) - 2
-	if args[n] != "to" {
+	n := slices.Index(args, "to")
+	if n < 1 || n == len(args)-1 {
 		return caddyfileutil.ErrUsage
 	}
-	f := &Fallback{Models: args[:n], To: args[n+1]}
-	if strings.Contains(f.To, "*") {
-		return fmt.Errorf("fallback to %s: the model that stands in must have no wildcard", f.To)
-	}
+	f := &Fallback{Models: args[:n], To: args[n+1:]}
 	h.Fallbacks = append(h.Fallbacks, f)
-	return checkModelNames(append(slices.Clip(f.Models), f.To), nil)
+	return f.check()
 }
 
 func (h *Handler) setCORS(origins []string) error {

@@ -114,10 +114,13 @@ func (c *Channel) parseKeys(d *caddyfile.Dispenser) error {
 
 func (c *Channel) addModels(args []string) error {
 	route := &ModelRoute{Names: args}
-	if n := len(args) - 2; n >= 0 && args[n] == "as" {
-		route.Names, route.As = args[:n], args[n+1]
+	if n := slices.Index(args, "as"); n >= 0 {
+		route.Names, route.As = args[:n], args[n+1:]
+		if len(route.As) == 0 || slices.Contains(route.As, "as") {
+			return caddyfileutil.ErrUsage
+		}
 	}
-	if len(route.Names) == 0 || slices.Contains(route.Names, "as") {
+	if len(route.Names) == 0 {
 		return caddyfileutil.ErrUsage
 	}
 	var before []string
@@ -130,7 +133,7 @@ func (c *Channel) addModels(args []string) error {
 
 // parseModels parses a line of models and its block.
 func (c *Channel) parseModels(d *caddyfile.Dispenser) error {
-	parse := caddyfileutil.Args("<name or pattern>... [as <model>]", "gpt-4 gpt-4-turbo as gpt-4-0125-preview", c.addModels)
+	parse := caddyfileutil.Args("<name or pattern>... [as <model>...]", "gpt-4 gpt-4-turbo as gpt-4-0125-preview", c.addModels)
 	if err := parse(d); err != nil {
 		return err
 	}

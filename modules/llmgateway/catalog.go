@@ -62,7 +62,7 @@ var catalogs = caddy.NewUsagePool()
 // Names with `as` are not the channel's, unless a part of them is.
 func (c *Channel) hasWildcard() bool {
 	return slices.ContainsFunc(c.Models, func(route *ModelRoute) bool {
-		return (route.As == "" || route.captures()) && slices.ContainsFunc(route.Names, isPattern)
+		return (len(route.As) == 0 || route.captures()) && slices.ContainsFunc(route.Names, isPattern)
 	})
 }
 

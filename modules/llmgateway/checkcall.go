@@ -40,11 +40,7 @@ func newCheckModels(c *Channel, g *gateway) *checkModels {
 	m := &checkModels{channel: c, gateway: g}
 	var others []string
 	for _, route := range c.Models {
-		names := route.Names
-		if route.As != "" {
-			names = []string{route.As}
-		}
-		for _, name := range names {
+		for _, name := range route.own() {
 			switch {
 			case isPattern(name):
 			case otherModels.MatchString(name):
@@ -78,7 +74,7 @@ func (m *checkModels) matching(listed []string) (models []string) {
 	for _, name := range listed {
 		for _, route := range m.channel.Models {
 			for _, pattern := range route.Names {
-				if route.As == "" && reqbody.Match(pattern, name) && !otherModels.MatchString(name) && len(models) < mostCheckModels {
+				if len(route.As) == 0 && reqbody.Match(pattern, name) && !otherModels.MatchString(name) && len(models) < mostCheckModels {
 					models = append(models, name)
 				}
 			}

@@ -2,7 +2,6 @@ package llmgateway
 
 import (
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -116,28 +115,6 @@ func (s statuses) contain(status int) bool {
 		}
 	}
 	return false
-}
-
-// fallbacks say which model stands in for another.
-type fallbacks []*Fallback
-
-// chain returns a model and those that stand in for it, in order.
-func (f fallbacks) chain(model string, client *Client) []string {
-	chain := []string{model}
-	for next := f.of(model, client); next != "" && !slices.Contains(chain, next); next = f.of(next, client) {
-		chain = append(chain, next)
-	}
-	return chain
-}
-
-// of returns the model that stands in for another, "" for none.
-func (f fallbacks) of(model string, client *Client) string {
-	for _, fallback := range f {
-		if matchesAny(fallback.Models, model) && client.mayUse(fallback.To) {
-			return fallback.To
-		}
-	}
-	return ""
 }
 
 // pooled are entries of pools, which belong to the process, until they are given

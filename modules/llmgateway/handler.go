@@ -184,8 +184,10 @@ type Fallback struct {
 	// Names of models, `*` standing for any characters.
 	Models []string `json:"models,omitempty"`
 
-	// The model to ask instead. It may have a fallback of its own.
-	To string `json:"to,omitempty"`
+	// The models to ask instead, one after the other. They may have fallbacks of
+	// their own, which come after them. Requests for embeddings have none: those of
+	// another model cannot be compared.
+	To []string `json:"to,omitempty"`
 }
 
 // CaddyModule returns the Caddy module information.

@@ -19,6 +19,16 @@ type location struct {
 	rawPath  string // as in url.URL: empty if it follows from path
 }
 
+// isEmbedding reports whether embeddings are asked for.
+func (l location) isEmbedding() bool {
+	for _, end := range [...]string{"/embeddings", ":embedContent", ":batchEmbedContents"} {
+		if strings.HasSuffix(l.path, end) {
+			return true
+		}
+	}
+	return false
+}
+
 // locate finds out what a path means. Base URLs are typed in many ways, with
 // slashes too many, with /v1 twice or not at all, or as they are at other
 // providers: all of these lead to the same canonical path, which is the one that

@@ -97,7 +97,7 @@ func checkNames(clients []*Client, channels []*Channel, fallbacks []*Fallback) e
 		}
 	}
 	for _, f := range fallbacks {
-		if err := checkModelNames(append(slices.Clip(f.Models), f.To), nil); err != nil {
+		if err := f.check(); err != nil {
 			return fmt.Errorf("fallback: %w", err)
 		}
 	}
@@ -109,10 +109,7 @@ func checkRoute(route *ModelRoute, before []string) error {
 	if err := checkModelNames(route.Names, before); err != nil {
 		return err
 	}
-	if route.As == "" {
-		return nil
-	}
-	if err := checkModelName(route.As); err != nil {
+	if err := checkModelNames(route.As, nil); err != nil {
 		return err
 	}
 	return route.checkCapture()

@@ -1,7 +1,6 @@
 package llmgateway
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,9 +17,11 @@ type ModelRoute struct {
 	Names []string `json:"names,omitempty"`
 
 	// The channel's own name for all of them. A `*` in it is replaced with what
-	// the one in the client's name stands for. Default: the name that the client
-	// asked for.
-	As string `json:"as,omitempty"`
+	// the one in the client's name stands for. Of several names, each is asked for
+	// when the ones before it cannot answer, at all channels of the tier; none of
+	// them has a `*` then. For embeddings only the first one is. Default: the name
+	// that the client asked for.
+	As []string `json:"as,omitempty"`
 
 	// Quotas of each of these models by itself, in the place of the channel's
 	// model_quotas. Default: those.
@@ -34,64 +35,82 @@ type ModelRoute struct {
 	// have cost. Default: it is not on the receipt.
 	Price Price `json:"price,omitzero"`
 
-	measures []*measures // of each name
-	rules    fieldRules
+	sents []sents // of each name
+	rules fieldRules
 }
+
+// sents are the channel's own names that stand behind a client's, in order.
+type sents []*measures
 
 // provision prepares the route of a channel.
 func (r *ModelRoute) provision(c *Channel) (err error) {
 	for _, name := range r.Names {
-		m := &measures{channel: c.Name, model: cmp.Or(r.As, name), route: r}
-		if r.captures() {
-			m.model = name
+		own := r.As
+		if len(own) == 0 || r.captures() {
+			own = []string{name}
 		}
-		r.measures = append(r.measures, m)
+		var of sents
+		for _, model := range own {
+			of = append(of, &measures{channel: c.Name, model: model, route: r})
+		}
+		r.sents = append(r.sents, of)
 	}
 	r.rules, err = newFieldRules(c, r.Fields)
 	return err
 }
 
+// own returns the channel's own names, with those of its patterns.
+func (r *ModelRoute) own() []string {
+	if len(r.As) > 0 {
+		return r.As
+	}
+	return r.Names
+}
+
 // captures reports whether the channel's own name has a part of the client's.
-func (r *ModelRoute) captures() bool { return isPattern(r.As) }
+func (r *ModelRoute) captures() bool { return len(r.As) == 1 && isPattern(r.As[0]) }
 
 // checkCapture checks that each `*` of the channel's own name has one that it
 // stands for.
 func (r *ModelRoute) checkCapture() error {
+	if len(r.As) > 1 && slices.ContainsFunc(r.As, isPattern) {
+		return fmt.Errorf("models %s as %s: of several names after as, none has a *", strings.Join(r.Names, " "), strings.Join(r.As, " "))
+	}
 	if !r.captures() {
 		return nil
 	}
 	one := func(name string) bool { return strings.Count(name, "*") == 1 }
-	if !one(r.As) || slices.ContainsFunc(r.Names, func(name string) bool { return !one(name) }) {
-		return fmt.Errorf("models %s as %s: where the channel's own name has a *, it and the names before it have exactly one", strings.Join(r.Names, " "), r.As)
+	if !one(r.As[0]) || slices.ContainsFunc(r.Names, func(name string) bool { return !one(name) }) {
+		return fmt.Errorf("models %s as %s: where the channel's own name has a *, it and the names before it have exactly one", strings.Join(r.Names, " "), r.As[0])
 	}
 	return nil
 }
 
-// sent returns the channel's own name for a model that a client has asked for by
-// a name that matches the pattern, "" for none: a * of a pattern may stand for
-// nothing, a model's name does not.
-func (r *ModelRoute) sent(pattern, model string) string {
+// sent returns one of the channel's own names for a model that a client has asked
+// for by a name that matches the pattern, "" for none: a * of a pattern may stand
+// for nothing, a model's name does not.
+func (r *ModelRoute) sent(pattern, model string, rank int) string {
 	switch {
-	case r.As == "":
+	case len(r.As) == 0:
 		return model
 	case !r.captures():
-		return r.As
+		return r.As[rank]
 	}
 	text := capture(pattern, model)
 	if text == "" {
 		return ""
 	}
-	return fill(r.As, text)
+	return fill(r.As[0], text)
 }
 
 // offered returns the name under which clients get a model that the channel lists,
 // "" if the pattern is for none of that name.
 func (r *ModelRoute) offered(pattern, listed string) string {
 	switch {
-	case r.As == "" && reqbody.Match(pattern, listed):
+	case len(r.As) == 0 && reqbody.Match(pattern, listed):
 		return listed
-	case r.captures() && reqbody.Match(r.As, listed):
-		return fill(pattern, capture(r.As, listed))
+	case r.captures() && reqbody.Match(r.As[0], listed):
+		return fill(pattern, capture(r.As[0], listed))
 	}
 	return ""
 }
@@ -112,16 +131,20 @@ func fill(pattern, text string) string {
 }
 
 // sentModel returns the channel's own name for a model, "" if it has none, and
-// what is measured of it.
-func (c *Channel) sentModel(model string) (string, *measures) {
+// what is measured of it. Of several that is the first.
+func (c *Channel) sentModel(model string) (string, *measures) { return c.sentOf(model, 0) }
+
+// sentOf returns the channel's own name of a rank for a model, from 0.
+func (c *Channel) sentOf(model string, rank int) (string, *measures) {
 	for _, route := range c.Models {
 		for i, pattern := range route.Names {
-			if !reqbody.Match(pattern, model) {
+			if !reqbody.Match(pattern, model) || route.sent(pattern, model, 0) == "" {
 				continue
 			}
-			if sent := route.sent(pattern, model); sent != "" {
-				return sent, route.measures[i]
+			if of := route.sents[i]; rank < len(of) {
+				return route.sent(pattern, model, rank), of[rank]
 			}
+			return "", nil
 		}
 	}
 	return "", nil

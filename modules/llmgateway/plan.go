@@ -103,6 +103,7 @@ func (l *leg) keySet() *legKeys {
 type planKey struct {
 	model     string // "" for requests without one
 	fallbacks string // their names come from the configuration
+	strict    bool   // the first of a channel's own names is asked for, and no other
 }
 
 // mostLegs bounds the plans that are kept: clients can ask a channel with a pattern
@@ -134,8 +135,8 @@ func (p *planner) reset() {
 
 // of returns the plan for models, the first of which is asked first. For requests
 // without one that is "".
-func (p *planner) of(models []string) *plan {
-	key := planKey{model: models[0], fallbacks: strings.Join(models[1:], "\x00")}
+func (p *planner) of(models []string, strict bool) *plan {
+	key := planKey{models[0], strings.Join(models[1:], "\x00"), strict}
 	p.mu.RLock()
 	known := p.known[key]
 	p.mu.RUnlock()
@@ -147,7 +148,7 @@ func (p *planner) of(models []string) *plan {
 	if known := p.known[key]; known != nil {
 		return known
 	}
-	made := p.plan(models)
+	made := p.plan(models, strict)
 	if len(made.legs) == 0 {
 		return made // clients could fill the memory with names of nothing
 	}
@@ -162,11 +163,11 @@ func (p *planner) of(models []string) *plan {
 }
 
 // plan makes the plan for models. The caller holds mu.
-func (p *planner) plan(models []string) *plan {
+func (p *planner) plan(models []string, strict bool) *plan {
 	made := new(plan)
 	var all []*group
 	for _, model := range models {
-		groups := p.groups(model)
+		groups := p.groups(model, strict)
 		for _, g := range groups {
 			made.legs = append(made.legs, g.legs...)
 			if p.keepsPace(g) {
@@ -198,25 +199,37 @@ func pinnedPlan(c *Channel, k *key, model string, m *measures) *plan {
 	return &plan{steps: []step{{&group{legs: []*leg{l}, ring: lone}, demandAny}}, legs: []*leg{l}}
 }
 
-// groups returns the channels that have a model, by tier.
-func (p *planner) groups(model string) (groups []*group) {
+// groups returns the channels that have a model, by tier, and in a tier by the rank
+// of their own names for it.
+func (p *planner) groups(model string, strict bool) (groups []*group) {
 	if model == "" {
 		unnamed := []*leg{{channel: p.gateway.unnamed}}
 		return []*group{{legs: unnamed, ring: p.ring(unnamed)}}
 	}
 	for _, tier := range p.gateway.tiers {
-		g := new(group)
-		for _, channel := range tier {
-			if sent, measures := channel.sentModel(model); sent != "" {
-				g.legs = append(g.legs, &leg{channel: channel, model: sent, measures: measures})
+		for rank := 0; ; rank++ {
+			g := p.group(tier, model, rank)
+			if len(g.legs) == 0 || strict && rank > 0 {
+				break
 			}
-		}
-		if len(g.legs) > 0 {
-			g.ring = p.ring(g.legs)
 			groups = append(groups, g)
 		}
 	}
 	return groups
+}
+
+// group returns the channels of a tier that have a name of a rank for a model.
+func (p *planner) group(tier []*Channel, model string, rank int) *group {
+	g := new(group)
+	for _, channel := range tier {
+		if sent, measures := channel.sentOf(model, rank); sent != "" {
+			g.legs = append(g.legs, &leg{channel: channel, model: sent, measures: measures})
+		}
+	}
+	if len(g.legs) > 0 {
+		g.ring = p.ring(g.legs)
+	}
+	return g
 }
 
 // ring returns the ring of the legs' channels, by their weights.

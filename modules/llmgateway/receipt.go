@@ -3,6 +3,7 @@ package llmgateway
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -63,7 +64,7 @@ func (r *ModelRoute) openReceipt(book func() (*ledger.Ledger, error)) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range r.measures {
+	for _, m := range slices.Concat(r.sents...) {
 		counter := func(kind string) *ledger.Counter {
 			name := fmt.Sprintf("llm_gateway receipt %s %q %q", kind, m.channel, m.model)
 			return counts.Counter(name, ledger.Tokens, ledger.Month, time.UTC)
@@ -88,7 +89,7 @@ func (c *Channel) describeReceipt(now time.Time, receipt *status.Receipt) {
 	receipt.Since = time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
 	seen := make(map[string]bool)
 	for _, route := range c.Models {
-		for _, m := range route.measures {
+		for _, m := range slices.Concat(route.sents...) {
 			if !m.paid.priced || seen[m.model] {
 				continue
 			}
