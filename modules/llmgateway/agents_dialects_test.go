@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
@@ -133,7 +132,7 @@ func TestAgentsOverDialects(t *testing.T) {
 			var config strings.Builder
 			tasks, providers := agentTasks(home), make(map[string]*strictprovider.Provider)
 			for i, task := range tasks {
-				p := &strictprovider.Provider{Dialect: dialect, Vendor: fmt.Sprint("v", i), Steps: slices.Clone(task.steps), Text: greeting, Model: task.model}
+				p := &strictprovider.Provider{Dialect: dialect, Vendor: fmt.Sprint("v", i), Steps: slices.Clone(task.steps), Text: greeting}
 				providers[task.model] = p
 				up := caddytest.NewUpstream(t, p.ServeHTTP)
 				fmt.Fprintf(&config, "channel c%d %s {\napi_key k%d\nmodels %s as %s\nspeaks %s\n}\n", i, baseOf(up, dialect), i, task.model, realModels[dialect], dialect)
@@ -286,18 +285,19 @@ func TestAgentsOverFailover(t *testing.T) {
 			own := workplace(t)
 			i := slices.IndexFunc(agentTasks(own), func(other agentTask) bool { return other.model == task.model })
 			task := agentTasks(own)[i]
-			first := &strictprovider.Provider{Dialect: pair[0], Vendor: "first", Steps: task.steps, Text: greeting, Model: task.model}
+			first := &strictprovider.Provider{Dialect: pair[0], Vendor: "first", Steps: task.steps, Text: greeting}
 			second := &strictprovider.Provider{Dialect: pair[1], Vendor: "second", Steps: task.steps, Text: "This is not the end"}
 			first.Intercept = func(w http.ResponseWriter, turns int) bool {
 				if turns != 1 {
 					return false
 				}
-				w.Header().Set("Retry-After", "1")
+				w.Header().Set("Retry-After", "60")
 				w.WriteHeader(http.StatusTooManyRequests)
 				return true
 			}
+			var g *testGateway
 			second.Intercept = func(http.ResponseWriter, int) bool {
-				time.Sleep(1500 * time.Millisecond) // until the first one's cooldown is over
+				g.Admin(http.MethodDelete, "/llm-gateway/cooldowns") // the first one may be asked again
 				return false
 			}
 			var config strings.Builder
@@ -305,8 +305,8 @@ func TestAgentsOverFailover(t *testing.T) {
 				up := caddytest.NewUpstream(t, p.ServeHTTP)
 				fmt.Fprintf(&config, "channel c%d %s {\napi_key k%d\nmodels * as %s\nspeaks %s\ntier %d\n}\n", i, baseOf(up, p.Dialect), i, realModels[p.Dialect], p.Dialect, i+1)
 			}
-			said := agentFor(task, own).ask(t, start(t, config.String()))
-			if !strings.Contains(said, greeting) {
+			g = start(t, config.String())
+			if said := agentFor(task, own).ask(t, g); !strings.Contains(said, greeting) {
 				t.Errorf("it says %q", said)
 			}
 			for _, p := range []*strictprovider.Provider{first, second} {

@@ -63,6 +63,9 @@ func (a *attempt) receive(failed func(event []byte)) (err error) {
 		a.res.ContentLength = -1
 		a.res.Header.Del("Content-Length")
 	}
+	if a.namesRequestedModel() {
+		a.nameRequestedModel()
+	}
 	found, err := a.awaitOutput()
 	if err != nil {
 		return err

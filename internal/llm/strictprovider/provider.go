@@ -1,7 +1,6 @@
 package strictprovider
 
 import (
-	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -40,9 +39,6 @@ type Provider struct {
 	// all after the last one, get Text.
 	Steps []Step
 	Text  string
-	// Model is what messages call the model in responses, "real" if empty. Claude
-	// Code sends thoughts back only to the model that it has asked for.
-	Model string
 	// Intercept may answer in the provider's place, and returns whether it has.
 	Intercept func(w http.ResponseWriter, turns int) bool
 
@@ -182,6 +178,7 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer := p.answer(&c)
+	answer.model = text(request["model"])
 	if !streamed {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, p.dialect().whole(answer))
@@ -240,13 +237,13 @@ func (p *Provider) next() int {
 
 // answer returns the turn that comes next. A tool that is not declared is not called.
 func (p *Provider) answer(c *conversation) turn {
-	final := turn{text: p.Text, signature: p.signature(c.turns), number: p.next(), model: cmp.Or(p.Model, "real")}
+	final := turn{text: p.Text, signature: p.signature(c.turns), number: p.next()}
 	steps := p.steps()
 	if c.turns >= len(steps) {
 		return final
 	}
 	step := steps[c.turns]
-	next := turn{text: step.Text, signature: final.signature, breaks: step.Breaks, number: final.number, model: final.model}
+	next := turn{text: step.Text, signature: final.signature, breaks: step.Breaks, number: final.number}
 	for i, call := range step.Calls {
 		declared, ok := c.tools[call.Tool]
 		if !ok {

@@ -1,0 +1,118 @@
+package llmgateway
+
+import (
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
+)
+
+// namesRequestedModel reports whether the response must name the model that the client
+// has asked for, although it is passed on: Claude Code sends thoughts back only to the
+// model that they have come from, and believes the response about which one that is.
+// Without them, the provider refuses the next turn or thinks anew.
+func (a *attempt) namesRequestedModel() bool {
+	return !a.translation.isSet() && a.dialect() == refusal.DialectMessages && a.candidate.model != a.model &&
+		(a.content.kind == usage.Events || a.content.kind == usage.JSON)
+}
+
+// requestedModelStage puts the name of the model that the client has asked for in the
+// place of the channel's own, where a message of Anthropic's has it: at its top, or at
+// that of the message in the first event. All else passes as it is.
+type requestedModelStage struct {
+	name  string // that the client has asked for
+	depth int    // of the message's members: 1 in a message, 2 in an event
+
+	at      int // the depth of the byte that comes next
+	state   textState
+	key     []byte // the last string, if it may be the key
+	value   bool   // the next string is the model
+	skipped bool   // within that string
+	done    bool
+	out     []byte
+}
+
+// textState is where in a string a byte stands.
+type textState uint8
+
+const (
+	outsideText textState = iota
+	insideText
+	behindBackslash
+)
+
+const modelKey = "model"
+
+// pass implements stage.
+func (s *requestedModelStage) pass(p []byte, _ continuation) []byte {
+	if s.done {
+		return p
+	}
+	s.out = s.out[:0]
+	for i, c := range p {
+		if s.done {
+			return append(s.out, p[i:]...)
+		}
+		s.next(c)
+	}
+	return s.out
+}
+
+// next passes a byte on, unless it is of the name that is replaced.
+func (s *requestedModelStage) next(c byte) {
+	if s.state != outsideText {
+		s.inText(c)
+		return
+	}
+	switch c {
+	case '"':
+		s.state, s.skipped, s.key = insideText, s.value, s.key[:0]
+		if s.skipped {
+			return
+		}
+	case '{', '[':
+		s.at++
+		s.value = false
+	case '}', ']':
+		s.at--
+	case ':':
+		s.value = s.at == s.depth && string(s.key) == modelKey
+	case ',':
+		s.value, s.key = false, s.key[:0]
+	}
+	s.out = append(s.out, c)
+}
+
+// inText passes on a byte of a string.
+func (s *requestedModelStage) inText(c byte) {
+	switch {
+	case s.state == behindBackslash:
+		s.state = insideText
+	case c == '\\':
+		s.state = behindBackslash
+	case c == '"':
+		s.state = outsideText
+		if s.skipped {
+			s.out = rawjson.AppendString(s.out, s.name)
+			s.done = true
+			return
+		}
+	}
+	if s.skipped {
+		return
+	}
+	if s.state == insideText && len(s.key) <= len(modelKey) {
+		s.key = append(s.key, c)
+	}
+	s.out = append(s.out, c)
+}
+
+// nameRequestedModel lets the response name the model that the client has asked for.
+func (a *attempt) nameRequestedModel() {
+	depth := 1
+	if a.content.kind == usage.Events {
+		depth = 2
+	}
+	a.content.addStage(&requestedModelStage{name: a.model, depth: depth})
+	a.res.ContentLength = -1
+	a.res.Header.Del("Content-Length")
+}
