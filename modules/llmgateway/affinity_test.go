@@ -151,7 +151,8 @@ func TestAffinityPassesOverCooldowns(t *testing.T) {
 }
 
 // A key that has used its day's quota further than the day by a quarter of it is
-// spared as long as others are left, and used when none is.
+// spared as long as others are left, and used when none is: but not by a conversation,
+// which stays to the end of the quota.
 func TestAffinityKeepsPace(t *testing.T) {
 	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
 	for _, quota := range []string{"quota 20/day", "quota 20/day per model"} {
@@ -161,7 +162,8 @@ func TestAffinityKeepsPace(t *testing.T) {
 			for range 40 {
 				g.do(t, http.MethodPost, chatPath, turnOf(1, 0)).wantStatus(t, 200)
 			}
-			var runs []int // how many requests went to the same key in turn
+			// How many requests went to the same key in turn.
+			var runs []int
 			last := ""
 			for _, r := range up.Requests()[since:] {
 				if key := bearer(r); key != last {
@@ -169,11 +171,24 @@ func TestAffinityKeepsPace(t *testing.T) {
 				}
 				runs[len(runs)-1]++
 			}
-			// Half of the day has passed: three quarters of the quota are within its pace.
-			if want := []int{16, 16, 4, 4}; !slices.Equal(runs, want) {
-				t.Errorf("requests in a row with one key: %v, want %v", runs, want)
+			if want := []int{20, 20}; !slices.Equal(runs, want) {
+				t.Errorf("requests of a conversation in a row with one key: %v, want %v", runs, want)
 			}
 			g.do(t, http.MethodPost, chatPath, turnOf(1, 0)).wantStatus(t, 429)
+
+			g, _, _ = startAt(t, channels(up.URL, 1, 2, quota))
+			conversation := keyAsked(t, g, up, turnOf(1, 0))
+			for range 15 { // beyond three quarters, as half of the day has passed
+				keyAsked(t, g, up, turnOf(1, 0))
+			}
+			for range 10 {
+				if key := keyAsked(t, g, up, `{"model":"m","messages":[]}`); key == conversation {
+					t.Errorf("a request of no conversation goes to %s, which is beyond its pace", key)
+				}
+			}
+			if key := keyAsked(t, g, up, turnOf(1, 0)); key != conversation {
+				t.Errorf("the conversation goes on with %s, want %s", key, conversation)
+			}
 		})
 	}
 }

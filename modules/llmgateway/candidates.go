@@ -98,8 +98,13 @@ func (c *candidates) claim(now time.Time) (found *candidate, ok bool) {
 	}
 }
 
-// nextStep goes on to the channels of the next step.
+// nextStep goes on to the channels of the next step. A conversation does not spare
+// keys that are beyond their pace: it would leave one with each turn and come back
+// later, while its cached prompt is worth more than an even use.
 func (c *candidates) nextStep(now time.Time) bool {
+	for c.next < len(c.plan.steps) && c.plan.steps[c.next].demand == demandPaced && c.choice.belongs() {
+		c.next++
+	}
 	if c.next >= len(c.plan.steps) {
 		return false
 	}
