@@ -103,6 +103,23 @@ type Account struct {
 	ExhaustedOn time.Time `json:"exhausted_on,omitzero"` // at today's rate; absent: not before it renews
 }
 
+// The reasons of the place of an upstream.
+const (
+	ReasonUnmeasurable = "unmeasurable" // its address depends on the request
+	ReasonUnavailable  = "unavailable"  // Caddy holds it for that
+	ReasonAsleep       = "asleep"
+	ReasonNotLoaded    = "not_loaded"
+	ReasonWaking       = "waking"
+	ReasonMissing      = "missing" // it does not have the page
+	ReasonFailing      = "failing"
+	ReasonJustUp       = "just_up"
+	ReasonSlower       = "slower"
+	ReasonWithinMargin = "within_margin" // faster than the winner, but by less than the margin
+	ReasonFastest      = "fastest"
+	ReasonKept         = "kept" // the winner, and another is faster by less than the margin
+	ReasonOnly         = "only" // that passes
+)
+
 // Upstream is one that fastest-swagger ranks.
 type Upstream struct {
 	Name      string     `json:"name"`
@@ -115,7 +132,8 @@ type Upstream struct {
 	LastLoad  *time.Time `json:"last_load"`
 	Failures  int        `json:"failures"` // in a row
 	LastError string     `json:"last_error"`
-	Why       string     `json:"why"`
+	Reason    string     `json:"reason"` // of its place, in one word
+	Why       string     `json:"why"`    // the same in a sentence
 
 	History History `json:"history"`
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/status"
 )
 
 func init() {
@@ -35,6 +37,8 @@ type upstreamStatus struct {
 	Condition           string     `json:"condition"` // awake, asleep, waking or unknown
 	Winner              bool       `json:"winner"`
 	Why                 string     `json:"why"`
+
+	reason string // the same in one word
 }
 
 // CaddyModule returns the Caddy module information.
@@ -101,6 +105,7 @@ func (s *Selection) status() []upstreamStatus {
 			Condition: s.awake.State(u.name).String(),
 			Winner:    u.score != nil && u.score == st.winner,
 			Why:       st.why(i, s.board.margin),
+			reason:    st.reason(i),
 		}
 		if r.measured() {
 			all[i].ScoreMS = milliseconds(r.mean)
@@ -129,37 +134,95 @@ func milliseconds(seconds float64) *float64 {
 	return &ms
 }
 
-// why explains the place of an upstream in one sentence.
-func (st *standings) why(i int, margin float64) string {
+// reason returns why an upstream has its place, as one of the reasons of package
+// status.
+func (st *standings) reason(i int) string {
 	u, r := st.upstreams[i], &st.records[i]
 	switch {
 	case u.score == nil:
-		return "It cannot be measured, since its address depends on the request; it counts as average."
+		return status.ReasonUnmeasurable
 	case !u.available():
-		return "Caddy holds it unavailable, so no request goes to it while another one is available."
+		return status.ReasonUnavailable
 	case st.sleeps[i] && !r.failing() && st.winner != nil && !st.sleeps[st.of(st.winner)]:
-		return "It is asleep" + skipped(r) + ", so those that are awake are asked first."
-	case r.lastAt.IsZero() && r.skipped:
-		return "It has not been loaded yet" + skipped(r) + "; until then it counts as average."
+		return status.ReasonAsleep
 	case r.lastAt.IsZero():
-		return "It has not been loaded yet; until then it counts as average."
+		return status.ReasonNotLoaded
 	case r.failing() && st.sleeps[i]:
-		return "It is waking up; until its page loads it ranks behind all that passed."
+		return status.ReasonWaking
 	case r.missing():
-		return "Its last load failed, since it does not have the page; it ranks behind all that passed."
+		return status.ReasonMissing
 	case r.failing():
-		return "Its last load failed, so it ranks behind all that passed."
+		return status.ReasonFailing
 	case !r.measured():
-		return "It has just come up; that load does not count, so it counts as average until the next."
+		return status.ReasonJustUp
 	case u.score == st.winner:
-		return st.whyWinner(i, margin)
+		return st.winnersReason(i)
+	case r.mean < st.meanOf(st.winner):
+		return status.ReasonWithinMargin
 	}
-	winner := st.meanOf(st.winner)
-	if r.mean < winner {
+	return status.ReasonSlower
+}
+
+// winnersReason returns why the winner is the one.
+func (st *standings) winnersReason(i int) string {
+	switch rival := st.rival(i); {
+	case rival < 0:
+		return status.ReasonOnly
+	case st.records[rival].mean < st.records[i].mean:
+		return status.ReasonKept
+	}
+	return status.ReasonFastest
+}
+
+// rival returns the fastest of those that compete with the winner, -1 for none.
+func (st *standings) rival(winner int) int {
+	rival := -1
+	for j := range st.records {
+		r := &st.records[j]
+		if st.upstreams[j].score == st.winner || !r.measured() || r.failing() || st.sleeps[j] && !st.sleeps[winner] {
+			continue
+		}
+		if rival < 0 || r.mean < st.records[rival].mean {
+			rival = j
+		}
+	}
+	return rival
+}
+
+// why explains the place of an upstream in one sentence.
+func (st *standings) why(i int, margin float64) string {
+	r := &st.records[i]
+	switch st.reason(i) {
+	case status.ReasonUnmeasurable:
+		return "It cannot be measured, since its address depends on the request; it counts as average."
+	case status.ReasonUnavailable:
+		return "Caddy holds it unavailable, so no request goes to it while another one is available."
+	case status.ReasonAsleep:
+		return "It is asleep" + skipped(r) + ", so those that are awake are asked first."
+	case status.ReasonNotLoaded:
+		return "It has not been loaded yet" + skipped(r) + "; until then it counts as average."
+	case status.ReasonWaking:
+		return "It is waking up; until its page loads it ranks behind all that passed."
+	case status.ReasonMissing:
+		return "Its last load failed, since it does not have the page; it ranks behind all that passed."
+	case status.ReasonFailing:
+		return "Its last load failed, so it ranks behind all that passed."
+	case status.ReasonJustUp:
+		return "It has just come up; that load does not count, so it counts as average until the next."
+	case status.ReasonOnly:
+		return fmt.Sprintf("It is the only one that has been measured and passes (%s).", ms(r.mean))
+	case status.ReasonKept:
+		rival := st.rival(i)
+		return fmt.Sprintf("It was the fastest, and %s is faster by less than the margin of %g%% (%s against %s).",
+			st.upstreams[rival].name, margin*100, ms(st.records[rival].mean), ms(r.mean))
+	case status.ReasonFastest:
+		rival := st.rival(i)
+		return fmt.Sprintf("It is the fastest: %s against %s of %s.", ms(r.mean), ms(st.records[rival].mean), st.upstreams[rival].name)
+	case status.ReasonWithinMargin:
 		return fmt.Sprintf("It is faster than the winner %s (%s against %s), but not by the margin of %g%%.",
-			st.nameOf(st.winner), ms(r.mean), ms(winner), margin*100)
+			st.nameOf(st.winner), ms(r.mean), ms(st.meanOf(st.winner)), margin*100)
 	}
-	return fmt.Sprintf("It is slower than the winner %s: %s against %s.", st.nameOf(st.winner), ms(r.mean), ms(winner))
+	return fmt.Sprintf("It is slower than the winner %s: %s against %s.", st.nameOf(st.winner), ms(r.mean), ms(st.meanOf(st.winner)))
 }
 
 // skipped says why an upstream is not loaded, if that is so.
@@ -168,29 +231,6 @@ func skipped(r *record) string {
 		return " and not loaded, since its hours are saved"
 	}
 	return ""
-}
-
-func (st *standings) whyWinner(i int, margin float64) string {
-	var next *record
-	rival := ""
-	for j := range st.records {
-		r := &st.records[j]
-		if st.upstreams[j].score == st.winner || !r.measured() || r.failing() || st.sleeps[j] && !st.sleeps[i] {
-			continue
-		}
-		if next == nil || r.mean < next.mean {
-			next, rival = r, st.upstreams[j].name
-		}
-	}
-	mean := st.records[i].mean
-	switch {
-	case next == nil:
-		return fmt.Sprintf("It is the only one that has been measured and passes (%s).", ms(mean))
-	case next.mean < mean:
-		return fmt.Sprintf("It was the fastest, and %s is faster by less than the margin of %g%% (%s against %s).",
-			rival, margin*100, ms(next.mean), ms(mean))
-	}
-	return fmt.Sprintf("It is the fastest: %s against %s of %s.", ms(mean), ms(next.mean), rival)
 }
 
 func ms(seconds float64) string { return fmt.Sprintf("%g ms", *milliseconds(seconds)) }

@@ -19,7 +19,7 @@ func (s *Selection) describe(_ time.Time, all *status.Status) {
 		upstreams = append(upstreams, status.Upstream{
 			Name: u.Upstream, Page: u.Page, Pool: pool, Winner: u.Winner, State: u.Condition,
 			ScoreMS: u.ScoreMS, LastMS: u.LastLoadMS, LastLoad: u.LastProbe,
-			Failures: u.ConsecutiveFailures, LastError: u.LastError, Why: u.Why,
+			Failures: u.ConsecutiveFailures, LastError: u.LastError, Reason: u.reason, Why: u.Why,
 			History: status.NoHistory(),
 		})
 	}

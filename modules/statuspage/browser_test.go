@@ -52,7 +52,7 @@ func TestBrowser(t *testing.T) {
 	}))
 	defer control.Close()
 
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	args := []string{"page.mjs", chromium, d.page, control.URL}
 	if folder := os.Getenv("SCREENSHOTS"); folder != "" {

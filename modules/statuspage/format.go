@@ -25,6 +25,7 @@ func (f formatter) formats() template.FuncMap {
 		"list":    func(names []string) string { return strings.Join(names, f.text("list")) },
 		"foreign": f.foreign,
 		"reason":  f.reason,
+		"why":     f.why,
 		"asleep":  func(t status.Target) bool { return t.Awake != nil && !*t.Awake && t.State == status.StateUp },
 		"hours":   func(a status.Account) string { return fmt.Sprintf("%.0f h", max(0, a.LimitHours-a.UsedHours)) },
 		"sleeps":  func(state string) bool { return state == "asleep" || state == "waking" },

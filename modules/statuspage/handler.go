@@ -1,6 +1,7 @@
 package statuspage
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -46,6 +47,16 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.board = app.board
 	return nil
 }
+
+// Validate checks the path.
+func (h *Handler) Validate() error {
+	if h.Path != "" && (!strings.HasPrefix(h.Path, "/") || strings.HasSuffix(h.Path, "/")) {
+		return errPath
+	}
+	return nil
+}
+
+var errPath = errors.New("the path of a status page begins with a slash and does not end with one, such as /status")
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
@@ -144,5 +155,6 @@ func write(w http.ResponseWriter, r *http.Request, body []byte) error {
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.Validator             = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 )

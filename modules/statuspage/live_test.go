@@ -2,6 +2,7 @@ package statuspage_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -212,5 +213,31 @@ func TestViewersShare(t *testing.T) {
 	}
 	for _, v := range viewers {
 		_ = v.close()
+	}
+}
+
+// Events come at once, compressed or not, over HTTP/1.1 and HTTP/2, and a connection
+// that had some is good for further requests.
+func TestTransports(t *testing.T) {
+	cert, key := caddytest.Certificate(t)
+	plain, secure := caddytest.Addr(t), caddytest.Addr(t)
+	caddytest.Start(t, fmt.Sprintf("{\nauto_https disable_redirects\n}\n(page) {\nencode\nsource\nstatus_page /a/b\n}\nhttp://%s {\nimport page\n}\nhttps://%s {\ntls %s %s\nimport page\n}\n",
+		plain, secure, cert, key))
+	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	t.Cleanup(transport.CloseIdleConnections)
+	client := &http.Client{Transport: transport}
+	for proto, page := range map[string]string{"HTTP/1.1": "http://" + plain + "/a/b/", "HTTP/2.0": "https://" + secure + "/a/b/"} {
+		for range 3 {
+			v := view(t, client, page)
+			if !v.until("event: build") || !v.until("asked-") {
+				t.Errorf("%s: no event", proto)
+			}
+			_ = v.close()
+			resp, err := client.Get(page)
+			if err != nil || resp.StatusCode != http.StatusOK || resp.Proto != proto {
+				t.Fatalf("%s: %v, %v", proto, resp, err)
+			}
+			resp.Body.Close()
+		}
 	}
 }

@@ -2,6 +2,8 @@ package statuspage
 
 import (
 	"html/template"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/status"
 )
 
 // reasonsInChinese are the reasons of refusals and cooldowns. In English they are
@@ -46,4 +48,30 @@ func (f formatter) reason(reason string) template.HTML {
 		return template.HTML(template.HTMLEscapeString(known))
 	}
 	return f.foreign(reason)
+}
+
+// whyInChinese says why an upstream has its place. In English the sentence is that
+// of the admin API.
+var whyInChinese = map[string]string{
+	status.ReasonUnmeasurable: "地址取决于请求，无法测量，按平均计。",
+	status.ReasonUnavailable:  "Caddy 认为它不可用，有其他可用上游时不会请求它。",
+	status.ReasonAsleep:       "在休眠，优先请求醒着的上游。",
+	status.ReasonNotLoaded:    "尚未加载，按平均计。",
+	status.ReasonWaking:       "正在唤醒，页面加载成功之前排在通过者之后。",
+	status.ReasonMissing:      "没有该页面，排在通过者之后。",
+	status.ReasonFailing:      "最近一次加载失败，排在通过者之后。",
+	status.ReasonJustUp:       "刚刚恢复，这次加载不计，按平均计。",
+	status.ReasonSlower:       "比最快的上游慢。",
+	status.ReasonWithinMargin: "比最快的上游快，但差距在余量之内。",
+	status.ReasonFastest:      "最快。",
+	status.ReasonKept:         "仍为最快：另一个更快，但差距在余量之内。",
+	status.ReasonOnly:         "唯一测到且通过的上游。",
+}
+
+// why says why an upstream has its place.
+func (f formatter) why(u status.Upstream) template.HTML {
+	if known, ok := whyInChinese[u.Reason]; ok && f.lang == chinese {
+		return template.HTML(template.HTMLEscapeString(known))
+	}
+	return f.foreign(u.Why)
 }

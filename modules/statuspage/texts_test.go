@@ -135,6 +135,11 @@ func TestTexts(t *testing.T) {
 			}
 		}
 	}
+	for _, match := range regexp.MustCompile(`Reason\w+\s+= "(\w+)"`).FindAllStringSubmatch(readSource(t, "../../internal/status/status.go"), -1) {
+		if whyInChinese[match[1]] == "" {
+			t.Errorf("the reason %s is not in Chinese", match[1])
+		}
+	}
 	for _, reason := range refusal.Reasons() {
 		if reasonsInChinese[string(reason)] == "" {
 			t.Errorf("the reason %s is not in Chinese", reason)

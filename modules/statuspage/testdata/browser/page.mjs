@@ -13,12 +13,14 @@ const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 const found = { views: [], problems: [], live: {} };
 const browser = await chromium.launch({
 	executablePath: program,
+	timeout: 120_000,
 	args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
 
 // open opens the page and collects what must not happen.
 async function open(name, options, url = page) {
 	const context = await browser.newContext(options);
+	context.setDefaultTimeout(90_000);
 	const tab = await context.newPage();
 	tab.on("console", (m) => ["error", "warning"].includes(m.type()) && found.problems.push(`${name}: console: ${m.text()}`));
 	tab.on("pageerror", (e) => found.problems.push(`${name}: ${e}`));
@@ -68,7 +70,7 @@ for (const [locale, lang] of [["en-GB", "en"], ["zh-CN", "zh"]]) {
 	const follow = async (step, seen) => {
 		const started = performance.now();
 		await fetch(control + step);
-		await seen.waitFor({ timeout: 30_000 });
+		await seen.waitFor({ timeout: 90_000 });
 		found.live[step] = Math.round(performance.now() - started);
 	};
 	await card.locator(".pill.up").waitFor();
