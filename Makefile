@@ -40,8 +40,8 @@ bench: ## measure against plain Caddy, side by side
 fuzz: ## fuzz each reader of outside input for a while: make fuzz FUZZTIME=10m
 	.ci/fuzz $(or $(FUZZTIME),1m)
 
-faults: ## kill -9 in the middle of writes 500 times, and more seeds of the simulated cluster
-	FREETIER_KILLS=500 FREETIER_SEEDS=200 go test -count=1 -timeout 60m ./internal/ledger ./internal/machines
+faults: ## kill -9 in the middle of writes 500 times, damaged files, full disks, simulated clusters
+	FREETIER_FAULTS=1 FREETIER_KILLS=500 FREETIER_SEEDS=200 go test -count=1 -timeout 60m ./internal/ledger ./internal/machines
 
 smoke: ## build the example as the README says, and use it
 	.ci/smoke

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/miekg/dns"
 
 	_ "github.com/caddy-freetier/caddy-freetier"
@@ -28,9 +31,18 @@ const (
 
 	chatQuota = 23 // of a day
 	dnsQuota  = 17 // of a month
-	// The interval of the ledger.
-	interval = 400 * time.Millisecond
 )
+
+func init() {
+	// `ledger_interval 400ms` in the global options of a test.
+	httpcaddyfile.RegisterGlobalOption("ledger_interval", func(d *caddyfile.Dispenser, _ any) (any, error) {
+		d.Next()
+		d.NextArg()
+		length, err := caddy.ParseDuration(d.Val())
+		raw, _ := json.Marshal(map[string]any{"interval": length})
+		return httpcaddyfile.App{Name: "freetier.ledger", Value: raw}, err
+	})
+}
 
 // fleet is Caddy processes with one configuration on one storage.
 type fleet struct {
@@ -85,6 +97,7 @@ func (m *machine) start() {
 	admin %s
 	persist_config off
 	storage %s
+	ledger_interval 400ms
 	log {
 		level ERROR
 	}
@@ -115,24 +128,20 @@ http://%s {
 				models  m
 				quota   %d/day
 			}
+			channel many %s {
+				api_key sk-many-key-1001 sk-many-key-1002 sk-many-key-1003 sk-many-key-1004 sk-many-key-1005
+				models  k
+			}
 		}
 	}
 }
 `, m.admin, m.fleet.storage, m.fleet.app.URL, m.addr, m.fleet.dns.Addr(), dnsQuota,
-		m.fleet.chat.URL, limitedKey, m.fleet.chat.URL, goodKey, chatQuota)
-	adapted, err := caddytest.Adapt(caddyfile)
+		m.fleet.chat.URL, limitedKey, m.fleet.chat.URL, goodKey, chatQuota, m.fleet.chat.URL)
+	config, err := caddytest.Adapt(caddyfile)
 	if err != nil {
 		m.fleet.t.Fatal(err)
 	}
-	var config map[string]any
-	if err := json.Unmarshal(adapted, &config); err != nil {
-		m.fleet.t.Fatal(err)
-	}
-	config["apps"].(map[string]any)["freetier.ledger"] = map[string]any{"interval": interval}
-	if adapted, err = json.Marshal(config); err != nil {
-		m.fleet.t.Fatal(err)
-	}
-	m.Process = caddytest.StartProcess(m.fleet.t, m.fleet.t.TempDir(), string(adapted))
+	m.Process = caddytest.StartProcess(m.fleet.t, m.fleet.t.TempDir(), string(config))
 }
 
 var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
@@ -165,11 +174,17 @@ func (m *machine) send(method, url, contentType string, body []byte) (int, []byt
 // complete asks for a chat and reports whether it was answered.
 func (m *machine) complete() bool {
 	m.fleet.t.Helper()
-	status, text := m.send(http.MethodPost, "http://"+m.addr+"/v1/chat/completions", "application/json",
-		// Each is a conversation of its own: one that goes on stays with its key.
-		fmt.Appendf(nil, `{"model":"m","messages":[{"role":"user","content":"hi %d"}]}`, m.fleet.asked.Add(1)))
+	// Each is a conversation of its own: one that goes on stays with its key.
+	return m.say("m", fmt.Sprint("hi ", m.fleet.asked.Add(1)))
+}
+
+// say begins a conversation with a model, or goes on with it.
+func (m *machine) say(model, text string) bool {
+	m.fleet.t.Helper()
+	status, answer := m.send(http.MethodPost, "http://"+m.addr+"/v1/chat/completions", "application/json",
+		fmt.Appendf(nil, `{"model":%q,"messages":[{"role":"user","content":%q}]}`, model, text))
 	if status != http.StatusOK && status != http.StatusTooManyRequests {
-		m.fleet.t.Errorf("a chat has status %d: %s", status, text)
+		m.fleet.t.Errorf("a chat has status %d: %s", status, answer)
 	}
 	return status == http.StatusOK
 }

@@ -1,6 +1,9 @@
 package machines
 
 import (
+	"fmt"
+	"maps"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -72,7 +75,7 @@ func TestTwoMachines(t *testing.T) {
 	}
 }
 
-// Five machines share quotas, pings and cooldowns.
+// Five machines share quotas, pings and cooldowns, and agree on conversations' keys.
 func TestFiveMachines(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, redistest.Start(t), redistest.Redis, 5)
@@ -93,6 +96,27 @@ func TestFiveMachines(t *testing.T) {
 	f.spend()
 	if n := f.chats(limitedKey); n != 1 {
 		t.Errorf("the limited key was tried %d times, want once by one machine", n)
+	}
+
+	// A conversation has one key, whichever machine it comes to.
+	all := make(map[string]bool)
+	for i := range 8 {
+		text, keys := fmt.Sprintf("conversation %d.", i), make(map[string]bool)
+		for _, m := range f.all {
+			m.say("k", text)
+		}
+		for _, r := range f.chat.Requests() {
+			if strings.Contains(string(r.Body), text) {
+				keys[r.Header.Get("Authorization")] = true
+			}
+		}
+		if len(keys) != 1 {
+			t.Errorf("conversation %d has had %d keys", i, len(keys))
+		}
+		maps.Copy(all, keys)
+	}
+	if len(all) < 2 {
+		t.Errorf("all conversations have %v", all)
 	}
 
 	// Each machine by itself would send five times as many. A few more than one a
