@@ -27,10 +27,8 @@ const (
 
 // Why a file is ignored.
 var (
-	errForeign  = safestore.ErrForeign
 	errOther    = errors.New("it is the file of another process")
 	errFolder   = errors.New("it is a folder")
-	errNewer    = safestore.ErrNewer
 	errTooLarge = fmt.Errorf("it is larger than %d MB", maxRead>>20)
 )
 

@@ -28,9 +28,7 @@ const (
 
 // Why a file is not used.
 var (
-	errForeign = safestore.ErrForeign
-	errOther   = errors.New("it is the file of another process")
-	errNewer   = safestore.ErrNewer
+	errOther = errors.New("it is the file of another process")
 )
 
 // errCorrupt is why a file is quarantined.
