@@ -127,6 +127,23 @@ func TestMistakes(t *testing.T) {
 		{"an unset variable of a load's header", site("reverse_proxy 127.0.0.1:2 {\nlb_policy fastest-swagger { #HERE\nheader A {env.NOT_SET}\n}\n}"), "restart Caddy"},
 		{"an unset variable of a load's path", site("reverse_proxy 127.0.0.1:2 {\nlb_policy fastest-swagger {env.NOT_SET} #HERE\n}"), "restart Caddy"},
 		{"a size without its unit", gateway("max_body 64 #HERE", ""), "64MB"},
+		{"an unset variable of a target's header", keepaliveApp("target a https://a.example { #HERE\nheader Authorization \"Bearer {env.NOT_SET}\"\n}"), "restart Caddy"},
+		{"an unset variable of a target's URL", keepaliveApp("target a https://a.example/{env.NOT_SET} #HERE"), "restart Caddy"},
+		{"an unset variable of a target's upstream", keepaliveApp("target a https://a.example { #HERE\nupstream {env.NOT_SET}\n}"), "restart Caddy"},
+		{"an unset variable of a notification", keepaliveApp("target a https://a.example\nnotify https://ntfy.sh/{env.NOT_SET} #HERE"), "restart Caddy"},
+		{"an unset variable of a notification's header", keepaliveApp("target a https://a.example\nnotify https://ntfy.sh/a x { #HERE\nheader A {env.NOT_SET}\n}"), "restart Caddy"},
+
+		// Targets.
+		{"a body with spaces", keepaliveTarget("body {\"a\": 1} #HERE"), "backticks"},
+		{"a body in quotes that hold quotes", keepaliveTarget("body \"{\"a\":1}\" #HERE"), "backticks"},
+		{"a target without a name", keepaliveApp("target https://a.example #HERE"), "target api https://"},
+		{"hours without a platform", keepaliveApp("target a https://a.example { #HERE\nquota 750h/month\n}"), "sleeps_after or platform"},
+		{"hours of a week", keepaliveApp("target a https://a.example { #HERE\nsleeps_after 15m\nquota 5h/hour\n}"), "750h/month"},
+		{"another platform's host", keepaliveApp("target a https://a.koyeb.app {\nplatform render #HERE\n}"), "write platform koyeb"},
+		{"another platform's host, in the block", keepaliveApp("target a {\nplatform render\nurl https://a.koyeb.app #HERE\n}"), "write platform koyeb"},
+		{"the hub's page", keepaliveApp("target a https://huggingface.co/spaces/me/app {\nplatform huggingface #HERE\n}"), "https://me-app.hf.space"},
+		{"an empty key", keepaliveTarget("header Authorization \"Bearer {$NOT_SET}\" #HERE"), "variable unset"},
+		{"an event without its word", keepaliveApp("target a https://a.example\nnotify https://ntfy.sh/a {target} #HERE"), "{event.target}"},
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			line := 0
@@ -169,6 +186,64 @@ func TestWarnings(t *testing.T) {
 			c := caddytest.Start(t, "http://"+caddytest.Addr(t)+" {\n"+w.lines+"\n}\n")
 			if n := c.Logs.Count(`"level":"warn"`, w.remedy, "Caddyfile:"); n != 1 {
 				t.Errorf("%d warnings that say %s and where, want 1", n, w.remedy)
+			}
+		})
+	}
+}
+
+// What keepalive and fastest-swagger can do but nobody wants is warned of, with
+// what to do and where. Pings of these targets are far in the future.
+func TestWarningsOfTargets(t *testing.T) {
+	later := "\ncron \"0 0 1 1 *\"\n}"
+	for _, w := range []struct{ name, caddyfile, remedy string }{
+		{"http at Render", keepaliveApp("target a http://a.onrender.com {" + later), "write https://"},
+		{"http at a Space", keepaliveApp("target a http://A.HF.space {" + later), "write https://"},
+		{"http at Zeabur", keepaliveApp("target a http://a.zeabur.app/x {" + later), "write https://"},
+		{"milliseconds", keepaliveApp("interval 30ms\ntarget a http://127.0.0.1:1 #HERE"), "write one such as 3m"},
+		{"milliseconds of a target", keepaliveApp("target a http://127.0.0.1:1 {\ninterval 30ms\n}"), `"pings_a_day":2880000`},
+		{"a page of the hub", keepaliveApp("target a https://huggingface.co/spaces/me/app {" + later), "https://me-app.hf.space"},
+		{"a Streamlit app", keepaliveApp("target a https://a.streamlit.app {" + later), "on another platform"},
+		{"no target", keepaliveApp("interval 3m"), "target api https://"},
+		{"milliseconds of a policy", site("reverse_proxy 127.0.0.1:2 {\nlb_policy fastest-swagger {\ninterval 30ms\n}\n}"), "write one such as 30s"},
+		{
+			"accounts that look alike",
+			keepaliveApp("target a https://a.onrender.com {\nplatform render\nquota 750h/month ws1" + later + "\ntarget b https://b.onrender.com {\nplatform render\nquota 750h/month wsl" + later),
+			`"accounts":["ws1","wsl"]`,
+		},
+		{
+			"accounts in two spellings",
+			keepaliveApp("target a https://a.onrender.com {\nplatform render\nquota 750h/month Work-Space" + later + "\ntarget b https://b.onrender.com {\nplatform render\nquota 750h/month workspace" + later),
+			"write one name if they are one",
+		},
+	} {
+		t.Run(w.name, func(t *testing.T) {
+			c := caddytest.Start(t, w.caddyfile)
+			if n := c.Logs.Count(`"level":"warn"`, w.remedy, `"source":"Caddyfile:`); n != 1 {
+				t.Errorf("%d warnings that say %s and where, want 1", n, w.remedy)
+			}
+		})
+	}
+}
+
+// Targets as they should be are warned of in no way.
+func TestNoWarningsOfTargets(t *testing.T) {
+	later := "\ncron \"0 0 1 1 *\"\n}"
+	two := func(one, other string) string {
+		return keepaliveApp("target a https://a.onrender.com {\nplatform render\nquota 750h/month " + one + later +
+			"\ntarget b https://b.onrender.com {\nplatform render\nquota 750h/month " + other + later)
+	}
+	for name, caddyfile := range map[string]string{
+		"https":                      keepaliveApp("target a https://a.onrender.com {" + later),
+		"http on the own domain":     keepaliveApp("target a http://onrender.com.example.com {" + later),
+		"http that follows":          keepaliveApp("target a http://a.onrender.com {\nfollow" + later),
+		"a platform's own domain":    keepaliveApp("target a https://api.example.com {\nplatform render" + later),
+		"numbered accounts":          two("ws1", "ws2"),
+		"numbered accounts in words": two("workspace-10", "workspace-11"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := caddytest.Start(t, caddyfile)
+			if n := c.Logs.Count(`"level":"warn"`, "keepalive"); n != 0 {
+				t.Errorf("%d warnings, want none:\n%s", n, c.Logs)
 			}
 		})
 	}

@@ -82,11 +82,11 @@ var plans = map[string]struct {
 	},
 	"pings beyond a quota": {keepaliveOf(`target a https://a.example.com/ {
 		quota 100/day shared
-	}`), []string{"14,880 100/day shared", "!pings use most of the account's requests; give the target a longer interval, or ping a page that costs nothing (target a, pings 480, quota 100/day shared)"}, 2},
+	}`), []string{"14,880 100/day shared", "!pings use most of the account's requests; give the target a longer interval, or ping a page that costs nothing (target a, pings 480, quota 100/day shared, source Caddyfile:6)"}, 2},
 	"it sleeps between pings": {keepaliveOf(`target a https://a.example.com/ {
 		sleeps_after 5m
 		interval 10m
-	}`), []string{"!falls asleep between two pings; give it a shorter interval (target a, longest wait 11m0s, sleeps after 5m0s)"}, 2},
+	}`), []string{"!falls asleep between two pings; give it a shorter interval (target a, longest wait 11m0s, sleeps after 5m0s, source Caddyfile:6)"}, 2},
 	"keys and models": {gatewayOf(`client me a-key-of-mine
 		channel many https://a.example.com/v1 {
 			api_key key-number-1 key-number-2 key-number-3

@@ -46,6 +46,7 @@ func newVariables(names []string, source string) *Variables {
 
 // check compares the variables with those of this process.
 func (v *Variables) check(logger *zap.Logger) error {
+	v.warnMisspelt(logger)
 	missed := slices.DeleteFunc(slices.Clone(v.Unset), func(name string) bool {
 		_, ok := os.LookupEnv(name)
 		return !ok
@@ -63,4 +64,41 @@ func (v *Variables) check(logger *zap.Logger) error {
 		logger.Info("variables of the Caddyfile are not set; their defaults count", zap.Strings("variables", v.Unset))
 	}
 	return nil
+}
+
+// warnMisspelt warns of variables of this process that look like ones that the
+// Caddyfile has and nobody has set: their defaults count then.
+func (v *Variables) warnMisspelt(logger *zap.Logger) {
+	for _, setting := range os.Environ() {
+		name, _, _ := strings.Cut(setting, "=")
+		if slices.Contains(v.Set, name) || slices.Contains(v.Unset, name) {
+			continue
+		}
+		for _, wanted := range v.Unset {
+			if oneSlip(name, wanted) {
+				logger.Warn("a variable that is set may be a misspelt one of the Caddyfile, whose default counts",
+					zap.String("set", name), zap.String("unset", wanted), zap.String("source", v.Source))
+			}
+		}
+	}
+}
+
+// oneSlip reports whether two names differ by one slip of the keyboard: a
+// character that is missing, one too many, another one, or two that have changed
+// places. Case does not matter. Numbers are not slips, and short names too many.
+func oneSlip(a, b string) bool {
+	if min(len(a), len(b)) < 4 {
+		return false
+	}
+	a, b = strings.ToUpper(a), strings.ToUpper(b)
+	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	if len(a) == 2 && len(b) == 2 {
+		return a[0] == b[1] && a[1] == b[0]
+	}
+	return len(a) <= 1 && len(b) <= 1 && !strings.ContainsAny(a+b, "0123456789")
 }

@@ -105,3 +105,23 @@ func TestCaddyfileMistakes(t *testing.T) {
 		{Name: "twice", Caddyfile: "{\n\tfreetier {\n\t}\n\tfreetier {\n\t}\n}\n", Line: 4, Says: []string{"given twice"}},
 	})
 }
+
+// A variable that nobody has set, and one that looks like it, are named.
+func TestMisspeltVariables(t *testing.T) {
+	for set, says := range map[string]string{
+		"AI_DOMAN": "AI_DOMAIN", "AI_DOMIAN": "AI_DOMAIN", "AI_DOMAINS": "AI_DOMAIN", "AI-DOMAIN": "AI_DOMAIN",
+		"CLIENT_KEY": "CLIENT_KEYS", "API_DOMAIN": "", "API_URL_3": "", "MY_DOMAIN": "", "AI_DOMAIN_OLD": "", "AI": "",
+	} {
+		t.Run(set, func(t *testing.T) {
+			for _, name := range []string{"AI_DOMAIN", "CLIENT_KEYS", "API_URL_2", "AO", "API_DOMAIN"} {
+				unset(t, name)
+			}
+			t.Setenv(set, "a.example.com")
+			c := caddytest.Start(t, "{\n\tfreetier {\n\t\tvariables AI_DOMAIN CLIENT_KEYS API_URL_2 AO API_DOMAIN\n\t}\n}\n")
+			n := c.Logs.Count(`"level":"warn"`, `"set":"`+set+`"`, `"unset":"`+says+`"`, "Caddyfile:2")
+			if all := c.Logs.Count("misspelt"); all != n || (n == 1) != (says != "") {
+				t.Errorf("%d warnings, %d of them right", all, n)
+			}
+		})
+	}
+}

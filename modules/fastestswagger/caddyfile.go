@@ -25,7 +25,7 @@ import (
 //	}
 func (s *Selection) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the policy's name
-	s.Source = caddyfileutil.SourceOf(d)
+	s.Source = fmt.Sprintf("%s:%d", d.File(), d.Line())
 	args, err := caddyfileutil.Arguments(d, "[<path>]", defaultPath+"; other options stand in a block")
 	if err != nil {
 		return err
@@ -38,8 +38,12 @@ func (s *Selection) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return caddyfileutil.ParseBlock(d, "fastest-swagger", s.options())
 }
 
-// minDuration guards against typos.
-const minDuration = time.Millisecond
+const (
+	minDuration = time.Millisecond
+
+	// hastyInterval is an interval below which its unit is probably wrong.
+	hastyInterval = time.Second
+)
 
 func (s *Selection) options() []caddyfileutil.Option {
 	return []caddyfileutil.Option{

@@ -27,6 +27,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/jonboulle/clockwork"
+	"go.uber.org/zap"
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
@@ -120,7 +121,7 @@ type Selection struct {
 	FallbackRaw json.RawMessage `json:"fallback,omitempty" caddy:"namespace=http.reverse_proxy.selection_policies inline_key=policy"`
 
 	// Where the Caddyfile has it, for errors about values that are known only
-	// when the configuration is loaded.
+	// when the configuration is loaded, and for warnings.
 	Source string `json:"source,omitempty"`
 
 	fallback reverseproxy.Selector
@@ -160,6 +161,10 @@ func (s *Selection) Provision(ctx caddy.Context) error {
 	}
 	if err := s.loadFallback(ctx); err != nil {
 		return err
+	}
+	if every := time.Duration(s.Interval); every < hastyInterval {
+		ctx.Logger().Warn("pages are loaded at an interval that is so short that its unit may be wrong; write one such as 30s",
+			zap.Duration("interval", every), zap.String("source", s.Source))
 	}
 	if err := collectors.register(ctx.GetMetricsRegistry()); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)

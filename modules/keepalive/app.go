@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
+	"github.com/caddy-freetier/caddy-freetier/internal/caddyfileutil"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
 	"github.com/caddy-freetier/caddy-freetier/internal/status"
 )
@@ -73,6 +74,9 @@ type App struct {
 	// What is pinged.
 	Targets []*Target `json:"targets,omitempty"`
 
+	// Where the Caddyfile has it, for warnings.
+	Source string `json:"source,omitempty"`
+
 	ctx       caddy.Context
 	logger    *zap.Logger
 	events    *runtime.Events
@@ -116,18 +120,19 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.slots = places.(*semaphore.Weighted)
 	for _, t := range a.Targets {
 		if err := t.provision(a); err != nil {
-			return fmt.Errorf("target %s: %w", t.Name, runtime.ExplainUnset(err))
+			return caddyfileutil.At(t.Source, fmt.Errorf("target %s: %w", t.Name, runtime.ExplainUnset(err)))
 		}
 	}
 	if err := sameQuotas(a.Targets); err != nil {
 		return err
 	}
+	a.warn(a.logger.Warn)
 	for i, n := range a.Notify {
 		if n == nil {
 			return errors.New("a notification is null")
 		}
 		if err := n.provision(rt, a); err != nil {
-			return fmt.Errorf("notification %d: %w", i+1, runtime.ExplainUnset(err))
+			return caddyfileutil.At(n.Source, fmt.Errorf("notification %d: %w", i+1, runtime.ExplainUnset(err)))
 		}
 	}
 	if err := a.openQuotas(rt); err != nil {

@@ -67,12 +67,15 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 	if err := caddyfileutil.NoArguments(d); err != nil {
 		return nil, err
 	}
-	app := new(App)
+	app := &App{Source: sourceOf(d)}
 	if err := caddyfileutil.ParseBlock(d, "keepalive", app.options()); err != nil {
 		return nil, err
 	}
 	return httpcaddyfile.App{Name: "keepalive", Value: caddyconfig.JSON(app, nil)}, nil
 }
+
+// sourceOf returns the file and line at which the dispenser stands.
+func sourceOf(d *caddyfile.Dispenser) string { return fmt.Sprintf("%s:%d", d.File(), d.Line()) }
 
 func (a *App) options() []caddyfileutil.Option {
 	return []caddyfileutil.Option{
@@ -92,7 +95,7 @@ func (a *App) parseNotification(d *caddyfile.Dispenser) error {
 	if err != nil {
 		return err
 	}
-	n := &Notification{URL: args[0]}
+	n := &Notification{URL: args[0], Source: sourceOf(&at)}
 	if len(args) == 2 {
 		n.Body = args[1]
 	}
@@ -115,7 +118,7 @@ func (a *App) parseTarget(d *caddyfile.Dispenser) error {
 	if err != nil {
 		return err
 	}
-	t := &Target{Name: args[0]}
+	t := &Target{Name: args[0], Source: sourceOf(&at)}
 	if err := t.check(); err != nil {
 		return d.WrapErr(err)
 	}
@@ -132,6 +135,9 @@ func (a *App) parseTarget(d *caddyfile.Dispenser) error {
 	}
 	if err := sameQuotas(append(a.Targets, t)); err != nil {
 		return at.WrapErr(err)
+	}
+	if err := t.checkHours(); err != nil {
+		return at.WrapErr(fmt.Errorf("target %s: %w", t.Name, err))
 	}
 	if t.URL == "" {
 		return at.Errf("target %s has no URL; write: target %s https://api.example.com/health", t.Name, t.Name)

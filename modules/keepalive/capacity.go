@@ -17,7 +17,7 @@ func (a *App) Capacity() (r capacity.Report) {
 	seen := make(map[*account]bool)
 	for _, t := range a.Targets {
 		p := t.pinger
-		p.warn(r.Warn)
+		p.review.warn(r.Warn)
 		pings := capacity.Pings{Target: t.Name, Every: p.schedule.rhythm(), Month: p.schedule.pingsIn(capacity.Month, longMonth)}
 		if q := t.pingsQuota(); q != nil {
 			pings.Quota = q.String()

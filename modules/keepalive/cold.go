@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jonboulle/clockwork"
+
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 )
 
@@ -19,21 +21,37 @@ const askAgain = 10 * time.Second
 
 var errBooting = errors.New("the instance is still waking up")
 
-// exchange sends the request until the instance itself responds, which is one
-// long ping, and records the response in r.
-func (p *pinger) exchange(ctx context.Context, r *result, asleep bool) error {
+// exchange sends a target's request and judges the response.
+type exchange struct {
+	target *Target
+	checks *checks
+	client *http.Client
+	clock  clockwork.Clock
+}
+
+func newExchange(app *App, t *Target) *exchange {
+	e := &exchange{target: t, checks: t.checks(), client: app.client, clock: app.clock}
+	if t.Follow {
+		e.client = app.following
+	}
+	return e
+}
+
+// run sends the request until the instance itself responds, which is one long
+// ping, and records the response in r.
+func (e *exchange) run(ctx context.Context, r *result, asleep bool) error {
 	for {
-		booting, err := p.ask(ctx, r, asleep)
+		booting, err := e.ask(ctx, r, asleep)
 		if r.cold && ctx.Err() != nil {
 			return errBooting
 		}
 		if err != nil || !booting {
-			r.cold = r.answered && (r.cold || r.latency > time.Duration(p.target.ColdStart))
+			r.cold = r.answered && (r.cold || r.latency > time.Duration(e.target.ColdStart))
 			return err
 		}
 		r.cold = true
 		select {
-		case <-p.app.clock.After(askAgain):
+		case <-e.clock.After(askAgain):
 		case <-ctx.Done():
 			return errBooting
 		}
@@ -42,17 +60,17 @@ func (p *pinger) exchange(ctx context.Context, r *result, asleep bool) error {
 
 // ask sends the request once and reports whether the platform has answered in
 // place of an instance that wakes up.
-func (p *pinger) ask(ctx context.Context, r *result, asleep bool) (booting bool, err error) {
-	req, err := p.target.request(ctx)
+func (e *exchange) ask(ctx context.Context, r *result, asleep bool) (booting bool, err error) {
+	req, err := e.target.request(ctx)
 	if err != nil {
 		return false, err
 	}
 	var sent atomic.Bool
-	at := p.app.clock.Now()
+	at := e.clock.Now()
 	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteRequest: func(info httptrace.WroteRequestInfo) { sent.Store(info.Err == nil) },
 	}))
-	resp, err := p.client.Do(req)
+	resp, err := e.client.Do(req)
 	if sent.Load() && !isAbsent(resp) {
 		r.reached = at
 	}
@@ -60,26 +78,26 @@ func (p *pinger) ask(ctx context.Context, r *result, asleep bool) (booting bool,
 		return false, err
 	}
 	defer resp.Body.Close()
-	r.answered, r.status, r.latency = true, resp.StatusCode, p.app.clock.Since(r.at)
-	body, err := p.read(resp.Body)
+	r.answered, r.status, r.latency = true, resp.StatusCode, e.clock.Since(r.at)
+	body, err := e.read(resp.Body)
 	if err != nil {
 		return false, errCutOff
 	}
 	if awake.IsWakePage(resp.Header, body) {
 		return true, nil
 	}
-	if asleep && isBooting(resp.StatusCode) && !isAbsent(resp) && !p.checks.expects(resp.StatusCode) {
+	if asleep && isBooting(resp.StatusCode) && !isAbsent(resp) && !e.checks.expects(resp.StatusCode) {
 		return true, nil
 	}
-	r.mismatch = p.checks.verify(resp, body)
+	r.mismatch = e.checks.verify(resp, body)
 	return false, nil
 }
 
 // read reads a response up to maxBody, and returns as much of its beginning as
 // somebody looks at.
-func (p *pinger) read(body io.Reader) ([]byte, error) {
+func (e *exchange) read(body io.Reader) ([]byte, error) {
 	kept := int64(awake.MaxWakePage)
-	if p.checks.needBody() {
+	if e.checks.needBody() {
 		kept = maxBody
 	}
 	beginning, err := io.ReadAll(io.LimitReader(body, kept))

@@ -148,13 +148,14 @@ func (acct *account) check(a *App) {
 		names[i] = p.target.Name
 	}
 	a.logger.Warn("the account has too few hours to keep its targets awake all the time; they go to the hours in which traffic comes",
-		zap.String("account", acct.name),
-		zap.Strings("targets", names),
-		zap.String("needed", inHours(fit.Wanted)),
-		zap.String("allowed", inHours(acct.Limit())),
-		zap.String("short_by", inHours(fit.Wanted-acct.Limit())),
-		zap.String("until", fit.Until.Format(time.RFC3339)),
-		zap.String("would_fit", adviceOf(fit, len(names))))
+		withSource(acct.members[0].target.Source,
+			zap.String("account", acct.name),
+			zap.Strings("targets", names),
+			zap.String("needed", inHours(fit.Wanted)),
+			zap.String("allowed", inHours(acct.Limit())),
+			zap.String("short_by", inHours(fit.Wanted-acct.Limit())),
+			zap.String("until", fit.Until.Format(time.RFC3339)),
+			zap.String("would_fit", adviceOf(fit, len(names))))...)
 }
 
 // adviceOf says what the hours are enough for.

@@ -128,6 +128,9 @@ func (l *lease) exchange(ctx context.Context, r *record, change func(*record)) (
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	if err := ctx.Err(); err != nil { // both can be so, and nothing may be written after the end
+		return err
+	}
 	if err := l.load(ctx, r); err != nil {
 		return err
 	}

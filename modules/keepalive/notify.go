@@ -47,6 +47,9 @@ type Notification struct {
 	// Default: all.
 	Events []string `json:"events,omitempty"`
 
+	// Where the Caddyfile has it, for errors.
+	Source string `json:"source,omitempty"`
+
 	url, body string // with the placeholders of the configuration replaced
 	header    http.Header
 	json      bool // whether the body is JSON

@@ -70,7 +70,7 @@ func (p *pinger) ping(ctx, patient context.Context) (result, bool) {
 	timer := p.app.clock.AfterFunc(time.Duration(p.target.Timeout), func() { cancel(errTimeout) })
 	defer timer.Stop()
 
-	err := p.exchange(timed, &r, asleep)
+	err := p.exchange.run(timed, &r, asleep)
 	if !r.reached.IsZero() {
 		p.state.touch(p, r.reached)
 	}

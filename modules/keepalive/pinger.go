@@ -1,13 +1,7 @@
 package keepalive
 
 import (
-	"net/http"
-	"net/url"
-	"strings"
-	"time"
-
 	"github.com/caddyserver/caddy/v2"
-	"go.uber.org/zap"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
@@ -19,10 +13,9 @@ type pinger struct {
 	target   *Target
 	app      *App
 	schedule *schedule
-	checks   *checks
-	client   *http.Client
-	place    *url.URL // where the instance is
-	upstream string   // as package awake knows it
+	exchange *exchange
+	review   *review
+	upstream string // as package awake knows it
 
 	key   string // of the state
 	state *state
@@ -38,10 +31,7 @@ type pinger struct {
 // newPinger returns the pinger of a target whose configuration is complete.
 // Its quotas are opened later, when all targets are known.
 func newPinger(app *App, t *Target) (p *pinger, err error) {
-	p = &pinger{target: t, app: app, checks: t.checks(), client: app.client}
-	if t.Follow {
-		p.client = app.following
-	}
+	p = &pinger{target: t, app: app, exchange: newExchange(app, t)}
 	if p.schedule, err = t.newSchedule(app); err != nil {
 		return nil, err
 	}
@@ -69,8 +59,8 @@ func newPinger(app *App, t *Target) (p *pinger, err error) {
 	p.report = &reporter{app: app, target: t.Name, upstream: p.upstream}
 	p.hours = awakeTime{pinger: p}
 	p.lease = newLease(p)
-	p.place = req.URL
-	p.warn(app.logger.Warn)
+	p.review = &review{target: t, schedule: p.schedule, place: req.URL, clock: app.clock}
+	p.review.warn(app.logger.Warn)
 	return p, nil
 }
 
@@ -88,60 +78,4 @@ func (p *pinger) stop() {
 		p.release()
 	}
 	p.state.stop(p)
-}
-
-// warning is where a warning goes: to a log, or to a report.
-type warning func(text string, fields ...zap.Field)
-
-// warn warns of what is wrong with the target's settings.
-func (p *pinger) warn(to warning) {
-	p.warnPlace(to)
-	p.warnSleep(to)
-	p.warnCost(to)
-}
-
-// warnPlace warns of a URL that keeps no instance awake, whatever its schedule.
-func (p *pinger) warnPlace(to warning) {
-	host := strings.ToLower(p.place.Hostname())
-	target := zap.String("target", p.target.Name)
-	switch space := spaceOf(p.place.Path); {
-	case strings.HasSuffix(host, ".streamlit.app"):
-		to(errStreamlit.Error(), target)
-	case (host == "huggingface.co" || host == "hf.co") && space != "":
-		to("this is the hub's page about a Space, which does not keep it awake; the Space's own address is "+space, target)
-	}
-}
-
-// warnSleep warns of a schedule that lets the instance fall asleep.
-func (p *pinger) warnSleep(to warning) {
-	sleepsAfter := time.Duration(p.target.SleepsAfter)
-	if sleepsAfter == 0 || p.schedule.cron != nil {
-		return
-	}
-	longest := p.schedule.every + time.Duration(p.schedule.jitter*float64(p.schedule.every))
-	if longest >= sleepsAfter {
-		to("the target falls asleep between two pings; give it a shorter interval",
-			zap.String("target", p.target.Name),
-			zap.Duration("longest_wait", longest),
-			zap.Duration("sleeps_after", sleepsAfter))
-	}
-}
-
-// warnCost warns of pings that cost more than they save: each asks a model, or
-// they use more than half of what the account gives.
-func (p *pinger) warnCost(to warning) {
-	if q := p.target.pingsQuota(); q != nil {
-		if pings := p.schedule.pingsIn(lengthOf(q.Period), p.app.clock.Now()); pings > q.Amount/2 {
-			to("the pings use most of the account's requests; give the target a longer interval, or ping a page that costs nothing",
-				zap.String("target", p.target.Name),
-				zap.Int64("pings", pings),
-				zap.String("quota", q.String()))
-		}
-		return
-	}
-	if pings := p.schedule.pingsIn(month, p.app.clock.Now()); p.target.asksModel() && pings >= manyPings {
-		to("each ping asks a model, which uses up its quota; a GET of a page that costs nothing keeps the instance awake as well",
-			zap.String("target", p.target.Name),
-			zap.Int64("pings_a_month", pings))
-	}
 }

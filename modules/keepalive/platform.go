@@ -20,6 +20,7 @@ type platform struct {
 	name        string
 	sleepsAfter time.Duration // without a request
 	hours       time.Duration // awake, each calendar month and account; 0: no such rule was found
+	domain      string        // under which its instances have their names
 	console     []string      // hosts of the platform itself, on which no instance runs
 	instance    string        // where one runs, as an example
 	source      string
@@ -32,25 +33,25 @@ var platforms = []platform{
 	{
 		// The hours are those of a workspace and shared by its free services,
 		// which are suspended until the next month when they are used up.
-		name: "render", sleepsAfter: 15 * time.Minute, hours: 750 * time.Hour,
+		name: "render", domain: ".onrender.com", sleepsAfter: 15 * time.Minute, hours: 750 * time.Hour,
 		console: []string{"render.com", "dashboard.render.com"}, instance: "https://my-api.onrender.com",
 		source: "https://render.com/docs/free", checked: "2026-11-23",
 	},
 	{
 		// The free instance; its idle time cannot be changed.
-		name: "koyeb", sleepsAfter: time.Hour,
+		name: "koyeb", domain: ".koyeb.app", sleepsAfter: time.Hour,
 		console: []string{"koyeb.com", "app.koyeb.com"}, instance: "https://my-api-me.koyeb.app",
 		source: "https://www.koyeb.com/docs/run-and-scale/scale-to-zero", checked: "2026-11-23",
 	},
 	{
 		// Eco dynos, which are not free: 5 $ a month for the hours of an account.
-		name: "heroku", sleepsAfter: 30 * time.Minute, hours: 1000 * time.Hour,
+		name: "heroku", domain: ".herokuapp.com", sleepsAfter: 30 * time.Minute, hours: 1000 * time.Hour,
 		console: []string{"heroku.com", "dashboard.heroku.com"}, instance: "https://my-api-1234567890ab.herokuapp.com",
 		source: "https://devcenter.heroku.com/articles/eco-dyno-hours", checked: "2026-11-23",
 	},
 	{
 		// The hardware cpu-basic.
-		name: "huggingface", sleepsAfter: 48 * time.Hour,
+		name: "huggingface", domain: ".hf.space", sleepsAfter: 48 * time.Hour,
 		console: []string{"huggingface.co", "hf.co"}, instance: "https://me-my-space.hf.space",
 		source: "https://huggingface.co/docs/huggingface_hub/package_reference/space_runtime", checked: "2026-11-23",
 	},
@@ -58,14 +59,14 @@ var platforms = []platform{
 		// Pauses a project without API or database calls for a week; whoever
 		// pings it asks for something that queries the database. A paused
 		// project does not wake up by itself.
-		name: "supabase", sleepsAfter: 7 * 24 * time.Hour,
+		name: "supabase", domain: ".supabase.co", sleepsAfter: 7 * 24 * time.Hour,
 		console: []string{"supabase.com", "app.supabase.com"}, instance: "https://my-project.supabase.co/rest/v1/my_table",
 		source: "https://github.com/supabase/supabase/discussions/2598", checked: "2026-11-23",
 	},
 	{
 		// With "serverless" turned on: ten minutes without an outbound packet,
 		// and the response to a ping is one.
-		name: "railway", sleepsAfter: 10 * time.Minute,
+		name: "railway", domain: ".up.railway.app", sleepsAfter: 10 * time.Minute,
 		console: []string{"railway.com", "railway.app"}, instance: "https://my-api.up.railway.app",
 		source: "https://docs.railway.com/reference/app-sleeping", checked: "2026-11-23",
 	},
@@ -137,12 +138,35 @@ func (t *Target) effectiveQuotas() []*quota.Quota {
 	return quotas
 }
 
+// httpsOnly are the domains of platforms that answer http:// with a redirect to
+// https://, by their documentation.
+var httpsOnly = []string{
+	".onrender.com", ".koyeb.app", ".hf.space", ".supabase.co", ".up.railway.app", ".zeabur.app", ".vercel.app", ".netlify.app", ".pages.dev", ".web.app",
+}
+
+// platformOf returns the platform that gives names like host to its instances,
+// if it is one that has a preset.
+func platformOf(host string) (name string, known bool) {
+	for i := range platforms {
+		if strings.HasSuffix(strings.ToLower(host), platforms[i].domain) {
+			return platforms[i].name, true
+		}
+	}
+	return "", false
+}
+
 // checkPlace refuses a URL on which no instance of the target's platform runs,
 // such as the page of Hugging Face about a Space.
 func (t *Target) checkPlace(address string) error {
 	p, err := findPlatform(t.Platform)
 	u, bad := url.Parse(address)
-	if err != nil || bad != nil || !slices.Contains(p.console, strings.TrimPrefix(strings.ToLower(u.Hostname()), "www.")) {
+	if err != nil || bad != nil {
+		return nil
+	}
+	if other, known := platformOf(u.Hostname()); known && other != p.name {
+		return fmt.Errorf("%s is a host of the platform %s, not of %s; write platform %s", u.Hostname(), other, p.name, other)
+	}
+	if !slices.Contains(p.console, strings.TrimPrefix(strings.ToLower(u.Hostname()), "www.")) {
 		return nil
 	}
 	if space := spaceOf(u.Path); p.name == "huggingface" && space != "" {

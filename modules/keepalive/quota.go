@@ -97,11 +97,16 @@ func (t *Target) checkQuotas() error {
 			return err
 		}
 	}
-	q := t.hoursQuota()
+	return t.checkHours()
+}
+
+// checkHours refuses a quota of hours that the target cannot be held to.
+func (t *Target) checkHours() error {
+	q := quotaOf(t.effectiveQuotas(), ledger.Seconds)
 	if q == nil {
 		return nil
 	}
-	if t.SleepsAfter == 0 {
+	if t.SleepsAfter == 0 && t.Platform == "" {
 		return errors.New("a quota of hours needs sleeps_after or platform: each request keeps the instance awake for that long")
 	}
 	if q.Period != ledger.Day && q.Period != ledger.Month {

@@ -105,6 +105,9 @@ type Target struct {
 	// Ping only in this part of the day. Default: all day.
 	Window *Window `json:"window,omitempty"`
 
+	// Where the Caddyfile has it, for errors and warnings.
+	Source string `json:"source,omitempty"`
+
 	sharesByDefault bool    // whether the account of its hours is the platform's
 	pinger          *pinger // set when the configuration is provisioned
 }
@@ -114,7 +117,7 @@ var (
 	errUpstream = errors.New("an upstream is a host with its port, like api.example.com:443")
 	errExpect   = errors.New("an expected status is one like 200, or a class like 2xx")
 	errFailures = errors.New("failures is less than 1")
-	errName     = errors.New("a target has a name, without a slash")
+	errName     = errors.New("a target has a name, without a slash, and then its URL; write: target api https://api.example.com/health")
 )
 
 // provision checks the target, fills in its preset and the app's defaults, and
