@@ -79,7 +79,10 @@ func (as *attempts) findCandidates(r *http.Request, w http.ResponseWriter) *apiE
 	if g.affinity && as.model != "" && !found.isLone() && !as.location.isEmbedding() {
 		choice.identity = as.conversation()
 	}
-	as.candidates.begin(found, choice, as.isTokenCount())
+	as.candidates.begin(found, choice, as.needs(found), as.isTokenCount())
+	if err := as.checkFitting(); err != nil {
+		return err
+	}
 	return as.begin(r.Context())
 }
 

@@ -47,7 +47,11 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 //				fields {
 //					<as in the channel>
 //				}
-//				price <input> <output>
+//				context <tokens>
+//				output  <tokens>
+//				takes   <text|image|audio|video|file>...
+//				tools   on|off
+//				price   <input> <output>
 //			}
 //			quota         <n> [tokens]/<period> [per model] [<account>] [<zone>]
 //			concurrency   <n> [per model]

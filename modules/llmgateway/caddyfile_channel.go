@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddyfileutil"
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/capability"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/fields"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/preset"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
@@ -144,6 +145,10 @@ func (r *ModelRoute) options() []caddyfileutil.Option {
 	return []caddyfileutil.Option{
 		{Name: "quota", Repeats: true, Parse: caddyfileutil.Args(quotaUsage, "20/day", r.addQuota)},
 		{Name: "fields", Block: true, Parse: parseFields(&r.Fields)},
+		{Name: "context", Parse: parseTokens(&r.Context)},
+		{Name: "output", Parse: parseTokens(&r.Output)},
+		{Name: "takes", Parse: caddyfileutil.Args("<text|image|audio|video|file>...", "text image", r.setTakes)},
+		{Name: "tools", Parse: caddyfileutil.OnOff(func(on bool) { r.NoTools = !on })},
 		{Name: "price", Parse: caddyfileutil.Args("<input> <output>", "0.15 0.60", r.setPrice)},
 	}
 }
@@ -160,6 +165,22 @@ func (c *Channel) setConcurrency(args []string) error {
 	}
 	c.Concurrency = &Concurrency{Requests: n, PerModel: perModel}
 	return nil
+}
+
+// parseTokens parses a number of tokens.
+func parseTokens(field *int64) caddyfileutil.Parser {
+	return caddyfileutil.One("<tokens>", "128k", func(arg string) (err error) {
+		*field, err = capability.ParseTokens(arg)
+		return err
+	})
+}
+
+func (r *ModelRoute) setTakes(args []string) error {
+	r.Takes = nil
+	for _, arg := range args {
+		r.Takes = append(r.Takes, capability.Medium(arg))
+	}
+	return r.Check()
 }
 
 const quotaUsage = "<n> [tokens]/<period> [per model] [<account>] [<zone>]"

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/capability"
 )
 
 // candidate is a key of a channel, and the model to ask it for.
@@ -39,6 +40,7 @@ type candidates struct {
 	plan      *plan
 	auxiliary bool // the request only counts tokens
 	choice    choice
+	needs     capability.Needs // of the request, if the plan is limited
 
 	next int // the step that comes next
 	step step
@@ -51,12 +53,17 @@ type candidates struct {
 	failing  []*Channel // have failed in this request: only when nothing else is left
 	sleeper  *Channel   // the first one that was passed over since it sleeps
 	peeking  bool       // nothing is claimed
-	room     [2]candidate
+
+	// wider says that models with a larger context than widerThan are asked first.
+	wider     bool
+	widerThan int64
+
+	room [2]candidate
 }
 
 // begin starts with the first candidate of a plan.
-func (c *candidates) begin(p *plan, ch choice, auxiliary bool) {
-	c.plan, c.choice, c.auxiliary = p, ch, auxiliary
+func (c *candidates) begin(p *plan, ch choice, needs capability.Needs, auxiliary bool) {
+	c.plan, c.choice, c.needs, c.auxiliary = p, ch, needs, auxiliary
 	c.tried = c.room[:0]
 }
 
@@ -92,9 +99,14 @@ func (c *candidates) claim(now time.Time) (found *candidate, ok bool) {
 			}
 			c.leg = nil
 		}
-		if !c.nextLeg(now) && !c.nextStep(now) {
+		if c.nextLeg(now) || c.nextStep(now) {
+			continue
+		}
+		if !c.wider {
 			return nil, false
 		}
+		c.wider = false
+		c.restart()
 	}
 }
 

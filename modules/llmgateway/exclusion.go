@@ -67,7 +67,7 @@ func (c *candidates) putLast(channel *Channel) { c.failing = append(c.failing, c
 // excludes reports whether none of a channel's keys is tried for the model, or not
 // in this step.
 func (c *candidates) excludes(l *leg) bool {
-	return c.excludesLeg(l) || c.step.demand < demandAny && slices.Contains(c.failing, l.channel)
+	return c.excludesLeg(l) || c.isDeferred(l.measures) || c.step.demand < demandAny && slices.Contains(c.failing, l.channel)
 }
 
 // excludesLeg reports whether none of a channel's keys is tried for the model.
@@ -77,11 +77,14 @@ func (c *candidates) excludesLeg(l *leg) bool {
 			return true
 		}
 	}
-	return false
+	return !c.fits(l.measures)
 }
 
-// excludesKey reports whether a candidate is not tried any more.
+// excludesKey reports whether a candidate is not tried any more, or never is.
 func (c *candidates) excludesKey(next *candidate) bool {
+	if !c.fits(next.measures) {
+		return true
+	}
 	for i := range c.excluded {
 		if c.excluded[i].matches(next) {
 			return true

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/capability"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/fields"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
@@ -35,6 +36,10 @@ type ModelRoute struct {
 	// have cost. Default: it is not on the receipt.
 	Price Price `json:"price,omitzero"`
 
+	// What these models can do. Candidates that cannot serve a request are passed
+	// over. Default: nothing is known of them.
+	capability.Limits
+
 	sents []sents // of each name
 	rules fieldRules
 }
@@ -44,6 +49,9 @@ type sents []*measures
 
 // provision prepares the route of a channel.
 func (r *ModelRoute) provision(c *Channel) (err error) {
+	if err := r.Check(); err != nil {
+		return fmt.Errorf("models %s: %w", strings.Join(r.Names, " "), err)
+	}
 	for _, name := range r.Names {
 		own := r.As
 		if len(own) == 0 || r.captures() {

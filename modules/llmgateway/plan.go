@@ -39,6 +39,11 @@ type plan struct {
 	steps     []step
 	legs      []*leg
 	surveyors [2]surveyor // of requests, and of those that only count tokens
+
+	// limited says that a model has limits that a request may not fit. leastContext is
+	// the smallest context of them, in tokens, 0 if none is known.
+	limited      bool
+	leastContext int64
 }
 
 // step is a part of a plan: the channels of one tier for one model, as far as they
@@ -169,7 +174,7 @@ func (p *planner) plan(models []string, strict bool) *plan {
 	for _, model := range models {
 		groups := p.groups(model, strict)
 		for _, g := range groups {
-			made.legs = append(made.legs, g.legs...)
+			made.add(g)
 			if p.keepsPace(g) {
 				made.steps = append(made.steps, step{g, demandPaced})
 			}
@@ -197,6 +202,18 @@ func pinnedPlan(c *Channel, k *key, model string, m *measures) *plan {
 	l := &leg{channel: c, model: model, measures: m, pinned: true}
 	l.keys.Store(&legKeys{keySet: newKeySet(c.Name, []*key{k})})
 	return &plan{steps: []step{{&group{legs: []*leg{l}, ring: lone}, demandAny}}, legs: []*leg{l}}
+}
+
+// add adds the legs of a group.
+func (p *plan) add(g *group) {
+	p.legs = append(p.legs, g.legs...)
+	for _, l := range g.legs {
+		limits := l.measures.limits()
+		p.limited = p.limited || limits.Any()
+		if c := limits.Context; c > 0 && (p.leastContext == 0 || c < p.leastContext) {
+			p.leastContext = c
+		}
+	}
 }
 
 // groups returns the channels that have a model, by tier, and in a tier by the rank

@@ -122,6 +122,7 @@ func (as *attempts) excludeAfter(v *visit, a *attempt) {
 		}
 	default:
 		as.candidates.excludeModel(c)
+		as.candidates.preferWider(c, a.verdict)
 	}
 	if v.isFull() {
 		as.candidates.excludeKeysBut(c.channel, v.keys)

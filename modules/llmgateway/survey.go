@@ -62,6 +62,9 @@ func (c *candidates) look(now time.Time) (seen *survey, n int) {
 	seen = &survey{at: now, why: newUnavailability()}
 	guessed := true
 	for _, l := range c.plan.legs {
+		if !c.fits(l.measures) {
+			continue
+		}
 		set := l.keySet()
 		for i := range set.len() {
 			n++
@@ -107,6 +110,7 @@ func (c *candidates) claimEarly(s *survey, now time.Time) (found *candidate, ok 
 	for i := range s.soonest {
 		next := s.soonest[i]
 		switch {
+		case !c.fits(next.candidate.measures): // another request has looked
 		case next.early && next.candidate.acquireEarly(now), !next.until.After(now) && next.candidate.acquire(now):
 			return c.record(next.candidate), true
 		}

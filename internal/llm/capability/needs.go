@@ -1,0 +1,167 @@
+package capability
+
+import (
+	"bytes"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
+)
+
+// marked are fields of a body's top level.
+var marked = []string{
+	"tools", "functions",
+	"max_tokens", "max_completion_tokens", "max_output_tokens",
+	"generationConfig", "generation_config",
+	"messages", "contents", "input",
+}
+
+const (
+	toolFields   = 2 // of marked, those of tools end here
+	outputFields = 5 // and here those that say how much output is asked for
+	configFields = 7 // and here those of Gemini in which that stands
+)
+
+// mostConfirmed is how long messages may be that are read a second time, in bytes.
+const mostConfirmed = 8 << 20
+
+// scanners are reused.
+var scanners = sync.Pool{New: func() any {
+	s := reqbody.NewScanner("model")
+	s.Mark(marked...)
+	s.Collect("type", "mimeType", "mime_type", "media_type")
+	return s
+}}
+
+// NeedsOf returns what a request needs but for its input's tokens, of a body that was
+// found to be valid JSON. It reads that once, and messages again that may have media in
+// them.
+func NeedsOf(body *reqbody.Body) (n Needs) {
+	s := scanners.Get().(*reqbody.Scanner)
+	defer scanners.Put(s)
+	s.Reset()
+	r, _ := body.Open()
+	defer r.Close()
+	if _, err := io.Copy(s, r); err != nil {
+		return n
+	}
+	var seen []Medium
+	for _, text := range s.Collected() {
+		seen = addMedium(seen, mediumOf(text))
+	}
+	for i, span := range s.Marked() {
+		switch {
+		case span.End == 0:
+		case i < configFields:
+			body.Peek(span.Start, span.End, func(value []byte) { n.add(i, value) })
+		case len(seen) == 0:
+		case span.End-span.Start > mostConfirmed:
+			n.Media = seen
+		default:
+			n.addParts(body.Slice(span.Start, span.End))
+		}
+	}
+	return n
+}
+
+// add adds what a marked field says.
+func (n *Needs) add(field int, value []byte) {
+	switch {
+	case field < toolFields:
+		reqbody.Elements(value, func([]byte) bool { n.Tools = true; return false })
+	case field < outputFields:
+		n.addOutput(value)
+	default:
+		reqbody.Fields(value, func(key, value []byte) bool {
+			if k := string(key); k == "maxOutputTokens" || k == "max_output_tokens" {
+				n.addOutput(value)
+			}
+			return true
+		})
+	}
+}
+
+func (n *Needs) addOutput(value []byte) {
+	if tokens, err := strconv.ParseInt(string(bytes.TrimSpace(value)), 10, 64); err == nil {
+		n.Output = max(n.Output, tokens)
+	}
+}
+
+// addParts adds the media of messages and their parts. What a tool was called with is
+// not looked at: it may have fields of any name.
+func (n *Needs) addParts(list []byte) {
+	reqbody.Elements(list, func(part []byte) bool {
+		n.addPart(part)
+		return true
+	})
+}
+
+func (n *Needs) addPart(part []byte) {
+	reqbody.Fields(part, func(key, value []byte) bool {
+		switch string(key) {
+		case "type":
+			n.Media = addMedium(n.Media, mediumOf(string(reqbody.Text(value))))
+		case "content", "parts", "output":
+			n.addParts(value)
+		case "functionResponse", "function_response":
+			n.addPart(value)
+		case "inlineData", "inline_data", "fileData", "file_data":
+			n.addData(value)
+		}
+		return true
+	})
+}
+
+// addData adds the medium of data of Gemini's.
+func (n *Needs) addData(data []byte) {
+	reqbody.Fields(data, func(key, value []byte) bool {
+		if k := string(key); k == "mimeType" || k == "mime_type" {
+			n.Media = addMedium(n.Media, mediumOf(string(reqbody.Text(value))))
+		}
+		return true
+	})
+}
+
+func addMedium(media []Medium, m Medium) []Medium {
+	if m == Text || slices.Contains(media, m) {
+		return media
+	}
+	return append(media, m)
+}
+
+// mediumOf returns the medium of a part of a message with this type, or of data with
+// this media type.
+// Sources: https://platform.openai.com/docs/api-reference/chat/create and
+// /responses/create, https://platform.claude.com/docs/en/api/messages and
+// https://ai.google.dev/api/caching#Part
+func mediumOf(text string) Medium {
+	switch text {
+	case "image", "image_url", "input_image":
+		return Image
+	case "audio", "input_audio":
+		return Audio
+	case "video", "video_url", "input_video":
+		return Video
+	case "file", "input_file", "document":
+		return File
+	}
+	kind, _, ok := strings.Cut(text, "/")
+	if !ok {
+		return Text
+	}
+	switch kind {
+	case "image":
+		return Image
+	case "audio":
+		return Audio
+	case "video":
+		return Video
+	}
+	if text == "application/pdf" {
+		return File
+	}
+	return Text
+}
