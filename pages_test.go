@@ -54,7 +54,7 @@ func runPage(t *testing.T, sh shell, page string) (commands int) {
 // Every command of docs/command.md prints what the page says.
 func TestCommandPage(t *testing.T) {
 	page := string(readFile(t, "docs/command.md"))
-	if n := runPage(t, newShell(t), page); n != 10 {
+	if n := runPage(t, newShell(t), page); n != 14 {
 		t.Errorf("%d commands", n)
 	}
 	if golden := string(readFile(t, "modules/freetiercmd/testdata/status.txt")); !strings.Contains(page, "```text\n"+golden+"```\n") {

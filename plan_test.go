@@ -106,8 +106,8 @@ var plans = map[string]struct {
 			api_key key-number-6
 			models d
 		}`), []string{
-		"many 3 200/day 18,600 requests/month", "many 3 5/minute 15 requests/minute", "one 1 1000/month shared 1,000 requests/month",
-		"one 2 20/day 1,240 requests/month for b", "none 1 no quota –", "me 1 no quota –",
+		"many 3 200/day 600 requests/day", "many 3 5/minute 15 requests/minute", "one 1 1000/month shared 1,000 requests/month",
+		"one 2 20/day 40 requests/day for b", "none 1 no quota –", "me no quota –",
 	}, 0},
 	"clients who may use more": {gatewayOf(`client a a-key-of-mine {
 			limit 300/day
@@ -143,7 +143,7 @@ var plans = map[string]struct {
 		}
 		upstream https://b.example.com/ {
 			quota 1000/day
-		}`), []string{"a.example.com#2 1 300000/month 300,000 requests/month", "DNS in all: 631,000 queries a month, 20,354 a day"}, 0},
+		}`), []string{"a.example.com#2 300000/month 300,000 requests/month", "DNS in all: 631,000 queries a month, 20,354 a day"}, 0},
 	"DNS with one account": {dohOf(`per_ip 50/second
 		upstream https://a.example.com/1 https://a.example.com/2 {
 			quota 300000/month shared
@@ -162,7 +162,7 @@ reverse_proxy {
 	transport doh
 }
 }
-`, []string{"a.example.com#1 1 1000/day 31,000 requests/month"}, 0},
+`, []string{"a.example.com#1 1000/day 31,000 requests/month"}, 0},
 	"none of ours": {"www.example.com {\n\trespond ok\n}\n", []string{"none of keepalive, llm_gateway and doh"}, 1},
 	"a mistake":    {keepaliveOf("target a https://a.example.com/ {\nplatform renderr\n}"), []string{"unknown platform", "Caddyfile:7"}, 1},
 	"an unset key": {gatewayOf("client a {env.FREETIER_TEST_UNSET}\nchannel a https://a.example.com/ {\napi_key a-key-of-mine\nmodels *\n}"), []string{"FREETIER_TEST_UNSET"}, 1},

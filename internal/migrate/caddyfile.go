@@ -67,14 +67,27 @@ func (p *Pool) Write(at Place) (*Output, error) {
 		}
 	}
 	out.Caddyfile = string(caddyfile.Format([]byte(strings.TrimSpace(text.String()) + "\n")))
+	if name := p.shown(out.Caddyfile); name != "" {
+		return nil, fmt.Errorf("the channel %s: one of its keys is also in a name, a URL or a model's name; change that first", name)
+	}
+	return out, nil
+}
+
+// shown returns the channel of a key that is in a text, "" if none is. There may be
+// very many keys, so it looks for what they begin with first.
+func (p *Pool) shown(text string) string {
+	beginnings := make(map[string]bool, len(text))
+	for i := range len(text) - shortestKey + 1 {
+		beginnings[text[i:i+shortestKey]] = true
+	}
 	for _, c := range p.Channels {
 		for _, key := range c.Keys {
-			if strings.Contains(out.Caddyfile, key) {
-				return nil, fmt.Errorf("the channel %s: one of its keys is also in its name, its URL or a model's name; change that first", c.Name)
+			if beginnings[key[:shortestKey]] && strings.Contains(text, key) {
+				return c.Name
 			}
 		}
 	}
-	return out, nil
+	return ""
 }
 
 // gateway writes the directive with the channels, "" if there are none.

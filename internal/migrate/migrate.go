@@ -173,9 +173,9 @@ func (c *Channel) completes(other *Channel) bool {
 
 // finish gives channels that have no models some, and each a name of its own.
 func (p *Pool) finish() error {
-	taken := make(map[string]bool)
+	given := names{make(map[string]bool), make(map[string]int)}
 	for i, c := range p.Channels {
-		c.Name = uniqueName(safeName(c.Name, c, i), taken)
+		c.Name = given.unique(safeName(c.Name, c, i))
 		if len(c.Keys) == 0 && !c.NoKey {
 			return fmt.Errorf("the channel %s has models but no keys: give a file with the keys as well", c.Name)
 		}

@@ -106,12 +106,19 @@ func safeName(name string, c *Channel, index int) string {
 	return fmt.Sprintf("channel-%d", index+1)
 }
 
-func uniqueName(name string, taken map[string]bool) string {
+// names gives each name once.
+type names struct {
+	taken map[string]bool
+	next  map[string]int // the number behind a name that was given before
+}
+
+func (n *names) unique(name string) string {
 	unique := name
-	for n := 2; taken[unique]; n++ {
-		unique = fmt.Sprintf("%s-%d", name, n)
+	for n.taken[unique] {
+		n.next[name] = max(n.next[name], 1) + 1
+		unique = fmt.Sprintf("%s-%d", name, n.next[name])
 	}
-	taken[unique] = true
+	n.taken[unique] = true
 	return unique
 }
 

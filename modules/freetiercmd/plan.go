@@ -126,19 +126,24 @@ func writePlan(out io.Writer, r capacity.Report) error {
 			row(p.Target, p.Every, humanize.Comma(p.Month), cmp.Or(p.Quota, "–"))
 		}
 	}
-	quotas := func(title0, count string, list []capacity.Quota) {
+	quotas := func(name string, list []capacity.Quota, monthly bool) {
 		if len(list) == 0 {
 			return
 		}
-		title(title0, count, "EACH", "ALL")
+		title(name, "EACH", "ALL")
 		for _, q := range list {
-			row(q.Name, fmt.Sprint(q.Count), cmp.Or(q.Each, "no quota"), inAll(q))
+			row(q.Name, cmp.Or(q.Each, "no quota"), inAll(q, monthly))
 		}
 	}
-	quotas("CHANNEL", "KEYS", r.Channels)
-	quotas("CLIENT", "", r.Clients)
-	quotas("DNS UPSTREAM", "", r.DNS)
-	quotas("DNS CLIENT", "", r.DNSUsers)
+	if len(r.Channels) > 0 {
+		title("CHANNEL", "KEYS", "EACH", "ALL")
+		for _, q := range r.Channels {
+			row(q.Name, fmt.Sprint(q.Count), cmp.Or(q.Each, "no quota"), inAll(q, false))
+		}
+	}
+	quotas("CLIENT", r.Clients, false)
+	quotas("DNS UPSTREAM", r.DNS, true)
+	quotas("DNS CLIENT", r.DNSUsers, true)
 	if err := table.Flush(); err != nil {
 		return err
 	}
@@ -158,14 +163,15 @@ func writePlan(out io.Writer, r capacity.Report) error {
 	return nil
 }
 
-// inAll says what all accounts give together.
-func inAll(q capacity.Quota) string {
+// inAll says what all accounts give together: in the period of the quota, or in a
+// month.
+func inAll(q capacity.Quota, monthly bool) string {
 	if q.Each == "" {
 		return "–"
 	}
-	all, period := q.Month, string(ledger.Month)
-	if q.Period != string(ledger.Day) && q.Period != period {
-		all, period = q.All, q.Period // it bounds a burst, not a month
+	all, period := q.All, q.Period
+	if monthly && period == string(ledger.Day) {
+		all, period = q.Month, string(ledger.Month)
 	}
 	text := fmt.Sprintf("%s %s/%s", humanize.Comma(all), q.Unit, period)
 	switch q.Model {

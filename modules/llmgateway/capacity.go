@@ -47,10 +47,24 @@ func (c *Channel) capacity() (all []capacity.Quota) {
 	add("", c.Quotas)
 	add(capacity.EachModel, c.ModelQuotas)
 	for _, route := range c.Models {
-		add(strings.Join(route.Names, " "), route.Quotas)
+		add(route.counted(), route.Quotas)
 	}
 	if len(all) == 0 {
 		return []capacity.Quota{capacity.Of(c.Name, keys, nil)}
 	}
 	return all
+}
+
+// counted says what each of the route's quotas is of: the channel's own name for a
+// model counts.
+func (r *ModelRoute) counted() string {
+	names := r.Names
+	if len(r.As) > 0 && !r.captures() {
+		names = r.As
+	}
+	text := strings.Join(names, " ")
+	if len(names) > 1 || strings.Contains(text, "*") {
+		return "each of " + text
+	}
+	return text
 }
