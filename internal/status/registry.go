@@ -14,6 +14,7 @@ type Registry struct {
 	sources    []Source
 	annotators []Source
 	observers  []Observer
+	listeners  []func(Event)
 }
 
 // Source adds what a module knows to a Status. It makes no connection and waits
@@ -71,6 +72,24 @@ func (r *Registry) Record(s Sample) {
 	r.mu.RUnlock()
 	for _, observe := range observers {
 		observe(s)
+	}
+}
+
+// Listen registers a function that is called with each event. It is called in
+// Provision.
+func (r *Registry) Listen(listener func(Event)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.listeners = append(r.listeners, listener)
+}
+
+// Report reports a change that Caddy's events do not tell of.
+func (r *Registry) Report(e Event) {
+	r.mu.RLock()
+	listeners := slices.Clone(r.listeners)
+	r.mu.RUnlock()
+	for _, listen := range listeners {
+		listen(e)
 	}
 }
 

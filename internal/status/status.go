@@ -252,6 +252,9 @@ const (
 	EventColdStart = "cold_start"
 	EventHoursLow  = "hours_low"
 	EventWinner    = "winner"
+	EventKey       = "key" // in cooldown for all models, such as a dead one
+	EventUnhealthy = "unhealthy"
+	EventHealthy   = "healthy"
 )
 
 // Event is a change of something.

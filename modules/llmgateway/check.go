@@ -236,6 +236,9 @@ func (k *keyToCheck) finish(result *keycheck.Result, v refusal.Verdict) {
 	if k.key.cooldowns.Start(name, cool, now) {
 		k.gateway.logger.Info("API key in cooldown", append(about,
 			zap.String("model", name), zap.String("reason", string(v.Reason)), zap.Int("status", v.Status))...)
+		if name == cooldown.All {
+			k.gateway.reportKey(&k.candidate, v)
+		}
 	}
 }
 

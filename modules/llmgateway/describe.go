@@ -2,6 +2,7 @@ package llmgateway
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -217,4 +218,17 @@ func (s *quotaSums) quotas() []status.Quota {
 		return cmp.Or(cmp.Compare(left(a), left(b)), strings.Compare(a.Model+a.Unit+a.Period, b.Model+b.Unit+b.Period))
 	})
 	return all[:min(len(all), status.MaxQuotas)]
+}
+
+// reportKey reports that a key is in cooldown for all models, such as a dead one.
+func (g *gateway) reportKey(c *candidate, v refusal.Verdict) {
+	g.changes.Report(status.Event{
+		At: g.clock.Now(), Kind: status.EventKey, Subject: c.channel.Name,
+		Message: fmt.Sprintf("key %s of %s is in cooldown: %s", c.key.name(), c.channel.Name, v.Reason),
+	})
+}
+
+// reportChannel reports a change of a channel's health.
+func (g *gateway) reportChannel(c *Channel, kind, what string) {
+	g.changes.Report(status.Event{At: g.clock.Now(), Kind: kind, Subject: c.Name, Message: c.Name + " " + what})
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
+	"github.com/caddy-freetier/caddy-freetier/internal/status"
 )
 
 // gateway is what the requests of a Handler share while it runs. It is made in
@@ -29,6 +30,8 @@ type gateway struct {
 	logger *zap.Logger
 	bodies *bodies.Shared
 	calls  *neutral.CallMemory
+
+	changes *status.Registry // where changes of keys and channels are reported
 
 	translates bool // a channel says in which dialects it can be asked
 

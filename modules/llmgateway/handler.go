@@ -219,6 +219,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	g := newGateway(h, app.Clock(), app.Awake(), ctx.Logger())
 	h.gateway = g
+	g.changes = app.Status()
 	g.bodies = acquireBodies(g.auth)
 	g.models = &modelLister{tiers: g.tiers, started: g.clock.Now()}
 	g.usedNames = newUsedNames(h.Channels, h.Fallbacks)
@@ -247,7 +248,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	warnOfAccessLogs(ctx)
-	app.Status().Describe(g.describe)
+	g.changes.Describe(g.describe)
 	gateways.LoadOrStore(g, g)
 	return nil
 }

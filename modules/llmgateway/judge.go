@@ -13,6 +13,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
+	"github.com/caddy-freetier/caddy-freetier/internal/status"
 )
 
 // classify sets what the outcome of an attempt means: the response that it has
@@ -180,6 +181,9 @@ func (as *attempts) coolDownKey(a *attempt, name string, requested bool) {
 	}
 	as.logTransition("API key in cooldown", c, requested,
 		zap.String("model", name), zap.String("reason", string(v.Reason)), zap.Int("status", v.Status))
+	if name == cooldown.All {
+		as.gateway.reportKey(c, v)
+	}
 }
 
 // coolDownChannel records a failure of the channel, or what keeps this server
@@ -199,6 +203,7 @@ func (as *attempts) coolDownChannel(a *attempt) {
 	}
 	if began {
 		as.gateway.logger.Info("channel marked unhealthy", zap.String("channel", c.channel.Name), zap.String("reason", string(v.Reason)))
+		as.gateway.reportChannel(c.channel, status.EventUnhealthy, "is unhealthy: "+string(v.Reason))
 	}
 }
 
@@ -212,6 +217,7 @@ func (as *attempts) recordSuccess(c *candidate) {
 	}
 	if c.channel.cooldowns.Succeed(cooldown.All, now) {
 		as.gateway.logger.Info("channel healthy again", zap.String("channel", c.channel.Name))
+		as.gateway.reportChannel(c.channel, status.EventHealthy, "is healthy again")
 	}
 	if c.channel.cooldowns.Succeed(name, now) {
 		as.logTransition("model works again", c, requested, zap.String("model", name))

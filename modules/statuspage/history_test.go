@@ -3,6 +3,7 @@ package statuspage_test
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +84,24 @@ func TestReceipt(t *testing.T) {
 	d.Stop()
 	d.Caddy = caddytest.Start(t, d.caddyfile("added"), caddytest.WithStorage(d.Storage))
 	check("after a restart")
+}
+
+// Keys that are dead and channels that fail are among the changes.
+func TestChangesOfKeys(t *testing.T) {
+	d := newDemo(t)
+	var said []string
+	for _, e := range statusOf(t, d.Caddy).Events {
+		if e.Kind == status.EventKey {
+			said = append(said, e.Message)
+		}
+	}
+	slices.Sort(said)
+	want := []string{
+		"key …0004 of groq is in cooldown: dead key", "key …0007 of openrouter is in cooldown: dead key", "key …0008 of openrouter is in cooldown: dead key",
+	}
+	if !slices.Equal(said, want) {
+		t.Errorf("the changes are %q, want %q", said, want)
+	}
 }
 
 // A badge says how a target is, in the reader's language, and is an image of its

@@ -166,4 +166,7 @@ var texts = map[string]text{
 	"cold_start": {"cold start", "冷启动"},
 	"hours_low":  {"hours low", "时长不足"},
 	"winner":     {"winner", "最快"},
+	"key":        {"key", "密钥"},
+	"unhealthy":  {"unhealthy", "异常"},
+	"healthy":    {"healthy", "恢复"},
 }

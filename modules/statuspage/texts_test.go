@@ -110,7 +110,7 @@ func TestTexts(t *testing.T) {
 	for _, name := range []string{"summary.go", "format.go", "draw.go", "render.go", "badge.go"} {
 		used += readSource(t, name)
 	}
-	states := []string{"up", "down", "failing", "unknown", "asleep", "awake", "waking", "cold_start", "hours_low", "winner", "dead", "cooldown", "partly", "exhausted"}
+	states := []string{"up", "down", "failing", "unknown", "asleep", "awake", "waking", "cold_start", "hours_low", "winner", "key", "unhealthy", "healthy", "dead", "cooldown", "partly", "exhausted"}
 	for name, text := range texts {
 		if text.en == "" || text.zh == "" {
 			t.Errorf("%s is not in all languages", name)
