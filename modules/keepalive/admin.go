@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/status"
 )
 
 func init() {
@@ -152,6 +154,17 @@ func (p *pinger) pingStatus(now time.Time) targetStatus {
 		status.LastError = h.latest.err.Error()
 	}
 	return status
+}
+
+// describe returns what the status page shows of the target.
+func (p *pinger) describe() status.Target {
+	known := p.status()
+	return status.Target{
+		Name: known.Name, Upstream: known.Upstream, State: stateOf(&known), Awake: known.Awake,
+		LastPing: known.LastPing, LastStatus: known.LastStatus, LatencyMS: known.LastLatencyMS, LastError: known.LastError,
+		Failures: known.ConsecutiveFailures, NextPing: known.NextPing, Skipped: known.SkippedBecause, ColdStarts: known.ColdStarts,
+		History: status.NoHistory(),
+	}
 }
 
 // awake reports whether the instance is awake, as far as one can know: the last

@@ -32,7 +32,6 @@ const (
 
 // run sends what is in the outbox, until ctx ends.
 func (n *Notification) run(ctx context.Context) {
-	n.outbox.load(ctx)
 	wait := gatherTime
 	for n.await(ctx, wait) {
 		sent, err := n.deliver(ctx)
@@ -58,38 +57,43 @@ func (n *Notification) run(ctx context.Context) {
 func (n *Notification) await(ctx context.Context, wait time.Duration) bool {
 	over := n.clock.Now().Add(wait)
 	for {
-		now := n.clock.Now()
-		waiting := n.outbox.waiting()
-		if len(waiting) == 0 {
-			select {
-			case <-n.outbox.changed:
-			case <-ctx.Done():
-				return false
-			}
-			if gathered := n.clock.Now().Add(gatherTime); gathered.After(over) {
-				over = gathered
-			}
-			n.outbox.save(ctx, storageLimit)
-			continue
-		}
-		if !now.Before(over) {
+		n.outbox.tend(ctx)
+		now, pending := n.clock.Now(), len(n.outbox.waiting()) > 0
+		if pending && !now.Before(over) {
 			return true
 		}
-		timer := n.clock.NewTimer(over.Sub(now))
+		next := tendEvery
+		if pending {
+			next = min(next, over.Sub(now))
+		}
+		timer := n.clock.NewTimer(next)
 		select {
 		case <-timer.Chan():
 		case <-n.outbox.changed:
+			over = n.hasten(over, pending)
 			n.outbox.save(ctx, storageLimit)
-			// What has changed may be that the network is back.
-			if soon := n.clock.Now().Add(messageGap); soon.Before(over) {
-				over = soon
-			}
 		case <-ctx.Done():
 			timer.Stop()
 			return false
 		}
 		timer.Stop()
 	}
+}
+
+// hasten returns when to send, after a message has come. pending says that
+// others have waited before: what has changed may be that the network is back.
+func (n *Notification) hasten(over time.Time, pending bool) time.Time {
+	now := n.clock.Now()
+	if pending {
+		if soon := now.Add(messageGap); soon.Before(over) {
+			return soon
+		}
+		return over
+	}
+	if gathered := now.Add(gatherTime); gathered.After(over) {
+		return gathered
+	}
+	return over
 }
 
 // deliver sends what waits as one message, and returns what that was.

@@ -22,16 +22,6 @@ func (a *App) describe(now time.Time, s *status.Status) {
 	}
 }
 
-func (p *pinger) describe() status.Target {
-	known := p.status()
-	return status.Target{
-		Name: known.Name, Upstream: known.Upstream, State: stateOf(&known), Awake: known.Awake,
-		LastPing: known.LastPing, LastStatus: known.LastStatus, LatencyMS: known.LastLatencyMS, LastError: known.LastError,
-		Failures: known.ConsecutiveFailures, NextPing: known.NextPing, Skipped: known.SkippedBecause, ColdStarts: known.ColdStarts,
-		History: status.NoHistory(),
-	}
-}
-
 func stateOf(known *targetStatus) string {
 	switch {
 	case known.Down:

@@ -5,15 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"io/fs"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/certmagic"
+	"github.com/jonboulle/clockwork"
 	"go.uber.org/zap"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
@@ -24,7 +22,7 @@ import (
 var outboxes = caddy.NewUsagePool()
 
 // outboxFolder is where messages wait in Caddy's storage, a file for each
-// receiver and instance of Caddy.
+// receiver and process. See outboxFile.
 const outboxFolder = recordFolder + "notify/"
 
 // message is an event that a receiver has not taken yet.
@@ -45,18 +43,20 @@ func (m message) topic() string {
 
 // outbox holds the last message of each topic until its receiver has taken it.
 type outbox struct {
-	storage certmagic.Storage
-	file    string
-	logger  *zap.Logger
-	health  safestore.Health
+	file   *outboxFile
+	clock  clockwork.Clock
+	logger *zap.Logger
+	health safestore.Health
 
 	changed chan struct{} // has a token after a message was added
 	sending chan struct{} // holds a token while messages are sent
 
 	mu       sync.Mutex
 	messages map[string]message // by topic
-	loaded   bool
-	saved    []byte // what the file has
+	begun    bool               // whether what waited before the start was read
+	tended   time.Time          // when the folder was looked at last
+	saved    map[string]message // what the file has
+	lapses   time.Time          // when the file may be taken over by others
 }
 
 // openOutbox takes the receiver's outbox from the pool.
@@ -69,8 +69,8 @@ func (n *Notification) openOutbox(app *App) error {
 	n.key = string(sum[:])
 	value, _, err := outboxes.LoadOrNew(n.key, func() (caddy.Destructor, error) {
 		return &outbox{
-			storage:  app.ctx.Storage(),
-			file:     hex.EncodeToString(sum[:16]),
+			file:     &outboxFile{storage: app.ctx.Storage(), prefix: outboxFolder + hex.EncodeToString(sum[:16]) + "-", owner: self},
+			clock:    app.clock,
 			logger:   app.logger,
 			changed:  make(chan struct{}, 1),
 			sending:  make(chan struct{}, 1),
@@ -84,8 +84,21 @@ func (n *Notification) openOutbox(app *App) error {
 	return nil
 }
 
-// Destruct implements caddy.Destructor. What waits is in the storage.
-func (*outbox) Destruct() error { return nil }
+// Destruct implements caddy.Destructor. What waits stays in the storage, and
+// another process, or this one after a restart, may take it over at once.
+func (o *outbox) Destruct() error {
+	o.mu.Lock()
+	messages, begun := o.messages, o.begun
+	o.mu.Unlock()
+	if !begun {
+		return nil // the configuration has not started
+	}
+	_, err := safestore.Within(context.Background(), farewellLimit, func(ctx context.Context) (any, error) {
+		return nil, o.file.store(ctx, messages, time.Time{})
+	})
+	o.report(context.Background(), err)
+	return nil
+}
 
 // add puts a message in, in place of an earlier one of its topic.
 func (o *outbox) add(m message) {
@@ -121,63 +134,72 @@ func (o *outbox) remove(sent []message) {
 	}
 }
 
-// key is the name of the file. Instances of Caddy on one storage have one each,
-// so that none sends what another one is about to send.
-func (o *outbox) key() string {
-	instance, err := caddy.InstanceID()
-	if err != nil {
-		return outboxFolder + o.file + ".json"
-	}
-	return outboxFolder + o.file + "-" + instance.String() + ".json"
-}
-
-// load reads, once, what waited before a restart.
-func (o *outbox) load(ctx context.Context) {
+// tend keeps what is stored in order, every tendEvery: it takes over what
+// processes have left that ended, this one's own before a restart among it, and
+// renews the hold on this process's file.
+func (o *outbox) tend(ctx context.Context) {
+	now := o.clock.Now()
 	o.mu.Lock()
-	loaded := o.loaded
-	o.loaded = true
+	due, begun := o.tended.IsZero() || now.Sub(o.tended) >= tendEvery, o.begun
+	if due {
+		o.tended = now
+	}
 	o.mu.Unlock()
-	if loaded {
+	if !due {
 		return
 	}
-	stored, err := safestore.Within(ctx, storageLimit, func(ctx context.Context) (stored map[string]message, err error) {
-		raw, err := o.storage.Load(ctx, o.key())
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
-		}
-		if err == nil && json.Unmarshal(raw, &stored) != nil {
-			o.logger.Warn("stored notifications are unreadable; starting fresh")
-		}
-		return stored, err
+	_, err := safestore.Within(ctx, storageLimit, func(ctx context.Context) (any, error) {
+		// The own file is read once: later it can have what was sent meanwhile.
+		return nil, o.file.takeOver(ctx, now, !begun, func(left map[string]message) error {
+			o.merge(left)
+			return o.write(ctx)
+		})
 	})
 	o.report(ctx, err)
 	o.mu.Lock()
+	o.begun = begun || err == nil
+	o.mu.Unlock()
+	o.save(ctx, storageLimit)
+}
+
+// merge adds messages of another process, or of before a restart. Of a topic the
+// latest one stays.
+func (o *outbox) merge(stored map[string]message) {
+	o.mu.Lock()
 	defer o.mu.Unlock()
 	for topic, m := range stored {
-		if _, later := o.messages[topic]; !later && topic == m.topic() {
+		if mine, ok := o.messages[topic]; topic == m.topic() && (!ok || m.At.After(mine.At)) {
 			o.messages[topic] = m
 		}
 	}
 }
 
-// save writes what waits to the storage, if it has changed.
+// save writes what waits to the storage, if it has changed or the hold on the
+// file must be renewed.
 func (o *outbox) save(ctx context.Context, limit time.Duration) {
-	o.mu.Lock()
-	raw, err := json.Marshal(o.messages)
-	same := string(raw) == string(o.saved) || (len(o.messages) == 0 && o.saved == nil)
-	o.mu.Unlock()
-	if err != nil || same {
-		return
-	}
-	_, err = safestore.Within(ctx, limit, func(ctx context.Context) (any, error) {
-		return nil, o.storage.Store(ctx, o.key(), raw)
-	})
+	_, err := safestore.Within(ctx, limit, func(ctx context.Context) (any, error) { return nil, o.write(ctx) })
 	o.report(ctx, err)
-	if err == nil {
-		o.mu.Lock()
-		o.saved = raw
-		o.mu.Unlock()
+}
+
+// write does that without a time limit.
+func (o *outbox) write(ctx context.Context) error {
+	now := o.clock.Now()
+	o.mu.Lock()
+	messages := maps.Clone(o.messages)
+	same := maps.EqualFunc(messages, o.saved, func(a, b message) bool { return a.At.Equal(b.At) })
+	same = same && (len(messages) == 0 || now.Before(o.lapses.Add(-tendEvery)))
+	o.mu.Unlock()
+	if same {
+		return nil
 	}
+	lapses := now.Add(outboxHold)
+	if err := o.file.store(ctx, messages, lapses); err != nil {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.saved, o.lapses = messages, lapses
+	return nil
 }
 
 func (o *outbox) report(ctx context.Context, err error) {

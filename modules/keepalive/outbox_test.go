@@ -1,0 +1,187 @@
+package keepalive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"github.com/jonboulle/clockwork"
+	"go.uber.org/zap"
+)
+
+// newOutbox returns the outbox of a process.
+func newOutbox(storage certmagic.Storage, clock clockwork.Clock, process string) *outbox {
+	return &outbox{
+		file:     &outboxFile{storage: storage, prefix: outboxFolder + "receiver-", owner: process},
+		clock:    clock,
+		logger:   zap.NewNop(),
+		changed:  make(chan struct{}, 1),
+		sending:  make(chan struct{}, 1),
+		messages: make(map[string]message),
+	}
+}
+
+func down(target string, at time.Time) message {
+	return message{Fields: map[string]string{"name": eventDown, "target": target, "message": at.Format(time.RFC3339Nano)}, At: at}
+}
+
+// Whatever processes on one storage do, and however they end, the last message
+// of each topic reaches the receiver, and reaches it once unless a process dies
+// with a message that it has sent.
+func TestOutboxesOfProcesses(t *testing.T) {
+	for seed := range uint64(20) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			ctx, dice := context.Background(), rand.New(rand.NewPCG(seed, 1))
+			storage := &certmagic.FileStorage{Path: t.TempDir()}
+			clock := clockwork.NewFakeClock()
+			sent, killed := make(map[string]int), false
+			deliver := func(o *outbox) {
+				waiting := o.waiting()
+				for _, m := range waiting {
+					sent[m.Fields["message"]]++
+				}
+				o.remove(waiting)
+			}
+			processes := make(map[int]*outbox)
+			start := func(i int) {
+				processes[i] = newOutbox(storage, clock, fmt.Sprint(i))
+				processes[i].tend(ctx)
+			}
+			last := make(map[string]string) // by target
+			for step := range 40 {
+				clock.Advance(time.Duration(1+dice.IntN(90)) * time.Second)
+				i := dice.IntN(3)
+				o, ok := processes[i]
+				if !ok {
+					start(i)
+					continue
+				}
+				o.tend(ctx)
+				switch dice.IntN(6) {
+				case 0, 1, 2:
+					m := down(fmt.Sprintf("%d-%d", i, step%4), clock.Now())
+					last[m.Fields["target"]] = m.Fields["message"]
+					o.add(m)
+					o.save(ctx, storageLimit)
+				case 3:
+					deliver(o)
+					o.save(ctx, storageLimit)
+				case 4:
+					o.Destruct()
+					delete(processes, i)
+				case 5:
+					killed = true
+					delete(processes, i)
+				}
+			}
+			// The rest end in some way, and a new process goes on.
+			for i, o := range processes {
+				if i%2 == 0 {
+					o.Destruct()
+				}
+			}
+			o := newOutbox(storage, clock, "new")
+			for range 10 {
+				o.tend(ctx)
+				deliver(o)
+				o.save(ctx, storageLimit)
+				clock.Advance(tendEvery)
+			}
+			for target, text := range last {
+				if sent[text] == 0 {
+					t.Errorf("the last message of %s was lost", target)
+				}
+			}
+			for text, n := range sent {
+				if n > 1 && !killed {
+					t.Errorf("%s was sent %d times", text, n)
+				}
+			}
+			keys, err := storage.List(ctx, "freetier/keepalive/notify", false)
+			if len(keys) > 0 {
+				t.Errorf("these files are left: %v (%v)", keys, err)
+			}
+		})
+	}
+}
+
+// A process that lives keeps its file, however long its receiver is away.
+func TestOutboxIsHeld(t *testing.T) {
+	ctx, clock := context.Background(), clockwork.NewFakeClock()
+	storage := &certmagic.FileStorage{Path: t.TempDir()}
+	mine, other := newOutbox(storage, clock, "mine"), newOutbox(storage, clock, "other")
+	mine.tend(ctx)
+	mine.add(down("a", clock.Now()))
+	for range 60 {
+		mine.tend(ctx)
+		other.tend(ctx)
+		if n := len(other.waiting()); n != 0 {
+			t.Fatalf("another process has taken %d messages over", n)
+		}
+		clock.Advance(tendEvery)
+	}
+	clock.Advance(outboxHold)
+	other.tend(ctx)
+	if n := len(other.waiting()); n != 1 {
+		t.Errorf("after the end of the process another one has %d of its messages, want 1", n)
+	}
+}
+
+// brokenStorage fails while it is broken.
+type brokenStorage struct {
+	certmagic.Storage
+	broken bool
+}
+
+func (s *brokenStorage) Store(ctx context.Context, key string, value []byte) error {
+	if s.broken {
+		return errors.New("broken")
+	}
+	return s.Storage.Store(ctx, key, value)
+}
+
+func (s *brokenStorage) Delete(ctx context.Context, key string) error {
+	if s.broken {
+		return errors.New("broken")
+	}
+	return s.Storage.Delete(ctx, key)
+}
+
+func (s *brokenStorage) List(ctx context.Context, path string, recursive bool) ([]string, error) {
+	if s.broken {
+		return nil, errors.New("broken")
+	}
+	return s.Storage.List(ctx, path, recursive)
+}
+
+// What was sent while the storage was away is not sent again when it is back.
+func TestOutboxWithoutStorage(t *testing.T) {
+	ctx, clock := context.Background(), clockwork.NewFakeClock()
+	storage := &brokenStorage{Storage: &certmagic.FileStorage{Path: t.TempDir()}}
+	o := newOutbox(storage, clock, "mine")
+	o.tend(ctx)
+	o.add(down("a", clock.Now()))
+	o.save(ctx, storageLimit)
+	storage.broken = true
+	o.remove(o.waiting())
+	for range 20 {
+		o.save(ctx, storageLimit)
+		o.tend(ctx)
+		clock.Advance(tendEvery)
+	}
+	storage.broken = false
+	for range 3 {
+		o.tend(ctx)
+		clock.Advance(tendEvery)
+	}
+	if n := len(o.waiting()); n != 0 {
+		t.Errorf("%d messages wait, want none", n)
+	}
+	if storage.Exists(ctx, o.file.key()) {
+		t.Error("its file is still there")
+	}
+}
