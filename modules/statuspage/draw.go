@@ -3,6 +3,7 @@ package statuspage
 import (
 	"fmt"
 	"html/template"
+	"math"
 	"strings"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/status"
@@ -12,27 +13,44 @@ func (f formatter) drawings() template.FuncMap {
 	return template.FuncMap{"strip": f.strip, "bar": f.bar, "curve": f.curve, "keys": f.keys, "quota": f.quota, "stack": f.stack}
 }
 
-// classes are the classes of the characters of a history's day.
-var classes = map[byte]string{'.': "u", 'c': "c", '~': "m", 'x': "d", '-': "n"}
+// marks are the characters of a history's day with the classes of their bars.
+var marks = []struct {
+	mark  byte
+	class string
+}{{'.', "u"}, {'c', "c"}, {'~', "m"}, {'x', "d"}, {'-', "n"}}
 
-// strip draws a day as a bar for each half an hour. Bars of one kind that follow
-// each other are one dashed line, so that an uneventful day is a few bytes.
+// strip draws a day as a bar for each half an hour. Bars of one kind are one dashed
+// path, and those that follow each other one line of it, so that an uneventful day
+// is a few bytes and any other not many.
 func (f formatter) strip(h status.History) template.HTML {
 	label := f.text("strip none")
 	if h.UptimeDay != nil {
 		label = f.text("strip label", share(h.UptimeDay))
 	}
 	var paths strings.Builder
-	for from := 0; from < len(h.Day); {
-		to := from
-		for to < len(h.Day) && h.Day[to] == h.Day[from] {
-			to++
+	for _, m := range marks {
+		if lines := linesOf(h.Day, m.mark); lines != "" {
+			fmt.Fprintf(&paths, `<path class="%s" d="%s"/>`, m.class, lines)
 		}
-		fmt.Fprintf(&paths, `<path class="%s" d="M%d 12h%d"/>`, classes[h.Day[from]], from*6+1, (to-from)*6-2)
-		from = to
 	}
 	return template.HTML(fmt.Sprintf(`<svg class="strip" viewBox="0 0 %d 24" preserveAspectRatio="none" role="img" aria-label="%s">%s</svg>`,
 		len(h.Day)*6, template.HTMLEscapeString(label), &paths))
+}
+
+// linesOf returns a line for each run of a mark.
+func linesOf(day string, mark byte) string {
+	var lines strings.Builder
+	for from := 0; from < len(day); from++ {
+		to := from
+		for to < len(day) && day[to] == mark {
+			to++
+		}
+		if to > from {
+			fmt.Fprintf(&lines, "M%d 12h%d", from*6+1, (to-from)*6-2)
+			from = to
+		}
+	}
+	return lines.String()
 }
 
 // bar draws how much of a limit is used.
@@ -63,27 +81,35 @@ func (f formatter) curve(h status.History) template.HTML {
 	if !any {
 		return ""
 	}
-	var line strings.Builder
-	drawing := false
-	for i, ms := range h.Latencies {
-		if ms == nil {
-			drawing = false
+	return template.HTML(fmt.Sprintf(`<svg class="curve" viewBox="0 0 %d 32" preserveAspectRatio="none" role="img" aria-label="%s"><path class="base" d="M0 31h%[1]d"/><path class="l" d="%[3]s"/></svg>`,
+		6*len(h.Latencies), template.HTMLEscapeString(f.text("curve label", milliseconds(most))), line(h.Latencies, most)))
+}
+
+// line returns a path through values, in steps from one to the next, which are
+// short. Where there is no value it is interrupted; a value alone is a dot.
+func line(values []*float64, most float64) string {
+	var path strings.Builder
+	before := -1 // the height of the value before
+	for i, v := range values {
+		if v == nil {
+			before = -1
 			continue
 		}
-		command := "L"
-		if !drawing {
-			command = "M"
-			// A point alone is a line, too.
-			if i+1 == len(h.Latencies) || h.Latencies[i+1] == nil {
-				fmt.Fprintf(&line, "M%d %.0fh1", 6*i+1, 30-28**ms/most)
-				continue
-			}
+		y := 30
+		if most > 0 {
+			y = int(math.Round(30 - 28**v/most))
 		}
-		fmt.Fprintf(&line, "%s%d %.0f", command, 6*i+3, 30-28**ms/most)
-		drawing = true
+		switch {
+		case before < 0:
+			fmt.Fprintf(&path, "M%d %dh1l5 0", 6*i, y)
+		case y-before < 0:
+			fmt.Fprintf(&path, " 6%d", y-before)
+		default:
+			fmt.Fprintf(&path, " 6 %d", y-before)
+		}
+		before = y
 	}
-	return template.HTML(fmt.Sprintf(`<svg class="curve" viewBox="0 0 %d 32" preserveAspectRatio="none" role="img" aria-label="%s"><path class="base" d="M0 31h%[1]d"/><path class="l" d="%[3]s"/></svg>`,
-		6*len(h.Latencies), template.HTMLEscapeString(f.text("curve label", milliseconds(most))), &line))
+	return path.String()
 }
 
 // slice is a part of a bar that shows what a whole is made of.

@@ -10,9 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/certmagic"
 	"github.com/jonboulle/clockwork"
+	"go.uber.org/zap"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+	"github.com/caddy-freetier/caddy-freetier/internal/history"
 	"github.com/caddy-freetier/caddy-freetier/internal/status"
 )
 
@@ -46,10 +49,12 @@ func TestSizes(t *testing.T) {
 	sizes := make(map[int]int)
 	for _, keys := range []int{100, 1000} {
 		addr := caddytest.Addr(t)
-		c := caddytest.Start(t, large(addr, up.URL, 50, 50, keys))
+		storage := t.TempDir()
+		writeBusyHistory(storage)
+		c := caddytest.Start(t, large(addr, up.URL, 50, 50, keys), caddytest.WithStorage(storage))
 		page := get(t, c, "http://"+addr+"/").body
 		sizes[keys] = len(page)
-		if n := len(page); n > 100_000 {
+		if n := len(page); n > 120_000 {
 			t.Errorf("the page has %d bytes", n)
 		}
 		var zipped bytes.Buffer
@@ -78,6 +83,25 @@ func TestSizes(t *testing.T) {
 	if n := len(get(t, c, "http://"+addr+"/").body); n > 20_000 {
 		t.Errorf("a small page has %d bytes", n)
 	}
+}
+
+// writeBusyHistory writes a day of targets and upstreams of which each half hour
+// is another than the one before.
+func writeBusyHistory(storage string) {
+	k := &history.Keeper{History: history.New(), Storage: &certmagic.FileStorage{Path: storage}, Clock: clockwork.NewRealClock(), Logger: zap.NewNop()}
+	now := time.Now()
+	for i := range 50 {
+		for slot := range status.Slots {
+			s := status.Sample{
+				At: now.Add(-time.Duration(slot) * 30 * time.Minute), OK: slot%3 != 0, Cold: slot%3 == 1, Latency: time.Duration(1+(slot*7919+i)%97) * time.Millisecond,
+			}
+			s.Kind, s.Name = status.SampleTarget, fmt.Sprintf("target-%d", i)
+			k.History.Record(s)
+			s.Kind, s.Name = status.SampleUpstream, status.UpstreamSeries(fmt.Sprintf("upstream-%d.invalid:80", i), "/swagger/index.html")
+			k.History.Record(s)
+		}
+	}
+	k.Stop(true)
 }
 
 // BenchmarkPage is the time of a request for a page that is rendered anew.
