@@ -227,14 +227,14 @@ func checkImport(t *testing.T, name string, content []byte, provider string) {
 	if err := sameAsMeant(pool, out); err != nil {
 		t.Errorf("%v\n%s", err, out.Caddyfile)
 	}
-	told := out.Caddyfile + strings.Join(pool.Notes, "\n")
+	printed := out.Caddyfile + strings.Join(pool.Notes, "\n")
 	for _, c := range pool.Channels {
 		if !c.NoKey && !strings.Contains(out.Keys[c.Name+".keys"], "\n"+c.Keys[0]+"\n") {
 			t.Errorf("the file of %s has not its keys", c.Name)
 		}
 		for _, key := range c.Keys {
-			if strings.Contains(told, key) {
-				t.Errorf("a key is in what is printed: %s", told)
+			if strings.Contains(printed, key) {
+				t.Errorf("a key is in what is printed: %s", printed)
 			}
 		}
 	}

@@ -108,7 +108,7 @@ var changing = []struct {
 }{
 	{regexp.MustCompile(`\d+ ms`), "N ms"},
 	{regexp.MustCompile(`\d+[smh](\d\dm)? ago`), "AGO"},
-	{regexp.MustCompile(`\bin \d+[smh]\b`), "SOON"},
+	{regexp.MustCompile(`\bin \d+[smh](\d\dm)?`), "SOON"},
 	{regexp.MustCompile(`20[2-8]\d-\d\d-\d\dT[\d:.]+Z`), "TIME"},
 	{regexp.MustCompile(`pid=\d+`), "pid=P"},
 	{regexp.MustCompile(`"date":"[\d-]+"`), `"date":"DAY"`},

@@ -21,8 +21,8 @@ var (
 )
 
 // isRow reports whether an object describes a channel.
-func isRow(o object) bool {
-	return o.get(keyFields...) != nil || o.get(urlFields...) != nil
+func isRow(row object) bool {
+	return row.get(keyFields...) != nil || row.get(urlFields...) != nil
 }
 
 // types are the kinds of channels of one-api and new-api, which agree up to 25.
@@ -45,12 +45,12 @@ var ofNewAPI = []string{"auto_ban", "channel_info", "tag", "setting", "settings"
 
 // providerOfType returns the provider and its region of a type, and whether it is
 // one that speaks as OpenAI does at a URL of its own.
-func providerOfType(o object, number int) (provider string, ok bool) {
+func providerOfType(row object, number int) (provider string, ok bool) {
 	if provider, ok = types[number]; ok {
 		return provider, true
 	}
 	table := typesOfOneAPI
-	for _, m := range o {
+	for _, m := range row {
 		if slices.Contains(ofNewAPI, strings.ToLower(m.name)) {
 			table = typesOfNewAPI
 		}
@@ -60,22 +60,22 @@ func providerOfType(o object, number int) (provider string, ok bool) {
 }
 
 // readRow adds the channel that an object describes. about names it in notes.
-func (p *Pool) readRow(o object, about string, o2 Options) {
-	if status := o.text("status"); status != "" && status != "1" && !slices.Contains([]string{"true", "enabled", "active", "ok", "healthy"}, strings.ToLower(status)) {
+func (p *Pool) readRow(row object, about string, o Options) {
+	if status := row.text("status"); status != "" && status != "1" && !slices.Contains([]string{"true", "enabled", "active", "ok", "healthy"}, strings.ToLower(status)) {
 		p.note("%s: left out, since it is disabled", about)
 		return
 	}
-	if enabled := strings.ToLower(o.text("enabled", "is_active", "active")); enabled == "false" || enabled == "0" {
+	if enabled := strings.ToLower(row.text("enabled", "is_active", "active")); enabled == "false" || enabled == "0" {
 		p.note("%s: left out, since it is disabled", about)
 		return
 	}
-	c := &Channel{Name: o.text(nameFields...)}
+	c := &Channel{Name: row.text(nameFields...)}
 	var none int
-	c.Keys, none = keysOf(enabledKeys(o))
+	c.Keys, none = keysOf(enabledKeys(row))
 	if none > 0 {
 		p.note("%s: words among its keys that are none: %d", about, none)
 	}
-	if !p.readPlace(c, o, about, o2) {
+	if !p.readPlace(c, row, about, o) {
 		return
 	}
 	if len(c.Keys) == 0 && c.Provider != "ollama" {
@@ -86,21 +86,21 @@ func (p *Pool) readRow(o object, about string, o2 Options) {
 		p.note("%s: left out, since it has neither a key nor a URL", about)
 		return
 	}
-	if c.Provider == "cloudflare" && !p.withAccount(c, accountOf(o), about) {
+	if c.Provider == "cloudflare" && !p.withAccount(c, accountOf(row), about) {
 		return
 	}
 	if c.NoKey {
 		c.Provider = "" // a server of one's own
 	}
-	p.readModels(c, o, about)
+	p.readModels(c, row, about)
 	if len(c.Models) == 0 {
-		c.Models = o2.models()
+		c.Models = o.models()
 	}
-	c.Priority, _ = strconv.ParseInt(o.text("priority"), 10, 32)
-	c.Weight, _ = strconv.ParseInt(o.text("weight"), 10, 16)
+	c.Priority, _ = strconv.ParseInt(row.text("priority"), 10, 32)
+	c.Weight, _ = strconv.ParseInt(row.text("weight"), 10, 16)
 	c.Weight = max(0, c.Weight)
 	for _, field := range []string{"param_override", "header_override", "status_code_mapping"} {
-		if value := o.text(field); value != "" && value != "{}" && value != "null" {
+		if value := row.text(field); value != "" && value != "{}" && value != "null" {
 			p.note("%s: its %s is not taken over; see fields, header_up and refusal in docs/llm_gateway.md", about, field)
 		}
 	}
@@ -109,15 +109,15 @@ func (p *Pool) readRow(o object, about string, o2 Options) {
 
 // readPlace finds out whose API the channel is of, and where, and reports whether
 // that is known.
-func (p *Pool) readPlace(c *Channel, o object, about string, o2 Options) bool {
-	kind := o.text("type")
+func (p *Pool) readPlace(c *Channel, row object, about string, o Options) bool {
+	kind := row.text("type")
 	number, err := strconv.Atoi(kind)
-	address := o.text(urlFields...)
-	switch given := o.text(providerFields...); {
+	address := row.text(urlFields...)
+	switch given := row.text(providerFields...); {
 	case given != "":
 		c.Provider = vendor(given)
 	case err == nil:
-		named, ok := providerOfType(o, number)
+		named, ok := providerOfType(row, number)
 		if !ok && address == "" {
 			p.note("%s: left out, since channels of type %d have no counterpart here", about, number)
 			return false
@@ -129,8 +129,8 @@ func (p *Pool) readPlace(c *Channel, o object, about string, o2 Options) bool {
 	if c.Provider == "" && address == "" && len(c.Keys) > 0 {
 		c.Provider = providerOf(c.Keys[0])
 	}
-	if c.Provider == "" && address == "" && o2.Provider+o2.URL != "" {
-		if given, err := o2.channel(); err == nil {
+	if c.Provider == "" && address == "" && o.Provider+o.URL != "" {
+		if given, err := o.channel(); err == nil {
 			c.Provider, c.Region, c.URL = given.Provider, given.Region, given.URL
 			return true
 		}
@@ -142,8 +142,8 @@ func (p *Pool) readPlace(c *Channel, o object, about string, o2 Options) bool {
 }
 
 // enabledKeys returns the keys of a channel that are not disabled one by one.
-func enabledKeys(o object) (keys []string) {
-	switch given := o.get(keyFields...).(type) {
+func enabledKeys(row object) (keys []string) {
+	switch given := row.get(keyFields...).(type) {
 	case string:
 		var listed []string
 		if json.Unmarshal([]byte(given), &listed) == nil {
@@ -158,7 +158,7 @@ func enabledKeys(o object) (keys []string) {
 			}
 		}
 	}
-	info := o.get("channel_info")
+	info := row.get("channel_info")
 	if text, ok := info.(string); ok { // a column of JSON
 		info, _ = parseJSON(text)
 	}
@@ -176,11 +176,11 @@ func enabledKeys(o object) (keys []string) {
 }
 
 // accountOf returns the account of a channel whose keys need one.
-func accountOf(o object) string {
-	if account := o.text("account", "account_id", "other"); account != "" {
+func accountOf(row object) string {
+	if account := row.text("account", "account_id", "other"); account != "" {
 		return account
 	}
-	config := o.get("config")
+	config := row.get("config")
 	if text, ok := config.(string); ok {
 		config, _ = parseJSON(text)
 	}
@@ -191,9 +191,9 @@ func accountOf(o object) string {
 }
 
 // readModels reads the models of a channel, and its own names for them.
-func (p *Pool) readModels(c *Channel, o object, about string) {
+func (p *Pool) readModels(c *Channel, row object, about string) {
 	var listed []string
-	switch given := o.get(modelFields...).(type) {
+	switch given := row.get(modelFields...).(type) {
 	case string:
 		listed = strings.FieldsFunc(given, func(r rune) bool { return r == ',' || r == '\n' || r == ';' })
 	case []any:
@@ -207,7 +207,7 @@ func (p *Pool) readModels(c *Channel, o object, about string) {
 		}
 	}
 	models, left := modelsOf(listed)
-	mapping := o.get(mappingFields...)
+	mapping := row.get(mappingFields...)
 	if text, ok := mapping.(string); ok {
 		mapping, _ = parseJSON(text)
 	}
