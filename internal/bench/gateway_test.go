@@ -111,22 +111,28 @@ func compareRequests(b *testing.B, plainPath string, plainBody []byte, upstreamA
 	path string, body []byte, option string, length, workers, perRound int,
 ) {
 	upstream := newUpstream(b, upstreamAnswers)
-	side := func(site, path string, body []byte, length int) *load {
-		addr := caddytest.Addr(b)
-		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: workers}}
-		b.Cleanup(client.CloseIdleConnections)
-		return &load{
-			process: run(b, addr, fmt.Sprintf("http://%s {\n%s\n}\n", addr, site)),
-			workers: workers,
-			send: func(b *testing.B, _ int) {
-				send(b, client, "http://"+addr+path, body, length)
-			},
-		}
+	plain := newSide(b, "\treverse_proxy "+upstream.URL+" {\n\t\ttransport http {\n\t\t\ttls_insecure_skip_verify\n\t\t}\n\t}", plainPath, plainBody, plainLength, workers)
+	compare(b, plain, newSide(b, gatewaySite(upstream.URL, option), path, body, length, workers), perRound)
+}
+
+// newSide runs a Caddy with a site that gets the same request again and again.
+func newSide(b *testing.B, site, path string, body []byte, length, workers int) *load {
+	addr := caddytest.Addr(b)
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: workers}}
+	b.Cleanup(client.CloseIdleConnections)
+	return &load{
+		process: run(b, addr, fmt.Sprintf("http://%s {\n%s\n}\n", addr, site)),
+		workers: workers,
+		send: func(b *testing.B, _ int) {
+			send(b, client, "http://"+addr+path, body, length)
+		},
 	}
-	plain := side("\treverse_proxy "+upstream.URL+" {\n\t\ttransport http {\n\t\t\ttls_insecure_skip_verify\n\t\t}\n\t}", plainPath, plainBody, plainLength)
-	ours := side("\tllm_gateway {\n\t\tclient me client-key\n\t\tchannel a "+upstream.URL+" {\n\t\t\tapi_key sk-upstream\n\t\t\tmodels gpt-4o as gpt-4o-2024-08-06\n"+
-		option+"\n\t\t\ttransport {\n\t\t\t\ttls_insecure_skip_verify\n\t\t\t}\n\t\t}\n\t}", path, body, length)
-	compare(b, plain, ours, perRound)
+}
+
+// gatewaySite is a gateway with one channel, which has an option more.
+func gatewaySite(upstream, option string) string {
+	return "\tllm_gateway {\n\t\tclient me client-key\n\t\tchannel a " + upstream + " {\n\t\t\tapi_key sk-upstream\n\t\t\tmodels gpt-4o as gpt-4o-2024-08-06\n" +
+		option + "\n\t\t\ttransport {\n\t\t\t\ttls_insecure_skip_verify\n\t\t\t}\n\t\t}\n\t}"
 }
 
 func BenchmarkChat1KB(b *testing.B) {
@@ -157,4 +163,28 @@ func BenchmarkTranslated1KB(b *testing.B) {
 func BenchmarkTranslatedStreamed(b *testing.B) {
 	streamed := func(body []byte) []byte { return bytes.Replace(body, []byte(`{`), []byte(`{"stream":true,`), 1) }
 	compareRequests(b, "/v1/chat/completions", streamed(chat(1<<10)), answerStreamed, len(strings.Join(events, "")), "/v1/messages", streamed(messages(1<<10)), "speaks chat", -1, 16, 500)
+}
+
+// compareSpoken sends the same chats through a gateway whose channel says that it
+// speaks chat, and through one whose channel says nothing.
+func compareSpoken(b *testing.B, body []byte, upstreamAnswers http.HandlerFunc, length, workers, perRound int) {
+	upstream := newUpstream(b, upstreamAnswers)
+	side := func(option string) *load {
+		return newSide(b, gatewaySite(upstream.URL, option), "/v1/chat/completions", body, length, workers)
+	}
+	compare(b, side(""), side("speaks chat responses"), perRound)
+}
+
+// What a channel speaks itself is passed on: to say so must cost nothing.
+func BenchmarkSpoken1KB(b *testing.B) {
+	compareSpoken(b, chat(1<<10), answerWhole, len(answer), 16, 4000)
+}
+
+func BenchmarkSpokenStreamed(b *testing.B) {
+	body := bytes.Replace(chat(1<<10), []byte(`{`), []byte(`{"stream":true,`), 1)
+	compareSpoken(b, body, answerStreamed, len(strings.Join(events, "")), 16, 500)
+}
+
+func BenchmarkSpoken5MB(b *testing.B) {
+	compareSpoken(b, chat(5<<20), answerWhole, len(answer), 8, 80)
 }
