@@ -1,8 +1,6 @@
 package chat
 
 import (
-	"strings"
-
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
@@ -71,9 +69,10 @@ func writeSettings(w *rawjson.Writer, r *neutral.Request, to neutral.Target) {
 		w.KeyRaw(maxTokensField(to.Model), settings[neutral.MaxOutput].Value)
 		settings[neutral.MaxOutput] = neutral.Setting{}
 	}
+	r.DropSamplers(&settings, to.Model)
 	settings.CutStops(maxStops, &r.Dropped)
 	table := common
-	if isOpenAI(to.Model) && r.Dialect == neutral.Responses {
+	if neutral.IsOpenAI(to.Model) && r.Dialect == neutral.Responses {
 		table = append(table[:len(table):len(table)], ofOpenAI...)
 	}
 	settings.Write(table, w, &r.Dropped)
@@ -82,26 +81,10 @@ func writeSettings(w *rawjson.Writer, r *neutral.Request, to neutral.Target) {
 // maxTokensField is what a model calls its output limit. OpenAI's reasoning models
 // refuse the old name, and many other servers know only that.
 func maxTokensField(model string) string {
-	if isOpenAIReasoning(model) {
+	if neutral.IsOpenAIReasoning(model) {
 		return "max_completion_tokens"
 	}
 	return "max_tokens"
-}
-
-// isOpenAI reports whether a model is OpenAI's own.
-func isOpenAI(model string) bool {
-	model = model[strings.LastIndexByte(model, '/')+1:]
-	return isOpenAIReasoning(model) || (strings.HasPrefix(model, "gpt-") && !strings.HasPrefix(model, "gpt-oss"))
-}
-
-func isOpenAIReasoning(model string) bool {
-	model = model[strings.LastIndexByte(model, '/')+1:]
-	for _, prefix := range []string{"gpt-5", "gpt-6", "o1", "o3", "o4"} {
-		if strings.HasPrefix(model, prefix) {
-			return true
-		}
-	}
-	return false
 }
 
 // writeReasoning writes reasoning_effort. OpenAI's newer models refuse it beside
@@ -116,7 +99,7 @@ func writeReasoning(w *rawjson.Writer, r *neutral.Request, to neutral.Target, to
 	if effort == "" {
 		return
 	}
-	own := isOpenAIReasoning(to.Model)
+	own := neutral.IsOpenAIReasoning(to.Model)
 	switch {
 	case own && tools && effort != "none", effort == "none" && !own && r.Dialect == neutral.Messages:
 		r.Dropped.Add(reasoning.Field)
@@ -150,8 +133,8 @@ func writeFormat(w *rawjson.Writer, r *neutral.Request) {
 			w.KeyString("description", format.Description)
 		}
 		w.KeyRaw("schema", r.Schema(format.Schema, neutral.SchemaAny, format.SchemaField))
-		if format.Strict != neutral.Unset {
-			w.KeyBool("strict", format.Strict == neutral.On)
+		if strict := r.StrictFormat(); strict != neutral.Unset {
+			w.KeyBool("strict", strict == neutral.On)
 		}
 		w.Close('}')
 		w.Close('}')
@@ -203,8 +186,8 @@ func writeTool(w *rawjson.Writer, r *neutral.Request, tool *neutral.Tool) {
 	if schema.Is('{') {
 		w.KeyRaw("parameters", r.Schema(schema, neutral.SchemaAny, tool.SchemaField))
 	}
-	if tool.Strict != neutral.Unset {
-		w.KeyBool("strict", tool.Strict == neutral.On)
+	if strict := r.StrictTool(tool); strict != neutral.Unset {
+		w.KeyBool("strict", strict == neutral.On)
 	}
 	w.Close('}')
 	w.Close('}')

@@ -44,7 +44,7 @@ func WriteRequest(r *neutral.Request, to neutral.Target) ([]byte, error) {
 	}
 	w.KeyBool("store", false) // the client has the conversation
 	w.KeyRaw("include", rawjson.Value(`["reasoning.encrypted_content"]`))
-	writeSettings(w, r)
+	writeSettings(w, r, to)
 	writeReasoning(w, r)
 	writeText(w, r)
 	i := inputWriter{w: w, r: r, to: to, turns: r.Turns()}
@@ -59,8 +59,9 @@ func WriteRequest(r *neutral.Request, to neutral.Target) ([]byte, error) {
 	return w.Bytes, nil
 }
 
-func writeSettings(w *rawjson.Writer, r *neutral.Request) {
+func writeSettings(w *rawjson.Writer, r *neutral.Request, to neutral.Target) {
 	settings := r.Settings
+	r.DropSamplers(&settings, to.Model)
 	if limit := settings.Int(neutral.MaxOutput); settings.IsSet(neutral.MaxOutput) && limit < leastOutput {
 		settings[neutral.MaxOutput].Value = rawjson.Value("16")
 	}
@@ -134,7 +135,7 @@ func writeSchema(w *rawjson.Writer, r *neutral.Request) {
 		w.KeyString("description", format.Description)
 	}
 	w.KeyRaw("schema", r.Schema(format.Schema, neutral.SchemaAny, format.SchemaField))
-	w.KeyBool("strict", format.Strict == neutral.On)
+	w.KeyBool("strict", r.StrictFormat() == neutral.On)
 }
 
 func writeTools(w *rawjson.Writer, r *neutral.Request, tools []*neutral.Tool, choice neutral.ToolChoice) {
@@ -225,7 +226,7 @@ func writeTool(w *rawjson.Writer, r *neutral.Request, tool *neutral.Tool) {
 			w.KeyString("description", tool.Description)
 		}
 		w.KeyRaw("parameters", r.Schema(tool.Schema, neutral.SchemaAny, tool.SchemaField))
-		w.KeyBool("strict", tool.Strict == neutral.On)
+		w.KeyBool("strict", r.StrictTool(tool) == neutral.On)
 	}
 	w.Close('}')
 }

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// chat is Chat Completions of a provider that thinks visibly: it wants the reasoning
-// of turns with calls back, as DeepSeek and Kimi do.
+// chat is Chat Completions. DeepSeek's and Kimi's models want the reasoning of turns
+// with calls back, and OpenAI's refuse samplers while they reason.
 type chat struct{}
 
 var chatFields = strings.Fields(`model messages tools tool_choice parallel_tool_calls max_completion_tokens max_tokens temperature top_p
@@ -29,10 +29,61 @@ func (chat) check(r object, _ *Provider) error {
 	case r["stream_options"] != nil && r["stream"] != true:
 		return fmt.Errorf("the 'stream_options' parameter is only allowed when 'stream' is enabled")
 	}
+	if reasons(r) && r["max_tokens"] != nil {
+		return fmt.Errorf("unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead")
+	}
+	if err := checkReasoningModel(r, "frequency_penalty", "presence_penalty", "stop"); err != nil {
+		return err
+	}
+	if reasons(r) && list(r["tools"]) != nil && r["reasoning_effort"] != nil && r["reasoning_effort"] != "none" {
+		return fmt.Errorf("function tools with reasoning_effort are not supported for %v in /v1/chat/completions. Please use /v1/responses instead", r["model"])
+	}
+	if format := member(r["response_format"], "json_schema"); format != nil {
+		if err := checkFormat(format); err != nil {
+			return err
+		}
+	}
 	if err := checkChatTools(r); err != nil {
 		return err
 	}
-	return checkChatMessages(list(r["messages"]))
+	return checkChatMessages(list(r["messages"]), wantsThoughts(text(r["model"])))
+}
+
+// wantsThoughts reports whether a model wants the reasoning of turns with calls back.
+func wantsThoughts(model string) bool {
+	return model == "m" || strings.HasPrefix(model, "deepseek") || strings.HasPrefix(model, "kimi")
+}
+
+// reasons reports whether a request is for a model of OpenAI's that reasons.
+func reasons(r object) bool {
+	model := text(r["model"])
+	return strings.HasPrefix(model, "gpt-5") || strings.HasPrefix(model, "gpt-6") || strings.HasPrefix(model, "o3") || strings.HasPrefix(model, "o4")
+}
+
+// checkReasoningModel refuses what OpenAI's reasoning models refuse while they reason:
+// samplers, and some fields more.
+func checkReasoningModel(r object, more ...string) error {
+	effort := text(r["reasoning_effort"]) + text(member(r["reasoning"], "effort"))
+	if !reasons(r) || effort == "none" {
+		return nil
+	}
+	for _, name := range append([]string{"temperature", "top_p"}, more...) {
+		if isDefault := name == "temperature" && r[name] == 1.0; r[name] != nil && !isDefault {
+			return fmt.Errorf("unsupported parameter: '%s' is not supported with this model", name)
+		}
+	}
+	return nil
+}
+
+// checkFormat checks a schema for structured output.
+func checkFormat(format any) error {
+	if name := text(member(format, "name")); !isName(name, 64, "") {
+		return fmt.Errorf("invalid json_schema.name: %q", name)
+	}
+	if member(format, "strict") == true {
+		return checkStrict(member(format, "schema"), text(member(format, "name")))
+	}
+	return nil
 }
 
 func checkChatTools(r object) error {
@@ -58,6 +109,11 @@ func checkChatTools(r object) error {
 		if p := member(tool, "function", "parameters"); p != nil && member(p, "type") != "object" {
 			return fmt.Errorf("invalid schema for function %q: schema must have type 'object'", name)
 		}
+		if member(tool, "function", "strict") == true {
+			if err := checkStrict(member(tool, "function", "parameters"), name); err != nil {
+				return err
+			}
+		}
 	}
 	if forced := text(member(r["tool_choice"], "function", "name")); forced != "" && !names[forced] {
 		return fmt.Errorf("tool_choice: there is no tool %s", forced)
@@ -69,7 +125,7 @@ var chatParts = map[string][]string{
 	"system": {"text"}, "developer": {"text"}, "tool": {"text"}, "assistant": {"text", "refusal"}, "user": {"text", "image_url", "input_audio", "file"},
 }
 
-func checkChatMessages(messages []any) error {
+func checkChatMessages(messages []any, wantsThoughts bool) error {
 	var calls paired
 	for i, m := range messages {
 		role := text(member(m, "role"))
@@ -91,16 +147,16 @@ func checkChatMessages(messages []any) error {
 		if err := calls.none(); err != nil {
 			return fmt.Errorf("an assistant message with 'tool_calls' must be followed by tool messages: %w", err)
 		}
-		if err := checkChatCalls(m, where, &calls); err != nil {
+		if err := checkChatCalls(m, where, &calls, wantsThoughts); err != nil {
 			return err
 		}
 	}
 	return calls.none()
 }
 
-func checkChatCalls(m any, where string, calls *paired) error {
+func checkChatCalls(m any, where string, calls *paired, wantsThoughts bool) error {
 	made := list(member(m, "tool_calls"))
-	if member(m, "role") == "assistant" && len(made) > 0 && text(member(m, "reasoning_content")) == "" {
+	if wantsThoughts && member(m, "role") == "assistant" && len(made) > 0 && text(member(m, "reasoning_content")) == "" {
 		return fmt.Errorf("%s: missing reasoning_content in an assistant message with tool calls", where)
 	}
 	if member(m, "role") == "user" && member(m, "content") == nil {

@@ -33,12 +33,17 @@ func (gemini) check(r object, p *Provider) error {
 		return err
 	}
 	names := make(map[string]bool)
+	own := false
 	for _, group := range list(r["tools"]) {
+		own = own || member(group, "functionDeclarations") == nil
 		for _, f := range list(member(group, "functionDeclarations")) {
 			if err := checkDeclaration(f, names); err != nil {
 				return err
 			}
 		}
+	}
+	if own && len(names) > 0 {
+		return fmt.Errorf("tool use with function calling is unsupported")
 	}
 	for _, name := range list(member(r["toolConfig"], "functionCallingConfig", "allowedFunctionNames")) {
 		if !names[text(name)] {
@@ -64,6 +69,8 @@ func checkGeneration(config any, model string) error {
 	switch {
 	case level != nil && budget != nil:
 		return fmt.Errorf("you can only set one of thinking budget and thinking level")
+	case budget != nil && isGemini3(model) && !strings.Contains(model, "gemini-3-"):
+		return fmt.Errorf("thinking budget is not supported for this model")
 	case level != nil && !isGemini3(model):
 		return fmt.Errorf("thinking level is not supported for this model")
 	case len(list(member(config, "stopSequences"))) > 5:
@@ -85,6 +92,9 @@ func checkDeclaration(f any, names map[string]bool) error {
 	names[name] = true
 	if err := onlyFields(f, "function_declarations", "name", "description", "parameters", "parametersJsonSchema", "response", "responseJsonSchema", "behavior"); err != nil {
 		return err
+	}
+	if member(f, "parameters") != nil && member(f, "parametersJsonSchema") != nil {
+		return fmt.Errorf("%s: only one of parameters and parameters_json_schema can be set", name)
 	}
 	return eachSchema(member(f, "parametersJsonSchema"), func(schema object) error {
 		for keyword := range schema {

@@ -30,22 +30,107 @@ func (messages) check(r object, p *Provider) error {
 		return fmt.Errorf("max_tokens: Field required")
 	case len(list(r["messages"])) == 0:
 		return fmt.Errorf("messages: at least one message is required")
-	case r["temperature"] != nil || r["top_p"] != nil || r["top_k"] != nil:
-		return fmt.Errorf("temperature, top_p and top_k are not supported by this model")
 	case strings.Count(encode(r), `"cache_control":`) > 4:
 		return fmt.Errorf("a maximum of 4 blocks with cache_control may be provided")
 	}
-	thinks := false
-	if thinking := r["thinking"]; thinking != nil {
-		if err := oneOf(member(thinking, "type"), "thinking.type", "adaptive", "between_tools", "disabled"); err != nil {
+	if err := checkThinking(r); err != nil {
+		return err
+	}
+	thinks := r["thinking"] != nil && member(r["thinking"], "type") != "disabled"
+	if format := member(r["output_config"], "format"); format != nil {
+		if err := checkClosed(member(format, "schema"), "output_config.format.schema"); err != nil {
 			return err
 		}
-		thinks = member(thinking, "type") != "disabled"
 	}
 	if err := checkMessagesTools(r, thinks); err != nil {
 		return err
 	}
+	if thinks && isOlder(r) {
+		if err := checkThoughtsBeforeCalls(list(r["messages"])); err != nil {
+			return err
+		}
+	}
 	return checkMessagesTurns(list(r["messages"]), p)
+}
+
+// isOlder reports whether a request is for a model from before adaptive thinking.
+func isOlder(r object) bool {
+	model := text(r["model"])
+	return strings.Contains(model, "claude-3") || strings.Contains(model, "-4-5") || strings.Contains(model, "-4-1")
+}
+
+// checkThinking checks what a model takes of thinking and samplers.
+func checkThinking(r object) error {
+	thinking, budget := member(r["thinking"], "type"), member(r["thinking"], "budget_tokens")
+	sampled := r["temperature"] != nil || r["top_p"] != nil || r["top_k"] != nil
+	if isOlder(r) {
+		n, _ := budget.(float64)
+		limit, _ := r["max_tokens"].(float64)
+		temperature, _ := r["temperature"].(float64)
+		switch {
+		case r["thinking"] != nil && thinking != "enabled" && thinking != "disabled":
+			return fmt.Errorf("thinking.type: %v is not supported on this model", thinking)
+		case thinking == "enabled" && (n < 1024 || n >= limit):
+			return fmt.Errorf("thinking.budget_tokens: at least 1024, and less than max_tokens")
+		case thinking == "enabled" && (r["top_k"] != nil || (r["temperature"] != nil && temperature != 1)):
+			return fmt.Errorf("`temperature` may only be set to 1 when thinking is enabled")
+		case r["temperature"] != nil && r["top_p"] != nil:
+			return fmt.Errorf("`temperature` and `top_p` cannot both be specified for this model")
+		case temperature > 1:
+			return fmt.Errorf("temperature: range: 0..1")
+		case member(r["output_config"], "effort") != nil:
+			return fmt.Errorf("output_config.effort is not supported on this model")
+		}
+		return nil
+	}
+	effort := member(r["output_config"], "effort")
+	switch {
+	case sampled:
+		return fmt.Errorf("temperature, top_p and top_k are not supported by this model")
+	case thinking == "disabled" && (effort == "xhigh" || effort == "max"):
+		return fmt.Errorf("thinking cannot be disabled with effort %v", effort)
+	case r["thinking"] == nil:
+		return nil
+	}
+	return oneOf(thinking, "thinking.type", "adaptive", "between_tools", "disabled")
+}
+
+// checkThoughtsBeforeCalls refuses a last turn of the model that calls tools without
+// having thought.
+func checkThoughtsBeforeCalls(turns []any) error {
+	for i := len(turns) - 1; i >= 0; i-- {
+		if member(turns[i], "role") != "assistant" {
+			continue
+		}
+		for j, block := range list(member(turns[i], "content")) {
+			switch kind := text(member(block, "type")); {
+			case j == 0 && strings.HasSuffix(kind, "thinking"):
+				return nil
+			case kind == "tool_use":
+				return fmt.Errorf("messages.%d.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`", i)
+			}
+		}
+		return nil
+	}
+	return nil
+}
+
+// notInStrict are keywords that schemas for structured output must not have.
+var notInStrict = strings.Fields("minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minLength maxLength maxItems uniqueItems propertyNames not if oneOf")
+
+// checkClosed checks a schema for structured output.
+func checkClosed(schema any, where string) error {
+	return eachSchema(schema, func(s object) error {
+		if s["type"] == "object" && s["additionalProperties"] != false {
+			return fmt.Errorf("%s: for 'object' type, 'additionalProperties' must be explicitly set to false", where)
+		}
+		for _, keyword := range notInStrict {
+			if _, ok := s[keyword]; ok {
+				return fmt.Errorf("%s: property '%s' is not supported", where, keyword)
+			}
+		}
+		return nil
+	})
 }
 
 func checkMessagesTools(r object, thinks bool) error {
@@ -63,6 +148,8 @@ func checkMessagesTools(r object, thinks bool) error {
 		switch {
 		case member(schema, "type") != "object":
 			return fmt.Errorf("%s.input_schema.type: Field required", where)
+		case member(t, "strict") == true && checkClosed(schema, where) != nil:
+			return checkClosed(schema, where)
 		case member(schema, "anyOf") != nil || member(schema, "oneOf") != nil || member(schema, "allOf") != nil:
 			return fmt.Errorf("%s.input_schema: does not support oneOf, allOf, or anyOf at the top level", where)
 		}

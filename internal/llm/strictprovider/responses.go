@@ -25,6 +25,14 @@ func (responses) check(r object, p *Provider) error {
 	if n, ok := r["max_output_tokens"].(float64); ok && n < 16 {
 		return fmt.Errorf("invalid 'max_output_tokens': integer below minimum value, 16")
 	}
+	if err := checkReasoningModel(r); err != nil {
+		return err
+	}
+	if format := member(r["text"], "format"); member(format, "type") == "json_schema" {
+		if err := checkFormat(format); err != nil {
+			return err
+		}
+	}
 	if err := checkResponsesTools(list(r["tools"]), ""); err != nil {
 		return err
 	}
