@@ -1,7 +1,9 @@
 package translate_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -81,20 +83,46 @@ func BenchmarkStream(b *testing.B) {
 	}
 }
 
-// TestLongStream checks that what is kept of a stream does not grow with it.
+// TestLongStream checks that what is kept of a stream does not grow with it, whoever
+// sends it. Only clients of Responses get it whole at the end.
 func TestLongStream(t *testing.T) {
-	for _, dialect := range []neutral.Dialect{neutral.Messages, neutral.Gemini, neutral.Chat} {
-		s := translate.NewStream(read(t, dialect, least[dialect]), how(neutral.Chat))
-		piece := []byte(data(chunk(`{"content":"` + strings.Repeat("x", 1000) + `"}`)))
-		var out []byte
-		for range 1000 {
-			out = s.Append(out[:0], piece)
-		}
-		if got := testing.AllocsPerRun(1000, func() { out = s.Append(out[:0], piece) }); got > 10 {
-			t.Errorf("%s: %v allocations an event, want at most 10", dialect, got)
-		}
-		if len(out) > 3*len(piece) {
-			t.Errorf("%s: %d bytes out of %d", dialect, len(out), len(piece))
+	text := strings.Repeat("x", 1000)
+	pieces := map[neutral.Dialect][2]string{ // how a stream begins, and how it goes on
+		neutral.Chat:      {data(role), data(chunk(`{"content":"` + text + `"}`))},
+		neutral.Responses: {messageEvents(created), messageEvents(`{"type":"response.output_text.delta","output_index":0,"delta":"` + text + `"}`)},
+		neutral.Messages: {
+			messageEvents(messageStart, `{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}`),
+			messageEvents(`{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"` + text + `"}}`),
+		},
+		neutral.Gemini: {"", data(`{"candidates":[{"content":{"parts":[{"text":"` + text + `"}]}}]}`)},
+	}
+	for from, piece := range pieces {
+		for _, dialect := range []neutral.Dialect{neutral.Messages, neutral.Gemini, neutral.Chat} {
+			s := translate.NewStream(read(t, dialect, least[dialect]), how(from))
+			event := []byte(piece[1])
+			out := s.Append(nil, []byte(piece[0]))
+			const events, most = 8000, 1 << 20 // 8 MB pass, of which nothing may stay
+			before := heap()
+			for range events {
+				out = s.Append(out[:0], event)
+			}
+			if grown := heap() - before; grown > most {
+				t.Errorf("%s to %s: %d bytes are kept of a stream of %d", from, dialect, grown, events*len(text))
+			}
+			if !bytes.Contains(out, []byte(text)) || len(out) > 3*len(event) {
+				t.Errorf("%s to %s: %d bytes out of %d", from, dialect, len(out), len(event))
+			}
+			if got := testing.AllocsPerRun(1000, func() { out = s.Append(out[:0], event) }); got > 10 {
+				t.Errorf("%s to %s: %v allocations an event, want at most 10", from, dialect, got)
+			}
 		}
 	}
+}
+
+// heap returns the bytes in use.
+func heap() int64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
 }

@@ -1,6 +1,7 @@
 package translate_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
@@ -56,6 +57,7 @@ func TestFailuresInStreams(t *testing.T) {
 		{`{"error":{"message":"m","type":"overloaded_error"}}`, `"error":{"code":"server_is_overloaded","message":"m"}`},
 		{`{"error":{"message":"m","code":402}}`, `"error":{"code":"insufficient_quota","message":"m"}`},
 		{`{"error":{"message":"m"}}`, `"error":{"code":"server_error","message":"m"}`},
+		{`{"error":{"message":"m","code":400}}`, `"error":{"code":"invalid_prompt","message":"m"}`},
 	} {
 		got := stream(read(t, neutral.Responses, least[neutral.Responses]), neutral.Chat, data(role, chunk(`{"content":"a"}`), c.event))
 		contains(t, c.event, got, c.want)
@@ -74,5 +76,58 @@ func TestOwnFailure(t *testing.T) {
 	}
 	if err := s.Err(); err == nil || err.Status != 504 {
 		t.Errorf("got error %v, want one of status 504", err)
+	}
+}
+
+// TestStatuses has what each status is called in each dialect.
+func TestStatuses(t *testing.T) {
+	for status, want := range map[int]struct{ chat, code, messages, gemini string }{
+		400: {"invalid_request_error", "null", "invalid_request_error", "INVALID_ARGUMENT"},
+		401: {"invalid_request_error", `"invalid_api_key"`, "authentication_error", "UNAUTHENTICATED"},
+		402: {"invalid_request_error", `"insufficient_quota"`, "billing_error", "PERMISSION_DENIED"},
+		403: {"invalid_request_error", "null", "permission_error", "PERMISSION_DENIED"},
+		404: {"invalid_request_error", `"model_not_found"`, "not_found_error", "NOT_FOUND"},
+		408: {"invalid_request_error", "null", "timeout_error", "DEADLINE_EXCEEDED"},
+		413: {"invalid_request_error", "null", "request_too_large", "INVALID_ARGUMENT"},
+		429: {"rate_limit_error", `"rate_limit_exceeded"`, "rate_limit_error", "RESOURCE_EXHAUSTED"},
+		500: {"server_error", `"server_error"`, "api_error", "INTERNAL"},
+		502: {"server_error", `"server_error"`, "api_error", "UNAVAILABLE"},
+		503: {"server_error", `"server_is_overloaded"`, "overloaded_error", "UNAVAILABLE"},
+		504: {"server_error", `"server_error"`, "timeout_error", "DEADLINE_EXCEEDED"},
+		529: {"server_error", `"server_is_overloaded"`, "overloaded_error", "UNAVAILABLE"},
+	} {
+		e := neutral.ReadError(status, []byte(`{"error":{"message":"m"}}`))
+		for dialect, body := range map[neutral.Dialect]string{
+			neutral.Chat:     fmt.Sprintf(`{"error":{"message":"m","type":%q,"param":null,"code":%s}}`, want.chat, want.code),
+			neutral.Messages: fmt.Sprintf(`{"type":"error","error":{"type":%q,"message":"m"}}`, want.messages),
+			neutral.Gemini:   fmt.Sprintf(`{"error":{"code":%d,"message":"m","status":%q}}`, status, want.gemini),
+		} {
+			if got := string(translate.WriteError(dialect, e)); got != body {
+				t.Errorf("%d in %s: got %s, want %s", status, dialect, got, body)
+			}
+		}
+	}
+}
+
+// TestStatusesOfWords has errors in the middle of a stream, which have no status of
+// HTTP: their types, codes and names say it.
+func TestStatusesOfWords(t *testing.T) {
+	for word, want := range map[string]int{
+		"overloaded_error": 529, "rate_limit_error": 429, "insufficient_quota": 429, "RESOURCE_EXHAUSTED": 429, "authentication_error": 401, "UNAUTHENTICATED": 401,
+		"billing_error": 402, "permission_error": 403, "PERMISSION_DENIED": 403, "not_found_error": 404, "request_too_large": 413, "context_length_exceeded": 400,
+		"invalid_request_error": 400, "UNAVAILABLE": 503, "timeout_error": 504, "DEADLINE_EXCEEDED": 504, "content_filter": 400, "api_error": 500,
+	} {
+		for _, field := range []string{"type", "code", "status"} {
+			e := neutral.ReadError(0, []byte(`{"error":{"message":"m","`+field+`":"`+word+`"}}`))
+			if got := e.StatusOr(500); got != want {
+				t.Errorf("%s %s: got %d, want %d", field, word, got, want)
+			}
+		}
+	}
+	for _, number := range []int{400, 429, 503} {
+		e := neutral.ReadError(0, fmt.Appendf(nil, `{"error":{"message":"m","code":%d}}`, number))
+		if got := e.StatusOr(500); got != number {
+			t.Errorf("code %d: got %d", number, got)
+		}
 	}
 }

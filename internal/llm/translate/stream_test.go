@@ -174,6 +174,12 @@ func TestModelName(t *testing.T) {
 			got := stream(r, from, body)
 			contains(t, string(from)+" to "+string(dialect), got, `"asked-for"`)
 			containsNot(t, string(from)+" to "+string(dialect), got, `"up"`)
+			whole, err := translate.Whole(r, how(from), []byte(body))
+			if err != nil {
+				t.Fatalf("%s to %s: %v", from, dialect, err)
+			}
+			contains(t, string(from)+" to "+string(dialect)+" as JSON", string(whole), `"asked-for"`)
+			containsNot(t, string(from)+" to "+string(dialect)+" as JSON", string(whole), `"up"`)
 		}
 	}
 }
