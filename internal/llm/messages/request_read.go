@@ -32,7 +32,7 @@ func ReadRequest(body []byte) (*neutral.Request, error) {
 			return nil, err
 		}
 	}
-	if len(r.Messages) == 0 {
+	if len(r.Messages) == 0 && len(r.Needs) == 0 {
 		return nil, &neutral.Invalid{Param: "messages", Reason: "at least one message is required"}
 	}
 	if len(system) > 0 {
