@@ -209,8 +209,15 @@ func readFoundTools(r *neutral.Request, item rawjson.Value) neutral.Part {
 		readTool(r, "input[].tools", "", tool)
 	}
 	var names []string
+	sent := neutral.NewNames(nil)
 	for tool := range item.Get("tools").Elements {
-		names = append(names, tool.Get("name").Text())
+		namespace := tool.Get("name").Text()
+		if tool.Get("type").Text() != "namespace" {
+			names = append(names, namespace)
+		}
+		for inner := range tool.Get("tools").Elements {
+			names = append(names, sent.Sent(neutral.ToolRef{Namespace: namespace, Name: inner.Get("name").Text()}))
+		}
 	}
 	text := "Loaded tools: " + strings.Join(names, ", ")
 	if len(names) == 0 {
