@@ -75,13 +75,13 @@ func (as *attempts) findCandidates(r *http.Request, w http.ResponseWriter) *apiE
 	if len(found.legs) == 0 {
 		return modelNotFound(as.model)
 	}
-	choice := g.newChoice(r, w)
+	choice := newChoice(g.keyPolicy, &g.balancer, r, w)
 	if g.affinity && as.model != "" && !found.isLone() && !as.location.isEmbedding() {
 		choice.identity = as.conversation()
 	}
-	as.candidates.begin(found, choice, as.needs(found), as.isTokenCount())
-	if err := as.checkFitting(); err != nil {
-		return err
+	as.candidates.begin(found, choice, found.needsOf(as.request), as.isTokenCount())
+	if as.candidates.fitNothing() {
+		return as.candidates.unfit(as.model, g.tiers, as.client)
 	}
 	return as.begin(r.Context())
 }

@@ -57,10 +57,10 @@ type turn struct {
 	first   int
 }
 
-// newChoice returns the choice of a request. The policy of lb_policy may set a cookie
-// in w.
-func (g *gateway) newChoice(r *http.Request, w http.ResponseWriter) choice {
-	return choice{policy: g.keyPolicy, random: rand.Uint64(), balancer: &g.balancer, r: r, w: w}
+// newChoice returns the choice of a request that belongs to no conversation. The
+// policy of lb_policy may set a cookie in w.
+func newChoice(policy KeyPolicy, b *balancer, r *http.Request, w http.ResponseWriter) choice {
+	return choice{policy: policy, random: rand.Uint64(), balancer: b, r: r, w: w}
 }
 
 // belongs reports whether the request is part of a conversation.

@@ -24,8 +24,8 @@ func (m *measures) limits() *capability.Limits {
 // fits reports whether a model can serve the request.
 func (c *candidates) fits(m *measures) bool { return !c.plan.limited || m.limits().Fits(&c.needs) }
 
-// needs returns what the request needs of a model, if a plan's models have limits.
-func (q *request) needs(p *plan) (n capability.Needs) {
+// needsOf returns what a request needs of a model, if the plan's models have limits.
+func (p *plan) needsOf(q *request) (n capability.Needs) {
 	if !p.limited || !q.hasBody() || q.form != nil || q.opaque || q.isTokenCount() {
 		return n
 	}
@@ -38,13 +38,15 @@ func (q *request) needs(p *plan) (n capability.Needs) {
 	return n
 }
 
-// checkFitting refuses a request that no candidate can serve.
-func (as *attempts) checkFitting() *apiError {
-	c := &as.candidates
-	if !c.plan.limited || slices.ContainsFunc(c.plan.legs, func(l *leg) bool { return c.fits(l.measures) }) {
-		return nil
-	}
-	e := invalidRequest(fmt.Sprintf("No channel can serve this request for %s: %s.%s", as.model, c.lacks(), as.whoFits()))
+// fitNothing reports whether no candidate can serve the request.
+func (c *candidates) fitNothing() bool {
+	return c.plan.limited && !slices.ContainsFunc(c.plan.legs, func(l *leg) bool { return c.fits(l.measures) })
+}
+
+// unfit says why no candidate can serve a request for a model, and which models of
+// the tiers could that the client may use.
+func (c *candidates) unfit(model string, all tiers, client *Client) *apiError {
+	e := invalidRequest(fmt.Sprintf("No channel can serve this request for %s: %s.%s", model, c.lacks(), c.whoFits(all, client)))
 	if !slices.ContainsFunc(c.plan.legs, func(l *leg) bool { return !l.measures.limits().IsTooLong(&c.needs) }) {
 		e.Code = "context_length_exceeded" // by which agents know that they have to say less
 	}
@@ -67,15 +69,12 @@ func (c *candidates) lacks() string {
 }
 
 // whoFits names models that could serve the request, as a sentence.
-func (as *attempts) whoFits() string {
+func (c *candidates) whoFits(all tiers, client *Client) string {
 	var fits []string
-	for _, tier := range as.gateway.tiers {
-		for _, channel := range tier {
-			for _, route := range channel.Models {
-				for i, name := range route.Names {
-					if len(fits) == mostFits || isPattern(name) || !as.client.mayUse(name) || !as.candidates.fitsAny(route.sents[i]) {
-						continue
-					}
+	for _, channel := range slices.Concat(all...) {
+		for _, route := range channel.Models {
+			for i, name := range route.Names {
+				if len(fits) < mostFits && !isPattern(name) && client.mayUse(name) && c.fitsAny(route.sents[i]) {
 					fits = append(fits, fmt.Sprintf("%s (channel %s)", name, channel.Name))
 				}
 			}
