@@ -92,6 +92,7 @@ func TestAffinityIsTheSameEverywhere(t *testing.T) {
 		want[talk] = keyAsked(t, g, up, turnOf(talk, 0))
 	}
 	g.Reload(config(options()))
+	g.client.CloseIdleConnections() // Caddy has closed them
 	for talk := range 20 {
 		if key := keyAsked(t, g, up, turnOf(talk, 1)); key != want[talk] {
 			t.Errorf("conversation %d: after a reload with %s, before with %s", talk, key, want[talk])
