@@ -48,7 +48,10 @@ func init() {
 type fleet struct {
 	t       *testing.T
 	storage string
-	all     []*machine
+	// interval is that of the ledger, and quota that of the DNS server in a month.
+	interval time.Duration
+	quota    int
+	all      []*machine
 
 	chat *caddytest.Upstream // has chatQuota for the good key, and refuses the other
 	dns  *caddytest.DNSServer
@@ -67,10 +70,12 @@ type machine struct {
 func newFleet(t *testing.T, redis *redistest.Server, manner redistest.Manner, machines int) *fleet {
 	t.Helper()
 	f := &fleet{
-		t:       t,
-		storage: fmt.Sprintf("redistest %s %s", redis.Addr, manner),
-		dns:     caddytest.NewDNSServer(t, "udp", caddytest.Records(t, "@ 60 IN A 192.0.2.1")),
-		app:     caddytest.NewUpstream(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }),
+		t:        t,
+		interval: 400 * time.Millisecond,
+		quota:    dnsQuota,
+		storage:  fmt.Sprintf("redistest %s %s", redis.Addr, manner),
+		dns:      caddytest.NewDNSServer(t, "udp", caddytest.Records(t, "@ 60 IN A 192.0.2.1")),
+		app:      caddytest.NewUpstream(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }),
 	}
 	f.chat = caddytest.NewUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -82,12 +87,18 @@ func newFleet(t *testing.T, redis *redistest.Server, manner redistest.Manner, ma
 		}
 		_, _ = io.WriteString(w, completion)
 	})
+	f.add(machines)
+	return f
+}
+
+// add starts more machines.
+func (f *fleet) add(machines int) {
+	f.t.Helper()
 	for range machines {
-		m := &machine{fleet: f, addr: caddytest.Addr(t), admin: caddytest.Addr(t)}
+		m := &machine{fleet: f, addr: caddytest.Addr(f.t), admin: caddytest.Addr(f.t)}
 		f.all = append(f.all, m)
 		m.start()
 	}
-	return f
 }
 
 // start starts a machine, or starts it again.
@@ -97,7 +108,7 @@ func (m *machine) start() {
 	admin %s
 	persist_config off
 	storage %s
-	ledger_interval 400ms
+	ledger_interval %s
 	log {
 		level ERROR
 	}
@@ -135,7 +146,7 @@ http://%s {
 		}
 	}
 }
-`, m.admin, m.fleet.storage, m.fleet.app.URL, m.addr, m.fleet.dns.Addr(), dnsQuota,
+`, m.admin, m.fleet.storage, m.fleet.interval, m.fleet.app.URL, m.addr, m.fleet.dns.Addr(), m.fleet.quota,
 		m.fleet.chat.URL, limitedKey, m.fleet.chat.URL, goodKey, chatQuota, m.fleet.chat.URL)
 	config, err := caddytest.Adapt(caddyfile)
 	if err != nil {

@@ -108,10 +108,3 @@ func readReply(r *bufio.Reader) (any, error) {
 	}
 	return list, nil
 }
-
-// field returns the rest of the line that begins with a name.
-func field(text, name string) string {
-	_, rest, _ := strings.Cut(text, name)
-	value, _, _ := strings.Cut(rest, "\r\n")
-	return value
-}

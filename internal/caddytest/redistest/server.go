@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,16 +73,22 @@ func (s *Server) Restart(t testing.TB) {
 	}
 }
 
-// Commands returns how many commands the server has processed.
-func (s *Server) Commands(t testing.TB) int {
+// Load returns how many commands the server has processed so far, and how many bytes
+// it has sent.
+func (s *Server) Load(t testing.TB) (commands, sent int) {
 	t.Helper()
 	text, err := (&client{addr: s.Addr}).do(t.Context(), "INFO", "stats")
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := strconv.Atoi(field(fmt.Sprint(text), "total_commands_processed:"))
-	if err != nil {
-		t.Fatal(err)
+	number := func(name string) int {
+		_, rest, _ := strings.Cut(fmt.Sprint(text), name+":")
+		value, _, _ := strings.Cut(rest, "\r\n")
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
 	}
-	return n
+	return number("total_commands_processed"), number("total_net_output_bytes")
 }
