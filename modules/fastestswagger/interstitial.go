@@ -65,6 +65,10 @@ var textSigns = []textSign{
 	{"This Space is paused", "Hugging Face", errStopped},
 	{"This Space has been paused", "Hugging Face", errStopped},
 	{"The train has not arrived at the station", "Railway", errAbsent},
+	// A 404 of Koyeb's edge, also while the instance keeps crashing.
+	{"No active service", "Koyeb", errAbsent},
+	// https://github.com/zeabur/zeabur/issues/122
+	{"errors occurred in this service", "Zeabur", errAbsent},
 	{"Run this Repl to see the results here", "Replit", errWaking},
 	{"This web app is stopped", "Azure", errStopped},
 	{"Your web app is running and waiting for your content", "Azure", errWelcome},

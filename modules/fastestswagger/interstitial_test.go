@@ -56,6 +56,8 @@ func TestInterstitialPages(t *testing.T) {
 		"a Space is paused":     {html("<h1>This Space is paused.</h1> swagger"), "", "the platform has stopped it (Hugging Face)"},
 		"nothing on Railway":    {withHeader("X-Railway-Fallback", "true", 404, `{"message":"Application not found"}`), "", "the platform has nothing running there (Railway)"},
 		"Railway, by the text":  {html("<h1>The train has not arrived at the station.</h1>"), "", "the platform has nothing running there (Railway)"},
+		"nothing on Koyeb":      {caddytest.Answer(404, "text/html", "<h1>404</h1><p>No active service</p>"), "", "the platform has nothing running there (Koyeb)"},
+		"it crashed on Zeabur":  {caddytest.Answer(502, "text/html", "<h1>Service Crashed</h1><p>There seems to be some errors occurred in this service.</p>"), "", "the platform has nothing running there (Zeabur)"},
 		"Replit wakes it up":    {html("<title>Run this Repl to see the results here.</title>"), "", "the platform is waking it up (Replit)"},
 		"Azure has stopped it":  {caddytest.Answer(403, "text/html", "<h1>Error 403 - This web app is stopped.</h1>"), "", "the platform has stopped it (Azure)"},
 		"nothing on Azure":      {html("Your web app is running and waiting for your content"), "", "answered with the welcome page of a web server without content (Azure)"},
