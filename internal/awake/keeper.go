@@ -6,39 +6,42 @@ import (
 	"sync"
 )
 
-// Condition is what is known of an instance.
+// Condition is whether an instance is awake, as far as it is known.
+//
+//	Asleep ── a request ──▶ Waking ── it answers ──▶ Awake ── no request for a while ──▶ Asleep
 type Condition int
 
 // The conditions.
 const (
-	Unknown Condition = iota // nobody looks after it, or when it sleeps is not known
+	Unknown Condition = iota // it has no keeper, or no known time after which it sleeps
 	Asleep
-	Waking // a request that wakes it up is under way
+	Waking // a request that wakes it up was sent and is not answered
 	Awake
 )
 
-// String returns a word for the condition.
+// String returns the name of the condition in lower case.
 func (c Condition) String() string {
 	return [...]string{"unknown", "asleep", "waking", "awake"}[c]
 }
 
-// Keeper looks after an upstream. The app `keepalive` has one for each target.
-// Its methods are called while a request is served and return at once.
+// Keeper keeps an upstream awake. The app `keepalive` has one for each target. Its
+// methods are called while a request is served, so they must not block.
 type Keeper interface {
 	Condition() Condition
 
-	// Wake wakes the instance up in the background, unless that is needless or
-	// not allowed. While it is waking up, the channel is closed at the end of
-	// that, however it ends; else it is nil.
+	// Wake wakes the instance up in the background, unless it is awake or must
+	// not be woken up. If it is waking up, done is closed when that has ended,
+	// successfully or not; otherwise done is nil.
 	Wake() (done <-chan struct{})
 
-	// Spare reports whether the instance is to sleep now, so that it is to be
-	// spared all requests but those of users.
+	// Spare reports whether the instance should sleep now, so that it should get
+	// no requests except those of users.
 	Spare() bool
 }
 
-// Keep makes k the one to ask about upstream until release is called. Of
-// several, as there are during a reload, the last one is asked.
+// Keep registers k as the keeper of upstream until release is called. If there are
+// several, as during a reload, the one registered last is asked. release may be
+// called more than once.
 func (t *Tracker) Keep(upstream string, k Keeper) (release func()) {
 	t.change(upstream, func(all []Keeper) []Keeper { return append(slices.Clip(all), k) })
 	return sync.OnceFunc(func() {
@@ -49,6 +52,8 @@ func (t *Tracker) Keep(upstream string, k Keeper) (release func()) {
 	})
 }
 
+// change replaces the map of keepers by a copy in which those of upstream are
+// changed by how, which must not modify its argument.
 func (t *Tracker) change(upstream string, how func([]Keeper) []Keeper) {
 	t.changing.Lock()
 	defer t.changing.Unlock()
@@ -62,8 +67,7 @@ func (t *Tracker) change(upstream string, how func([]Keeper) []Keeper) {
 	t.keepers.Store(&next)
 }
 
-// State returns what is known of upstream. It takes no lock and allocates
-// nothing.
+// State returns the condition of upstream. It takes no lock and allocates nothing.
 func (t *Tracker) State(upstream string) Condition {
 	if k := t.keeperOf(upstream); k != nil {
 		return k.Condition()
@@ -78,10 +82,9 @@ func (t *Tracker) Sleeps(upstream string) bool {
 	return c == Asleep || c == Waking
 }
 
-// Wake wakes upstream up in the background if it sleeps and somebody looks
-// after it. It is for the first sign of a user, and for a request that had to
-// be sent elsewhere; call it as often as you like. While the instance is waking
-// up, it returns a channel that is closed at the end of that, else nil.
+// Wake wakes upstream up in the background if it sleeps and has a keeper. It is for
+// the first sign of a user, and for a request that had to be sent elsewhere. It
+// may be called for every request. See [Keeper.Wake] for done.
 func (t *Tracker) Wake(upstream string) (done <-chan struct{}) {
 	if k := t.keeperOf(upstream); k != nil {
 		return k.Wake()
@@ -89,8 +92,8 @@ func (t *Tracker) Wake(upstream string) (done <-chan struct{}) {
 	return nil
 }
 
-// Spare reports whether upstream is to be spared all requests but those of
-// users: the hours of its account are saved for another time.
+// Spare reports whether upstream should get no requests except those of users,
+// because the hours of its account are saved for another time.
 func (t *Tracker) Spare(upstream string) bool {
 	k := t.keeperOf(upstream)
 	return k != nil && k.Spare()

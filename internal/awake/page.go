@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// MaxWakePage is how much of an answer is looked at by IsWakePage.
+// MaxWakePage is how much of a body IsWakePage reads, in bytes.
 const MaxWakePage = 64 << 10
 
-// wakePages are texts of the pages that platforms show in place of an
-// instance that sleeps or is waking up, some of them with status 200.
+// wakePages are texts of the pages that platforms serve in place of an instance
+// that sleeps or is waking up, some of them with status 200.
 var wakePages = [][]byte{
 	[]byte("SERVICE WAKING UP"),                   // Render
 	[]byte("APPLICATION LOADING"),                 // Render
@@ -18,10 +18,11 @@ var wakePages = [][]byte{
 	[]byte("Space is sleeping due to inactivity"), // Hugging Face
 }
 
-// IsWakePage reports whether an answer, of which body is at least the
-// beginning, comes from a platform whose instance sleeps or is waking up.
+// IsWakePage reports whether a response comes from a platform whose instance sleeps
+// or is waking up. body must contain the first MaxWakePage bytes, or all if there
+// are fewer.
 func IsWakePage(header http.Header, body []byte) bool {
-	// Render names what its router did: hibernate-wake-error, for example.
+	// Render's router states what it has done, for example hibernate-wake-error.
 	if strings.HasPrefix(header.Get("X-Render-Routing"), "hibernate") {
 		return true
 	}

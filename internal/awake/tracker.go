@@ -1,7 +1,7 @@
-// Package awake remembers when traffic last reached which upstream, and knows
-// who is awake, asleep or waking up. A platform puts an instance to sleep when
-// no request has come for a while, so a request that any of our modules has
-// just sent makes a ping needless.
+// Package awake records when requests were last sent to each upstream, and which
+// instances are awake, asleep or waking up. A platform puts an instance to sleep
+// when no request has come for a while, so a request that any module has just
+// sent makes a ping unnecessary.
 package awake
 
 import (
@@ -13,53 +13,54 @@ import (
 	"time"
 )
 
-// maxUpstreams bounds the memory when dynamic sources bring ever new
-// upstreams. A configuration has a few dozen.
+// maxUpstreams bounds the memory when dynamic sources provide ever new upstreams.
+// A configuration has a few dozen.
 const maxUpstreams = 1024
 
-// Tracker knows when requests were last sent to each upstream (host:port, as
-// Upstream returns it), and who looks after it. The app `freetier` holds one for
-// the process, since an instance stays awake over a reload. It is safe for
-// concurrent use, and takes no lock for an upstream that was seen before.
+// Tracker records when requests were last sent to each upstream (host:port, as
+// Upstream returns it), and the upstream's keepers. The app `freetier` has one per
+// process, since an instance stays awake over a reload. It is safe for concurrent
+// use, and takes no lock for an upstream that it knows already.
 type Tracker struct {
 	entries sync.Map // upstream to *entry
 	count   atomic.Int64
 
-	// keepers is never changed, only replaced, so that readers take no lock.
+	// keepers is a snapshot: the map is never changed, only replaced, so that
+	// readers take no lock. Writers hold changing.
 	keepers  atomic.Pointer[map[string][]Keeper]
 	changing sync.Mutex
 }
 
-// NewTracker returns a Tracker that has seen nothing.
+// NewTracker returns a Tracker without upstreams.
 func NewTracker() *Tracker { return new(Tracker) }
 
-// entry holds when the last requests were sent, in nanoseconds since 1970.
+// entry is when the last requests were sent, in Unix nanoseconds.
 type entry struct {
 	traffic atomic.Int64 // of a user
-	probe   atomic.Int64 // of our own, but for pings
+	probe   atomic.Int64 // of a module, except pings
 	ping    atomic.Int64 // of the app keepalive
 }
 
-// other returns when the last request was sent that is no ping.
+// other returns when the last request other than a ping was sent.
 func (e *entry) other() int64 { return max(e.traffic.Load(), e.probe.Load()) }
 
 func (e *entry) last() int64 { return max(e.other(), e.ping.Load()) }
 
-// Touch records that a user's request is being sent to upstream.
+// Touch records a user's request to upstream.
 func (t *Tracker) Touch(upstream string, at time.Time) {
 	t.entryOf(upstream).traffic.Store(at.UnixNano())
 }
 
-// Probe records that a request of our own is being sent to upstream. It keeps
-// an instance awake as any other does, but there is no demand for it.
+// Probe records a module's own request to upstream. It keeps an instance awake as
+// any other does, but does not count as demand.
 func (t *Tracker) Probe(upstream string, at time.Time) {
 	t.entryOf(upstream).probe.Store(at.UnixNano())
 }
 
-// Ping records that the app `keepalive` has sent a request to upstream. It keeps
-// an instance awake as any other does, but makes no ping of another target
-// needless: each has a request of its own to check. An earlier time than the
-// recorded one changes nothing.
+// Ping records a ping of the app `keepalive` to upstream. It keeps an instance awake
+// as any other request does, but does not replace the ping of another target,
+// which has a response of its own to check. A time before the recorded one changes
+// nothing.
 func (t *Tracker) Ping(upstream string, at time.Time) {
 	e := t.entryOf(upstream)
 	for nano := at.UnixNano(); ; {
@@ -70,8 +71,8 @@ func (t *Tracker) Ping(upstream string, at time.Time) {
 	}
 }
 
-// LastOther returns when a request that is no ping was last sent to upstream,
-// and the zero time if this process never sent one.
+// LastOther returns when a request other than a ping was last sent to upstream, and
+// the zero time if this process never sent one.
 func (t *Tracker) LastOther(upstream string) time.Time { return t.last(upstream, (*entry).other) }
 
 // LastSeen returns when a request was last sent to upstream, and the zero time
@@ -104,8 +105,8 @@ func (t *Tracker) entryOf(upstream string) *entry {
 	return e.(*entry)
 }
 
-// removeOldest removes the upstream that was idle longest, but not the one that
-// is about to be recorded.
+// removeOldest removes the upstream that has been idle longest, except the one that
+// is being recorded.
 func (t *Tracker) removeOldest(except string) {
 	var (
 		oldest any
@@ -122,8 +123,8 @@ func (t *Tracker) removeOldest(except string) {
 	}
 }
 
-// Upstream returns the name under which the upstream of u is known here:
-// lower-case host and port, the port being the scheme's default if u has none.
+// Upstream returns the name of an upstream in a Tracker, given its URL: the host in
+// lower case, and the port or the scheme's default.
 func Upstream(u *url.URL) string {
 	port := u.Port()
 	if port == "" {

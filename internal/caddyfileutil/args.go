@@ -6,16 +6,17 @@ import (
 	"math"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"golang.org/x/net/http/httpguts"
 )
 
-// Arguments reads the arguments of the option or directive at which the
-// dispenser stands. usage is what to write after its name, and says how many
-// there are: `<a> [<b>]` is one or two, `<a>...` and `<a...>` any number from
-// one. example is what one could write.
+// Arguments reads the arguments of the option or directive at which the dispenser
+// is. usage is the syntax after its name, from which their number follows:
+// `<a> [<b>]` is one or two, `<a>...` and `<a...>` one or more. example is an
+// example of them. Both are for errors.
 func Arguments(d *caddyfile.Dispenser, usage, example string) ([]string, error) {
 	at, name := *d, d.Val()
 	args := d.RemainingArgs()
@@ -23,19 +24,20 @@ func Arguments(d *caddyfile.Dispenser, usage, example string) ([]string, error) 
 	least, most := count(usage)
 	switch {
 	case most == 0 && len(args) > 0:
-		return nil, d.Errf("%s takes no value; remove what follows it in the line", name)
+		return nil, d.Errf("%s takes no value; remove the rest of the line", name)
 	case len(args) < least:
 		return nil, d.Err(write)
 	case len(args) > most:
 		if err := checkQuotes(&at); err != nil {
 			return nil, err
 		}
-		return nil, d.Errf("too many values for %s; %s (a value with spaces stands in quotes or backticks)", name, write)
+		return nil, d.Errf("too many values for %s; %s (put a value with spaces into quotes or backticks)", name, write)
 	}
 	return args, nil
 }
 
-// NoArguments refuses arguments of a directive or option that has a block only.
+// NoArguments returns an error if a directive or option that has only a block is
+// followed by arguments.
 func NoArguments(d *caddyfile.Dispenser) error {
 	at := *d
 	if name := d.Val(); d.NextArg() {
@@ -44,14 +46,17 @@ func NoArguments(d *caddyfile.Dispenser) error {
 	return nil
 }
 
+// write returns what to write in place of wrong arguments.
 func write(name, usage, example string) string {
 	return fmt.Sprintf("write: %s %s, such as %s %s", name, usage, name, example)
 }
 
-// count returns the least and the greatest number of arguments.
+// count returns the smallest and the largest number of arguments of a usage. The
+// words in brackets are optional, and so is each after an opening bracket until
+// the closing one: `[<a> <b>]` is none to two.
 func count(usage string) (least, most int) {
 	optional := false
-	for _, word := range strings.Fields(spaces.ReplaceAllLiteralString(usage, "<>")) {
+	for word := range strings.FieldsSeq(spaces.ReplaceAllLiteralString(usage, "<>")) {
 		optional = optional || strings.HasPrefix(word, "[")
 		if !optional {
 			least++
@@ -65,16 +70,16 @@ func count(usage string) (least, most int) {
 	return least, most
 }
 
-// spaces matches the names of arguments, which may have spaces.
+// spaces matches the name of an argument, such as <host name>.
 var spaces = regexp.MustCompile(`<[^>]*>`)
 
-// ErrUsage says that arguments are not as the usage has them, where their number
-// does not show it.
-var ErrUsage = errors.New("the arguments are not in their usual form")
+// ErrUsage is the error of a function for [Args] whose arguments do not match the
+// usage although their number does.
+var ErrUsage = errors.New("the arguments do not match the usage")
 
-// Args parses an option with arguments as Arguments reads them. An error of set
-// is given the option's name, unless it begins with it, the file and the line.
-// For ErrUsage the error says what to write.
+// Args parses an option with the arguments that Arguments reads. An error of set
+// gets the option's name in front, unless it begins with it, and the file and line.
+// For ErrUsage the error contains the usage and the example.
 func Args(usage, example string, set func(args []string) error) Parser {
 	return func(d *caddyfile.Dispenser) error {
 		name := d.Val()
@@ -97,8 +102,8 @@ func One(usage, example string, set func(arg string) error) Parser {
 	return Args(usage, example, func(args []string) error { return set(args[0]) })
 }
 
-// named puts a name before an error that does not begin with it. Checks that
-// configurations in JSON share begin with it.
+// named puts a name in front of an error that does not begin with it. Errors of
+// checks that are also made for JSON begin with it already.
 func named(name string, err error) error {
 	if after, ok := strings.CutPrefix(err.Error(), name); ok && strings.IndexAny(after, " :") == 0 {
 		return err
@@ -106,7 +111,7 @@ func named(name string, err error) error {
 	return fmt.Errorf("%s: %w", name, err)
 }
 
-// Flag parses an option that stands alone.
+// Flag parses an option without arguments, which sets the field.
 func Flag(field *bool) Parser {
 	return Args("", "", func([]string) error {
 		*field = true
@@ -114,7 +119,8 @@ func Flag(field *bool) Parser {
 	})
 }
 
-// Text parses an option whose value is a text that is not empty.
+// Text parses an option whose value is a text. An empty one is an error: most often
+// it is an environment variable that is not set.
 func Text(field *string, usage, example string) Parser {
 	return One(usage, example, func(arg string) error {
 		if arg == "" {
@@ -125,16 +131,14 @@ func Text(field *string, usage, example string) Parser {
 	})
 }
 
-// OneOf parses an option whose value is one of some words.
+// OneOf parses an option whose value is one of the words.
 func OneOf(field *string, words ...string) Parser {
 	return One(strings.Join(words, "|"), words[0], func(arg string) error {
-		for _, w := range words {
-			if arg == w {
-				*field = arg
-				return nil
-			}
+		if !slices.Contains(words, arg) {
+			return fmt.Errorf("%q is not one of %s", arg, list(words))
 		}
-		return fmt.Errorf("%q is not one of %s", arg, list(words))
+		*field = arg
+		return nil
 	})
 }
 
@@ -151,8 +155,8 @@ func OnOff(set func(on bool)) Parser {
 	}
 }
 
-// Header parses an option that adds a header field. The value, which may be a
-// secret, is not shown.
+// Header parses an option that adds a header field. Errors do not contain the
+// value, which may be a secret.
 func Header(field *http.Header) Parser {
 	return Args("<name> <value>", `X-Title "my pool"`, func(args []string) error {
 		name := strings.TrimSuffix(args[0], ":")
@@ -164,7 +168,7 @@ func Header(field *http.Header) Parser {
 		}
 		switch strings.ToLower(strings.TrimSpace(args[1])) {
 		case "bearer", "basic", "token":
-			return fmt.Errorf("the value of %s has no key behind its scheme; is an environment variable unset?", name)
+			return fmt.Errorf("the value of %s has no key after its scheme; is an environment variable unset?", name)
 		}
 		if *field == nil {
 			*field = make(http.Header)
@@ -174,7 +178,7 @@ func Header(field *http.Header) Parser {
 	})
 }
 
-// notA says that a value is not what it must be.
+// notA is the error for a value that is not of the kind what.
 func notA(value, what, example string) error {
 	return fmt.Errorf("%q is not %s; write one such as %s", value, what, example)
 }

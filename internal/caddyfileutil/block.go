@@ -1,6 +1,14 @@
 // Package caddyfileutil parses the blocks of Caddyfile directives by tables of
-// options. A mistake has the same text in every directive: what is wrong, what
-// would be right, and the file and line.
+// options:
+//
+//	caddyfileutil.ParseBlock(d, "doh", []caddyfileutil.Option{
+//		{Name: "timeout", Parse: caddyfileutil.Duration(&h.Timeout, time.Millisecond)},
+//		{Name: "json", Parse: caddyfileutil.Flag(&h.JSON)},
+//	})
+//
+// A mistake has the same text in every directive: what is wrong, what would be
+// right, and the file and line. Mistakes that look right, such as a full-width
+// colon or a comma between values, are named (signs.go).
 package caddyfileutil
 
 import (
@@ -9,39 +17,40 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
-// Option is a line that a block may have.
+// Option is a line of a block.
 type Option struct {
 	// Name is the first word of the line.
 	Name string
 
-	// Repeats allows the option several times. Default: an error.
+	// Repeats allows the option more than once. Default: an error.
 	Repeats bool
 
-	// Block allows the option a block, which Parse reads. Default: an error.
+	// Block allows the option to have a block, which Parse reads. Default: an
+	// error.
 	Block bool
 
-	// Excludes is the name of an option of which the block may have this one
-	// or the other. It holds for both if one of them has it.
+	// Excludes is the name of an option that must not be in the same block. It is
+	// enough if one of the two options has it.
 	Excludes string
 
-	// Parse reads the line, and its block.
+	// Parse reads the line and its block.
 	Parse Parser
 
-	// Instead is what to write in place of an option that people may look for
-	// here. The option is then always an error, and has no Parse.
+	// Instead is the error for an option that people may expect here: what to
+	// write in its place. Such an option has no Parse.
 	Instead string
 }
 
-// Parser parses an option. The dispenser stands at the option's name and is
-// left at the end of the line or block. An error has its file and line.
+// Parser parses an option. The dispenser is at the option's name, and must be left
+// at the end of the line or block. An error must contain the file and line.
 type Parser func(d *caddyfile.Dispenser) error
 
-// ParseBlock parses the block that follows, if one does. owner is the directive
-// or option that has it, as errors name it.
+// ParseBlock parses the block that follows, if there is one. owner is the name in
+// errors of the directive or option that has the block.
 func ParseBlock(d *caddyfile.Dispenser, owner string, options []Option) error {
-	lines := make(map[string]int, len(options)) // where each option was given first
+	lines := make(map[string]int, len(options)) // of each option's first occurrence
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		at := *d // where the option begins, for errors that its line explains
+		at := *d // the beginning of the option, to look for full-width signs
 		option, ok := find(options, d.Val())
 		if !ok {
 			return explainSigns(&at, d.Errf("unknown option %s of %s; there %s", word(d.Val()), owner, are(options)))
@@ -65,12 +74,14 @@ func ParseBlock(d *caddyfile.Dispenser, owner string, options []Option) error {
 	return nil
 }
 
+// parse parses the option, and then checks its line for mistakes that Parse has
+// accepted.
 func (o Option) parse(d *caddyfile.Dispenser) error {
 	at := *d
 	if err := o.Parse(d); err != nil {
 		return err
 	}
-	// Options with a syntax of their own have better words for these mistakes.
+	// After Parse: an option with a syntax of its own has a better error.
 	if err := checkQuotes(&at); err != nil {
 		return err
 	}
@@ -83,7 +94,8 @@ func (o Option) parse(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// NoBlock refuses a block that follows. what is what the error says has none.
+// NoBlock returns an error if a block follows. what is the name in the error of the
+// option that has none.
 func NoBlock(d *caddyfile.Dispenser, what string) error {
 	if blockFollows(d) {
 		return d.Errf("%s takes no block; remove the braces and what is in them", what)
@@ -91,12 +103,14 @@ func NoBlock(d *caddyfile.Dispenser, what string) error {
 	return nil
 }
 
-// blockFollows reports whether an opening brace follows, of an empty block too.
+// blockFollows reports whether an opening brace follows. NextBlock cannot be used,
+// since it skips an empty block.
 func blockFollows(d *caddyfile.Dispenser) bool {
 	ahead := *d
 	return !ahead.NextArg() && !ahead.NextLine() && ahead.Next()
 }
 
+// find returns the option of a name.
 func find(options []Option, name string) (Option, bool) {
 	for _, o := range options {
 		if o.Name == name {
@@ -106,8 +120,8 @@ func find(options []Option, name string) (Option, bool) {
 	return Option{}, false
 }
 
-// excluded returns the option among those given that excludes this one or is
-// excluded by it, and its line.
+// excluded returns the name and line of an option that is given already and
+// excludes this one or is excluded by it. line is 0 if there is none.
 func excluded(option Option, options []Option, lines map[string]int) (name string, line int) {
 	for _, o := range options {
 		if o.Name == option.Excludes || o.Excludes == option.Name {
@@ -119,7 +133,7 @@ func excluded(option Option, options []Option, lines map[string]int) (name strin
 	return "", 0
 }
 
-// are lists the options that a block may have.
+// are returns the options of a block for an error: "are a, b and c".
 func are(options []Option) string {
 	var names []string
 	for _, o := range options {
@@ -133,7 +147,7 @@ func are(options []Option) string {
 	return "are " + list(names)
 }
 
-// list writes names as "a, b and c".
+// list returns names as "a, b and c".
 func list(names []string) string {
 	last := len(names) - 1
 	if last < 1 {
@@ -142,11 +156,12 @@ func list(names []string) string {
 	return strings.Join(names[:last], ", ") + " and " + names[last]
 }
 
-// maxWord is longer than the names of options.
+// maxWord is longer than any name of an option.
 const maxWord = 24
 
-// word shows an unknown option if it looks like one. Anything else can be a
-// secret: a list of keys with line breaks in it, say.
+// word returns an unknown option for an error, if it looks like the name of one.
+// Anything else may be a secret, for example an API key of a list whose backslash
+// at the end of the line is missing.
 func word(s string) string {
 	if len(s) > maxWord || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz_-{}") != "" {
 		return "(not shown, since it may be a secret)"

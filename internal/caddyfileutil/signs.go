@@ -9,15 +9,16 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
-// asciiSigns are the signs that input methods and word processors put in the
-// place of those that a Caddyfile has, besides the full-width forms of ASCII.
+// asciiSigns are signs that input methods and word processors insert in place of
+// the ASCII ones of a Caddyfile. The full-width forms of ASCII (U+FF01 to U+FF5E)
+// are not listed, since they are in the order of ASCII.
 var asciiSigns = map[rune]string{
 	'“': `"`, '”': `"`, '„': `"`, '‘': "'", '’': "'",
 	'–': "-", '—': "-", '−': "-", '。': ".", '．': ".", '、': ",", '…': "...", '【': "[", '】': "]", '￥': "$", '·': "`",
 }
 
-// fullWidth returns the first sign of a text that looks like another one in
-// ASCII, and that one.
+// fullWidth returns the first sign of a text that looks like an ASCII one, and the
+// ASCII one.
 func fullWidth(text string) (sign rune, ascii string, ok bool) {
 	for _, r := range text {
 		if r >= '！' && r <= '～' { // full-width forms, in the order of ASCII
@@ -30,8 +31,8 @@ func fullWidth(text string) (sign rune, ascii string, ok bool) {
 	return 0, "", false
 }
 
-// explainSigns names a full-width sign in the line at which the dispenser
-// stands, if an error is about that line. To the eye the line is right then.
+// explainSigns adds to an error the full-width sign in the line of the dispenser, if
+// the error is about that line. Such a line looks right.
 func explainSigns(at *caddyfile.Dispenser, err error) error {
 	if err == nil || strings.Contains(err.Error(), "full-width") ||
 		!strings.HasSuffix(err.Error(), fmt.Sprintf(":%d", at.Line())) {
@@ -45,8 +46,7 @@ func explainSigns(at *caddyfile.Dispenser, err error) error {
 	return err
 }
 
-// lineOf returns the tokens of the line at which the dispenser stands, from
-// there on.
+// lineOf returns the tokens from the dispenser's to the end of the line.
 func lineOf(at *caddyfile.Dispenser) []caddyfile.Token {
 	ahead := *at
 	tokens := []caddyfile.Token{ahead.Token()}
@@ -56,8 +56,8 @@ func lineOf(at *caddyfile.Dispenser) []caddyfile.Token {
 	return tokens
 }
 
-// checkQuotes refuses values in quotation marks that are none in a Caddyfile,
-// and would be part of the value.
+// checkQuotes returns an error for a value in marks that a Caddyfile does not treat
+// as quotation marks: they would be a part of the value.
 func checkQuotes(at *caddyfile.Dispenser) error {
 	args := lineOf(at)[1:]
 	for i, first := range args {
@@ -81,11 +81,12 @@ func checkQuotes(at *caddyfile.Dispenser) error {
 	return nil
 }
 
-// joinedURL matches where a list of URLs has no white space.
+// joinedURL matches a separator between URLs without white space. A comma inside a
+// URL, which is valid, is not followed by a scheme.
 var joinedURL = regexp.MustCompile(`[,;，；、](?:https?|h3|tls|tcp|udp)://`)
 
-// checkSeparators refuses the commas of a list, which would be part of its
-// values.
+// checkSeparators returns an error for commas and semicolons between values: they
+// would be a part of the values.
 func checkSeparators(at *caddyfile.Dispenser) error {
 	args := lineOf(at)[1:]
 	for i, arg := range args {

@@ -8,9 +8,9 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
-// SourceOf returns the file and line at which the dispenser stands, if what
-// follows has values that are known only when the configuration is provisioned:
-// placeholders and files. Otherwise it is empty.
+// SourceOf returns the file and line of the dispenser, for errors of Provision. It
+// is empty if the block has no values that are known only then (placeholders and
+// files), so that most configurations in JSON contain no file names.
 func SourceOf(d *caddyfile.Dispenser) string {
 	source := fmt.Sprintf("%s:%d", d.File(), d.Line())
 	for ahead := *d; ; {
@@ -24,8 +24,8 @@ func SourceOf(d *caddyfile.Dispenser) string {
 	}
 }
 
-// At puts the file and line of SourceOf before an error that has none yet. An
-// empty source, and no error, change nothing.
+// At puts the file and line of SourceOf in front of an error that has none yet. It
+// returns err itself if err is nil or source is empty.
 func At(source string, err error) error {
 	var place *placedError
 	if err == nil || source == "" || errors.As(err, &place) {
@@ -34,7 +34,7 @@ func At(source string, err error) error {
 	return &placedError{source, err}
 }
 
-// placedError is an error of a place in a Caddyfile.
+// placedError is an error with a file and line.
 type placedError struct {
 	source string
 	err    error

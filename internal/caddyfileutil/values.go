@@ -15,6 +15,7 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
+// durations are the examples in errors about durations.
 const durations = "400ms or 30s"
 
 // Duration parses an option whose value is a duration of at least least.
@@ -25,11 +26,11 @@ func Duration(field *caddy.Duration, least time.Duration) Parser {
 	})
 }
 
-// Off is the value of a field whose option is `off`, where zero is the default.
+// Off is the value of a field for `off`. Zero stands for the option's default.
 const Off = -1
 
-// DurationOrOff parses an option whose value is a duration, or `off`, which
-// sets the field to Off.
+// DurationOrOff parses an option whose value is a duration of at least least, or
+// `off`, which sets the field to Off.
 func DurationOrOff(field *caddy.Duration, least time.Duration) Parser {
 	return One("<duration>|off", durations, func(arg string) (err error) {
 		if arg == "off" {
@@ -41,6 +42,7 @@ func DurationOrOff(field *caddy.Duration, least time.Duration) Parser {
 	})
 }
 
+// parseDuration parses a duration in Caddy's form, which has days as well.
 func parseDuration(arg string, least time.Duration) (caddy.Duration, error) {
 	d, err := caddy.ParseDuration(arg)
 	if err != nil {
@@ -52,8 +54,8 @@ func parseDuration(arg string, least time.Duration) (caddy.Duration, error) {
 	return caddy.Duration(d), nil
 }
 
-// Number parses an option whose value is a whole number from least to most.
-// math.MaxInt stands for no bound.
+// Number parses an option whose value is a whole number from least to most. A most
+// of math.MaxInt means no upper bound.
 func Number(field *int, least, most int) Parser {
 	bounds := fmt.Sprintf("a whole number from %d to %d", least, most)
 	if most == math.MaxInt {
@@ -70,8 +72,9 @@ func Number(field *int, least, most int) Parser {
 	})
 }
 
-// Percent parses an option whose value is a percentage, and sets the field to
-// the share: 0.1 for 10%. below excludes 100%.
+// Percent parses an option whose value is a percentage, and sets the field to the
+// fraction: 0.1 for 10%. below excludes 100%. The percent sign is required, since
+// 0.1 and 10 would both be plausible for ten percent.
 func Percent(field **float64, below bool) Parser {
 	bounds := "a percentage from 0% to 100%"
 	if below {
@@ -91,11 +94,11 @@ func Percent(field **float64, below bool) Parser {
 }
 
 const (
-	// maxSize is far above what fits into memory, and keeps sizes positive.
+	// maxSize is the largest size, in bytes. It keeps sums from overflowing.
 	maxSize = 1 << 40
 
-	// minSize is below what anybody limits a page or a body to: a smaller size
-	// is one whose unit was forgotten.
+	// minSize is the smallest size, in bytes. A smaller one has lost its unit:
+	// nobody limits a body to 64 bytes.
 	minSize = 100
 )
 
@@ -112,9 +115,9 @@ func Size(field *int64) Parser {
 	})
 }
 
-// Statuses parses an option whose values are HTTP statuses, such as 429, or
-// classes of them, such as 5xx, which become one digit: 5. first and last are
-// the classes that are possible.
+// Statuses parses an option whose values are HTTP statuses, such as 429, or classes
+// of statuses, such as 5xx. A class is appended as its first digit, as in Caddy's
+// matchers. first and last are the classes that are allowed.
 func Statuses(field *[]int, first, last int, example string) Parser {
 	return Args("<status...>", example, func(args []string) error {
 		for _, arg := range args {
@@ -135,8 +138,9 @@ func Statuses(field *[]int, first, last int, example string) Parser {
 
 const policyNamespace = "http.reverse_proxy.selection_policies."
 
-// Policy parses an option whose value is a selection policy of reverse_proxy,
-// which may have a block, and sets a field with the inline key `policy`.
+// Policy parses an option whose value is a selection policy of reverse_proxy, and
+// the policy's block. It sets the field to the policy's JSON, with its name in the
+// inline key `policy`.
 func Policy(field *json.RawMessage) Parser {
 	const example = "random, first, round_robin or least_conn"
 	return func(d *caddyfile.Dispenser) error {

@@ -1,6 +1,6 @@
-// Package clientsfile reads and writes the file that the option `clients_file`
-// of llm_gateway names: a JSON array of clients, each with the SHA-256 of its
-// key. The gateway reads it, and the command `caddy freetier client` writes it.
+// Package clientsfile reads and writes the file of the option `clients_file` of
+// llm_gateway: a JSON array of clients, each with the SHA-256 of its key. The
+// gateway reads it, and the command `caddy freetier client` writes it.
 //
 //	[
 //		{
@@ -12,7 +12,11 @@
 //		}
 //	]
 //
-// No error of this package shows a key.
+// The hash is a plain SHA-256 and not a password hash: keys are random (NewKey), so
+// that a dictionary does not help, and the gateway computes it for every request.
+//
+// Errors contain no value of the file except valid names: people put keys where
+// hashes belong.
 package clientsfile
 
 import (
@@ -31,30 +35,33 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
-// largest is how large the file may be, in bytes.
+// largest is the maximum size of the file, in bytes. It bounds the memory for a
+// file that is not what it should be.
 const largest = 16 << 20
 
 // Client is an entry of the file.
 type Client struct {
-	// Name is what logs, limits and errors call the client. Required, and unique.
+	// Name identifies the client in logs, metrics, limits and errors. Required,
+	// unique, at most 128 bytes without white space.
 	Name string `json:"name"`
 
 	// KeySHA256 is the SHA-256 of the client's key. Required, and unique.
 	KeySHA256 Hash `json:"key_sha256"`
 
-	// Models are the names that the client may ask for, `*` standing for any
-	// characters. Default: all.
+	// Models are the names of models that the client may request; `*` stands for
+	// any characters. Default: all.
 	Models []string `json:"models,omitempty"`
 
-	// Limits are written as in a Caddyfile: 1000/day, 1M tokens/month.
-	// Default: none.
+	// Limits are written as in a Caddyfile: 1000/day, 1M tokens/month. All of
+	// them apply. Default: none.
 	Limits []Limit `json:"limits,omitempty"`
 
-	// Expires is from when on the key is refused. Default: never.
+	// Expires is when the key becomes invalid. Default: never.
 	Expires time.Time `json:"expires,omitzero"`
 }
 
-// Hash is the SHA-256 of a key. It is written in hexadecimal digits.
+// Hash is the SHA-256 of a key. Its text is 64 hexadecimal digits. The zero value
+// stands for a missing hash.
 type Hash [sha256.Size]byte
 
 // HashOf returns the hash of a key.
@@ -76,8 +83,9 @@ func (h *Hash) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Limit is how much a client may use in a period. It is written as the option
-// `limit` has it; an object as in Caddy's JSON is read too.
+// Limit is how much a client may use in a period. Its JSON is a string in the
+// syntax of the option `limit`. An object as in Caddy's JSON configuration is read
+// too, so that entries can be copied from there.
 type Limit struct{ quota.Quota }
 
 // MarshalJSON implements json.Marshaler.
@@ -102,7 +110,7 @@ func (l *Limit) UnmarshalJSON(text []byte) error {
 	return l.Validate()
 }
 
-// ParseLimit reads a limit as the option `limit` has it.
+// ParseLimit reads a limit in the syntax of the option `limit`.
 func ParseLimit(words string) (Limit, error) {
 	parsed, err := quota.ParseLimit(strings.Fields(words))
 	if err != nil {
@@ -114,11 +122,11 @@ func ParseLimit(words string) (Limit, error) {
 // NewKey returns a new random key with 130 bits of randomness.
 func NewKey() string { return KeyPrefix + rand.Text() }
 
-// KeyPrefix begins the keys of NewKey, so that programs that search for leaked
-// keys can tell them, and programs that want a key like OpenAI's take them.
+// KeyPrefix is the beginning of keys from NewKey. Scanners for leaked keys can
+// recognise it, and programs that require a key in OpenAI's form accept it.
 const KeyPrefix = "sk-ft-"
 
-// Read reads a file. An error for one that is missing is fs.ErrNotExist.
+// Read reads a file. If it does not exist, the error is fs.ErrNotExist.
 func Read(path string) ([]Client, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -139,7 +147,7 @@ func Read(path string) ([]Client, error) {
 	return clients, nil
 }
 
-// checkName refuses names that logs could not show.
+// checkName returns an error for a name that is missing or unsuitable for logs.
 func checkName(name string) error {
 	switch {
 	case name == "":
@@ -152,9 +160,10 @@ func checkName(name string) error {
 	return nil
 }
 
+// longestName is the maximum length of a name, in bytes.
 const longestName = 128
 
-// Check refuses a client that cannot stand in the file.
+// Check returns an error if a required field is missing or a name is invalid.
 func (c *Client) Check() error {
 	if err := checkName(c.Name); err != nil {
 		return err

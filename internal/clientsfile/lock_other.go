@@ -10,10 +10,11 @@ import (
 	"time"
 )
 
-// lockWait is how long a lock that somebody else holds is waited for.
+// lockWait is how long lock waits for another process.
 const lockWait = 10 * time.Second
 
-// lock waits until nobody else changes the file. It makes a file beside it.
+// lock waits until no other process changes the file. The lock is a file beside it,
+// since these systems have no flock. It remains after a crash.
 func lock(path string) (unlock func(), err error) {
 	name := path + ".lock"
 	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
@@ -25,10 +26,11 @@ func lock(path string) (unlock func(), err error) {
 			return nil, err
 		}
 		if time.Since(began) > lockWait {
-			return nil, fmt.Errorf("somebody else changes %s; if nobody does, remove %s", path, name)
+			return nil, fmt.Errorf("another process is changing %s; if none is, remove %s", path, name)
 		}
 	}
 }
 
-// keepOwner does nothing: here a file belongs to whom its folder says.
+// keepOwner does nothing on these systems: a new file inherits the rights of its
+// folder.
 func keepOwner(*os.File, os.FileInfo) error { return nil }

@@ -8,8 +8,10 @@ import (
 	"syscall"
 )
 
-// lock waits until nobody else changes a file in the folder. It locks the
-// folder, since the file itself is replaced, and leaves nothing behind.
+// lock waits until no other process changes a file in the same folder. It locks the
+// folder and not the file, since the file is replaced: a process that waited for
+// the old one would hold a lock that nobody else sees. The kernel releases the lock
+// when the process ends.
 func lock(path string) (unlock func(), err error) {
 	folder, err := os.Open(filepath.Dir(path))
 	if err != nil {
@@ -27,7 +29,9 @@ func lock(path string) (unlock func(), err error) {
 	return func() { _ = folder.Close() }, nil
 }
 
-// keepOwner gives a file the owner and group of another one or of its folder.
+// keepOwner gives a file the owner and group of model, which is the file that it
+// replaces or its folder. Without that, root would take the file from the user that
+// the gateway runs as.
 func keepOwner(file *os.File, model os.FileInfo) error {
 	want, ok := model.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -42,7 +46,7 @@ func keepOwner(file *os.File, model os.FileInfo) error {
 	}
 	err = file.Chown(int(want.Uid), int(want.Gid))
 	if err != nil && model.IsDir() && int(want.Uid) == os.Geteuid() {
-		return nil // a group that the user is not in has no rights to a new file anyway
+		return nil // only the group differs, and it has no rights to a file of mode 0600
 	}
 	return err
 }

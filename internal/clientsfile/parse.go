@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// entryError says which entry of the file an error is about.
+// entryError is an error in one entry of the file.
 type entryError struct {
-	number int // from 1
-	name   string
-	line   int
+	number int    // from 1
+	name   string // empty if it is not valid
+	line   int    // in which the entry begins, from 1
 	err    error
 }
 
@@ -31,8 +31,9 @@ func (e *entryError) Unwrap() error { return e.err }
 
 var errNoArray = errors.New(`the file is a JSON array of clients: [{"name": "alice", "key_sha256": "…"}]`)
 
-// Parse reads the text of a file. An empty text is an empty list. Unknown fields,
-// fields given twice, and names and keys of which there are two are errors.
+// Parse reads the text of a file. An empty text is an empty list, since editors and
+// `touch` make such files. Unknown fields, fields given twice, and two clients with
+// the same name or key are errors.
 func Parse(text []byte) ([]Client, error) {
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	if len(bytes.TrimSpace(text)) == 0 {
@@ -43,7 +44,7 @@ func Parse(text []byte) ([]Client, error) {
 		return nil, errNoArray
 	}
 	var clients []Client
-	first := make(map[string]int) // names and hashes, by the number of the entry
+	first := make(map[string]int) // the number of the entry, by name and by hash
 	for decoder.More() {
 		entry := entryError{number: len(clients) + 1, line: lineAt(text, decoder.InputOffset())}
 		var raw json.RawMessage
@@ -69,12 +70,12 @@ func Parse(text []byte) ([]Client, error) {
 		return nil, fmt.Errorf("line %d: %w", lineAt(text, decoder.InputOffset()), syntaxError(err))
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("line %d: something stands behind the array", lineAt(text, decoder.InputOffset()))
+		return nil, fmt.Errorf("line %d: there is text after the array", lineAt(text, decoder.InputOffset()))
 	}
 	return clients, nil
 }
 
-// unique refuses a client with the name or key of one before it.
+// unique returns an error for a client with the name or key of an earlier entry.
 func unique(first map[string]int, c Client, number int) error {
 	name, key := "name "+c.Name, "key "+string(c.KeySHA256[:])
 	switch {
@@ -87,22 +88,24 @@ func unique(first map[string]int, c Client, number int) error {
 	return nil
 }
 
-// lineAt returns the line in which the value behind an offset begins.
+// lineAt returns the line in which the next value after an offset begins.
 func lineAt(text []byte, offset int64) int {
 	rest := bytes.TrimLeft(text[offset:], " \t\r\n,")
 	return 1 + bytes.Count(text[:len(text)-len(rest)], []byte("\n"))
 }
 
-// syntaxError leaves out what stands in the file: it may be a key.
+// syntaxError returns an error for invalid JSON. Errors of encoding/json quote the
+// text, which may be a key.
 func syntaxError(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New("the file ends in the middle")
 	}
-	return errors.New("this is no JSON (is a comma, a quotation mark or a bracket missing?)")
+	return errors.New("this is not valid JSON (is a comma, a quotation mark or a bracket missing?)")
 }
 
-// parseClient reads an entry. Its fields are compared exactly and may be given
-// once, other than with encoding/json: the last one of two limits would count.
+// parseClient reads an entry. Other than encoding/json it compares names of fields
+// exactly, and refuses a field that is given twice: of two lists of limits only the
+// last would apply.
 func parseClient(raw []byte) (c Client, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
@@ -134,7 +137,7 @@ func parseClient(raw []byte) (c Client, err error) {
 	return c, nil
 }
 
-// set sets a field and reports whether there is one of this name.
+// set sets a field, and reports whether there is a field of this name.
 func (c *Client) set(name string, value []byte) (known bool, err error) {
 	form := ""
 	switch name {
@@ -174,25 +177,27 @@ func (c *Client) set(name string, value []byte) (known bool, err error) {
 	return true, nil
 }
 
-// errEmpty is for a list of models that would allow nothing or everything,
-// depending on who reads it.
+// errEmpty is for an empty list of models: some would read it as none and some as
+// all.
 var errEmpty = errors.New("the list is empty")
 
+// plainField matches names of fields that cannot be keys.
 var plainField = regexp.MustCompile(`^[A-Za-z_]{1,16}[0-9]{0,3}$`)
 
-// unknownField names the field only if it is certainly no key.
+// unknownField returns the error for an unknown field. It contains the name only if
+// that cannot be a key.
 func unknownField(name string) error {
 	const fields = "there are name, key_sha256, models, limits and expires"
 	switch {
 	case name == "key" || name == "keys" || name == "api_key":
-		return fmt.Errorf("the field %s is not known: the file holds no keys; write key_sha256, the SHA-256 of the key in hexadecimal digits", name)
+		return fmt.Errorf("unknown field %s: the file contains no keys; write key_sha256, the SHA-256 of the key in hexadecimal digits", name)
 	case plainField.MatchString(name):
-		return fmt.Errorf("the field %s is not known; %s", name, fields)
+		return fmt.Errorf("unknown field %s; %s", name, fields)
 	}
-	return fmt.Errorf("it has a field that is not known; %s", fields)
+	return fmt.Errorf("it has an unknown field; %s", fields)
 }
 
-// printableName returns a name as an error may show it.
+// printableName returns a name for an error, and "" for an invalid one.
 func printableName(name string) string {
 	if checkName(name) != nil {
 		return ""

@@ -9,13 +9,14 @@ import (
 	"path/filepath"
 )
 
-// newMode is the mode of a file that did not exist.
+// newMode is the mode of a new file. Hashes of keys are not secret, but limits and
+// names may be.
 const newMode = 0o600
 
-// Update changes the list in a file. No other Update changes it meanwhile, and
-// whoever reads the file sees the old list or the new one, whole. The file keeps
-// its owner and mode; a new one gets its folder's owner and mode 0600. Nothing
-// is written if change returns an error.
+// Update changes the list in a file. Updates of several processes are made one after
+// the other, and a reader sees either the old list or the new one. The file keeps
+// its owner and mode; a new one gets its folder's owner and mode 0600. If change
+// returns an error, nothing is written.
 func Update(path string, change func([]Client) ([]Client, error)) error {
 	path, err := target(path)
 	if err != nil {
@@ -41,17 +42,18 @@ func Update(path string, change func([]Client) ([]Client, error)) error {
 		return err
 	}
 	if _, err := Parse(text); err != nil {
-		return err // the gateway would refuse it
+		return err // the gateway would not load it
 	}
 	return replace(path, append(text, '\n'))
 }
 
-// target returns the file behind symbolic links, which stay.
+// target returns the file that symbolic links lead to, so that the file is replaced
+// and not a link.
 func target(path string) (string, error) {
 	real, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Lstat(path); err == nil {
-			return "", fmt.Errorf("%s is a link to a file that is missing", path)
+			return "", fmt.Errorf("%s is a link to a file that does not exist", path)
 		}
 		folder, err := filepath.EvalSymlinks(filepath.Dir(path))
 		return filepath.Join(folder, filepath.Base(path)), err
@@ -59,7 +61,9 @@ func target(path string) (string, error) {
 	return real, err
 }
 
-// replace puts a file with the text in the place of the one at path.
+// replace writes the text to a new file in the same folder, and renames it to path.
+// The new file is synced first, since a crash after the rename would otherwise
+// leave an empty one.
 func replace(path string, text []byte) (err error) {
 	folder := filepath.Dir(path)
 	mode := fs.FileMode(newMode)
@@ -72,7 +76,7 @@ func replace(path string, text []byte) (err error) {
 	case err != nil:
 		return err
 	case !model.Mode().IsRegular():
-		return fmt.Errorf("%s is no regular file", path)
+		return fmt.Errorf("%s is not a regular file", path)
 	default:
 		mode = model.Mode().Perm()
 	}

@@ -1,8 +1,8 @@
 // Package cooldown is a circuit breaker: it records what must not be used for a
-// while, such as an API key for one model, a failing channel or DNS upstream,
-// and lets one request find out when that is over.
+// while, such as an API key for one model, a failing channel or a DNS upstream, and
+// lets one request try whether the cooldown is over.
 //
-//	           Start                the time comes
+//	           Start                time is over
 //	in use ────────────▶ cooldown ────────────────▶ half-open ◀─┐
 //	   ▲                    ▲                           │       │
 //	   │                    │ Start: twice as long      │ Acquire
@@ -10,14 +10,15 @@
 //	   └────────────────────┴────────────────────────  trial ───┘
 //	          Succeed
 //
-// A Breaker knows several names, for example the models of an API key, and All
-// for the whole of it. A name such as `x:free` also belongs to the group
-// `*:free`, which can be in cooldown as a whole. Whatever is not known is in
-// use. The time is passed in with each call.
+// A Breaker has a cooldown for each of several names, for example the models of an
+// API key, and one for All, which is all of them. A name such as `x:free` also
+// belongs to the group `*:free`, which can be in cooldown together. A name without
+// a cooldown is in use. The current time is an argument of each call, so that tests
+// need no clock.
 //
-// What is known of a name is its latest decision (Decision): a cooldown, or that
-// one was lifted. Processes can exchange decisions in any order: the latest
-// counts.
+// The state of a name is its latest Decision: a cooldown, or that one was lifted.
+// Processes can exchange decisions in any order, since the latest one counts
+// (a last-writer-wins register).
 package cooldown
 
 import (
@@ -28,89 +29,90 @@ import (
 	"time"
 )
 
-// All is the name of the whole: its cooldown is that of every other name too.
+// All is the name whose cooldown applies to every name.
 const All = ""
 
 const (
-	// MaxRequested is how many names that come from requests a Breaker keeps.
+	// MaxRequested is how many names from requests a Breaker has, which bounds its
+	// memory.
 	MaxRequested = 64
-	// MaxNameLength is how long such a name may be, in bytes. What is longer is
-	// never in cooldown.
+	// MaxNameLength is the maximum length of such a name, in bytes. A longer one
+	// is never in cooldown.
 	MaxNameLength = 256
 
 	// trialTimeout is the default of Cooldown.TrialTimeout.
 	trialTimeout = 5 * time.Minute
 
-	// forgetAfter is how long after its end a cooldown is remembered, so that
-	// the next one can be longer.
+	// forgetAfter is how long after its end a cooldown is remembered, so that the
+	// next one can be longer.
 	forgetAfter = 30 * time.Minute
 )
 
-// Cooldown says how long a name must not be used, and why.
+// Cooldown is how long a name must not be used, and why.
 type Cooldown struct {
-	// Reason is for people.
+	// Reason is a text for people.
 	Reason string
 
-	// Until is when it ends, as somebody who knows has said. Zero: it is a
-	// guess.
+	// Until is the end, if the provider or the user has stated it. Zero: the end
+	// is guessed by Length.
 	Until time.Time
 
-	// Length is how long a guessed one lasts. After each failed trial it is
-	// twice the last length, up to MaxLength.
+	// Length is the length of a guessed cooldown. After each failed trial it is
+	// doubled, up to MaxLength.
 	Length, MaxLength time.Duration
 
-	// Fixed says that a guess leaves the end of a cooldown under way as it is.
-	// It is for what is used in spite of its cooldown when there is nothing
-	// better: otherwise each failure would put the trial off.
+	// Fixed keeps a guess from extending a cooldown that has not ended. It is for
+	// things that are used in spite of their cooldown when there is nothing
+	// better: otherwise each failure would delay the trial.
 	Fixed bool
 
-	// TrialTimeout is how long the trial may last. After it the next one
-	// begins. Default: 5 minutes.
+	// TrialTimeout is how long a trial may last before another one may begin.
+	// Default: 5 minutes.
 	TrialTimeout time.Duration
 
-	// Requested says that the name comes from a request and not from the
-	// configuration. Of such names only MaxRequested are kept.
+	// Requested reports whether the name comes from a request and not from the
+	// configuration. A Breaker has at most MaxRequested of such names.
 	Requested bool
 }
 
-// Breaker holds the cooldowns of one thing. It is safe for concurrent use, and
-// costs an atomic load as long as there are none.
+// Breaker is the cooldowns of one thing, such as an API key. It is safe for
+// concurrent use, and costs an atomic load while there are none.
 type Breaker struct {
-	active   atomic.Bool  // whether there are entries
-	lasting  atomic.Bool  // whether there may be decisions that are worth keeping
-	failures atomic.Int64 // in a row
-	changed  chan<- struct{}
+	active   atomic.Bool     // whether there are entries
+	lasting  atomic.Bool     // whether there may be decisions to store
+	failures atomic.Int64    // in a row
+	changed  chan<- struct{} // nil: nobody is notified
 
-	mu         sync.Mutex
-	entries    map[string]*entry
-	lifts      map[string]lift // of names without an entry
-	everything lift
+	mu         sync.Mutex        // guards the fields below
+	entries    map[string]*entry // by name
+	lifts      map[string]lift   // by name, of names without an entry
+	everything lift              // of all names; zero: there is none
 
 	conversation  uint64 // of the last failure in a row
-	conversations int    // changes of it
+	conversations int    // how many times it has changed
 }
 
-// entry is a name's cooldown: one under way, or one that has ended and that
-// nobody has succeeded after.
+// entry is the cooldown of a name: one that has not ended, or one that has ended
+// without a success since.
 type entry struct {
 	Cooldown
 	origin
 	length  time.Duration // of the last guess
-	guessed bool          // that Until is
-	trial   time.Time     // when the trial under way times out; zero: there is none
-	asked   time.Time     // when it began, or was last tried before its end
+	guessed bool          // whether Until is a guess
+	trial   time.Time     // when the current trial times out; zero: there is none
+	asked   time.Time     // when the cooldown began, or the last AcquireEarly was
 }
 
 // New returns a Breaker without cooldowns.
 func New() *Breaker { return new(Breaker) }
 
-// NewNotifying returns a Breaker that sends to changed, without blocking, when a
-// decision that is worth keeping was made here.
+// NewNotifying returns a Breaker that sends to changed, without blocking, when this
+// process makes a decision that should be stored.
 func NewNotifying(changed chan<- struct{}) *Breaker { return &Breaker{changed: changed} }
 
 // Until returns when the name may be used again, and the zero time if it may be
-// used now. With the zero time for now it also returns a time that has passed,
-// as long as nobody has succeeded since.
+// used now. If now is the zero time, Until also returns an end that has passed, as
+// long as there was no success since.
 func (b *Breaker) Until(name string, now time.Time) time.Time {
 	if !b.active.Load() {
 		return time.Time{}
@@ -131,17 +133,17 @@ func (b *Breaker) Until(name string, now time.Time) time.Time {
 	return until
 }
 
-// Block is what keeps a name from being used.
+// Block is the state of a name: until when and why it must not be used.
 type Block struct {
-	// Until is when it ends. Zero: the name may be used.
+	// Until is the end. Zero: the name may be used.
 	Until time.Time
-	// Guessed says that nobody has stated the time, or that a trial is under way.
+	// Guessed reports whether the end is a guess or that of a trial's timeout.
 	Guessed bool
-	// Reason is that of the cooldown that ends last.
+	// Reason is the reason of the cooldown that ends last.
 	Reason string
 }
 
-// Block returns what keeps the name from being used now.
+// Block returns until when and why the name must not be used.
 func (b *Breaker) Block(name string, now time.Time) Block {
 	if !b.active.Load() {
 		return Block{Guessed: true}
@@ -151,7 +153,7 @@ func (b *Breaker) Block(name string, now time.Time) Block {
 	return blockOf(b.of(name), now)
 }
 
-// BlockOfName is Block without the cooldown of the whole.
+// BlockOfName is Block without the cooldown of All.
 func (b *Breaker) BlockOfName(name string, now time.Time) Block {
 	if !b.active.Load() {
 		return Block{Guessed: true}
@@ -181,8 +183,8 @@ func blockOf(found [3]*entry, now time.Time) Block {
 }
 
 // AcquireEarly reports whether the name may be tried although it is in cooldown,
-// for want of anything better: it is at least so long ago that its cooldown began
-// or that it was tried this way.
+// when there is nothing better: if at least interval has passed since its cooldown
+// began and since it was last tried in this way.
 func (b *Breaker) AcquireEarly(name string, now time.Time, interval time.Duration) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -200,9 +202,9 @@ func (b *Breaker) AcquireEarly(name string, now time.Time, interval time.Duratio
 	return true
 }
 
-// Acquire reports whether the name may be used now. When its cooldown has just
-// ended, the caller makes the trial, and nobody else may use the name before
-// Succeed, Start or Release.
+// Acquire reports whether the name may be used now. If its cooldown has ended, the
+// caller makes the trial: the name may not be used by others before Succeed, Start
+// or Release, or the trial's timeout.
 func (b *Breaker) Acquire(name string, now time.Time) bool {
 	if !b.active.Load() {
 		return true
@@ -212,8 +214,8 @@ func (b *Breaker) Acquire(name string, now time.Time) bool {
 	return acquire(b.of(name), now)
 }
 
-// AcquireName is Acquire without the cooldown of the whole: its trial is not
-// waited for, and not made.
+// AcquireName is Acquire without the cooldown of All: its trial is neither waited
+// for nor made.
 func (b *Breaker) AcquireName(name string, now time.Time) bool {
 	if !b.active.Load() {
 		return true
@@ -239,7 +241,8 @@ func acquire(found [3]*entry, now time.Time) bool {
 	return true
 }
 
-// Release ends a trial without an outcome: the next caller makes another.
+// Release ends a trial without an outcome. The next caller of Acquire makes another
+// one.
 func (b *Breaker) Release(name string) {
 	if !b.active.Load() {
 		return
@@ -253,8 +256,8 @@ func (b *Breaker) Release(name string) {
 	}
 }
 
-// Succeed ends the cooldowns of the name and of the whole, and the failures in
-// a row. It reports whether there was a cooldown.
+// Succeed ends the cooldowns of the name, its group and All, and the failures in a
+// row. It reports whether there was a cooldown.
 func (b *Breaker) Succeed(name string, now time.Time) bool {
 	if !b.active.Load() && b.failures.Load() == 0 {
 		return false
@@ -269,8 +272,8 @@ func (b *Breaker) Succeed(name string, now time.Time) bool {
 	return ended
 }
 
-// Start begins a cooldown and reports whether the name was in use before. A
-// guess never shortens one that is under way.
+// Start begins a cooldown, and reports whether the name was in use before. A guess
+// never shortens a cooldown that has not ended.
 func (b *Breaker) Start(name string, c Cooldown, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -292,7 +295,7 @@ func (b *Breaker) start(name string, c Cooldown, now time.Time) bool {
 			b.makeRoom()
 		}
 		e = new(entry)
-		b.enter(strings.Clone(name), e) // the request it is part of is not kept
+		b.enter(strings.Clone(name), e) // a substring would keep the whole request in memory
 	}
 	until := c.Until
 	guessed := until.IsZero()
@@ -312,15 +315,15 @@ func (b *Breaker) start(name string, c Cooldown, now time.Time) bool {
 // next returns the length of a guessed cooldown.
 func (e *entry) next(c Cooldown) time.Duration {
 	if e.trial.IsZero() {
-		// Not after a trial: the first one, or a request that was under way when
-		// the cooldown began.
+		// Not after a trial: the first cooldown, or a failure of a request that
+		// was sent before the cooldown began.
 		return max(e.length, c.Length)
 	}
 	return min(max(2*e.length, c.Length), max(c.MaxLength, c.Length))
 }
 
-// Fail counts a failure. After so many in a row, or at once after a cooldown, it
-// begins one for All, and reports whether that was in use before.
+// Fail counts a failure. After inARow failures in a row, or at once after a cooldown,
+// it begins a cooldown of All and reports whether All was in use before.
 func (b *Breaker) Fail(inARow int, c Cooldown, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -331,9 +334,9 @@ func (b *Breaker) Fail(inARow int, c Cooldown, now time.Time) bool {
 	return b.start(All, c, now)
 }
 
-// FailConversation counts a failure as Fail does, but begins a cooldown only when
-// the failures in a row come from more than one conversation: a request that no
-// backend can process is repeated, by the programs that sent it.
+// FailConversation is Fail, but begins a cooldown only if the failures in a row come
+// from more than one conversation. A request that no backend can process is
+// repeated by its client and would otherwise look like an outage.
 func (b *Breaker) FailConversation(conversation uint64, inARow int, c Cooldown, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -361,7 +364,8 @@ func (b *Breaker) ResetFailures() {
 // Failures returns how many failures in a row Fail has counted.
 func (b *Breaker) Failures() int { return int(b.failures.Load()) }
 
-// of returns the entries that decide about a name, nil for none.
+// of returns the entries of All, a name and its group, nil for those without one.
+// The caller holds the lock.
 func (b *Breaker) of(name string) (found [3]*entry) {
 	for i, n := range namesOf(name) {
 		found[i] = b.entries[n]
@@ -369,8 +373,8 @@ func (b *Breaker) of(name string) (found [3]*entry) {
 	return found
 }
 
-// namesOf returns the names whose cooldowns decide about a name. What is not
-// there is the name itself again.
+// namesOf returns the names whose cooldowns apply to a name: All, itself and its
+// group. Without a group it is there twice.
 func namesOf(name string) [3]string {
 	group := name
 	if i := strings.LastIndexByte(name, ':'); i > 0 && name[0] != '*' {
@@ -379,8 +383,8 @@ func namesOf(name string) [3]string {
 	return [3]string{All, name, group}
 }
 
-// makeRoom drops, of many names from requests, the one whose cooldown ends
-// first.
+// makeRoom removes the name from a request whose cooldown ends first, if there are
+// MaxRequested of them.
 func (b *Breaker) makeRoom() {
 	n, first := 0, ""
 	for name, e := range b.entries {
@@ -396,6 +400,7 @@ func (b *Breaker) makeRoom() {
 	}
 }
 
+// later returns the later of two times.
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a

@@ -8,65 +8,67 @@ import (
 )
 
 const (
-	// Lasting is how long a cooldown must be, counted from its decision, to be
-	// worth keeping.
+	// Lasting is the length above which a cooldown is stored, counted from its
+	// decision. A shorter one is over before another process would read it.
 	Lasting = time.Minute
 
-	// Longest is how far ahead the end of a cooldown from elsewhere is believed.
+	// Longest bounds the end of a cooldown from another process.
 	Longest = 366 * 24 * time.Hour
 
-	// longestSkew is how far ahead the clock may be by which a decision was made
-	// elsewhere.
+	// longestSkew is how far ahead the clock of another process may be.
 	longestSkew = 10 * time.Minute
 
-	// liftCovers is for how long a lift that somebody asks for also ends
-	// cooldowns that were decided before it elsewhere and are not known here yet.
+	// liftCovers is how long an explicit lift also ends earlier cooldowns of other
+	// processes that this one has not heard of yet.
 	liftCovers = time.Hour
 
-	// maxNames is how many names of a Breaker decisions from elsewhere fill.
+	// maxNames is how many names a Breaker may have before decisions from other
+	// processes no longer add names.
 	maxNames = 1024
 
-	// maxReason is the length of a reason from elsewhere, in bytes.
+	// maxReason is the maximum length of a reason from another process, in bytes.
 	maxReason = 200
 )
 
-// Decision is what was decided about a name: until when it is not used. One
-// with an end that is not after DecidedAt lifts the name's cooldown.
+// Decision is the state of a name since a time: until when it is not used. If Until
+// is not after DecidedAt, the decision lifts the name's cooldown.
 type Decision struct {
 	Name string
 
-	// Everything says that the cooldowns of all names are lifted.
+	// Everything reports whether the cooldowns of all names are lifted.
 	Everything bool
 
-	// Until is when the cooldown ends, DecidedAt when that was decided. Both are
-	// times of the clock on the wall.
+	// Until is the end of the cooldown, and DecidedAt when that was decided. Both
+	// are wall clock times, without a monotonic part.
 	Until, DecidedAt time.Time
 
-	// Covers is until when an earlier decision, in whose place this one is,
-	// could come back from elsewhere. This one is worth keeping until then.
+	// Covers is until when an earlier decision that this one replaces could
+	// arrive from another process. This one must be stored until then.
 	Covers time.Time
 
 	Reason    string
-	Guessed   bool          // that Until is
-	Length    time.Duration // of the last guess, zero for none
-	Requested bool          // the name comes from a request
+	Guessed   bool          // whether Until is a guess
+	Length    time.Duration // of the last guess; zero: there was none
+	Requested bool          // whether the name comes from a request
 }
 
 // lifts reports whether the decision lifts a cooldown.
 func (d Decision) lifts() bool { return d.Everything || !d.Until.After(d.DecidedAt) }
 
-// ends returns until when the decision matters.
+// ends returns until when the decision has an effect.
 func (d Decision) ends() time.Time { return later(d.Until, d.Covers) }
 
-// possible reports whether a process whose clock is about right can have made
-// the decision.
+// possible reports whether the decision can be from a process whose clock is about
+// right. A decision far in the future would win over all others.
 func (d Decision) possible(now time.Time) bool {
 	return len(d.Name) <= MaxNameLength && !d.DecidedAt.IsZero() && !d.DecidedAt.After(now.Add(longestSkew)) &&
 		!d.Until.After(now.Add(Longest)) && !d.Covers.After(now.Add(Longest))
 }
 
-// compare orders decisions about one name: the greater one counts. Of two that
-// were made at the same time it is the one that ends earlier, so a lift.
+// compare orders decisions about one name, of which the greatest one counts. It is
+// a total order over all fields, so that all processes choose the same decision. Of
+// two with the same time the one that ends earlier is greater, which is a lift if
+// one of them is.
 func (d Decision) compare(other Decision) int {
 	return cmp.Or(
 		d.DecidedAt.Compare(other.DecidedAt),
@@ -78,6 +80,7 @@ func (d Decision) compare(other Decision) int {
 	)
 }
 
+// compareBool orders false before true.
 func compareBool(a, b bool) int {
 	switch {
 	case a == b:
@@ -88,14 +91,14 @@ func compareBool(a, b bool) int {
 	return -1
 }
 
-// origin says when and where a decision was made.
+// origin is when and where a decision was made.
 type origin struct {
-	decided   time.Time // by the clock on the wall
+	decided   time.Time // wall clock
 	covers    time.Time // see Decision.Covers
-	elsewhere bool      // by another process, which keeps it
+	elsewhere bool      // by another process, which stores it
 }
 
-// lasts reports whether a decision about a cooldown is worth keeping.
+// lasts reports whether a decision must be stored.
 func (o origin) lasts(until time.Time) bool { return later(until, o.covers).Sub(o.decided) > Lasting }
 
 // lift is the decision that a name is in use.
@@ -112,7 +115,7 @@ func (e *entry) decision(name string) Decision {
 	}
 }
 
-// known returns the latest decision about a name, as far as there is one.
+// known returns the latest decision about a name, if there is one.
 func (b *Breaker) known(name string) (Decision, bool) {
 	if e, ok := b.entries[name]; ok {
 		return e.decision(name), true
@@ -123,8 +126,9 @@ func (b *Breaker) known(name string) (Decision, bool) {
 	return Decision{}, false
 }
 
-// decide returns the origin of a decision that is made here and now. It is later
-// than all that is known of the name, whatever the clocks of others say.
+// decide returns the origin of a decision that this process makes now. It is later
+// than every known decision about the name, even if the clock of another process is
+// ahead.
 func (b *Breaker) decide(name string, now time.Time) origin {
 	at := now.Round(0)
 	earlier, _ := b.known(name)
@@ -136,7 +140,7 @@ func (b *Breaker) decide(name string, now time.Time) origin {
 	return origin{decided: at, covers: earlier.ends()}
 }
 
-// enter puts an entry in the place of what was known of a name.
+// enter replaces the state of a name by an entry.
 func (b *Breaker) enter(name string, e *entry) {
 	if b.entries == nil {
 		b.entries = make(map[string]*entry)
@@ -146,8 +150,8 @@ func (b *Breaker) enter(name string, e *entry) {
 	b.active.Store(true)
 }
 
-// enterLift puts a lift in the place of what was known of a name. Nobody needs
-// one that covers nothing.
+// enterLift replaces the state of a name by a lift. One that covers nothing is the
+// same as no state, and is not stored.
 func (b *Breaker) enterLift(name string, l lift, now time.Time) {
 	delete(b.entries, name)
 	b.active.Store(len(b.entries) > 0)
@@ -164,7 +168,7 @@ func (b *Breaker) enterLift(name string, l lift, now time.Time) {
 	b.lifts[name] = l
 }
 
-// forgetLift drops the lift that is of use for the shortest time.
+// forgetLift removes the lift that has an effect for the shortest time.
 func (b *Breaker) forgetLift() {
 	first, found := "", false
 	for name, l := range b.lifts {
@@ -175,7 +179,7 @@ func (b *Breaker) forgetLift() {
 	delete(b.lifts, first)
 }
 
-// record notes a decision that was made here.
+// record notifies of a decision that this process has made, if it must be stored.
 func (b *Breaker) record(lasting bool) {
 	if !lasting {
 		return
@@ -198,8 +202,8 @@ func (b *Breaker) end(name string, now time.Time) bool {
 	return true
 }
 
-// Lift ends the cooldown of one name, here and, by way of Decisions, wherever
-// it was decided before. It returns how many were under way here, 0 or 1.
+// Lift ends the cooldown of one name, in this process and, through Decisions, in all
+// others. It returns how many there were here, 0 or 1.
 func (b *Breaker) Lift(name string, now time.Time) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -217,8 +221,8 @@ func (b *Breaker) Lift(name string, now time.Time) int {
 	return lifted
 }
 
-// LiftEverything is Lift for all names. It returns how many cooldowns were under
-// way here.
+// LiftEverything is Lift for all names. It returns how many cooldowns there were
+// here.
 func (b *Breaker) LiftEverything(now time.Time) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -244,8 +248,8 @@ func (b *Breaker) LiftEverything(now time.Time) int {
 	return lifted
 }
 
-// liftBefore drops all that was decided no later than a lift of everything,
-// which is remembered as long as any of it could come back.
+// liftBefore removes all decisions that are not later than a lift of everything. The
+// lift is remembered as long as any of them could arrive again.
 func (b *Breaker) liftBefore(o origin) {
 	for name, e := range b.entries {
 		if !e.decided.After(o.decided) {
@@ -263,10 +267,10 @@ func (b *Breaker) liftBefore(o origin) {
 	b.everything = lift{o}
 }
 
-// Apply takes a decision from elsewhere, unless a later one is known, and
-// reports whether it changes anything. Decisions can be applied in any order,
-// and again. own says that this process keeps it from now on, since the one that
-// has made it is gone.
+// Apply merges a decision from another process, and reports whether it changes
+// anything. A decision is dropped if a later one is known, so decisions can be
+// applied in any order and more than once. own makes this process store it from now
+// on, since the process that made it has ended.
 func (b *Breaker) Apply(d Decision, own bool, now time.Time) bool {
 	if !d.possible(now) || !d.ends().After(now) {
 		return false
@@ -302,7 +306,7 @@ func (b *Breaker) Apply(d Decision, own bool, now time.Time) bool {
 	return b.replace(d, origin{decided: d.DecidedAt, covers: later(d.Covers, known.ends()), elsewhere: !own}, now)
 }
 
-// replace puts a decision from elsewhere in the place of an earlier one.
+// replace replaces the state of a name by a decision from another process.
 func (b *Breaker) replace(d Decision, o origin, now time.Time) bool {
 	if d.lifts() {
 		b.enterLift(d.Name, lift{o}, now)
@@ -326,6 +330,7 @@ func (b *Breaker) replace(d Decision, o origin, now time.Time) bool {
 	return true
 }
 
+// applyEverything merges a lift of everything.
 func (b *Breaker) applyEverything(d Decision, own bool) bool {
 	o := origin{decided: d.DecidedAt, covers: d.Covers, elsewhere: !own}
 	switch d.DecidedAt.Compare(b.everything.decided) {
@@ -342,7 +347,7 @@ func (b *Breaker) applyEverything(d Decision, own bool) bool {
 	return true
 }
 
-// cover notes that an earlier decision about a name could come back until then.
+// cover records that an earlier decision about a name could arrive until a time.
 func (b *Breaker) cover(name string, until time.Time) {
 	if e, ok := b.entries[name]; ok {
 		e.covers = later(e.covers, until)
@@ -353,7 +358,7 @@ func (b *Breaker) cover(name string, until time.Time) {
 	b.lifts[name] = l
 }
 
-// own makes a decision about a name one that this process keeps.
+// own makes this process store the decision about a name.
 func (b *Breaker) own(name string) {
 	if e, ok := b.entries[name]; ok {
 		e.elsewhere = false
@@ -364,8 +369,8 @@ func (b *Breaker) own(name string) {
 	b.lifts[name] = l
 }
 
-// Decisions returns the decisions that this process is to keep, in no order.
-// While there are none it costs an atomic load.
+// Decisions returns the decisions that this process must store, in no order. While
+// there are none it costs an atomic load.
 func (b *Breaker) Decisions(now time.Time) []Decision {
 	if !b.lasting.Load() {
 		return nil
@@ -374,7 +379,7 @@ func (b *Breaker) Decisions(now time.Time) []Decision {
 	defer b.mu.Unlock()
 	b.forget(now)
 	var list []Decision
-	keep := func(d Decision, o origin) {
+	add := func(d Decision, o origin) {
 		if !o.elsewhere && d.ends().After(now) && o.lasts(d.Until) {
 			list = append(list, d)
 		}
@@ -382,21 +387,22 @@ func (b *Breaker) Decisions(now time.Time) []Decision {
 	if e := b.everything; !e.decided.IsZero() {
 		d := e.decision(All)
 		d.Everything = true
-		keep(d, e.origin)
+		add(d, e.origin)
 	}
 	for name, l := range b.lifts {
-		keep(l.decision(name), l.origin)
+		add(l.decision(name), l.origin)
 	}
 	for name, e := range b.entries {
 		if len(name) <= MaxNameLength {
-			keep(e.decision(name), e.origin)
+			add(e.decision(name), e.origin)
 		}
 	}
 	b.lasting.Store(len(list) > 0)
 	return list
 }
 
-// forget drops what has ended long ago, and lifts of what has ended.
+// forget removes cooldowns that ended long ago, and lifts that cover nothing any
+// more.
 func (b *Breaker) forget(now time.Time) {
 	for name, e := range b.entries {
 		if now.Sub(later(e.Until, e.covers)) > forgetAfter && !e.trial.After(now) {
@@ -414,7 +420,7 @@ func (b *Breaker) forget(now time.Time) {
 	}
 }
 
-// shorten cuts a reason that is too long.
+// shorten truncates a reason to maxReason bytes of valid UTF-8.
 func shorten(reason string) string {
 	if len(reason) <= maxReason {
 		return reason

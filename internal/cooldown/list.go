@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// State is a cooldown as it is shown.
+// State is a cooldown for the admin API and the status page.
 type State struct {
 	Name    string
 	Until   time.Time
-	Guessed bool // that Until is; else somebody who knows has said so
+	Guessed bool // whether Until is a guess and not stated by the provider or the user
 	Reason  string
 }
 
-// List returns the cooldowns under way, ordered by name.
+// List returns the cooldowns that have not ended, ordered by name.
 func (b *Breaker) List(now time.Time) []State {
 	if !b.active.Load() {
 		return nil

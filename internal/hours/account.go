@@ -1,6 +1,12 @@
-// Package hours reckons with the awake time that an account is given: how much
-// of it is used, in which hours of the week it is worth most, and so when an
-// instance is kept awake. It knows neither clock nor storage: times come in.
+// Package hours plans the awake time that a platform gives an account per month: how
+// much of it is used, in which hours of the week it is worth most, and so when an
+// instance is kept awake. It uses neither a clock nor storage; times are arguments.
+//
+//	requests, pings ──▶ Tracker: spans awake ──▶ Memory ──▶ Demand by hour of the week
+//	                                               │              │
+//	                                        Account: used      plan: hours to keep
+//	                                               └──────┬───────┘
+//	                                                   Verdict
 package hours
 
 import (
@@ -11,20 +17,21 @@ import (
 )
 
 const (
-	// lead is how long before an hour begins its first ping is sent. Waking up
-	// takes a while.
+	// lead is how long before the beginning of an hour its first ping is sent,
+	// since waking up takes a while.
 	lead = 2 * time.Minute
 
-	// margin is the share of a quota that no ping touches. It is small: a
-	// month of 31 days has 744 of Render's 750 hours.
+	// margin is the share of a quota that is never used for pings. It is small,
+	// since a month of 31 days has 744 hours and Render gives 750.
 	margin = 0.004
 
-	// planFits is for how long a plan holds in which the hours are enough. Any
-	// other is made anew each hour.
+	// planFits is how long a plan is used in which the quota is enough for all
+	// targets. Any other plan is made again every hour.
 	planFits = 6 * time.Hour
 )
 
-// Meter counts the awake seconds of an account in the current period.
+// Meter counts the awake seconds of an account in the current period. It is
+// implemented by quota.Meter, and in tests by a plain counter.
 type Meter interface {
 	Add(seconds int64)
 	Used() int64
@@ -32,37 +39,37 @@ type Meter interface {
 	Window() (from, until time.Time)
 }
 
-// Account is what some targets share.
+// Account is a quota of awake time that its members share.
 type Account struct {
 	meter Meter
 
-	mu        sync.Mutex
+	mu        sync.Mutex // guards the fields below; never taken while a Tracker's is held
 	members   []*Member
-	plan      *plan
-	planAgain time.Time
+	plan      *plan     // nil: must be made
+	planAgain time.Time // when the plan must be made again
 }
 
-// Member is a target of an account.
+// Member is a target of an account. It does not change after Join.
 type Member struct {
 	*Tracker
 	account *Account
-	index   int
+	index   int // in the account's members and the plan's needs
 	zone    *time.Location
-	open    func(time.Time) bool
+	open    func(time.Time) bool // when it may be pinged; nil: always
 }
 
-// Verdict says whether an instance is to be kept awake.
+// Verdict is whether an instance should be kept awake.
 type Verdict struct {
 	Keep    bool
-	Because string    // it is not
-	Until   time.Time // when to ask again, if not
+	Because string    // why not, if Keep is false
+	Until   time.Time // when to ask again, if Keep is false
 }
 
 // NewAccount returns an account without members.
 func NewAccount(meter Meter) *Account { return &Account{meter: meter} }
 
-// Join adds a target. Its hours of the week are those of zone; open tells when
-// it may be pinged, nil: always.
+// Join adds a target. Its hours of the week are those of zone. open reports whether
+// it may be pinged at a time; nil means always.
 func (a *Account) Join(t *Tracker, zone *time.Location, open func(time.Time) bool) *Member {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -72,11 +79,11 @@ func (a *Account) Join(t *Tracker, zone *time.Location, open func(time.Time) boo
 	return m
 }
 
-// Limit returns what a period allows.
+// Limit returns the quota of a period.
 func (a *Account) Limit() time.Duration { return seconds(a.meter.Limit()) }
 
-// Used returns how much of the period's hours is used, including what is
-// certain to be: instances stay awake for a while after the last request.
+// Used returns how much of the period's quota is used, including time that will
+// certainly be: an instance stays awake for a while after its last request.
 func (a *Account) Used(now time.Time) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -95,7 +102,7 @@ func (a *Account) used(now time.Time) time.Duration {
 // Window returns the first moment of the current period and the first after it.
 func (a *Account) Window() (from, until time.Time) { return a.meter.Window() }
 
-// Verdict says whether the target is to be pinged at a time.
+// Verdict reports whether the target should be pinged at a time.
 func (m *Member) Verdict(now time.Time) Verdict {
 	a := m.account
 	a.mu.Lock()
@@ -127,8 +134,8 @@ func (m *Member) Verdict(now time.Time) Verdict {
 	return Verdict{Keep: true}
 }
 
-// replan makes a new plan when the next verdict is asked for, unless there is
-// enough for everything anyway.
+// replan makes the next call of Verdict make a new plan, unless the quota is enough
+// for all targets anyway.
 func (a *Account) replan() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -137,7 +144,7 @@ func (a *Account) replan() {
 	}
 }
 
-// needs returns what a plan is made for.
+// needs returns the members in the form that a plan is made from.
 func (a *Account) needs() []need {
 	needs := make([]need, len(a.members))
 	for i, m := range a.members {
@@ -146,13 +153,14 @@ func (a *Account) needs() []need {
 	return needs
 }
 
-// Spared reports whether traffic that was last seen at some time keeps an
-// instance awake until the next ping. A tenth is left for the way there.
+// Spared reports whether a request at seen keeps an instance awake until the next
+// ping, so that a ping now is unnecessary. A tenth of sleepsAfter is a margin for
+// the time that a request takes.
 func Spared(seen, next time.Time, sleepsAfter time.Duration) bool {
 	return next.Before(seen.Add(sleepsAfter * 9 / 10))
 }
 
-// maxSeconds is 68 years, several of which still fit into a time.Duration.
+// maxSeconds is 68 years. Sums of a few of them still fit into a time.Duration.
 const maxSeconds = math.MaxInt32
 
 func seconds(n int64) time.Duration { return time.Duration(min(n, maxSeconds)) * time.Second }

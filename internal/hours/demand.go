@@ -7,29 +7,29 @@ import (
 )
 
 const (
+	// slots is the number of hours of a week. Slot 0 is Sunday from 00:00.
 	slots = 7 * 24
 
-	// keepsWeekly is what is left of an observation a week later: half of it
-	// after four weeks.
+	// keepsWeekly is the weight of an observation after a week, relative to a new
+	// one. 0.84⁴ is a half-life of four weeks.
 	keepsWeekly = 0.84
 
-	// What an hour is expected to bring before anything has been observed.
+	// The expectation of an hour before anything has been observed.
 	priorStarts = 0.2
 	priorBusy   = 0.05
 )
 
-// Demand is what has been learned of the traffic in each hour of the week.
-// Whether the instance was awake makes no difference to it: a request that
-// met it asleep counts like one that did not.
+// Demand is the traffic of each hour of the week, as observed. It does not depend on
+// pings: a request counts the same whether the instance was awake or asleep.
 type Demand struct {
-	// How often the hour was observed; older observations weigh less.
+	// How often the hour was observed; older observations have less weight.
 	Observed [slots]float64 `json:"observed"`
 
-	// How often in it traffic came after a silence that is long enough to fall
-	// asleep: the cold starts of an hour without pings.
+	// How often traffic came in it after a silence in which the instance falls
+	// asleep: the cold starts that the hour would have without pings.
 	Starts [slots]float64 `json:"starts"`
 
-	// Which share of it traffic alone kept the instance awake.
+	// In which share of it traffic alone would keep the instance awake.
 	Busy [slots]float64 `json:"busy"`
 }
 
@@ -46,14 +46,14 @@ func (d *Demand) learn(slot, starts int, busy float64) {
 	d.Busy[slot] = d.Busy[slot]*keepsWeekly + busy
 }
 
-// expectation is what an hour of the week is expected to bring.
+// expectation is the expected traffic of an hour of the week.
 type expectation struct {
 	starts float64 // cold starts without pings
 	busy   float64 // the share in which traffic alone keeps the instance awake
 }
 
-// expect returns what to expect of each hour of the week. What was seen of it
-// counts most, then what was seen of that hour on other days, then of ever.
+// expect returns the expectation of each hour of the week. Observations of the hour
+// itself have the most weight, then those of the same hour on other days, then all.
 func (d *Demand) expect() (week [slots]expectation) {
 	var ofDay [24]tally
 	var ever tally
@@ -79,8 +79,8 @@ func (t *tally) add(o tally) {
 	t.busy += o.busy
 }
 
-// blend returns the mean of the observations, to which what else is known is
-// added as if it were half an observation.
+// blend returns the mean of the observations and another expectation, which has the
+// weight of half an observation.
 func (t tally) blend(other expectation) expectation {
 	const weight = 0.5
 	return expectation{

@@ -2,21 +2,21 @@ package hours
 
 import "time"
 
-// low is the share of a quota at which its end is near.
+// low is the remaining share of a quota below which it is reported as low.
 const low = 0.1
 
-// Fit compares what an account gives with what it would take to keep all its
-// targets awake as long as they may be pinged.
+// Fit compares an account's quota with the time that it would take to keep all its
+// targets awake whenever they may be pinged.
 type Fit struct {
 	From, Until time.Time     // the period
-	Wanted      time.Duration // what it takes
-	Left        time.Duration // what there is
+	Wanted      time.Duration // what all targets need
+	Left        time.Duration // what the quota has
 	Low         bool          // less than a tenth is left, and it is not enough
-	Targets     int           // how many of the targets it is enough for
-	Daily       time.Duration // for how long each day it is enough for each
+	Targets     int           // how many targets it is enough for, in their order
+	Daily       time.Duration // how long each target can be awake per day
 }
 
-// Fit looks at the whole of the present period.
+// Fit returns the comparison for the whole current period.
 func (a *Account) Fit() Fit {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -24,14 +24,14 @@ func (a *Account) Fit() Fit {
 	return a.fit(from, from, until, a.Limit())
 }
 
-// FitIn looks at another period of the same kind.
+// FitIn returns the comparison for another period, such as the longest month.
 func (a *Account) FitIn(from, until time.Time) Fit {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.fit(from, from, until, a.Limit())
 }
 
-// Rest looks at what remains of the present period.
+// Rest returns the comparison for the remainder of the current period.
 func (a *Account) Rest(now time.Time) Fit {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -39,7 +39,7 @@ func (a *Account) Rest(now time.Time) Fit {
 	fit := a.fit(from, now, until, max(0, a.Limit()-a.used(now)))
 	near := time.Duration(low * float64(a.Limit()))
 	for _, m := range a.members {
-		near = max(near, 2*m.sleepsAfter()) // pings end when less than one is left
+		near = max(near, 2*m.sleepsAfter()) // pings end when less than one of these is left
 	}
 	fit.Low = fit.Left < near && fit.Left < fit.Wanted
 	return fit

@@ -3,39 +3,41 @@ package hours
 import "time"
 
 const (
-	// remembered is for how long spans are kept. What was counted is compared
-	// with them, so a storage can be away for this long without harm.
+	// remembered is how long spans are stored. They are compared with what was
+	// counted, so the storage may be unavailable for this long without an error
+	// in the count.
 	remembered = 48 * time.Hour
 
-	// late is how long after its end an hour is learned from, so that other
-	// processes have told what they have seen.
+	// late is how long after its end an hour is learned, so that other processes
+	// have stored what they have observed.
 	late = 10 * time.Minute
 
-	// unseen is after how long without a look nothing is learned from what has
-	// not been seen.
+	// unseen is the gap without a call of learn after which the hours in it are
+	// skipped: nobody has observed them, which is not the same as no traffic.
 	unseen = 3 * time.Hour
 )
 
-// Memory is what is known of a target's awake time. It is kept in storage and
-// shared by the processes that have the target.
+// Memory is the awake time of a target and its demand. It is in storage, and shared
+// by the processes that have the target. Spans are merged by union and times by
+// maximum, so that merging the same state again changes nothing.
 type Memory struct {
-	// When the instance was awake, and until when it will be.
+	// When the instance was awake. The last span may end in the future.
 	Awake Spans `json:"awake,omitempty"`
 
-	// When traffic alone kept it awake.
+	// When traffic alone would have kept it awake.
 	Traffic Spans `json:"traffic,omitempty"`
 
-	// Until when Awake is counted, in seconds since 1970.
+	// Until when Awake has been added to the quota's count, in Unix seconds.
 	Counted int64 `json:"counted,omitempty"`
 
-	// Until when Demand has been learned, in seconds since 1970.
+	// Until when Demand has been learned, in Unix seconds.
 	Learned int64 `json:"learned,omitempty"`
 
 	Demand Demand `json:"demand"`
 }
 
-// merge takes in what a process has seen. It returns how much awake time since
-// the beginning of the period that adds to what was counted before.
+// merge merges what a process has observed, and returns how much awake time since
+// the beginning of the period was not counted before.
 func (m *Memory) merge(seen *Memory, zone *time.Location, began, now time.Time) time.Duration {
 	fresh := m.uncounted(seen, began, now)
 	horizon := now.Add(-remembered)
@@ -46,7 +48,7 @@ func (m *Memory) merge(seen *Memory, zone *time.Location, began, now time.Time) 
 	return fresh
 }
 
-// absorb makes good that a storage has lost what was known before.
+// absorb merges an earlier state, in case the storage has lost it.
 func (m *Memory) absorb(known *Memory) {
 	m.Awake = m.Awake.Union(known.Awake)
 	m.Traffic = m.Traffic.Union(known.Traffic)
@@ -56,7 +58,7 @@ func (m *Memory) absorb(known *Memory) {
 	}
 }
 
-// uncounted returns how much awake time merge would count.
+// uncounted returns how much awake time merge would return.
 func (m *Memory) uncounted(seen *Memory, began, now time.Time) time.Duration {
 	if horizon := now.Add(-remembered); began.Before(horizon) {
 		began = horizon
@@ -65,11 +67,12 @@ func (m *Memory) uncounted(seen *Memory, began, now time.Time) time.Duration {
 	return m.Awake.Union(seen.Awake).Within(began, now) - before
 }
 
-// learn learns from the hours that are over.
+// learn adds the hours that have ended to Demand.
 func (m *Memory) learn(zone *time.Location, now time.Time) {
 	from, until := hourOf(time.Unix(m.Learned, 0).In(zone))
 	if m.Learned < now.Add(-unseen).Unix() {
-		// The present hour is not whole.
+		// Begin with the next hour: the current one was not observed from its
+		// beginning.
 		_, until = hourOf(now.In(zone))
 		m.Learned = until.Unix()
 		return

@@ -8,18 +8,18 @@ import (
 )
 
 const (
-	// exploring is the share of the spare hours that goes to hours in which no
-	// traffic is expected, to find out: a balancer that prefers instances that
-	// are awake sends nothing to one that sleeps.
+	// exploring is the share of the spare time for hours in which no traffic is
+	// expected. Otherwise their demand would never be observed: a balancer that
+	// prefers instances that are awake sends nothing to one that sleeps.
 	exploring = 0.05
 
-	// caution is by how much more traffic than expected is reckoned with.
+	// caution multiplies the expected traffic.
 	caution = 1.1
 
-	// Traffic alone uses up the hours when it needs so many times what is left.
-	// If it keeps the instances awake for most of the time as well, an hour
-	// awake costs hardly more than one with cold starts, and nothing is saved
-	// for a later time that never comes.
+	// If traffic alone needs hopeless times what is left, it exhausts the quota in
+	// any case. If it also keeps the instances awake for mostOfTime, an hour awake
+	// costs hardly more than one with cold starts. Then nothing is saved for the
+	// end of the period, except in its last hopelessTerm.
 	hopeless     = 1.2
 	mostOfTime   = 0.5
 	hopelessTerm = 48 * time.Hour
@@ -32,28 +32,29 @@ type need struct {
 	open   func(time.Time) bool // whether it may be pinged; nil: always
 }
 
-// plan says in which hours targets are kept awake.
+// plan is the hours in which targets are kept awake, until the end of a period. It
+// does not change after makePlan.
 type plan struct {
 	needs []need
 	kept  []map[int64]bool // by need, then by the first second of the hour
 
-	// wanted is what it takes to keep all awake as long as they may be.
-	wanted time.Duration
-	fits   bool
+	wanted time.Duration // to keep all targets awake whenever they may be pinged
+	fits   bool          // whether the quota is enough for that
 }
 
-// option is the choice to keep a target awake for an hour.
+// option is the possibility to keep a target awake for an hour.
 type option struct {
-	need  int
+	need  int // index
 	from  time.Time
 	cost  time.Duration // beyond what traffic alone takes
-	worth float64       // cold starts spared for each hour spent
-	lot   uint32
+	worth float64       // cold starts avoided per hour of cost
+	lot   uint32        // pseudorandom, for exploring
 }
 
-// makePlan shares what is left until the end of the period among the hours of
-// the targets. Where that is not enough for all, first comes what traffic alone
-// will take; the rest goes to the hours in which it spares most cold starts.
+// makePlan distributes what is left until the end of the period over the hours of
+// the targets. If that is not enough for all hours, the time that traffic alone will
+// take is set aside; the remainder goes to the hours in which it avoids most cold
+// starts (a greedy solution of the knapsack problem), and a share to exploring.
 func makePlan(now, end time.Time, left time.Duration, needs []need) *plan {
 	p := &plan{needs: needs, kept: make([]map[int64]bool, len(needs))}
 	var options []option
@@ -97,11 +98,12 @@ func makePlan(now, end time.Time, left time.Duration, needs []need) *plan {
 	return p
 }
 
+// hopeless reports whether saving hours is useless; see the constants.
 func (p *plan) hopeless(traffic, left time.Duration) bool {
 	return float64(traffic) > hopeless*float64(left) && float64(traffic) > mostOfTime*float64(p.wanted)
 }
 
-// take keeps as many of the options, from the first on, as the hours allow and
+// take adds options to the plan, from the first on, as long as hours are left, and
 // returns the others.
 func (p *plan) take(options []option, hours time.Duration) []option {
 	for i, o := range options {
@@ -119,7 +121,8 @@ func (p *plan) keeps(i int, t time.Time) bool {
 	return p.kept[i][from.Unix()]
 }
 
-// share returns in which part of an hour a target may be pinged, by quarters.
+// share returns the fraction of an hour in which a target may be pinged, in
+// quarters.
 func (n need) share(from, until time.Time) float64 {
 	if n.open == nil {
 		return 1
@@ -134,7 +137,8 @@ func (n need) share(from, until time.Time) float64 {
 	return float64(open) / float64(all)
 }
 
-// lot is the same whenever an hour is planned, and another for each hour.
+// lot returns a pseudorandom number for an hour of a target. It is the same whenever
+// the hour is planned, so that a new plan explores the same hours.
 func lot(i int, from time.Time) uint32 {
 	h := fnv.New32a()
 	at := uint64(from.Unix())
@@ -142,6 +146,7 @@ func lot(i int, from time.Time) uint32 {
 	return h.Sum32()
 }
 
+// minTime returns the earlier of two times.
 func minTime(a, b time.Time) time.Time {
 	if a.Before(b) {
 		return a

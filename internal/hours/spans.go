@@ -2,11 +2,11 @@ package hours
 
 import "time"
 
-// Span is a stretch of time in seconds since 1970, without its end.
+// Span is a half-open interval of time in Unix seconds: [begin, end).
 type Span [2]int64
 
-// Spans are stretches of time, in order and apart from each other. Their
-// methods leave them as they are.
+// Spans are disjoint intervals in ascending order. They are immutable: methods
+// return new ones.
 type Spans []Span
 
 // Add returns the spans with one more.
@@ -14,7 +14,7 @@ func (s Spans) Add(from, to time.Time) Spans {
 	return s.Union(Spans{{from.Unix(), to.Unix()}})
 }
 
-// Union returns what lies in one of both.
+// Union returns the time that is in s or other. Intervals that touch become one.
 func (s Spans) Union(other Spans) Spans {
 	switch {
 	case len(other) == 0:
@@ -38,7 +38,7 @@ func (s Spans) Union(other Spans) Spans {
 	return union
 }
 
-// Within returns how much of the time between from and to the spans cover.
+// Within returns how much of the time between from and to is in the spans.
 func (s Spans) Within(from, to time.Time) time.Duration {
 	var sum int64
 	for _, span := range s {
@@ -58,7 +58,7 @@ func (s Spans) Starts(from, to time.Time) int {
 	return n
 }
 
-// Covers reports whether a time lies in a span.
+// Covers reports whether a time is in a span.
 func (s Spans) Covers(t time.Time) bool {
 	return s.Within(t, t.Add(time.Second)) > 0
 }
@@ -71,7 +71,7 @@ func (s Spans) End() time.Time {
 	return time.Unix(s[len(s)-1][1], 0)
 }
 
-// Since returns the spans without those that were over at t.
+// Since returns the spans without those that end before t.
 func (s Spans) Since(t time.Time) Spans {
 	for len(s) > 0 && s[0][1] < t.Unix() {
 		s = s[1:]

@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// Tracker follows when one instance is awake.
+// Tracker records when one instance is awake: from each request until sleepsAfter
+// later.
 type Tracker struct {
-	sleeps time.Duration
-
-	mu     sync.Mutex
-	seen   Memory // by this process; only its spans are used
-	memory Memory // what all processes know, as last shared
-	met    int    // cold starts that users have met
-	spared int    // those that they would have met without pings
+	mu     sync.Mutex    // guards the fields below
+	sleeps time.Duration // after the last request
+	seen   Memory        // observed by this process; only its spans are used
+	memory Memory        // of all processes, as last synchronised
+	met    int           // cold starts of users' requests
+	spared int           // cold starts that pings have avoided
 }
 
 // NewTracker returns a tracker of an instance that falls asleep after a time
 // without a request.
 func NewTracker(sleepsAfter time.Duration) *Tracker { return &Tracker{sleeps: sleepsAfter} }
 
-// Resize changes after which time the instance falls asleep.
+// Resize changes the time after which the instance falls asleep.
 func (t *Tracker) Resize(sleepsAfter time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -33,15 +33,15 @@ func (t *Tracker) sleepsAfter() time.Duration {
 	return t.sleeps
 }
 
-// Ping notes a request of ours.
+// Ping records a ping.
 func (t *Tracker) Ping(at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.awake(at)
 }
 
-// Traffic notes a request of a user and reports whether it met the instance
-// asleep.
+// Traffic records a user's request, and reports whether the instance was asleep.
+// Before anything is known about the instance it reports false.
 func (t *Tracker) Traffic(at time.Time) (cold bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -58,26 +58,27 @@ func (t *Tracker) Traffic(at time.Time) (cold bool) {
 	return cold
 }
 
+// awake records a request of any kind. The caller holds the lock.
 func (t *Tracker) awake(at time.Time) {
 	t.seen.Awake = t.seen.Awake.Add(at, at.Add(t.sleeps)).Since(at.Add(-remembered))
 }
 
-// Met returns how many cold starts users have met.
+// Met returns how many users' requests found the instance asleep.
 func (t *Tracker) Met() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.met
 }
 
-// Spared returns how many requests of users found the instance awake although
-// traffic alone would have let it sleep.
+// Spared returns how many users' requests found the instance awake that would have
+// found it asleep without pings.
 func (t *Tracker) Spared() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.spared
 }
 
-// AwakeUntil returns until when the instance is awake, as far as is known.
+// AwakeUntil returns when the instance falls asleep, as far as is known.
 func (t *Tracker) AwakeUntil() time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -88,8 +89,8 @@ func (t *Tracker) AwakeUntil() time.Time {
 	return theirs
 }
 
-// pending returns what is not counted yet: the awake time until now, and that
-// which is to come within the period.
+// pending returns the awake time that is not in the quota's count yet: until now, and
+// from now to the end of the period.
 func (t *Tracker) pending(began, end, now time.Time) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -97,7 +98,7 @@ func (t *Tracker) pending(began, end, now time.Time) time.Duration {
 	return t.memory.uncounted(&t.seen, began, now) + to
 }
 
-// demand returns a copy of what has been learned.
+// demand returns a copy of the demand.
 func (t *Tracker) demand() *Demand {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -105,8 +106,9 @@ func (t *Tracker) demand() *Demand {
 	return &demand
 }
 
-// Sync merges what this process has seen into what is stored, counts what is
-// new, and returns what is to be stored now. It changes nothing in stored.
+// Sync merges what this process has observed into the stored state, adds new awake
+// time to the quota's count, and returns the state to store. It does not modify
+// stored.
 func (m *Member) Sync(stored Memory, now time.Time) Memory {
 	began, _ := m.account.meter.Window()
 	m.mu.Lock()

@@ -1,4 +1,4 @@
-// Package parent finds the modules around the one that is being provisioned.
+// Package parent finds the modules that contain the one that is being provisioned.
 package parent
 
 import (
@@ -7,12 +7,11 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// Nearest returns the innermost module of type T around the module that is
-// being provisioned, and whether there is one. The search begins with the
-// module itself.
+// Nearest returns the innermost module of type T that contains the module being
+// provisioned, or is that module, and whether there is one.
 //
-// Modules of a type can be nested: the routes of `handle_response` stand in a
-// reverse_proxy and may hold another one.
+// The innermost one matters because modules of a type can be nested: the routes of
+// `handle_response` are inside a reverse_proxy and may contain another one.
 func Nearest[T caddy.Module](ctx caddy.Context) (module T, ok bool) {
 	for _, m := range slices.Backward(ctx.Modules()) {
 		if module, ok = m.(T); ok {

@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// regions are the first words of the names of time zones.
+// regions are the first parts of names in the time zone database.
 var regions = [...]string{
 	"Asia", "Europe", "America", "Africa", "Australia", "Pacific", "Atlantic", "Indian", "America/Argentina", "America/Indiana",
 }
 
-// offset matches what people write for a time zone by its distance from UTC.
+// offset matches an offset from UTC, as people write it for a time zone.
 var offset = regexp.MustCompile(`^(?i:(?:utc|gmt)?[+-]\d{1,2}(?::?\d\d)?|utc|gmt|z)$`)
 
-// abbreviations are names of time zones that stand for several, or for none
-// that observes summer time.
+// abbreviations matches common abbreviations of time zones. They are ambiguous (CST
+// is in America and in China) or have no daylight saving time.
 var abbreviations = regexp.MustCompile(`^(?:CST|JST|KST|HKT|SGT|IST|MSK|CES?T|[EWCMP][SD]T|EE[ST]?T|WES?T|BST|AE[SD]T|PRC|Zulu)$`)
 
-// checkAccount refuses a word in the place of an account that stands for a time
-// zone. It would be taken for an account's name, and the quota would begin anew
-// at the wrong hour.
+// checkAccount returns an error for the name of an account that is meant as a time
+// zone. Otherwise it would be a name, and the quota would be reset at the wrong
+// hour without any notice.
 func checkAccount(word string) error {
 	if zone, ok := zoneOfCity(word); ok {
 		return fmt.Errorf("%s would be the name of an account; the time zone is written %s", word, zone)
@@ -32,7 +32,7 @@ func checkAccount(word string) error {
 	return nil
 }
 
-// zoneOfCity returns the time zone of a city that gives its name to one.
+// zoneOfCity returns the time zone that is named after a city.
 func zoneOfCity(city string) (zone string, ok bool) {
 	if strings.Trim(city, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-") != "" || len(city) < 3 {
 		return "", false
@@ -47,8 +47,8 @@ func zoneOfCity(city string) (zone string, ok bool) {
 	return "", false
 }
 
-// capitalized writes the words of a city's name with capitals: los_angeles
-// becomes Los_Angeles.
+// capitalized returns a city's name as the database writes it: los_angeles becomes
+// Los_Angeles.
 func capitalized(city string) string {
 	words := strings.Split(strings.ToLower(city), "_")
 	for i, word := range words {

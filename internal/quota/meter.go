@@ -7,32 +7,32 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 )
 
-// Meter counts against one quota. Its methods are safe for concurrent use and
-// as cheap as looking at the clock.
+// Meter counts against one quota. Its methods are safe for concurrent use, take no
+// lock, and cost about as much as reading the clock.
 type Meter struct {
 	counter *ledger.Counter
 	limit   int64 // 1 to maxAmount
 	period  ledger.Period
 }
 
-// May reports whether n more are allowed now. It counts nothing.
+// May reports whether n more are allowed now, without counting them.
 func (m *Meter) May(n int64) bool { return n >= 0 && n <= m.limit && m.counter.Sum() <= m.limit-n }
 
-// Take counts n and reports true, or, if that would pass the limit, counts
-// nothing and reports false. This process alone never passes the limit; other
-// processes on the same storage pass it by what they count within one write
-// interval of the ledger.
+// Take counts n and returns true. If that would exceed the limit, it counts nothing
+// and returns false. One process never exceeds the limit; several on the same
+// storage exceed it by at most what they count within one write interval of the
+// ledger.
 func (m *Meter) Take(n int64) bool { return m.counter.Take(n, m.limit) }
 
-// Add counts n that have been used already, beyond the limit if need be: the
-// tokens of an answer are known only after it.
+// Add counts n that are used already, even beyond the limit: the tokens of a
+// response are known only at its end.
 func (m *Meter) Add(n int64) { m.counter.Add(n) }
 
 // Used returns how much of the current period's quota is used. It can be more
 // than the limit.
 func (m *Meter) Used() int64 { return m.counter.Sum() }
 
-// Left returns how much is left of it, and never less than 0.
+// Left returns how much of it remains, at least 0.
 func (m *Meter) Left() int64 { return max(0, m.limit-m.counter.Sum()) }
 
 // Limit returns the quota of a whole period.
@@ -41,11 +41,11 @@ func (m *Meter) Limit() int64 { return m.limit }
 // Period returns the period of the quota.
 func (m *Meter) Period() ledger.Period { return m.period }
 
-// Count identifies what the meter counts: it is the same for those that count
-// together, such as the meters of two keys of one account.
+// Count identifies the count. It is the same value for meters that share one, such
+// as those of two keys of an account.
 func (m *Meter) Count() any { return m.counter }
 
-// Renews returns when the count begins anew.
+// Renews returns when the next period begins.
 func (m *Meter) Renews() time.Time {
 	_, until := m.counter.Window()
 	return until
@@ -54,13 +54,13 @@ func (m *Meter) Renews() time.Time {
 // Window returns the first moment of the current period and the first after it.
 func (m *Meter) Window() (from, until time.Time) { return m.counter.Window() }
 
-// Meters are several limits that hold together, such as one for each minute
-// and one for each day. Build them with With.
+// Meters are limits that all apply, such as one per minute and one per day, ordered
+// by period. They are built with With.
 type Meters []*Meter
 
-// With returns the meters and one more, in the order in which Take counts: the
-// shortest period first. So what is refused by one that renews soon is never
-// counted by one that does not.
+// With returns the meters and one more, with the shortest period first. Take counts
+// in this order, so that nothing which a limit of a minute refuses is counted
+// against one of a day.
 func (ms Meters) With(m *Meter) Meters {
 	longer := func(other *Meter) bool { return other.period.LongerThan(m.period) }
 	at := slices.IndexFunc(ms, longer)
@@ -70,10 +70,10 @@ func (ms Meters) With(m *Meter) Meters {
 	return slices.Insert(ms, at, m)
 }
 
-// Take counts n with each meter if all of them allow it. Otherwise it returns
-// one that does not: of those, the one that renews last, which says when to
-// come again. Under concurrency a refused n can be counted by meters that renew
-// no later than the one that refuses it, but no limit is passed.
+// Take counts n with each meter, and returns nil. If some of them do not allow it, it
+// returns the one of these that renews last, whose Renews is when to try again.
+// Under concurrency a refused n can be counted by meters with a shorter period than
+// the one that refuses it, but no limit is exceeded.
 func (ms Meters) Take(n int64) (exhausted *Meter) {
 	if exhausted = ms.Exhausted(n); exhausted != nil {
 		return exhausted
@@ -86,8 +86,8 @@ func (ms Meters) Take(n int64) (exhausted *Meter) {
 	return nil
 }
 
-// Exhausted returns, of the meters that do not allow n more, the one that
-// renews last, and nil when all allow it.
+// Exhausted returns the one of the meters that do not allow n more which renews
+// last, and nil if all allow it.
 func (ms Meters) Exhausted(n int64) (exhausted *Meter) {
 	for _, m := range ms {
 		if !m.May(n) && (exhausted == nil || m.Renews().After(exhausted.Renews())) {

@@ -18,7 +18,8 @@ const (
 	quotaAs = "write it like 300000/month, 1M tokens/month account Asia/Shanghai or 750h/month"
 	limitAs = "write it like 1000/day or 1M tokens/month"
 
-	// maxAmount keeps sums far from an overflow.
+	// maxAmount is the largest amount. Sums of a few thousand do not overflow, and
+	// a float64 represents each exactly.
 	maxAmount = 1e15
 )
 
@@ -26,8 +27,9 @@ const (
 //
 //	quota <n> [<unit>]/<period> [<account>] [<zone>]
 //
-// The unit is `requests` (the default) or `tokens`, or n is a duration like
-// 750h. A word with a slash, or `UTC`, is a time zone. Numbers take k and M.
+// The unit is `requests` (the default) or `tokens`; or n is a duration such as 750h.
+// A word with a slash, or `UTC`, is a time zone, and any other an account. Numbers
+// may have the suffixes k and M.
 func Parse(args []string) (*Quota, error) {
 	q, rest, err := parseAmount(args, quotaAs)
 	if err != nil {
@@ -45,7 +47,7 @@ func Parse(args []string) (*Quota, error) {
 //
 //	limit <n> [<unit>]/<period>
 //
-// It is a quota of requests or tokens without an account, by the calendar of UTC.
+// A limit is a quota of requests or tokens without an account, in UTC.
 func ParseLimit(args []string) (*Quota, error) {
 	q, rest, err := parseAmount(args, limitAs)
 	switch {
@@ -106,8 +108,8 @@ func parseAmount(args []string, example string) (q *Quota, rest []string, err er
 	return q, rest, nil
 }
 
-// parseNumber reads a whole number, which may be written with k or M and a
-// decimal fraction, or a duration.
+// parseNumber reads a whole number, for example 300000, 20k or 1.5M, or a duration,
+// whose unit is seconds.
 func parseNumber(word string) (int64, ledger.Unit, error) {
 	digits, factor := word, 1.0
 	switch {
@@ -116,7 +118,7 @@ func parseNumber(word string) (int64, ledger.Unit, error) {
 	case strings.HasSuffix(word, "M"):
 		digits, factor = word[:len(word)-1], 1e6
 	}
-	// The characters are checked since ParseFloat knows more than people write.
+	// ParseFloat would also accept 1e5, 0x1p4, inf and 1_000.
 	if strings.Trim(digits, "0123456789.") == "" {
 		if n, err := strconv.ParseFloat(digits, 64); err == nil {
 			return whole(word, math.Round(n*factor*1e6)/1e6)
@@ -132,6 +134,7 @@ func parseNumber(word string) (int64, ledger.Unit, error) {
 	return int64(length / time.Second), ledger.Seconds, nil
 }
 
+// whole returns a number as an amount. word is the number as it was written.
 func whole(word string, n float64) (int64, ledger.Unit, error) {
 	switch {
 	case n != math.Trunc(n):
@@ -148,7 +151,7 @@ func whole(word string, n float64) (int64, ledger.Unit, error) {
 func (q *Quota) parseWord(word string) error {
 	switch word {
 	case "requests", "request", "tokens", "token":
-		return fmt.Errorf("the unit stands before the period: %s", quotaAs)
+		return fmt.Errorf("the unit belongs before the period: %s", quotaAs)
 	}
 	if word != "UTC" && !strings.Contains(word, "/") {
 		if err := checkAccount(word); err != nil {

@@ -81,7 +81,7 @@ func TestParseMistakes(t *testing.T) {
 		"1M bytes/month":               "requests or tokens",
 		"750h awake/month":             "unknown unit \"awake\"",
 		"750h requests/month":          "write 750h/month",
-		"100/day tokens":               "the unit stands before the period",
+		"100/day tokens":               "the unit belongs before the period",
 		"100 /day":                     "the unit is missing before /day",
 		"100/day a b":                  "two accounts, a and b",
 		"100/day UTC Asia/Shanghai":    "two time zones",

@@ -1,48 +1,48 @@
-// Package quota holds the words `quota` and `limit`, which mean the same in
-// every module: how much of something a period of the calendar allows, and how
-// much of that is left.
+// Package quota implements the options `quota` and `limit` of all modules: how much
+// of something is allowed in a period of the calendar, and how much of it remains.
+// Counts are in the ledger, and outlive reloads and restarts.
 //
 //	q, err := quota.Parse(d.RemainingArgs()) // quota 300000/month account Asia/Shanghai
 //	…
-//	meter, err := q.Open(book, "doh "+url) // in Provision; book comes from ledger.FromContext
+//	meter, err := q.Open(l, "doh "+url) // in Provision; l is from ledger.FromContext
 //	…
-//	if !meter.Take(1) { // on a request's way
+//	if !meter.Take(1) { // for each request
 //		retryAfter := time.Until(meter.Renews())
 package quota
 
 import (
 	"fmt"
 	"time"
-	_ "time/tzdata" // a small server may have no time zones
+	_ "time/tzdata" // minimal containers have no time zone database
 
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 )
 
-// Quota is what an account gives you, or what you allow a client, in each
-// period.
+// Quota is what an account gives, or what a client is allowed, in each period of the
+// calendar.
 type Quota struct {
-	// How much, in the unit: 1 to 10^15. Required.
+	// The amount, in the unit: 1 to 10^15. Required.
 	Amount int64 `json:"amount"`
 
 	// What is counted: `requests`, `tokens`, or `seconds` of awake time.
 	// Default: requests.
 	Unit ledger.Unit `json:"unit,omitempty"`
 
-	// After which stretch of the calendar the count begins anew: `second`,
-	// `minute`, `hour`, `day` or `month`. Required.
+	// The period after which the count starts at 0 again: `second`, `minute`,
+	// `hour`, `day` or `month`. Required.
 	Period ledger.Period `json:"period"`
 
-	// All that name the same account share one count, in whatever module they
-	// are. Default: each has a count of its own.
+	// The name of the account. Quotas with the same account share one count, in
+	// all modules. Default: the quota has a count of its own.
 	Account string `json:"account,omitempty"`
 
-	// The time zone whose calendar counts, as in `Asia/Shanghai`. Default: UTC.
+	// The time zone of the calendar, for example `Asia/Shanghai`. Default: UTC.
 	Zone string `json:"zone,omitempty"`
 }
 
-// Open returns the meter of the quota. Name says what is counted where the
-// quota has no account, for example a module and the URL of an upstream; only
-// a hash of it is stored.
+// Open returns the meter of the quota. name identifies the count of a quota without
+// an account, for example by the module and the URL of an upstream. Only a hash of
+// it is stored.
 func (q *Quota) Open(l *ledger.Ledger, name string) (*Meter, error) {
 	if err := q.Validate(); err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func (q *Quota) Open(l *ledger.Ledger, name string) (*Meter, error) {
 	return &Meter{counter: l.Counter(name, unit, q.Period, zone), limit: q.Amount, period: q.Period}, nil
 }
 
-// Validate checks a quota that was written in JSON.
+// Validate checks a quota from JSON.
 func (q *Quota) Validate() error {
 	if q.Amount < 1 {
 		return fmt.Errorf("the amount of a quota is %d, but must be at least 1", q.Amount)
@@ -93,7 +93,7 @@ func (q *Quota) location() (*time.Location, error) {
 	return zone, nil
 }
 
-// String writes the quota as a Caddyfile has it.
+// String returns the quota in the syntax of the Caddyfile.
 func (q *Quota) String() string {
 	var s string
 	switch q.Unit {
@@ -113,7 +113,7 @@ func (q *Quota) String() string {
 	return s
 }
 
-// duration writes seconds in the largest unit that needs no fraction.
+// duration returns seconds in the largest unit that needs no fraction.
 func duration(seconds int64) string {
 	switch {
 	case seconds%3600 == 0:

@@ -6,22 +6,24 @@ import (
 	"time"
 )
 
-// recheck is how long a point is left out. What ends a cooldown early is noticed
-// after this at the latest, and all points are looked at once in such a time at
-// the most.
+// recheck is how long a point is skipped. A cooldown that ends early is noticed
+// after this time at the latest, and every point is checked at most once in it.
 const recheck = time.Second
 
-// Blocked are the members of a ring that could not be used when they were last
-// looked at, and those of their points that were found in vain. It is safe for concurrent use and takes no lock. It is a hint:
-// whoever is given a member still asks whether that may be used. The zero value
-// has none; it must be used with one ring only.
+// Blocked is the set of members of a ring that could not be used when they were last
+// checked, with the points of theirs that a walk has come to. It is safe for
+// concurrent use and takes no lock. It is a hint: the caller of a walk still checks
+// whether a member may be used. The zero value is empty; it must be used with one
+// ring only.
 type Blocked struct {
-	bits  atomic.Pointer[[]atomic.Uint64] // one for each point, then one for each member; unset until one is left out
-	any   atomic.Bool
-	since atomic.Int64 // nanoseconds since 1970, of the first one
+	// bits has a bit for each point, and after these one for each member. It is
+	// nil until the first one is set.
+	bits  atomic.Pointer[[]atomic.Uint64]
+	any   atomic.Bool  // whether any bit may be set
+	since atomic.Int64 // when the first one was set, in Unix nanoseconds
 }
 
-// block leaves a point of a ring out, and its member.
+// block adds a point of a ring, and its member.
 func (b *Blocked) block(r *Ring, point int, now time.Time) {
 	set := b.bits.Load()
 	if set == nil {
@@ -38,7 +40,7 @@ func (b *Blocked) block(r *Ring, point int, now time.Time) {
 	}
 }
 
-// hasMember reports whether the member of a point is left out.
+// hasMember reports whether the member of a point is in the set.
 func (b *Blocked) hasMember(r *Ring, point int) bool {
 	if !b.any.Load() {
 		return false
@@ -47,7 +49,7 @@ func (b *Blocked) hasMember(r *Ring, point int) bool {
 	return (*b.bits.Load())[i/64].Load()&(1<<(i%64)) != 0
 }
 
-// Clear lets all points be looked at again: a cooldown was lifted.
+// Clear empties the set, for example because a cooldown was lifted.
 func (b *Blocked) Clear() {
 	if !b.any.Swap(false) {
 		return
@@ -58,7 +60,7 @@ func (b *Blocked) Clear() {
 	}
 }
 
-// expire clears what is older than recheck.
+// expire empties the set if it is older than recheck.
 func (b *Blocked) expire(now time.Time) {
 	if !b.any.Load() {
 		return
@@ -84,24 +86,24 @@ func (b *Blocked) next(from, to int) int {
 	return to
 }
 
-// Walk goes through the members in the order of a hash. It belongs to one
-// goroutine.
+// Walk iterates over the members in the order of a hash. It must not be used
+// concurrently.
 type Walk struct {
 	ring    *Ring
 	blocked *Blocked
 	now     time.Time
-	at, end int    // points, counted on beyond the end of the circle
-	last    int    // the point of the last member
-	seen    uint64 // the members that were returned, where there are few
+	at, end int    // indexes of points; beyond len(points) they start over
+	last    int    // the point of the member returned last
+	seen    uint64 // bits of the members that were returned, on a ring with few
 }
 
-// Walk begins with the member that the hash leads to.
+// Walk returns a walk that begins with the member that the hash leads to.
 func (r *Ring) Walk(hash uint64, blocked *Blocked, now time.Time) Walk {
 	return r.walk(r.first(hash), blocked, now)
 }
 
-// WalkFrom begins at a point, which on a ring of NewCircle is the member of that
-// index.
+// WalkFrom returns a walk that begins at a point. On a ring of NewCircle the point
+// is the index of a member.
 func (r *Ring) WalkFrom(point int, blocked *Blocked, now time.Time) Walk {
 	return r.walk(point, blocked, now)
 }
@@ -113,15 +115,15 @@ func (r *Ring) walk(first int, blocked *Blocked, now time.Time) Walk {
 	return Walk{ring: r, blocked: blocked, now: now, at: first, end: first + len(r.points)}
 }
 
-// Next returns the next member, and false when all have been returned. Of many, a
-// member with several points is returned for each of them.
+// Next returns the next member, and false when all have been returned. On a ring of
+// more than few members, a member is returned once for each of its points.
 func (w *Walk) Next() (member int, ok bool) {
 	if w.ring.members <= few {
 		return w.nextOfFew()
 	}
 	n := len(w.ring.points)
 	for w.at < w.end {
-		// The circle has a seam, where the index begins at 0 again.
+		// The range ends at the last point at most; the circle goes on at 0.
 		from, to := w.at, min(w.end, n)
 		if w.at >= n {
 			from, to = w.at-n, w.end-n
@@ -161,7 +163,7 @@ func (w *Walk) nextOfFew() (member int, ok bool) {
 	return 0, false
 }
 
-// Block leaves the last member out: it may not be used now.
+// Block adds the member returned last to the set: it may not be used now.
 func (w *Walk) Block() {
 	if w.ring.members > few {
 		w.blocked.block(w.ring, w.last, w.now)

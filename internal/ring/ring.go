@@ -4,17 +4,17 @@
 //
 // Each member has points on a circle of hashes, in number proportional to its
 // weight. A hash lies between two points; the members of the points that follow
-// are its order of preference. When a member comes or goes, only the hashes before
-// its points lead elsewhere.
+// are its order of preference. When a member is added or removed, only the hashes
+// just before its points lead to another member.
 //
 //	      hash
 //	        ▼
 //	──●─────────●──────○─────●───▶     ● point of a member that may be used
-//	  a         b      c     a         ○ point of a member that is left out
+//	  a         b      c     a         ○ point of a member that is skipped
 //
-// A choice costs a binary search, and no more when most members may not be used:
-// points that were found in vain are left out for a second (Blocked). Where there
-// are few members, each is looked at every time.
+// A choice costs a binary search, also when most members may not be used: their
+// points are skipped for a second once a walk has come to them (Blocked). On a ring
+// with few members each is checked every time.
 //
 // Source: Karger et al., Consistent Hashing and Random Trees, 1997.
 package ring
@@ -28,43 +28,45 @@ import (
 	"sort"
 )
 
-// Member is what a ring chooses among.
+// Member is a member of a ring.
 type Member struct {
-	// Name decides where the member's points are. It must be unique, and the
-	// same in every process.
+	// Name determines the positions of the member's points. It must be unique,
+	// and the same in every process.
 	Name string
 
-	// Weight is the member's share, relative to those of the others. At least 1.
+	// Weight is the member's share, relative to the others. Less than 1 counts
+	// as 1.
 	Weight int64
 }
 
 const (
-	// pointsOfFew is how many points a member of average weight has where there
-	// are few, so that their shares come close to their weights.
+	// pointsOfFew is the number of points of a member of average weight on a ring
+	// with few members, so that their shares are close to their weights.
 	pointsOfFew = 160
-	// pointsInAll is about how many points a ring of many members has.
+	// pointsInAll is about the number of points of a ring with many members.
 	pointsInAll = 1 << 15
-	// leastPoints and mostPoints bound those of one member.
+	// leastPoints and mostPoints bound the points of one member.
 	leastPoints = 2
 	mostPoints  = 1 << 12
 
-	// few is up to how many members a walk looks at each of them once, and none
-	// is left out: the bits of a Walk's set.
+	// few is the largest number of members for which a walk returns each of them
+	// once and skips none. It is the number of bits of Walk.seen.
 	few = 64
 )
 
-// Ring is a snapshot of members. It does not change.
+// Ring is an immutable set of members.
 type Ring struct {
-	points  []point // by at
+	points  []point // sorted by at
 	members int
 }
 
+// point is a position on the circle that belongs to a member.
 type point struct {
 	at     uint64
-	member int32
+	member int32 // index
 }
 
-// New returns the ring of the members, which go by their index.
+// New returns the ring of members. Walks return their indexes.
 func New(members []Member) *Ring {
 	var weights float64
 	for _, m := range members {
@@ -82,8 +84,8 @@ func New(members []Member) *Ring {
 	return r
 }
 
-// NewCircle returns a ring on which n members have one point each, in the order of
-// their index and at equal distances: for taking turns.
+// NewCircle returns a ring of n members with one point each, in the order of their
+// index and at equal distances. It is for round-robin.
 func NewCircle(n int) *Ring {
 	r := &Ring{points: make([]point, n), members: n}
 	for i := range r.points {
@@ -92,7 +94,8 @@ func NewCircle(n int) *Ring {
 	return r
 }
 
-// add adds n points of a member. The first of them are the same whatever n is.
+// add adds n points of a member. A larger n only adds points to those of a smaller
+// one, so that a change of a weight moves few hashes.
 func (r *Ring) add(name string, member, n int) {
 	sum := sha256.Sum256([]byte(name))
 	state := binary.BigEndian.Uint64(sum[:])
@@ -102,8 +105,8 @@ func (r *Ring) add(name string, member, n int) {
 	}
 }
 
-// Mix spreads the bits of a number over all 64: equal numbers stay equal, and
-// similar ones do not stay similar.
+// Mix returns a hash of x: a bijection whose results for similar numbers are not
+// similar.
 //
 // Source: the finalizer of SplitMix64, Steele et al., Fast Splittable Pseudorandom
 // Number Generators, 2014.
@@ -113,7 +116,7 @@ func Mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// first returns the index of the first point at or behind a hash.
+// first returns the index of the first point at or after a hash.
 func (r *Ring) first(hash uint64) int {
 	i := sort.Search(len(r.points), func(i int) bool { return r.points[i].at >= hash })
 	if i == len(r.points) {

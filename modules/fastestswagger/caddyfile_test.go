@@ -36,7 +36,7 @@ func TestMistakes(t *testing.T) {
 		{"header without a value", policy("", "header X-Bypass"), 4, []string{"write: header <name> <value>"}},
 		{"header that is Host", policy("", "header host: a.example"), 4, []string{"header_up Host"}},
 		{"header of the transport", policy("", "header Accept-Encoding gzip"), 4, []string{"remove the line"}},
-		{"header without its key", policy("", "header Authorization \"Bearer {$SWAGGER_NOT_SET}\""), 4, []string{"no key behind its scheme"}},
+		{"header without its key", policy("", "header Authorization \"Bearer {$SWAGGER_NOT_SET}\""), 4, []string{"no key after its scheme"}},
 		{"text without quotes", policy("", "contains Swagger UI"), 4, []string{"quotes"}},
 		{"empty text", policy("", `contains ""`), 4, []string{"contains: the value is empty", "swagger-ui"}},
 		{"size", policy("", "max_size big"), 4, []string{"with its unit", "64MB"}},

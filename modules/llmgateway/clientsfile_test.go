@@ -168,7 +168,7 @@ func TestClientsFileMistakes(t *testing.T) {
 		strings.Replace(listedIn("alice"), `"alice"`, `"bob"`, 1):                  "entry bob: its key is one of client alice, at Caddyfile:",
 		listedIn(`bob "models": ["a,b"]`):                                          `entry bob: model "a,b": separate models`,
 		listedIn("bob", "bob"):                                                     "entry 2 (bob), line 3: entry 1 has the same name",
-		listedIn(`bob "key": "good-key-of-bob"`):                                   "entry 1 (bob), line 2: the field key is not known",
+		listedIn(`bob "key": "good-key-of-bob"`):                                   "entry 1 (bob), line 2: unknown field key",
 		"[{\"name\": \"good-key-of-bob\"":                                          "entry 1, line 1: the file ends in the middle",
 		`[{"name": "bob", "key_sha256": "fe01ce2a7fbac8fafaed7c982a04e229"}]`:      "entry 1 (bob), line 1: key_sha256 is the SHA-256 of the key in 64 hexadecimal digits",
 		strings.ReplaceAll(listedIn("bob"), hashOf("bob-key"), hashOf("demo-key")): "client bob has the public key of the demo",
