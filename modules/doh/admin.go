@@ -34,7 +34,7 @@ func (a adminDoH) Routes() []caddy.AdminRoute {
 	}
 }
 
-// list answers GET with what show returns, as JSON.
+// list returns a handler that answers GET with the result of show, as JSON.
 func list(show func() any) caddy.AdminHandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if r.Method != http.MethodGet {
@@ -46,12 +46,13 @@ func list(show func() any) caddy.AdminHandlerFunc {
 	}
 }
 
-// userStatus is what the admin API shows of a client: never its path.
+// userStatus is the state of a client in the admin API. It does not contain the
+// path, which is the client's secret.
 type userStatus struct {
 	Name string `json:"name"`
 
-	// Queries are those that were answered since the process started, Limited
-	// those that were not because a limit was reached.
+	// Queries is the number of queries answered since the process started.
+	// Limited is the number refused because a limit was reached.
 	Queries int64 `json:"queries"`
 	Limited int64 `json:"limited"`
 

@@ -235,7 +235,7 @@ func TestStale(t *testing.T) {
 			query.SetEdns0(1232, false)
 			p.send(query)
 			u.Next(t)
-			before := waiting("pool.(*Pool).see(")
+			before := waiting("pool.(*Pool).complete(")
 			clock.Advance(time.Minute)
 			u.Handle(caddytest.DoHFaults()[fault])
 			ask := func(hangs bool) (*dns.Msg, string) {
@@ -268,7 +268,7 @@ func TestStale(t *testing.T) {
 				t.Errorf("it does not say that it is old: %v", reply)
 			}
 			if fault == "hang" {
-				for waiting("pool.(*Pool).see(") > before {
+				for waiting("pool.(*Pool).complete(") > before {
 					clock.Advance(time.Second)
 					time.Sleep(time.Millisecond)
 				}

@@ -18,8 +18,8 @@ import (
 )
 
 func init() {
-	// Not a handler directive: their first argument is a matcher if it looks
-	// like a path, and here it is the path.
+	// RegisterHandlerDirective would take a first argument that looks like a
+	// path for a matcher; here it is the path that answers.
 	httpcaddyfile.RegisterDirective("doh", parseDirective)
 	httpcaddyfile.RegisterDirectiveOrder("doh", httpcaddyfile.Before, "respond")
 }
@@ -27,10 +27,11 @@ func init() {
 const (
 	defaultPath = "/dns-query"
 
-	// leastDuration is the shortest time that options take, against typos.
+	// leastDuration is the shortest duration of an option. It guards against
+	// typos such as 3us.
 	leastDuration = time.Millisecond
 
-	// maxEntries bounds the cache, against typos.
+	// maxEntries is the largest cache. It guards against typos.
 	maxEntries = 1_000_000_000
 )
 
@@ -86,8 +87,8 @@ const (
 //	}
 //
 // `upstream`, `header`, `for`, `hosts`, `listen`, `client` and `limit` can be
-// repeated. `file <path>` stands among the names of `for`, too. With clients,
-// only their paths answer, and over TLS their host names.
+// repeated. `file <path>` may also be among the names of `for`. With clients, only
+// their paths answer, and over TLS their host names.
 func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	handler := new(Handler)
 	paths, err := handler.parse(h.Dispenser)
@@ -101,6 +102,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	return h.NewRoute(matcher, handler), nil
 }
 
+// options are the options in the directive's block.
 func (h *Handler) options() []caddyfileutil.Option {
 	return []caddyfileutil.Option{
 		{Name: "upstream", Repeats: true, Block: true, Parse: upstreamParser(&h.Config, upstreamOptions)},
@@ -124,7 +126,7 @@ func (h *Handler) options() []caddyfileutil.Option {
 	}
 }
 
-// parse returns the paths that answer.
+// parse parses the directive, and returns the paths that its route matches.
 func (h *Handler) parse(d *caddyfile.Dispenser) (caddyhttp.MatchPath, error) {
 	d.Next() // the directive's name
 	h.Source = caddyfileutil.SourceOf(d)
@@ -152,22 +154,24 @@ func (h *Handler) parse(d *caddyfile.Dispenser) (caddyhttp.MatchPath, error) {
 	return h.paths(), nil
 }
 
-// paths returns what the route matches: the paths that answer, and all below
-// them, where the handler says that there is nothing.
+// paths returns the paths that the route matches: those that answer, and all below
+// them, for which the handler answers 404. So a client's secret path with a typo
+// after it reaches neither another handler of the site nor the access log.
 func (h *Handler) paths() caddyhttp.MatchPath {
-	all := []string{h.Path}
+	all := make([]string, 0, 1+len(h.Clients))
+	all = append(all, h.Path)
 	for _, u := range h.Clients {
 		all = append(all, unescaped(strings.TrimSuffix(u.Path, "/*")))
 	}
-	var match caddyhttp.MatchPath
+	match := make(caddyhttp.MatchPath, 0, 2*len(all))
 	for _, path := range all {
 		match = append(match, path, strings.TrimSuffix(path, "/")+"/*")
 	}
 	return match
 }
 
-// unescaped returns a path as the matcher compares it: with %20 in it, it would
-// compare escaped paths.
+// unescaped returns a path without escapes. Caddy's matcher compares escaped paths
+// if its pattern contains an escape, and unescaped ones otherwise.
 func unescaped(path string) string {
 	if plain, err := url.PathUnescape(path); err == nil {
 		return plain
@@ -182,6 +186,7 @@ func (h *Handler) setPerIP(args []string) (err error) {
 	return err
 }
 
+// setECS sets `ecs`. A prefix is checked here, so that the error has its line.
 func (h *Handler) setECS(arg string) error {
 	h.ECS = arg
 	if arg == "" {
@@ -191,14 +196,15 @@ func (h *Handler) setECS(arg string) error {
 	return err
 }
 
-// hostsFile is the word behind which a file stands in place of names.
+// hostsFile is the word before the path of a file, in place of names.
 const hostsFile = "file"
 
+// addHosts adds the names of one line of `hosts`.
 func (h *Handler) addHosts(args []string) error {
 	host := &Host{IP: args[0], Names: args[1:]}
 	if args[0] == hostsFile {
 		if len(args) > 2 || args[1] == "" {
-			return errors.New("file is followed by the path of one hosts file")
+			return errors.New("file needs the path of one hosts file")
 		}
 		host = &Host{File: args[1]}
 	}
@@ -227,6 +233,7 @@ func (h *Handler) setQueryLog(args []string) error {
 	return nil
 }
 
+// parseCache parses `cache` and its block.
 func (h *Handler) parseCache(d *caddyfile.Dispenser) error {
 	h.Cache = new(pool.Cache)
 	args, err := caddyfileutil.Arguments(d, "[<entries>|off]", "10000")
@@ -240,7 +247,7 @@ func (h *Handler) parseCache(d *caddyfile.Dispenser) error {
 	if len(args) > 0 {
 		h.Cache.Entries, err = strconv.Atoi(args[0])
 		if err != nil || h.Cache.Entries < 1 || h.Cache.Entries > maxEntries {
-			return d.Errf("cache: %q is neither a number of entries nor off; write one such as 10000", args[0])
+			return d.Errf("cache: %q is neither a number of entries nor off; write a number such as 10000", args[0])
 		}
 	}
 	if err := caddyfileutil.ParseBlock(d, "cache", cacheOptions(h.Cache)); err != nil {
@@ -262,6 +269,8 @@ func cacheOptions(c *pool.Cache) []caddyfileutil.Option {
 	}
 }
 
+// parseClient parses `client` and its block. Names, paths and host names must be
+// unique; a path that is a placeholder is checked when the configuration is loaded.
 func (h *Handler) parseClient(d *caddyfile.Dispenser) error {
 	args, err := caddyfileutil.Arguments(d, "<name> <path> [<host name>]", "alice /dns-query/s3cret alice.dns.example.com")
 	if err != nil {
@@ -291,6 +300,7 @@ func (h *Handler) parseClient(d *caddyfile.Dispenser) error {
 	return caddyfileutil.ParseBlock(d, "client", u.options())
 }
 
+// samePath reports whether two configured paths of clients are the same path.
 func samePath(a, b string) bool {
 	return unescaped(strings.TrimSuffix(a, "/*")) == unescaped(strings.TrimSuffix(b, "/*"))
 }
@@ -304,7 +314,7 @@ func (u *User) options() []caddyfileutil.Option {
 func (u *User) addLimit(args []string) error {
 	limit, err := quota.ParseLimit(args)
 	if err == nil && limit.Unit != "" {
-		err = errors.New("a limit of queries has no unit; write one such as 20000/day")
+		err = errors.New("a limit of queries has no unit; write 20000/day, for example")
 	}
 	u.Limits = append(u.Limits, limit)
 	return err

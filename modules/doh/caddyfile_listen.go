@@ -12,8 +12,8 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/domainset"
 )
 
-// addListen adds the listeners of a line. A word without a slash is the default
-// name of the address over TLS before it.
+// addListen adds the listeners of one line of `listen`. A word without a slash is
+// the default name of the address with tls/ before it.
 func (h *Handler) addListen(args []string) error {
 	for _, arg := range args {
 		if !strings.Contains(arg, "/") {
@@ -28,7 +28,7 @@ func (h *Handler) addListen(args []string) error {
 		}
 		for _, other := range h.Listen {
 			if other.Address == address.String() {
-				return fmt.Errorf("%s is there twice; remove one of the two", address)
+				return fmt.Errorf("%s is listed twice; remove one of the two", address)
 			}
 		}
 		h.Listen = append(h.Listen, &Listen{Address: address.String()})
@@ -36,13 +36,14 @@ func (h *Handler) addListen(args []string) error {
 	return nil
 }
 
+// setDefaultName sets the default name of the last listener.
 func (h *Handler) setDefaultName(name string) error {
 	if len(h.Listen) == 0 {
 		return fmt.Errorf("%q does not begin with tls/, udp/ or tcp/; write one such as tls/:853 or udp/127.0.0.1:53", name)
 	}
 	last := h.Listen[len(h.Listen)-1]
 	if !strings.HasPrefix(last.Address, dnsserver.TLS+"/") {
-		return fmt.Errorf("%s: the name %q stands behind an address with tls/, for clients there that ask for none", last.Address, name)
+		return fmt.Errorf("%s: the name %q must follow an address with tls/; it is for TLS clients that send no server name", last.Address, name)
 	}
 	if last.DefaultName != "" {
 		return fmt.Errorf("%s has two default names, %s and %s", last.Address, last.DefaultName, name)
@@ -54,8 +55,8 @@ func (h *Handler) setDefaultName(name string) error {
 	return nil
 }
 
-// completeListeners gives listeners over TLS without a default name that of the
-// global option `default_sni`.
+// completeListeners sets the default name of listeners over TLS that have none to
+// the value of the global option `default_sni`.
 func (h *Handler) completeListeners(name string) {
 	for _, l := range h.Listen {
 		if l.DefaultName == "" && strings.HasPrefix(l.Address, dnsserver.TLS+"/") {
@@ -64,7 +65,7 @@ func (h *Handler) completeListeners(name string) {
 	}
 }
 
-// parseFor parses names that have upstreams of their own.
+// parseFor parses `for`: names, files with names, and a block of their upstreams.
 func (h *Handler) parseFor(d *caddyfile.Dispenser) error {
 	args, err := caddyfileutil.Arguments(d, "<name...>", "lan *.corp 192.168.0.0/16 file /etc/caddy/names.txt")
 	if err != nil {
@@ -77,7 +78,7 @@ func (h *Handler) parseFor(d *caddyfile.Dispenser) error {
 			continue
 		}
 		if i++; i == len(args) || args[i] == "" {
-			return d.Err("for: file is followed by the path of a file with names")
+			return d.Err("for: file needs the path of a file with names")
 		}
 		r.Files = append(r.Files, args[i])
 	}
@@ -100,7 +101,8 @@ func (r *Route) options() []caddyfileutil.Option {
 	}
 }
 
-// checkNames refuses names that are none, and those that another line has.
+// checkNames returns an error if a name is invalid, or is already in another line
+// of `for`.
 func (h *Handler) checkNames(r *Route) error {
 	seen := make(map[string]bool)
 	for _, other := range h.For {
@@ -113,7 +115,7 @@ func (h *Handler) checkNames(r *Route) error {
 			return err
 		}
 		if seen[canonical(name)] {
-			return fmt.Errorf("%s is there twice; all its upstreams stand in one block", name)
+			return fmt.Errorf("%s is listed twice; put all its upstreams into one block", name)
 		}
 		seen[canonical(name)] = true
 	}
@@ -123,5 +125,6 @@ func (h *Handler) checkNames(r *Route) error {
 	return nil
 }
 
-// canonical returns a name as it is compared.
+// canonical returns the form in which names are compared: lower case, without a
+// dot at the end.
 func canonical(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }

@@ -22,8 +22,8 @@ import (
 //		log_queries
 //	}
 //
-// The choice among the upstreams is the proxy's `lb_policy`. The block needs
-// `transport doh` beside it.
+// The proxy's `lb_policy` chooses among the upstreams. The proxy needs `transport
+// doh` as well.
 func (s *Source) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the source's name
 	s.Place = caddyfileutil.SourceOf(d)
@@ -49,7 +49,8 @@ func (s *Source) options() []caddyfileutil.Option {
 	}
 }
 
-// lbPolicyChooses says why some options of the handler mean nothing in a proxy.
+// lbPolicyChooses is the error for options of the handler that have no effect in a
+// proxy.
 const lbPolicyChooses = "the choice among the upstreams of a reverse_proxy is its lb_policy"
 
 // UnmarshalCaddyfile sets up the transport, which has no options of its own.

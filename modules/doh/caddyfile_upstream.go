@@ -15,11 +15,11 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/modules/doh/pool"
 )
 
-// maxNumber bounds tiers and weights, against typos.
+// maxNumber is the largest tier or weight. It guards against typos.
 const maxNumber = 1_000_000
 
-// parser returns a parser of a line with upstreams, and its block, which has
-// the options.
+// upstreamParser returns a parser of `upstream` and its block. The upstream is
+// added to c.
 func upstreamParser(c *pool.Config, options func(*pool.Upstream) []caddyfileutil.Option) caddyfileutil.Parser {
 	return func(d *caddyfile.Dispenser) error { return parseUpstream(d, c, options) }
 }
@@ -32,14 +32,14 @@ func parseUpstream(d *caddyfile.Dispenser, c *pool.Config, options func(*pool.Up
 		return err
 	}
 	for _, arg := range args {
-		raw := strings.TrimSuffix(arg, "{?dns}") // as in the templates that providers show
+		raw := strings.TrimSuffix(arg, "{?dns}") // the URI template of RFC 8484, as providers publish it
 		if !strings.Contains(raw, "{") {
 			address, err := pool.ParseURL(raw)
 			if err != nil {
 				return d.WrapErr(err)
 			}
 			if has(c, raw) || slices.Contains(u.URLs, raw) {
-				return d.Errf("upstream at %s is there twice: to send it more queries, use weight", cmp.Or(address.Hostname(), raw))
+				return d.Errf("upstream at %s is listed twice: to send it more queries, use weight", cmp.Or(address.Hostname(), raw))
 			}
 			hosts[address.Hostname()] = true
 		}
@@ -56,22 +56,23 @@ func parseUpstream(d *caddyfile.Dispenser, c *pool.Config, options func(*pool.Up
 		}
 	}
 	if len(u.Bootstrap) > 0 && len(hosts) > 1 {
-		return d.Err("bootstrap holds the addresses of one host: give each host an upstream of its own")
+		return d.Err("bootstrap is for the addresses of one host: write one upstream for each host")
 	}
 	for _, other := range c.Upstreams {
 		if u.Name != "" && other.Name == u.Name {
-			return d.Errf("there is already an upstream with the name %s: give this one another", u.Name)
+			return d.Errf("there is already an upstream with the name %s: give this one another name", u.Name)
 		}
 	}
 	c.Upstreams = append(c.Upstreams, u)
 	return nil
 }
 
+// has reports whether an upstream of c has the address.
 func has(c *pool.Config, url string) bool {
 	return slices.ContainsFunc(c.Upstreams, func(u *pool.Upstream) bool { return slices.Contains(u.URLs, url) })
 }
 
-// upstreamOptions are those of an upstream of the handler.
+// upstreamOptions are the options of an upstream of the handler.
 func upstreamOptions(u *pool.Upstream) []caddyfileutil.Option {
 	return []caddyfileutil.Option{
 		{Name: "name", Parse: caddyfileutil.Text(&u.Name, "<name>", "nextdns")},
@@ -84,7 +85,7 @@ func upstreamOptions(u *pool.Upstream) []caddyfileutil.Option {
 	}
 }
 
-// proxyUpstreamOptions are those of an upstream of a reverse_proxy.
+// proxyUpstreamOptions are the options of an upstream of a reverse_proxy.
 func proxyUpstreamOptions(u *pool.Upstream) []caddyfileutil.Option {
 	options := upstreamOptions(u)
 	for i, o := range options {
@@ -97,7 +98,7 @@ func proxyUpstreamOptions(u *pool.Upstream) []caddyfileutil.Option {
 
 func setQuota(u *pool.Upstream, args []string) (err error) {
 	if u.Quota, err = quota.Parse(args); err == nil && u.Quota.Unit != "" {
-		err = errors.New("a quota of queries has no unit; write one such as 300000/month")
+		err = errors.New("a quota of queries has no unit; write 300000/month, for example")
 	}
 	return err
 }

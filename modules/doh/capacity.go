@@ -7,7 +7,8 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/modules/doh/pool"
 )
 
-// Capacity says what the upstreams give, and what the clients may use.
+// Capacity reports the quotas of the upstreams and the limits of the clients, for
+// `caddy freetier plan`.
 func (h *Handler) Capacity() (r capacity.Report) {
 	configs := []pool.Config{h.Config}
 	for _, route := range h.For {
@@ -30,12 +31,12 @@ func (h *Handler) Capacity() (r capacity.Report) {
 	given, bounded := capacity.Total(r.DNS)
 	allowed, limited := capacity.Total(r.DNSUsers)
 	if bounded && limited && allowed > given {
-		r.Warn(fmt.Sprintf("the clients may ask %d queries a month, and the upstreams give %d: lower the limits, or add an upstream without a quota as tier 2", allowed, given))
+		r.Warn(fmt.Sprintf("the limits of the clients add up to %d queries a month, and the quotas of the upstreams to %d: lower the limits, or add an upstream without a quota as tier 2", allowed, given))
 	}
 	return r
 }
 
-// Capacity says what the upstreams give.
+// Capacity reports the quotas of the upstreams.
 func (s *Source) Capacity() (r capacity.Report) {
 	s.Config.Capacity(&r)
 	return r

@@ -10,8 +10,9 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/status"
 )
 
-// describe adds the upstreams, clients and responses to a status. One block of a
-// Caddyfile can be several handlers, which have them in common.
+// describe adds the upstreams, clients and responses to a status. A directive can
+// become several handlers, for example one for each port of its site; what they
+// share is added once.
 func (h *Handler) describe(now time.Time, s *status.Status) {
 	dns := &s.DNS
 	h.pool.Describe(now, dns)
@@ -26,7 +27,7 @@ func (h *Handler) describe(now time.Time, s *status.Status) {
 	dns.Responses = collectors.responses.counts(rcodes)
 }
 
-// describe describes a user, without the path.
+// describe returns the status of a user, without the path.
 func (u *User) describe(now time.Time) status.DNSClient {
 	c := status.DNSClient{Name: u.Name, Queries: u.count.queries.Load(), Limited: u.count.limited.Load(), Limits: []status.Quota{}}
 	for _, m := range u.meters {
@@ -35,7 +36,7 @@ func (u *User) describe(now time.Time) status.DNSClient {
 	return c
 }
 
-// counts returns the counts of values that have any.
+// counts returns the counts of the values that are not 0.
 func (c counters) counts(values []string) []status.Count {
 	all := []status.Count{}
 	for _, value := range values {

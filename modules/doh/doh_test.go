@@ -155,7 +155,7 @@ func TestThread(t *testing.T) {
 func TestOtherPath(t *testing.T) {
 	addr := caddytest.Addr(t)
 	c := caddytest.Start(t, site(addr, "hosts 192.0.2.1 demo.test"))
-	for path, want := range map[string]string{"/dns-queryx": "not doh", "/": "not doh", "/dns-query/x": "DNS queries have another path here"} {
+	for path, want := range map[string]string{"/dns-queryx": "not doh", "/": "not doh", "/dns-query/x": "DNS queries have another path on this server"} {
 		resp := do(t, c.Client(), http.MethodGet, (&url.URL{Scheme: "http", Host: addr, Path: path}).String(), "", nil)
 		if resp.StatusCode != http.StatusNotFound || string(resp.body) != want {
 			t.Errorf("%s: status %d: %s", path, resp.StatusCode, resp.body)

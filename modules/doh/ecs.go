@@ -10,25 +10,26 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 )
 
-// The words that `ecs` takes, beside a prefix.
+// The values of `ecs`, besides a prefix.
 const (
 	ecsStrip  = "strip"
 	ecsPass   = "pass"
 	ecsClient = "client"
 )
 
-// How much of a client's address `ecs client` shows. RFC 7871, section 11.1.
+// How many bits of a client's address `ecs client` sends. RFC 7871, section 11.1,
+// recommends at most 24 for IPv4 and 56 for IPv6.
 const (
 	clientBits4 = 24
 	clientBits6 = 56
 )
 
-// subnets decides which client subnet upstreams are told (RFC 7871), so that
-// they can answer with a server that is near. It is in their answers only if
-// the asker's own was passed on.
+// subnets decides which client subnet (RFC 7871) is sent to upstreams, so that they
+// can answer with a nearby server. Responses to clients contain a subnet only if
+// the client's own was passed on. It never changes.
 type subnets struct {
-	mode  string
-	fixed []byte // the option of a prefix
+	mode  string // one of the words above; empty for a prefix
+	fixed []byte // the EDNS option of the prefix
 }
 
 var errECS = errors.New("ecs is strip, pass, client, or a prefix like 192.0.2.0/24")
@@ -47,10 +48,11 @@ func newSubnets(word string) (*subnets, error) {
 	return &subnets{fixed: dnsmsg.SubnetOption(prefix)}, nil
 }
 
-// apply sets the subnet that is passed on with a query. An asker who wants
-// none to be shown is heeded (RFC 7871, section 7.1.2).
+// apply sets the subnet that is sent with a query. A client that sends a prefix of
+// length 0 wants no part of its address to be sent, in any mode (RFC 7871, section
+// 7.1.2).
 func (s *subnets) apply(q *dnsmsg.Query, ip netip.Addr) {
-	const source = 2 // where the length of the asker's prefix is
+	const source = 2 // offset of SOURCE PREFIX-LENGTH, after FAMILY (RFC 7871, section 6)
 	switch {
 	case s.mode == ecsStrip:
 		q.Subnet = nil
@@ -63,12 +65,12 @@ func (s *subnets) apply(q *dnsmsg.Query, ip netip.Addr) {
 	}
 }
 
-// private reports whether responses are for the client alone: a shared HTTP cache
-// must not give them to others (RFC 9111, section 5.2.2.7).
+// private reports whether responses depend on the client's address. A shared HTTP
+// cache must not give them to others (RFC 9111, section 5.2.2.7).
 func (s *subnets) private() bool { return s.mode == ecsPass || s.mode == ecsClient }
 
-// shown returns the part of an address that upstreams may see. It is not valid
-// if there is none: an address without a place in the world.
+// shown returns the part of an address that may be sent to upstreams. It is invalid
+// for an address without a location, such as a private one.
 func shown(ip netip.Addr) netip.Prefix {
 	if !ip.IsValid() || !ip.IsGlobalUnicast() || ip.IsPrivate() || sharedSpace.Contains(ip) {
 		return netip.Prefix{}
@@ -81,11 +83,12 @@ func shown(ip netip.Addr) netip.Prefix {
 	return prefix
 }
 
-// sharedSpace is for carriers' translators (RFC 6598).
+// sharedSpace is the address space of carrier-grade NAT (RFC 6598).
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 
-// clientIP returns the asker's address, as the server sees it behind proxies
-// that it trusts.
+// clientIP returns the client's address, as Caddy determines it with
+// `trusted_proxies`. IPv4 addresses in IPv6 are unmapped, so that a client counts
+// once.
 func clientIP(r *http.Request) netip.Addr {
 	text, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	ip, _ := netip.ParseAddr(text)

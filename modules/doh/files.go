@@ -10,17 +10,19 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/domainset"
 )
 
-// fileInterval is how often files are looked at.
+// fileInterval is how often files are checked for changes. Polling works on network
+// file systems and mounted volumes, where inotify does not.
 const fileInterval = 5 * time.Second
 
-// files are the hosts files and lists of a handler.
+// files are the hosts files and lists of names of a handler. open does not change
+// after Provision.
 type files struct {
 	open   []domainset.Refresher
 	clock  clockwork.Clock
 	logger *zap.Logger
 }
 
-// openFile reads a file, and notes that it is to be read again and given back.
+// openFile reads a file, and adds it to those that are watched and released.
 func openFile[T any](fs *files, path string, open func(string) (*domainset.File[T], error)) (*domainset.File[T], error) {
 	f, err := open(path)
 	if err != nil {
@@ -31,19 +33,19 @@ func openFile[T any](fs *files, path string, open func(string) (*domainset.File[
 	return f, nil
 }
 
-// warn logs which lines of a file could not be read.
+// warn logs the lines of a file that are malformed.
 func (fs *files) warn(f domainset.Refresher) {
 	if bad := f.Bad(); bad.Count > 0 {
-		fs.logger.Warn("some lines of the file could not be read and are left out",
+		fs.logger.Warn("ignoring malformed lines of the file",
 			zap.String("file", f.Path()), zap.Int("lines", bad.Count), zap.Int("first_line", bad.Line), zap.Error(bad.Err))
 	}
 }
 
-// watch reads files again when they change.
+// watch reads files again when they change, until ctx is done.
 func (fs *files) watch(ctx context.Context) {
 	ticker := fs.clock.NewTicker(fileInterval)
 	defer ticker.Stop()
-	failing := make(map[string]bool)
+	failing := make(map[string]bool) // paths with a logged error
 	for {
 		select {
 		case <-ctx.Done():
@@ -56,8 +58,8 @@ func (fs *files) watch(ctx context.Context) {
 	}
 }
 
-// refresh reads a file again if it has changed. While it cannot be read, which
-// is logged once, its old content stays.
+// refresh reads a file again if it has changed. While it cannot be read, its
+// previous content stays in use, and the error is logged once.
 func (fs *files) refresh(f domainset.Refresher, failing map[string]bool) {
 	changed, err := f.Refresh()
 	if err != nil && !failing[f.Path()] {

@@ -3,6 +3,7 @@ package doh
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -11,22 +12,22 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/domainset"
 )
 
-// Rebind guards against DNS rebinding, in which a page of another site reaches
-// the local network by a name of its own.
+// Rebind protects against DNS rebinding: a web page reaches the local network
+// through a name of its own site whose address has become a private one.
 type Rebind struct {
 	// Names whose private addresses are passed on; `example.com` stands for
 	// itself and all names below it.
 	Except []string `json:"except,omitempty"`
 }
 
-// filter withholds records of upstreams.
+// filter withholds records of upstreams. It never changes.
 type filter struct {
-	types  []uint16 // that are not answered
-	rebind bool
+	types  []uint16 // withheld
+	rebind bool     // whether private addresses are withheld
 	except domainset.Set
 }
 
-// filterTypes are the types that `filter` takes.
+// filterTypes are the values of `filter`.
 var filterTypes = map[string]uint16{"a": dns.TypeA, "aaaa": dns.TypeAAAA, "https": dns.TypeHTTPS, "svcb": dns.TypeSVCB}
 
 func newFilter(types []string, rebind *Rebind) (f filter, err error) {
@@ -49,8 +50,8 @@ func newFilter(types []string, rebind *Rebind) (f filter, err error) {
 	return f, nil
 }
 
-// refuse answers a query for a type that is withheld as if the name had no
-// record of it, and else returns nil.
+// refuse returns the response to a query for a type that is withheld, which denies
+// that the name has records of it, and nil for other types.
 func (f *filter) refuse(q *dnsmsg.Query) *dnsmsg.Response {
 	if q.Class() == dnsmsg.ClassIN && f.withholds(q.Type()) {
 		return denial(q, dnsmsg.RcodeNoError, 0)
@@ -59,16 +60,12 @@ func (f *filter) refuse(q *dnsmsg.Query) *dnsmsg.Response {
 }
 
 func (f *filter) withholds(typ uint16) bool {
-	for _, other := range f.types {
-		if typ == other {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(f.types, typ)
 }
 
-// edit returns a response of an upstream without what is withheld. guarded says
-// that private addresses are.
+// edit returns a response of an upstream without the records that are withheld.
+// guarded is whether private addresses are withheld. If nothing is withheld, it
+// returns resp itself.
 func (f *filter) edit(resp *dnsmsg.Response, guarded bool) *dnsmsg.Response {
 	if len(f.types) == 0 && !guarded {
 		return resp
@@ -88,21 +85,23 @@ func (f *filter) edit(resp *dnsmsg.Response, guarded bool) *dnsmsg.Response {
 	})
 }
 
+// exempt reports whether private addresses of the name are passed on.
 func (f *filter) exempt(name string) bool {
 	wire, err := domainset.Wire(strings.ToLower(name))
 	return err == nil && f.except.Match([]byte(wire)) > 0
 }
 
-// editor goes through the records of a message.
+// editor removes records from one message.
 type editor struct {
 	filter  *filter
 	guarded bool
 
 	changed bool
 	private bool            // a private address was found
-	edited  map[uint16]bool // types whose signatures do not hold any more
+	edited  map[uint16]bool // types whose signatures are no longer valid
 }
 
+// section returns the records of a section that are passed on. It reuses the slice.
 func (e *editor) section(records []dns.RR) []dns.RR {
 	kept := records[:0]
 	for _, rr := range records {
@@ -115,6 +114,7 @@ func (e *editor) section(records []dns.RR) []dns.RR {
 	return kept
 }
 
+// mark records that records of a type were changed.
 func (e *editor) mark(typ uint16) {
 	e.changed = true
 	if e.edited == nil {
@@ -123,8 +123,8 @@ func (e *editor) mark(typ uint16) {
 	e.edited[typ] = true
 }
 
-// keep reports whether a record is passed on. Hints of HTTPS records are taken
-// out of them.
+// keep reports whether a record is passed on. It removes address hints from HTTPS
+// and SVCB records.
 func (e *editor) keep(rr dns.RR) bool {
 	switch rr := rr.(type) {
 	case *dns.A:
@@ -141,7 +141,8 @@ func (e *editor) keep(rr dns.RR) bool {
 	return true
 }
 
-// hints takes addresses that are withheld out of an HTTPS or SVCB record.
+// hints removes withheld addresses from an HTTPS or SVCB record (RFC 9460, section
+// 7.3: ipv4hint, ipv6hint). A browser would connect to them without an A query.
 func (e *editor) hints(rr *dns.SVCB) {
 	kept := rr.Value[:0]
 	for _, value := range rr.Value {
@@ -167,7 +168,7 @@ func (e *editor) hints(rr *dns.SVCB) {
 	rr.Value = kept
 }
 
-// forbids reports whether an address is one of a private network.
+// forbids reports whether an address is withheld because it is private.
 func (e *editor) forbids(raw []byte) bool {
 	if !e.guarded {
 		return false
@@ -183,8 +184,9 @@ func (e *editor) forbids(raw []byte) bool {
 	return true
 }
 
-// isInside reports whether an address leads to this machine or the local
-// network, also by way of IPv6 (RFC 4291, section 2.5.5; RFC 6052).
+// isInside reports whether an address belongs to this machine or the local network,
+// also when it is an IPv4 address inside an IPv6 one (RFC 4291, section 2.5.5, and
+// the NAT64 prefix of RFC 6052).
 func isInside(ip netip.Addr) bool {
 	ip = ip.Unmap()
 	if nat64.Contains(ip) {
@@ -200,8 +202,9 @@ var (
 	thisNetwork = netip.MustParsePrefix("0.0.0.0/8")
 )
 
-// dropSignatures takes out the signatures of records that were changed, and the
-// bit that says that all were validated.
+// dropSignatures removes the signatures of records that were changed, and clears
+// the AD bit, which states that all records were validated (RFC 4035, section
+// 3.2.3).
 func (e *editor) dropSignatures(m *dns.Msg) {
 	if !e.changed {
 		return

@@ -59,58 +59,70 @@ func TestListenerPrograms(t *testing.T) {
 	}
 }
 
-// Real resolvers forward to the listener over TLS.
-func TestForwarders(t *testing.T) {
-	for name, config := range map[string]func(d *dot, dir string, port int) string{
-		"unbound": func(d *dot, dir string, port int) string {
-			host, at, _ := net.SplitHostPort(d.tls)
-			return fmt.Sprintf(`server:
-	interface: 127.0.0.1@%d
-	directory: %s
-	chroot: ""
-	username: ""
-	use-syslog: no
-	logfile: ""
-	do-not-query-localhost: no
-	module-config: iterator
-	tls-cert-bundle: %s
-	local-zone: test. transparent
+// forwarders are the configurations of resolvers that forward to a listener.
+var forwarders = map[string]func(d *dot, dir string, port int) string{
+	"unbound": func(d *dot, dir string, port int) string {
+		host, at, _ := net.SplitHostPort(d.tls)
+		return fmt.Sprintf(`server:
+interface: 127.0.0.1@%d
+directory: %s
+chroot: ""
+username: ""
+use-syslog: no
+logfile: ""
+do-not-query-localhost: no
+module-config: iterator
+tls-cert-bundle: %s
+local-zone: test. transparent
 forward-zone:
-	name: .
-	forward-tls-upstream: yes
-	forward-addr: %s@%s#localhost
+name: .
+forward-tls-upstream: yes
+forward-addr: %s@%s#localhost
 `, port, dir, d.ca, host, at)
-		},
-		"dnsdist": func(d *dot, dir string, port int) string {
-			return fmt.Sprintf(`setLocal("127.0.0.1:%d")
+	},
+	"dnsdist": func(d *dot, dir string, port int) string {
+		return fmt.Sprintf(`setLocal("127.0.0.1:%d")
 setSecurityPollSuffix("")
 newServer({address="%s", tls="openssl", subjectName="localhost", caStore="%s", validateCertificates=true, healthCheckMode="up"})
 `, port, d.tls, d.ca)
-		},
-	} {
+	},
+}
+
+// startForwarder starts a resolver on a port of 127.0.0.1 until the test's end.
+func startForwarder(t *testing.T, d *dot, name string, port int) {
+	t.Helper()
+	file := write(t, t.TempDir(), name+".conf", forwarders[name](d, t.TempDir(), port))
+	args := []string{"-d", "-p", "-c", file}
+	if name == "dnsdist" {
+		args = []string{"--supervised", "--disable-syslog", "-C", file}
+	}
+	log := new(bytes.Buffer)
+	cmd := exec.Command(caddytest.Program(t, name), args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Log(log)
+		}
+	})
+}
+
+// Real resolvers forward to the listener over TLS.
+func TestForwarders(t *testing.T) {
+	for name := range forwarders {
 		t.Run(name, func(t *testing.T) {
-			program := caddytest.Program(t, name)
+			caddytest.Program(t, name) // skips the test if it is missing
 			u := caddytest.NewDoHUpstream(t, caddytest.Records(t, "@ 60 IN A 192.0.2.7"))
 			d := newDoT(t)
 			options := []string{up(t, u, "/"), "hosts 192.0.2.1 only.here.test", d.listen()}
 			d.start(options...)
 			d.ask(d.dial("tcp-tls"), question("only.here.test.", dns.TypeA))
-			dir, port := t.TempDir(), caddytest.Port(t)
-			file := write(t, dir, name+".conf", config(d, dir, port))
-			args := []string{"-d", "-p", "-c", file}
-			if name == "dnsdist" {
-				args = []string{"--supervised", "--disable-syslog", "-C", file}
-			}
-			var log bytes.Buffer
-			cmd := exec.CommandContext(t.Context(), program, args...)
-			cmd.Stdout, cmd.Stderr = &log, &log
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			defer func() {
-				_ = cmd.Process.Signal(syscall.SIGTERM)
-				_ = cmd.Wait()
-			}()
+			port := caddytest.Port(t)
+			startForwarder(t, d, name, port)
 			resolve := func(name string) (string, error) {
 				client := &dns.Client{Timeout: 3 * time.Second}
 				reply, _, err := client.Exchange(question(name, dns.TypeA), fmt.Sprintf("127.0.0.1:%d", port))
@@ -126,7 +138,7 @@ newServer({address="%s", tls="openssl", subjectName="localhost", caStore="%s", v
 				}
 			}
 			if err != nil {
-				t.Fatalf("%s does not answer: %v\n%s", name, err, &log)
+				t.Fatalf("%s does not answer: %v", name, err)
 			}
 			for i := range 20 {
 				if i == 10 {
@@ -137,9 +149,6 @@ newServer({address="%s", tls="openssl", subjectName="localhost", caStore="%s", v
 						t.Errorf("%s: got %s, want %s (%v)", name, got, want, err)
 					}
 				}
-			}
-			if t.Failed() {
-				t.Log(log.String())
 			}
 		})
 	}

@@ -1,11 +1,19 @@
-// Package doh answers DNS queries over HTTPS (RFC 8484) from any number of
-// upstreams that act as one: the handler `doh`, and for hand-written
-// reverse_proxy blocks the upstream source and transport of the same name.
+// Package doh answers DNS queries over HTTPS (RFC 8484) from several upstreams that
+// act as one. It has the handler `doh`, and for hand-written reverse_proxy blocks
+// the upstream source and the transport of the same name.
 //
-// A query's way is short: it is read from the request (place.go, http.go,
-// json.go) or comes by a listener (listen.go), is answered here if it can be
-// (resolve.go, hosts.go, local.go), else from the cache or by an upstream
-// (package pool), which may be one for its name only (split.go).
+//	request ──▶ locate ──▶ read ──▶ limits ─┐
+//	                                        ├──▶ resolve ──▶ hosts, for, local names
+//	listener ──▶ answer ──▶ limits ─────────┘       └──────▶ pool: cache, upstreams
+//
+// A query is read from a request (place.go, http.go, json.go) or comes from a
+// listener (listen.go), and is charged to the limits of its address (limit.go) and
+// client (user.go). It is answered here if it can be (resolve.go, hosts.go,
+// local.go), and otherwise from the cache or by an upstream (package pool), which
+// may be one for its name only (split.go). Records are withheld by filter.go.
+//
+// In Go names and comments a "user" is a person with a path of their own, which
+// the Caddyfile calls client, and a client is what sends a query.
 package doh
 
 import (
@@ -37,24 +45,25 @@ func init() {
 
 // Handler answers DNS queries over HTTPS from a pool of upstreams.
 //
-// It answers GET, HEAD and POST; what holds no query gets status 400, 405, 413
-// or 415. When no upstream gives a valid answer, the answer is SERVFAIL with
-// an extended DNS error. Names under resolver.arpa are never forwarded.
+// It answers GET, HEAD and POST; a request without a valid query gets status 400,
+// 405, 413 or 415. When no upstream gives a valid response, the response is
+// SERVFAIL with an extended DNS error (RFC 8914). Names under resolver.arpa are
+// never forwarded.
 //
-// Requests are kept out of the access log unless `log_queries` is set.
+// Requests are not written to the access log unless `log_queries` is set.
 type Handler struct {
 	pool.Config
 
-	// The choice among upstreams of one tier: `quota` goes by what is left of
-	// each quota for the time that is left of its period, and is `random`
-	// where there are none; `random` goes by weight; `fastest` takes the one
-	// that has answered fastest of late, and now and then another;
-	// `round_robin` takes turns.
-	// Default: `quota`.
+	// The choice among upstreams of one tier: `quota` in proportion to what
+	// remains of each quota, divided by the time that remains of its period, and
+	// like `random` if there are no quotas; `random` by weight; `fastest` the one
+	// with the lowest recent latency, and now and then another one; `round_robin`
+	// one after the other. Default: `quota`.
 	Policy string `json:"policy,omitempty"`
 
-	// The path that answers. Below it, and below the paths of clients, all other
-	// paths are status 404, and are kept out of the access log. Default: any.
+	// The path that answers. All other paths below it and below the paths of
+	// clients get status 404, and are not written to the access log. Default: any
+	// path answers.
 	Path string `json:"path,omitempty"`
 
 	// Names that are answered here.
@@ -63,75 +72,78 @@ type Handler struct {
 	// Names that have upstreams of their own.
 	For []*Route `json:"for,omitempty"`
 
-	// Whether names that no public resolver knows are answered here: `on` or
-	// `off`. They are the reverse zones of private networks (RFC 6303),
+	// Whether names that no public resolver can answer are answered here: `on`
+	// or `off`. They are the reverse zones of private networks (RFC 6303),
 	// localhost, local, onion, test, invalid, internal, alt, home.arpa and
 	// others that are reserved, single labels, and use-application-dns.net.
 	// Default: `on`, unless all upstreams are `system` or have private
 	// addresses.
 	LocalNames string `json:"local_names,omitempty"`
 
-	// If there are any, only their paths answer, and over TLS their host names.
+	// Clients with a path of their own. If there are any, only their paths
+	// answer, and over TLS only their host names.
 	Clients []*User `json:"clients,omitempty"`
 
-	// Whether listeners also answer who is none of the clients. Default: false.
+	// Whether listeners also answer others than the clients. Default: false.
 	Anonymous bool `json:"anonymous,omitempty"`
 
-	// Where DNS is answered besides HTTP.
+	// Addresses that answer DNS over TLS, TCP or UDP.
 	Listen []*Listen `json:"listen,omitempty"`
 
-	// Names of clients and listeners whose certificates are ordered without a
-	// site that has them (the global option `tls_automate_names`; the Caddyfile
-	// fills this in). No warning says that they are missing.
+	// Names of clients and listeners whose certificates Caddy manages without a
+	// site for them (the global option `tls_automate_names`; the Caddyfile fills
+	// this in). There is no warning that their certificates are missing.
 	ManagedNames []string `json:"managed_names,omitempty"`
 
 	// Types that are answered as if no name had records of them: `a`, `aaaa`,
-	// `https` or `svcb`. Addresses of such a type are also taken out of HTTPS
-	// records. It does not hold for `hosts`. Default: none.
+	// `https` or `svcb`. Addresses of such a type are also removed from HTTPS
+	// records. `hosts` are not filtered. Default: none.
 	Filter []string `json:"filter,omitempty"`
 
-	// Withhold private addresses in responses of the upstreams, but not of those
-	// of `for`. Default: they are passed on.
+	// Withhold private addresses in responses of the upstreams, except those of
+	// `for`. Default: they are passed on.
 	RebindProtection *Rebind `json:"rebind_protection,omitempty"`
 
 	// Write an entry for each query to the logger http.handlers.doh.queries.
 	// Default: none.
 	QueryLog *QueryLog `json:"query_log,omitempty"`
 
-	// How many queries an address may send in a second, minute, hour or day; an
-	// IPv6 address counts as its network of 64 bits. It is counted in memory.
-	// Beyond the limit the answer is status 429. Default: no limit.
+	// How many queries an address may send per second, minute, hour or day. An
+	// IPv6 address counts as its /64 network. Counts are in memory. Above the
+	// limit the response is status 429. Default: no limit.
 	PerIP *quota.Quota `json:"per_ip,omitempty"`
 
-	// Which client subnet upstreams are told (RFC 7871): `strip`, none;
-	// `pass`, the one that the asker sends; `client`, the asker's network of
-	// 24 bits (IPv6: 56 bits); or a prefix. Default: `strip`.
+	// The client subnet that is sent to upstreams (RFC 7871): `strip`, none;
+	// `pass`, the one that the client sends; `client`, the client's /24 network
+	// (IPv6: /56); or a fixed prefix. Default: `strip`.
 	ECS string `json:"ecs,omitempty"`
 
 	// Whether requests with a parameter `name` instead of `dns` are answered
 	// in JSON, as Google and Cloudflare do. Default: false.
 	JSON bool `json:"json,omitempty"`
 
-	// How responses are kept.
+	// The cache of responses. Default: 10000 entries.
 	Cache *pool.Cache `json:"cache,omitempty"`
 
-	// Whether requests appear in the access log. With GET, their addresses
-	// hold the names that were asked for. Default: false.
+	// Whether requests are written to the access log. With GET, their URLs
+	// contain the names that are looked up. Default: false.
 	LogQueries bool `json:"log_queries,omitempty"`
 
-	// Where the Caddyfile has it, for errors about values that are known only
-	// when the configuration is loaded.
+	// File and line in the Caddyfile, for errors about values that are known
+	// only when the configuration is loaded.
 	Source string `json:"source,omitempty"`
 
+	// Set in Provision, and never changed after it.
 	pool     *pool.Pool
 	files    files
 	resolver resolver
 	users    *users
-	perIP    *perIP
-	subnets  *subnets
-	queryLog *queryLog
-	values   []string  // the placeholders of requests that upstreams' headers have
-	queries  sync.Pool // of *dnsmsg.Query
+	perIP    *perIP    // nil without a limit
+	subnets  *subnets  // never nil
+	queryLog *queryLog // nil without a log
+	values   []string  // the placeholders of requests in upstreams' headers
+
+	queries sync.Pool // of *dnsmsg.Query
 }
 
 // CaddyModule returns the Caddy module information.
@@ -177,13 +189,14 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 	return h.listen(ctx, app)
 }
 
-// warnOfStrangers warns of quotas that anybody can use up.
+// warnOfStrangers logs a warning if anybody can use up the quotas.
 func (h *Handler) warnOfStrangers(logger *zap.Logger) {
 	if warning := h.warningOfStrangers(); warning != "" {
 		logger.Warn(warning)
 	}
 }
 
+// warningOfStrangers returns the warning, or "" if it does not apply.
 func (h *Handler) warningOfStrangers() string {
 	limited := func(c pool.Config) bool {
 		return slices.ContainsFunc(c.Upstreams, func(u *pool.Upstream) bool { return u.Quota != nil })
@@ -195,6 +208,7 @@ func (h *Handler) warningOfStrangers() string {
 	return "anybody who finds this server can use up the quotas of its upstreams; add a limit, such as per_ip 50/second, or clients with paths of their own"
 }
 
+// provisionUsers sets up the clients and their limits.
 func (h *Handler) provisionUsers(ctx caddy.Context) (err error) {
 	if h.users, err = newUsers(h.Clients); err != nil {
 		return err
@@ -207,7 +221,7 @@ func (h *Handler) provisionUsers(ctx caddy.Context) (err error) {
 	return nil
 }
 
-// provisionResolver sets up where names are answered.
+// provisionResolver sets up the sources of responses, from hosts to upstreams.
 func (h *Handler) provisionResolver(ctx caddy.Context, app *runtime.App) (err error) {
 	h.files = files{clock: app.Clock(), logger: ctx.Logger()}
 	r := &h.resolver
@@ -251,8 +265,9 @@ func (h *Handler) provisionResolver(ctx caddy.Context, app *runtime.App) (err er
 	return h.openCache(h.pool, h.resolver.filter.rebind)
 }
 
-// openCache gives a pool its cache. What is withheld is taken out before
-// responses are kept.
+// openCache opens a pool's cache. Withheld records are removed before responses are
+// stored, so that a hit costs no filtering; the settings of the filter are
+// therefore a part of the cache's key.
 func (h *Handler) openCache(p *pool.Pool, guarded bool) error {
 	if len(h.resolver.filter.types) > 0 || guarded {
 		key := []any{h.Filter}
@@ -275,12 +290,12 @@ func (h *Handler) Validate() error {
 		}
 	}
 	if h.pool.Empty() && len(h.Hosts) == 0 && len(h.For) == 0 {
-		return errors.New("there is neither an upstream nor hosts: nothing could be answered")
+		return errors.New("there is neither an upstream nor hosts: no query could be answered")
 	}
 	return h.checkListeners()
 }
 
-// Cleanup gives back what Provision took, however far it came.
+// Cleanup releases what Provision has opened, even if Provision failed halfway.
 func (h *Handler) Cleanup() error {
 	if h.pool == nil {
 		return nil
@@ -334,7 +349,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return nil
 }
 
-// serve answers a query that was admitted.
+// serve answers a query that is within its limits.
 func (h *Handler) serve(q *dnsmsg.Query, ask asker) outcome {
 	h.subnets.apply(q, ask.ip)
 	var start time.Time
@@ -349,22 +364,22 @@ func (h *Handler) serve(q *dnsmsg.Query, ask asker) outcome {
 	return out
 }
 
-// recycle makes a query that was answered ready for another client.
+// recycle returns a query to the pool. An exchange in the background has a copy of
+// its own; see dnsmsg.Query.Outgoing.
 func (h *Handler) recycle(q *dnsmsg.Query) {
 	q.Reset()
 	h.queries.Put(q)
 }
 
-// read reads the query of a request, and counts it against the limits. It
-// returns the form of the response.
-func (h *Handler) read(r *http.Request, q *dnsmsg.Query, ask asker) (responseForm, *refusal) {
+// read reads the query of a request, and charges it to the limits. It returns the
+// form of the response.
+func (h *Handler) read(r *http.Request, q *dnsmsg.Query, ask asker) (form responseForm, bad *refusal) {
 	if h.perIP != nil {
-		// Before the query is parsed, since that is work too.
+		// Before the query is parsed, which costs time as well.
 		if bad := h.perIP.charge(ask.ip); bad != nil {
 			return formMessage, bad
 		}
 	}
-	form, bad := formMessage, (*refusal)(nil)
 	if h.JSON && asksJSON(r) {
 		form, bad = readJSON(q, r.URL.Query())
 	} else {

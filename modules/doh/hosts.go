@@ -8,29 +8,29 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/domainset"
 )
 
-// Host gives names an address that is answered here, and the address the first
-// of them as its PTR record. Types that the name has no record of get an empty
-// answer.
+// Host is an address of names that are answered here. The first name is the
+// address's PTR record. Other types of the names get an empty answer.
 type Host struct {
 	// The IPv4 or IPv6 address.
 	IP string `json:"ip,omitempty"`
 
-	// The names. `*.example` stands for all names below example, unless
-	// they are given themselves.
+	// The names. `*.example` stands for all names below example, except those
+	// that are listed themselves.
 	Names []string `json:"names,omitempty"`
 
-	// A hosts file, in place of an address and names. It is read again when it
-	// changes. Names and addresses that are given themselves come first.
+	// A hosts file, instead of an address and names. It is read again when it
+	// changes. Names and addresses in the configuration have precedence.
 	File string `json:"file,omitempty"`
 }
 
-// hosts are the names that are answered here.
+// hosts are the names that are answered here. A look-up takes no lock: given does
+// not change after Provision, and the content of a file is replaced as a whole.
 type hosts struct {
 	given domainset.Hosts
 	files []*domainset.File[domainset.Hosts]
 }
 
-// newHosts returns the hosts that are given, without their files.
+// newHosts returns the hosts in the configuration, without those of files.
 func newHosts(configs []*Host) (*hosts, error) {
 	h := new(hosts)
 	for _, config := range configs {
@@ -61,7 +61,8 @@ func (h *hosts) addrs(name []byte) ([]netip.Addr, bool) {
 	return nil, false
 }
 
-// pointer returns the name, in wire format, of a PTR record.
+// pointer returns the target of a PTR record, given its name (4.3.2.1.in-addr.arpa);
+// both are in wire format.
 func (h *hosts) pointer(name []byte) (string, bool) {
 	if target, ok := h.given.Pointer(name); ok {
 		return target, true
@@ -74,13 +75,13 @@ func (h *hosts) pointer(name []byte) (string, bool) {
 	return "", false
 }
 
-// resolve answers the query if its name, which is in lower case, is one of
-// these, and else returns nil.
+// resolve returns the response to a query for one of the hosts, and nil for other
+// names. name is in lower case.
 func (h *hosts) resolve(q *dnsmsg.Query, name []byte) *dnsmsg.Response {
 	typ := q.Type()
 	if typ == dnsmsg.TypeHTTPS || typ == dnsmsg.TypeSVCB {
-		// Browsers ask for _8443._https.demo.test as well, which nobody else
-		// is to know.
+		// Browsers look up _8443._https.demo.test as well (RFC 9460, section
+		// 9.1). Such names must not reach an upstream.
 		for len(name) > 1 && name[1] == '_' {
 			name = name[1+name[0]:]
 		}
@@ -100,7 +101,7 @@ func (h *hosts) resolve(q *dnsmsg.Query, name []byte) *dnsmsg.Response {
 	return b.Response()
 }
 
-// addresses answers a query for a name that has these addresses.
+// addresses returns the response to a query for a name with these addresses.
 func addresses(q *dnsmsg.Query, ips []netip.Addr) *dnsmsg.Response {
 	b, found := dnsmsg.NewBuilder(q, dnsmsg.RcodeNoError), false
 	for _, ip := range ips {

@@ -16,20 +16,22 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 )
 
-// Values of header fields that responses share.
+// Values of header fields that all responses share, so that a response allocates
+// no slices for them. They must not be changed.
 var (
 	plainHeader = []string{"text/plain; charset=utf-8"}
-	// anyOrigin lets scripts of all pages read responses: they hold nothing
-	// that depends on who the browser is logged in as.
+
+	// anyOrigin allows scripts of all pages to read responses. Responses do not
+	// depend on cookies or logins of the browser.
 	anyOrigin = []string{"*"}
 )
 
-// preflightAge is for how long a browser may keep what it is allowed, in
-// seconds. Chromium keeps it for two hours at most.
+// preflightAge is how long a browser may cache the response to a preflight, in
+// seconds. Chromium caches it for two hours at most.
 const preflightAge = "7200"
 
-// writePreflight answers a browser that asks what scripts of another origin may
-// send (https://fetch.spec.whatwg.org/#cors-preflight-fetch).
+// writePreflight answers a CORS preflight: which requests scripts of another origin
+// may send. Source: fetch.spec.whatwg.org, section "CORS-preflight fetch".
 func writePreflight(w http.ResponseWriter) {
 	h := w.Header()
 	h["Access-Control-Allow-Origin"] = anyOrigin
@@ -40,28 +42,30 @@ func writePreflight(w http.ResponseWriter) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// refusal is the answer to an HTTP request that holds no query.
+// refusal is the HTTP response to a request without a valid query, or beyond a
+// limit. The shared ones below must not be changed.
 type refusal struct {
 	status int
-	text   string
-	allow  []string      // for status 405
-	after  time.Duration // for status 429
-	json   bool          // the asker reads JSON
+	text   string        // the body, or its member `error` in JSON
+	allow  []string      // the field Allow, for status 405
+	after  time.Duration // the field Retry-After, for status 429; 0: none
+	json   bool          // whether the client expects JSON
 }
 
 var (
-	errMethod        = &refusal{status: http.StatusMethodNotAllowed, text: "DNS queries come by GET or POST", allow: []string{"GET, HEAD, POST, OPTIONS"}}
-	errProfileMethod = &refusal{status: http.StatusMethodNotAllowed, text: "the profile is read by GET", allow: []string{"GET, HEAD"}}
+	errMethod        = &refusal{status: http.StatusMethodNotAllowed, text: "send DNS queries with GET or POST", allow: []string{"GET, HEAD, POST, OPTIONS"}}
+	errProfileMethod = &refusal{status: http.StatusMethodNotAllowed, text: "read the profile with GET", allow: []string{"GET, HEAD"}}
 	errType          = &refusal{status: http.StatusUnsupportedMediaType, text: "the content type must be " + dnsclient.MediaType}
 	errTooLarge      = &refusal{status: http.StatusRequestEntityTooLarge, text: "a DNS message has at most 65535 bytes"}
 	errMissing       = &refusal{status: http.StatusBadRequest, text: "the query parameter dns is missing"}
 	errBase64        = &refusal{status: http.StatusBadRequest, text: "the query parameter dns is not base64url without padding"}
 	errBody          = &refusal{status: http.StatusBadRequest, text: "the body could not be read"}
-	errPathUnknown   = &refusal{status: http.StatusNotFound, text: "DNS queries have another path here"}
-	errEarly         = &refusal{status: http.StatusTooEarly, text: "only queries may come in early data"}
+	errPathUnknown   = &refusal{status: http.StatusNotFound, text: "DNS queries have another path on this server"}
+	errEarly         = &refusal{status: http.StatusTooEarly, text: "only queries may be sent in early data"}
 )
 
-// readQuery reads the query of a request (RFC 8484, section 4.1).
+// readQuery reads the query of a request (RFC 8484, section 4.1): the parameter
+// `dns` of GET, in base64url, or the body of POST.
 func readQuery(r *http.Request, q *dnsmsg.Query) (bad *refusal) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
@@ -78,19 +82,23 @@ func readQuery(r *http.Request, q *dnsmsg.Query) (bad *refusal) {
 		return &refusal{status: http.StatusBadRequest, text: err.Error()}
 	}
 	if q.Opcode != 0 && early(r) {
-		return errEarly // it could be a replay (RFC 8470)
+		// RFC 8470: early data can be a replay, which is harmless for a query
+		// but not for NOTIFY or UPDATE.
+		return errEarly
 	}
 	return nil
 }
 
-// early reports whether a request came in the early data of TLS, to us or to a
-// proxy before us.
+// early reports whether a request was sent in the early data of TLS, to this server
+// or to a proxy in front of it.
 func early(r *http.Request) bool {
 	return r.Header.Get("Early-Data") == "1" || r.TLS != nil && !r.TLS.HandshakeComplete
 }
 
-// readURL decodes the parameter `dns`. Some clients append `?dns=` to a query
-// string that is there already.
+// readURL decodes the parameter `dns` of a query string. Some clients append "?dns="
+// to a URL that has a query string already, so "?" separates parameters as well.
+// The string is scanned and not parsed: url.ParseQuery would allocate a map for
+// every query.
 func readURL(q *dnsmsg.Query, raw string) *refusal {
 	for raw != "" {
 		param := raw
@@ -120,6 +128,7 @@ func readURL(q *dnsmsg.Query, raw string) *refusal {
 	return errMissing
 }
 
+// readBody reads the message in the body of POST.
 func readBody(q *dnsmsg.Query, r *http.Request) *refusal {
 	if !dnsclient.IsMessage(r.Header.Get("Content-Type")) {
 		return errType
@@ -135,8 +144,8 @@ func readBody(q *dnsmsg.Query, r *http.Request) *refusal {
 	return nil
 }
 
-// write sends the refusal. An error means that the client has left: Caddy
-// would log it, with the address that may hold the question.
+// write sends the refusal. An error of the connection is dropped: it means that the
+// client has left, and Caddy would log it with the URL, which contains the query.
 func (f *refusal) write(w http.ResponseWriter) {
 	body := f.body()
 	f.setHeader(w.Header(), len(body))
@@ -167,8 +176,8 @@ func (f *refusal) setHeader(h http.Header, length int) {
 	}
 }
 
-// writeMessage sends a response, which was kept for elapsed seconds. After HEAD,
-// net/http sends the header only. A private response is for this client alone.
+// writeMessage sends a response that was stored elapsed seconds ago. For HEAD,
+// net/http sends the header only. private keeps shared caches from storing it.
 func writeMessage(w http.ResponseWriter, q *dnsmsg.Query, resp *dnsmsg.Response, elapsed uint32, private bool) {
 	msg := resp.Render(q, elapsed)
 	setMessageHeader(w.Header(), len(msg), resp.TTL()-min(elapsed, resp.TTL()), private)
@@ -176,7 +185,11 @@ func writeMessage(w http.ResponseWriter, q *dnsmsg.Query, resp *dnsmsg.Response,
 	_, _ = w.Write(msg)
 }
 
-// setMessageHeader sets the header of a response that holds for ttl seconds.
+// setMessageHeader sets the header of a response with a TTL, in seconds. RFC 8484,
+// section 5.1, requires max-age to be at most the smallest TTL of the answer.
+//
+// Content-Length and Cache-Control get parts of one slice, which saves an
+// allocation over http.Header.Set; a full slice expression keeps them apart.
 func setMessageHeader(h http.Header, length int, ttl uint32, private bool) {
 	h["Content-Type"] = dnsclient.MediaTypeHeader
 	h["Access-Control-Allow-Origin"] = anyOrigin
@@ -189,7 +202,7 @@ func setMessageHeader(h http.Header, length int, ttl uint32, private bool) {
 	h["Content-Length"], h["Cache-Control"] = values[:1:1], values[1:]
 }
 
-// skipLog keeps a request out of the access log.
+// skipLog keeps a request from being written to the access log.
 func skipLog(r *http.Request) {
 	caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
 }

@@ -49,28 +49,26 @@ func startSecure(t testing.TB, port int, caddyfile string) *caddytest.Caddy {
 	return nil
 }
 
-// What clients demand of the HTTP side, over HTTP/1.1 and HTTP/2.
-func TestHTTP(t *testing.T) {
-	u := caddytest.NewDoHUpstream(t, caddytest.Records(t, "@ 300 IN A 192.0.2.1"))
-	plain, port := caddytest.Addr(t), caddytest.Port(t)
-	options := up(t, u, "/dns-query")
-	c := startSecure(t, port, secure(port, options)+site(plain, options))
-	query := question("www.example.", dns.TypeA)
+// httpTest is a request and its response.
+type httpTest struct {
+	name   string
+	method string
+	query  string
+	typ    string
+	body   []byte
+	status int
+	says   string
+}
+
+// httpTests returns requests with the query, in all forms that clients send, and
+// with what is not a query.
+func httpTests(t *testing.T, query *dns.Msg) []httpTest {
 	msg := pack(t, query)
 	param := base64.RawURLEncoding.EncodeToString(msg)
 	response := pack(t, new(dns.Msg).SetReply(query))
-	two := question("www.example.", dns.TypeA)
+	two := query.Copy()
 	two.Question = append(two.Question, two.Question[0])
-
-	tests := []struct {
-		name   string
-		method string
-		query  string
-		typ    string
-		body   []byte
-		status int
-		says   string
-	}{
+	return []httpTest{
 		{"GET", "GET", "?dns=" + param, "", nil, 200, ""},
 		{"GET with other parameters", "GET", "?a=b&dns=" + param + "&c=d", "", nil, 200, ""},
 		{"GET, dns appended to a query string", "GET", "?a=b?dns=" + param, "", nil, 200, ""},
@@ -96,63 +94,88 @@ func TestHTTP(t *testing.T) {
 		{"PUT", "PUT", "", messageType, msg, 405, "GET or POST"},
 		{"DELETE", "DELETE", "?dns=" + param, "", nil, 405, "GET or POST"},
 	}
+}
+
+// check sends the request of a test and compares the response.
+func (test httpTest) check(t *testing.T, client *http.Client, proto, base string, query *dns.Msg) {
+	t.Helper()
+	resp := do(t, client, test.method, base+"/dns-query"+test.query, test.typ, test.body)
+	if resp.Proto != proto {
+		t.Fatalf("protocol %s, want %s", resp.Proto, proto)
+	}
+	if resp.StatusCode != test.status || !strings.Contains(string(resp.body), test.says) {
+		t.Fatalf("status %d with %q, want %d with %q", resp.StatusCode, resp.body, test.status, test.says)
+	}
+	if test.status == http.StatusOK {
+		answer(t, query, resp)
+		if got := resp.Header.Get("Cache-Control"); got != "max-age=300" {
+			t.Errorf("Cache-Control %q, want max-age=300", got)
+		}
+	} else if got := resp.Header.Get("Content-Type"); got != "text/plain; charset=utf-8" || len(resp.body) > 200 {
+		t.Errorf("an error of type %q and %d bytes, want text/plain; charset=utf-8 and at most 200", got, len(resp.body))
+	}
+	want := ""
+	if test.status == http.StatusMethodNotAllowed {
+		want = "GET, HEAD, POST, OPTIONS"
+	}
+	if got := resp.Header.Get("Allow"); got != want {
+		t.Errorf("Allow %q, want %q", got, want)
+	}
+}
+
+// HTTP requests of clients, over HTTP/1.1 and HTTP/2.
+func TestHTTP(t *testing.T) {
+	u := caddytest.NewDoHUpstream(t, caddytest.Records(t, "@ 300 IN A 192.0.2.1"))
+	plain, port := caddytest.Addr(t), caddytest.Port(t)
+	options := up(t, u, "/dns-query")
+	c := startSecure(t, port, secure(port, options)+site(plain, options))
+	query := question("www.example.", dns.TypeA)
+	tests := httpTests(t, query)
 	for proto, base := range map[string]string{"HTTP/1.1": "http://" + plain, "HTTP/2.0": fmt.Sprintf("https://localhost:%d", port)} {
 		client := c.Client()
 		for _, test := range tests {
-			t.Run(proto+"/"+test.name, func(t *testing.T) {
-				resp := do(t, client, test.method, base+"/dns-query"+test.query, test.typ, test.body)
-				if resp.Proto != proto {
-					t.Fatalf("the protocol is %s", resp.Proto)
-				}
-				if resp.StatusCode != test.status || !strings.Contains(string(resp.body), test.says) {
-					t.Fatalf("status %d, want %d: %q", resp.StatusCode, test.status, resp.body)
-				}
-				if test.status == 200 {
-					answer(t, query, resp)
-					if got := resp.Header.Get("Cache-Control"); got != "max-age=300" {
-						t.Errorf("Cache-Control %q, want max-age=300", got)
-					}
-				} else if got := resp.Header.Get("Content-Type"); got != "text/plain; charset=utf-8" || len(resp.body) > 200 {
-					t.Errorf("an error of type %q and %d bytes", got, len(resp.body))
-				}
-				if got := resp.Header.Get("Allow"); (got == "GET, HEAD, POST, OPTIONS") != (test.status == 405) {
-					t.Errorf("Allow: %q", got)
-				}
-			})
+			t.Run(proto+"/"+test.name, func(t *testing.T) { test.check(t, client, proto, base, query) })
 		}
-		t.Run(proto+"/HEAD", func(t *testing.T) {
-			head := do(t, client, http.MethodHead, base+"/dns-query?dns="+param, "", nil)
-			got := get(t, client, base+"/dns-query", msg)
-			for _, field := range []string{"Content-Type", "Content-Length", "Cache-Control"} {
-				if head.Header.Get(field) != got.Header.Get(field) {
-					t.Errorf("%s: %q for HEAD, %q for GET", field, head.Header.Get(field), got.Header.Get(field))
-				}
-			}
-			if head.StatusCode != 200 || len(head.body) != 0 {
-				t.Errorf("status %d with %d bytes", head.StatusCode, len(head.body))
-			}
-		})
-		t.Run(proto+"/chunked", func(t *testing.T) {
-			for size, status := range map[int]int{0: 400, 70_000: 413} {
-				body := io.MultiReader(bytes.NewReader(make([]byte, size))) // of unknown length
-				resp, err := client.Post(base+"/dns-query", messageType, body)
-				if err != nil {
-					t.Fatal(err)
-				}
-				resp.Body.Close()
-				if resp.StatusCode != status {
-					t.Errorf("status %d for %d bytes, want %d", resp.StatusCode, size, status)
-				}
-			}
-			resp, err := client.Post(base+"/dns-query", messageType, io.MultiReader(bytes.NewReader(msg)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			resp.Body.Close()
-			if resp.StatusCode != 200 {
-				t.Errorf("status %d", resp.StatusCode)
-			}
-		})
+		t.Run(proto+"/HEAD", func(t *testing.T) { testHEAD(t, client, base, pack(t, query)) })
+		t.Run(proto+"/chunked", func(t *testing.T) { testChunked(t, client, base, pack(t, query)) })
+	}
+}
+
+// HEAD has the header of GET.
+func testHEAD(t *testing.T, client *http.Client, base string, msg []byte) {
+	param := base64.RawURLEncoding.EncodeToString(msg)
+	head := do(t, client, http.MethodHead, base+"/dns-query?dns="+param, "", nil)
+	got := get(t, client, base+"/dns-query", msg)
+	for _, field := range []string{"Content-Type", "Content-Length", "Cache-Control"} {
+		if head.Header.Get(field) != got.Header.Get(field) {
+			t.Errorf("%s: %q for HEAD, %q for GET", field, head.Header.Get(field), got.Header.Get(field))
+		}
+	}
+	if head.StatusCode != 200 || len(head.body) != 0 {
+		t.Errorf("status %d with %d bytes", head.StatusCode, len(head.body))
+	}
+}
+
+// A body of unknown length is read, up to the size of a message.
+func testChunked(t *testing.T, client *http.Client, base string, msg []byte) {
+	for size, status := range map[int]int{0: 400, 70_000: 413} {
+		body := io.MultiReader(bytes.NewReader(make([]byte, size))) // of unknown length
+		resp, err := client.Post(base+"/dns-query", messageType, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != status {
+			t.Errorf("status %d for %d bytes, want %d", resp.StatusCode, size, status)
+		}
+	}
+	resp, err := client.Post(base+"/dns-query", messageType, io.MultiReader(bytes.NewReader(msg)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != 200 {
+		t.Errorf("status %d", resp.StatusCode)
 	}
 }
 

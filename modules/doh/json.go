@@ -19,9 +19,14 @@ import (
 
 const jsonType = "application/dns-json"
 
-// jsonAnswer is an answer as Google and Cloudflare give it. Sources:
-// https://developers.google.com/speed/public-dns/docs/doh/json and
-// https://developers.cloudflare.com/1.1.1.1/encryption/dns-over-https/make-api-requests/dns-json/.
+// jsonAnswer is a response in the JSON form of Google and Cloudflare:
+//
+//	{"Status": 0, "TC": false, "RD": true, "RA": true, "AD": false, "CD": false,
+//	 "Question": [{"name": "example.com.", "type": 1}],
+//	 "Answer": [{"name": "example.com.", "type": 1, "TTL": 300, "data": "192.0.2.1"}]}
+//
+// Sources: developers.google.com/speed/public-dns/docs/doh/json and
+// developers.cloudflare.com/1.1.1.1/encryption/dns-over-https/make-api-requests/dns-json.
 type jsonAnswer struct {
 	Status     int
 	TC         bool
@@ -34,7 +39,7 @@ type jsonAnswer struct {
 	Authority  []jsonRecord `json:",omitempty"`
 	Additional []jsonRecord `json:",omitempty"`
 	Subnet     string       `json:"edns_client_subnet,omitempty"`
-	Comment    []string     `json:",omitempty"` // extended errors
+	Comment    []string     `json:",omitempty"` // extended errors (RFC 8914)
 }
 
 type jsonQuestion struct {
@@ -49,8 +54,8 @@ type jsonRecord struct {
 	Data string `json:"data"`
 }
 
-// asksJSON reports whether a request asks for JSON: by a name instead of a
-// message.
+// asksJSON reports whether a request has a name instead of a message, which is how
+// JSON is requested.
 func asksJSON(r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead || r.URL.RawQuery == "" {
 		return false
@@ -59,7 +64,7 @@ func asksJSON(r *http.Request) bool {
 	return params.Has("name") && !params.Has("dns")
 }
 
-// responseForm is what a client reads.
+// responseForm is the form of a response: a DNS message or JSON.
 type responseForm int
 
 const (
@@ -67,8 +72,9 @@ const (
 	formJSON
 )
 
-// readJSON makes a message of the parameters `name`, `type`, `do`, `cd` and
-// `edns_client_subnet`. By `ct` the client may ask for a message all the same.
+// readJSON makes a query from the parameters `name`, `type`, `do`, `cd` and
+// `edns_client_subnet`. With `ct=application/dns-message` the response is a message
+// all the same, as Google's API has it.
 func readJSON(q *dnsmsg.Query, params url.Values) (responseForm, *refusal) {
 	bad := parseJSON(q, params)
 	if bad == nil && dnsclient.IsMessage(params.Get("ct")) {
@@ -77,6 +83,7 @@ func readJSON(q *dnsmsg.Query, params url.Values) (responseForm, *refusal) {
 	return formJSON, bad
 }
 
+// parseJSON fills the query, with ID 0 as RFC 8484 recommends.
 func parseJSON(q *dnsmsg.Query, params url.Values) *refusal {
 	bad := func(text string) *refusal { return &refusal{status: http.StatusBadRequest, text: text, json: true} }
 	name, err := asciiName(params.Get("name"))
@@ -88,7 +95,7 @@ func parseJSON(q *dnsmsg.Query, params url.Values) *refusal {
 	}
 	qtype, ok := recordType(params.Get("type"))
 	if !ok {
-		return bad("the parameter type is neither a record type, like AAAA, nor a number")
+		return bad("the parameter type is neither a record type, such as AAAA, nor a number")
 	}
 	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype)
 	m.Id, m.CheckingDisabled = 0, isTrue(params.Get("cd"))
@@ -96,7 +103,7 @@ func parseJSON(q *dnsmsg.Query, params url.Values) *refusal {
 	if subnet := params.Get("edns_client_subnet"); subnet != "" {
 		option, ok := subnetOf(subnet)
 		if !ok {
-			return bad("the parameter edns_client_subnet is not a prefix like 192.0.2.0/24")
+			return bad("the parameter edns_client_subnet is not a prefix such as 192.0.2.0/24")
 		}
 		m.IsEdns0().Option = append(m.IsEdns0().Option, option)
 	}
@@ -106,17 +113,18 @@ func parseJSON(q *dnsmsg.Query, params url.Values) *refusal {
 	}
 	q.Raw = append(q.Raw[:0], packed...)
 	if q.Parse() != nil {
-		return bad("the parameters make no query")
+		return bad("the parameters are not a valid query")
 	}
 	return nil
 }
 
-// dots are what people may type for the dot between labels (RFC 3490, section
-// 3.1).
+// dots replaces the characters that IDNA treats as the dot between labels (RFC
+// 3490, section 3.1).
 var dots = strings.NewReplacer("\u3002", ".", "\uFF0E", ".", "\uFF61", ".")
 
-// asciiName returns a name with its international labels as xn--…. Others stay
-// as they are: their letter case is the client's, and IDNA refuses underscores.
+// asciiName returns a name with its international labels as A-labels (xn--…). Other
+// labels do not go through IDNA: it would change their letter case and refuse
+// underscores, which are usual in names such as _dmarc.
 func asciiName(name string) (string, error) {
 	labels := strings.Split(dots.Replace(name), ".")
 	for i, label := range labels {
@@ -132,8 +140,8 @@ func asciiName(name string) (string, error) {
 	return strings.Join(labels, "."), nil
 }
 
-// idnaLabel returns an international label as it stands in messages. What IDNA
-// refuses but for its underscores goes through Punycode alone.
+// idnaLabel returns the A-label of an international label. One with underscores is
+// mapped without the rules for host names.
 func idnaLabel(label string) (string, error) {
 	ascii, err := idna.Lookup.ToASCII(label)
 	if err != nil && strings.Contains(label, "_") {
@@ -158,9 +166,10 @@ func recordType(text string) (uint16, bool) {
 	return uint16(n), err == nil && n > 0
 }
 
-// isTrue reads a switch as Google and Cloudflare do.
+// isTrue reads a boolean parameter as Google and Cloudflare do.
 func isTrue(text string) bool { return text == "1" || strings.EqualFold(text, "true") }
 
+// subnetOf reads an address or a prefix. An address is a prefix of its whole length.
 func subnetOf(text string) (*dns.EDNS0_SUBNET, bool) {
 	if !strings.Contains(text, "/") {
 		ip, err := netip.ParseAddr(text)
@@ -174,7 +183,7 @@ func subnetOf(text string) (*dns.EDNS0_SUBNET, bool) {
 		return nil, false
 	}
 	prefix = prefix.Masked()
-	family := uint16(2)
+	family := uint16(2) // IANA's Address Family Numbers
 	if prefix.Addr().Is4() {
 		family = 1
 	}
@@ -187,7 +196,7 @@ func subnetOf(text string) (*dns.EDNS0_SUBNET, bool) {
 func writeJSON(w http.ResponseWriter, q *dnsmsg.Query, resp *dnsmsg.Response, elapsed uint32, private bool) {
 	var m dns.Msg
 	if err := m.Unpack(resp.Render(q, elapsed)); err != nil {
-		(&refusal{status: http.StatusBadGateway, text: "the answer has records that cannot be shown", json: true}).write(w)
+		(&refusal{status: http.StatusBadGateway, text: "the response has records that cannot be shown as JSON", json: true}).write(w)
 		return
 	}
 	shown := jsonAnswer{
@@ -218,13 +227,15 @@ func writeJSON(w http.ResponseWriter, q *dnsmsg.Query, resp *dnsmsg.Response, el
 	_, _ = w.Write(body)
 }
 
+// jsonRecords returns the records of a section, without OPT. Their data is in the
+// presentation format of zone files.
 func jsonRecords(rrs []dns.RR) (records []jsonRecord) {
 	for _, rr := range rrs {
 		header := rr.Header()
 		if header.Rrtype == dns.TypeOPT {
 			continue
 		}
-		const data = 4 // behind name, TTL, class and type
+		const data = 4 // the field after name, TTL, class and type
 		text := strings.SplitN(rr.String(), "\t", data+1)
 		records = append(records, jsonRecord{header.Name, header.Rrtype, header.Ttl, text[len(text)-1]})
 	}

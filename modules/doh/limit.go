@@ -14,45 +14,47 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
-// tooMany is the answer to a query beyond a limit.
+// tooMany is the response to a query beyond a limit. wait is the time until the
+// next period begins.
 func tooMany(text string, wait time.Duration) *refusal {
 	return &refusal{status: http.StatusTooManyRequests, text: text, after: max(wait.Round(time.Second), time.Second)}
 }
 
-// perIP counts the queries of each address in the current period, in memory.
-// An IPv6 address counts as its network of 64 bits, since one client has many, and
-// the networks of 64 bits in one of 48 bits, which is a site, have a limit
-// together.
+// perIP counts the queries of each address in the current period, in memory. An
+// IPv6 address counts as its /64 network, since one client has many addresses
+// there. All /64 networks of a /48, which is what a site gets (RFC 6177), also
+// have a limit in common.
 type perIP struct {
-	limit  int64
+	limit  int64 // queries per period
 	period time.Duration
 	clock  clockwork.Clock
 
-	mu    sync.Mutex
-	began time.Time
+	mu    sync.Mutex // guards the fields below
+	began time.Time  // of the current period
 	ipv4  counts
-	ipv6  counts // by networks of 64 bits
-	sites counts // by networks of 48 bits
+	ipv6  counts // by /64 network
+	sites counts // by /48 network
 }
 
 const (
-	// maxAddresses bounds the memory of each table.
+	// maxAddresses is the size of each table, which bounds its memory.
 	maxAddresses = 1 << 16
 
-	// siteLimit is how many times the limit of an address all those of a site have.
+	// siteLimit is the limit of a /48 network, in limits of an address.
 	siteLimit = 16
 
-	// candidates is how many entries of a full table are looked at to find one that
-	// can be removed.
+	// candidates is the number of entries of a full table from which the one to
+	// remove is chosen.
 	candidates = 16
 )
 
-// counts are the queries of networks.
+// counts are the numbers of queries by network.
 type counts map[netip.Prefix]int64
 
-// add counts a query of a network, unless that has as many as the limit. Of a full
-// table it removes an entry with few queries: so whoever comes from many addresses
-// removes their own, and others keep a count of their own.
+// add counts a query of a network, and returns false if the network has reached the
+// limit. From a full table it removes an entry with few queries. An attacker with
+// many addresses thereby removes entries of its own, and the counts of others
+// remain.
 func (c counts) add(network netip.Prefix, limit int64) bool {
 	n, known := c[network]
 	if n >= limit {
@@ -65,10 +67,12 @@ func (c counts) add(network netip.Prefix, limit int64) bool {
 	return true
 }
 
+// removeSmall removes the entry with the fewest queries among candidates entries.
+// A search of the whole table for each query would be an attack by itself.
 func (c counts) removeSmall() {
 	var small netip.Prefix
 	least, seen := int64(math.MaxInt64), 0
-	for network, n := range c { // in random order
+	for network, n := range c { // maps are ranged over in random order
 		if n < least {
 			small, least = network, n
 		}
@@ -79,9 +83,9 @@ func (c counts) removeSmall() {
 	delete(c, small)
 }
 
-var errPerIP = errors.New("per_ip counts queries in a second, minute, hour or day, like per_ip 50/second")
+var errPerIP = errors.New("per_ip counts queries per second, minute, hour or day; write per_ip 50/second, for example")
 
-// newPerIP returns nil if there is no limit.
+// newPerIP returns the counts for a limit, and nil without an error if q is nil.
 func newPerIP(q *quota.Quota, clock clockwork.Clock) (*perIP, error) {
 	if q == nil {
 		return nil, nil
@@ -95,7 +99,9 @@ func newPerIP(q *quota.Quota, clock clockwork.Clock) (*perIP, error) {
 	return &perIP{limit: q.Amount, period: period, clock: clock}, nil
 }
 
-// charge counts a query, or returns why it must not be answered.
+// charge counts a query of an address, and returns a refusal if the limit is
+// reached. Periods begin at multiples of their length since year 1, so that a
+// restart does not move them.
 func (p *perIP) charge(ip netip.Addr) *refusal {
 	now := p.clock.Now()
 	began := now.Truncate(p.period)
@@ -111,7 +117,8 @@ func (p *perIP) charge(ip netip.Addr) *refusal {
 	return nil
 }
 
-// add counts a query of an address. The caller holds the lock.
+// add counts a query of an address, and returns false if a limit is reached. The
+// caller holds the lock.
 func (p *perIP) add(ip netip.Addr) bool {
 	if !ip.Is6() {
 		network, _ := ip.Prefix(min(ip.BitLen(), 32))

@@ -15,25 +15,26 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
 )
 
-// Listen is where DNS is answered besides HTTP. The socket is opened when the
-// configuration starts, and stays open while configurations replace each other.
+// Listen is an address that answers DNS over TLS, TCP or UDP. The socket is opened
+// when the configuration starts, and stays open over reloads that keep it.
 type Listen struct {
-	// `tls/` (DNS over TLS, RFC 7858; default port 853), `tcp/` or `udp/` (default
-	// port 53) with an IP address or none, and a port: `tls/:853`,
-	// `udp/127.0.0.1:53`.
+	// The address: `tls/` (DNS over TLS, RFC 7858; default port 853), `tcp/` or
+	// `udp/` (default port 53), an optional IP address, and an optional port:
+	// `tls/:853`, `udp/127.0.0.1:53`.
 	Address string `json:"address,omitempty"`
 
-	// The name whose certificate clients over TLS get that ask for none.
-	// Default: the handshake of such clients fails, unless there is a
-	// certificate for the address.
+	// The name of the certificate for clients that send no server name (SNI).
+	// Default: the handshake of such clients fails, unless there is a certificate
+	// for the address.
 	DefaultName string `json:"default_name,omitempty"`
 }
 
-// alpnDoT is what clients over TLS may offer (RFC 7858; IANA's registry of ALPN
-// protocol IDs). Those that offer nothing are served as well.
+// alpnDoT is the ALPN protocol ID of DNS over TLS (RFC 7858; IANA's registry).
+// Clients that offer none are served as well.
 const alpnDoT = "dot"
 
-// checkListeners refuses addresses that would answer anybody, or nobody.
+// checkListeners returns an error for a listener that would be open to abuse or
+// could answer nobody.
 func (h *Handler) checkListeners() error {
 	for _, l := range h.Listen {
 		address, err := dnsserver.ParseAddress(l.Address)
@@ -45,23 +46,23 @@ func (h *Handler) checkListeners() error {
 		case plain && l.DefaultName != "":
 			return fmt.Errorf("listen %s: only tls/ has a default name", l.Address)
 		case plain && address.Public() && h.PerIP == nil:
-			return fmt.Errorf("listen %s: on a public address plain DNS is used to attack others; "+
-				"write per_ip, such as per_ip 20/second, or a private address", l.Address)
+			return fmt.Errorf("listen %s: plain DNS on a public address is used for amplification attacks; "+
+				"add per_ip, such as per_ip 20/second, or use a private address", l.Address)
 		case plain && len(h.Clients) > 0 && !h.Anonymous:
-			return fmt.Errorf("listen %s: plain DNS does not say which client asks; write anonymous to answer everybody there", l.Address)
+			return fmt.Errorf("listen %s: plain DNS does not identify clients; add anonymous to answer everybody there", l.Address)
 		}
 	}
 	return nil
 }
 
-// listen registers the listeners, which are opened when the configuration
-// starts.
+// listen registers the listeners with the app, which opens them when the
+// configuration starts.
 func (h *Handler) listen(ctx caddy.Context, app *runtime.App) error {
 	if len(h.Listen) == 0 {
 		return nil
 	}
 	source := h.Source
-	h.Source = "" // handlers that differ in nothing else share their listeners
+	h.Source = "" // handlers that differ only in their line share their listeners
 	config, err := json.Marshal(h)
 	h.Source = source
 	if err != nil {
@@ -88,8 +89,9 @@ func (h *Handler) listen(ctx caddy.Context, app *runtime.App) error {
 	return nil
 }
 
-// certificateNames returns the names that clients of a listener ask for, but
-// for those whose certificates are ordered without a site.
+// certificateNames returns the names that need a certificate, for the warning about
+// missing ones: the default name and the clients' host names, without those that
+// Caddy manages by `tls_automate_names`.
 func (h *Handler) certificateNames(l *Listen) []string {
 	var names []string
 	if l.DefaultName != "" {
@@ -101,11 +103,12 @@ func (h *Handler) certificateNames(l *Listen) []string {
 	return except(names, h.ManagedNames)
 }
 
-// answer answers a query that did not come over HTTP.
+// answer appends the response to a query of a listener to buf. It returns nil if
+// there must be no response.
 func (h *Handler) answer(r *dnsserver.Request, buf []byte) []byte {
 	const header, bitQR = dnsmsg.HeaderLen, 0x80
 	if len(r.Message) < header || r.Message[2]&bitQR != 0 {
-		return nil // no query: an answer could be answered in turn
+		return nil // not a query: two servers could answer each other's responses forever
 	}
 	if h.perIP != nil && h.perIP.charge(r.Client) != nil {
 		return bareError(r.Message, dnsmsg.RcodeRefused, buf)
@@ -117,7 +120,7 @@ func (h *Handler) answer(r *dnsserver.Request, buf []byte) []byte {
 		return bareError(r.Message, dnsmsg.RcodeFormErr, buf)
 	}
 	if r.Network != dnsserver.TLS {
-		q.Padded = false // RFC 7830, section 6
+		q.Padded = false // RFC 7830, section 6: padding is for encrypted transports only
 	}
 	ask := asker{ip: r.Client, protocol: protocolNames[r.Network]}
 	var known bool
@@ -135,17 +138,21 @@ func (h *Handler) answer(r *dnsserver.Request, buf []byte) []byte {
 // protocolNames are the names of networks in metrics and the query log.
 var protocolNames = map[string]string{dnsserver.TLS: protocolTLS, dnsserver.TCP: protocolTCP, dnsserver.UDP: protocolUDP}
 
-// edeProhibited is the extended error of those who may not ask (RFC 8914).
+// edeProhibited is the extended error Prohibited (RFC 8914, section 4.19): the
+// client is not authorized.
 const edeProhibited = 18
 
+// prohibited returns the response to a client that may not ask.
 func prohibited(q *dnsmsg.Query, text string) *dnsmsg.Response {
 	b := dnsmsg.NewBuilder(q, dnsmsg.RcodeRefused)
 	b.Explain(edeProhibited, text)
 	return b.Response()
 }
 
-// bareError appends a response that has a header only, to a message that was not
-// or could not be parsed.
+// bareError appends a response that consists of a header, for a query that was not
+// parsed or is malformed. It copies the ID and the opcode and RD of the flags:
+//
+//	ID (16 bits) | QR, Opcode, AA, TC, RD, RA, Z, RCODE (16 bits) | four counts of 0
 func bareError(query []byte, rcode uint16, buf []byte) []byte {
 	const bitQR, maskOpcodeRD = 1 << 15, 0x7900
 	flags := binary.BigEndian.Uint16(query[2:])

@@ -12,18 +12,19 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/modules/doh/pool"
 )
 
-// The words that `local_names` takes.
+// The values of `local_names`.
 const (
 	localNamesOn  = "on"
 	localNamesOff = "off"
 )
 
-// resolverArpa is the zone in which clients look for the encrypted addresses
-// of their resolver: an upstream would name its own. RFC 9462, section 6.4.
+// resolverArpa is the zone in which clients discover the encrypted addresses of
+// their resolver. An upstream would return its own, and clients would then bypass
+// this server; RFC 9462, section 6.4, forbids forwarding.
 var resolverArpa = []byte("\x08resolver\x04arpa\x00")
 
-// protocol answers what no upstream may be asked whatever the configuration, and
-// else returns nil. The name is in lower case.
+// protocol returns the response to a query that must not be forwarded in any
+// configuration, and nil for other queries. name is in lower case.
 func protocol(q *dnsmsg.Query, name []byte) *dnsmsg.Response {
 	if q.Opcode != 0 {
 		return dnsmsg.NewBuilder(q, dnsmsg.RcodeNotImp).Response()
@@ -38,16 +39,17 @@ func protocol(q *dnsmsg.Query, name []byte) *dnsmsg.Response {
 	return denial(q, dnsmsg.RcodeNoError, zone)
 }
 
-// denial returns a response without an answer section, with the SOA of the zone
-// that begins at an offset into the name.
+// denial returns a response without an answer section. Its SOA record, from which
+// clients take the TTL (RFC 2308), is the one of the zone that begins at an offset
+// into the query's name.
 func denial(q *dnsmsg.Query, rcode, zone int) *dnsmsg.Response {
 	b := dnsmsg.NewBuilder(q, rcode)
 	b.AddSOA(zone)
 	return b.Response()
 }
 
-// localResponse answers the query if its name, which is in lower case, is not
-// for public resolvers, and else returns nil.
+// localResponse returns the response to a query for a local name, and nil for a
+// public name. name is in lower case.
 func localResponse(q *dnsmsg.Query, name []byte) *dnsmsg.Response {
 	kind, zone := localname.Classify(name, q.Type())
 	switch kind {
@@ -70,9 +72,8 @@ func localResponse(q *dnsmsg.Query, name []byte) *dnsmsg.Response {
 	return b.Response()
 }
 
-// answersLocalNames reports whether local names are answered here: unless the
-// configuration says so or not, when there is a public upstream to keep them
-// from.
+// answersLocalNames reports whether local names are answered here. By default they
+// are if there is a public upstream, which must not see them, or no upstream.
 func answersLocalNames(word string, upstreams []*pool.Upstream) (bool, error) {
 	switch word {
 	case localNamesOn:
@@ -93,8 +94,8 @@ func answersLocalNames(word string, upstreams []*pool.Upstream) (bool, error) {
 	return len(upstreams) == 0, nil
 }
 
-// isPrivate reports whether an upstream is this machine's resolver or one in a
-// private network: it may know local names.
+// isPrivate reports whether an upstream is this machine's resolver or in a private
+// network, so that it may be able to answer local names.
 func isPrivate(u *pool.Upstream, raw string) bool {
 	address, err := pool.ParseURL(caddy.NewReplacer().ReplaceAll(raw, ""))
 	if err != nil {
@@ -115,6 +116,7 @@ func isPrivate(u *pool.Upstream, raw string) bool {
 	return true
 }
 
+// privateHost reports whether a host is a private address or a local name.
 func privateHost(host string) bool {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		ip = ip.Unmap()

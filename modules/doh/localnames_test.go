@@ -171,7 +171,7 @@ func TestFor(t *testing.T) {
 	write("new.example\nnot a name\n")
 	clock.Advance(6 * time.Second)
 	c.Logs.Wait(t, "file read again")
-	c.Logs.Wait(t, "some lines of the file could not be read", `"first_line":2`)
+	c.Logs.Wait(t, "ignoring malformed lines of the file", `"first_line":2`)
 	check("www.new.example.", "listed")
 	check("b.listed.example.", "public")
 }
@@ -183,9 +183,9 @@ func TestForMistakes(t *testing.T) {
 		"for {\nupstream system\n}":                "write: for <name...>",
 		"for a..b {\nupstream system\n}":           "a name consists of labels",
 		"for 10.0.0.0/9 {\nupstream system\n}":     "networks of 8, 16, 24 or 32 bits",
-		"for file {\nupstream system\n}":           "file is followed by the path",
-		"for lan Lan. {\nupstream system\n}":       "Lan. is there twice",
-		"for lan {\nupstream system\n}\nfor lan {": "lan is there twice",
+		"for file {\nupstream system\n}":           "file needs the path",
+		"for lan Lan. {\nupstream system\n}":       "Lan. is listed twice",
+		"for lan {\nupstream system\n}\nfor lan {": "lan is listed twice",
 		"for lan {\npolicy random\n}":              "unknown option policy of for",
 		"hosts file":                               "write: hosts <ip> <name...>",
 		"hosts file /a /b":                         "the path of one hosts file",

@@ -9,29 +9,31 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 )
 
-// metrics are the package's collectors. Caddy has a new registry after each
-// reload, in which the same collectors are registered again.
+// metrics are the package's collectors. They are made once, since counters must
+// not restart at a reload; Caddy's registry is new after each reload, and the
+// collectors are registered in it again.
 type metrics struct {
 	queries   counters
 	responses counters
 	users     *prometheus.CounterVec
 }
 
-// counters are a counter for each value of a label, all known beforehand:
-// looking one up costs a query nothing.
+// counters are a counter vector with one label whose values are all known
+// beforehand. Their counters are looked up once, so that a query does not take the
+// vector's lock, and a value of a request cannot become a label.
 type counters struct {
 	*prometheus.CounterVec
 	byValue map[string]prometheus.Counter
 }
 
-// inc counts one, if the value is known.
+// inc increments the counter of a value. Unknown values are not counted.
 func (c counters) inc(value string) {
 	if counter := c.byValue[value]; counter != nil {
 		counter.Inc()
 	}
 }
 
-// rcodes are the response codes that are counted by themselves, and the others.
+// rcodes are the labels of response codes.
 var rcodes = []string{"NOERROR", "NXDOMAIN", "SERVFAIL", "REFUSED", "other"}
 
 var collectors = newMetrics()
@@ -57,7 +59,8 @@ func newMetrics() metrics {
 	}
 }
 
-// register adds the collectors to the registry of a configuration.
+// register registers the collectors for a configuration. Several handlers of one
+// configuration may do so.
 func (m metrics) register(registry *prometheus.Registry) error {
 	for _, c := range []prometheus.Collector{
 		m.queries, m.responses, m.users,
@@ -70,7 +73,7 @@ func (m metrics) register(registry *prometheus.Registry) error {
 	return nil
 }
 
-// count counts a query by its protocol and client, and its response by its code.
+// count counts a query by protocol and user, and its response by code.
 func (m metrics) count(ask asker, resp *dnsmsg.Response) {
 	m.queries.inc(ask.protocol)
 	if ask.user != nil {
@@ -79,6 +82,7 @@ func (m metrics) count(ask asker, resp *dnsmsg.Response) {
 	m.responses.inc(rcodeName(resp.Rcode()))
 }
 
+// rcodeName returns the label of a response code.
 func rcodeName(rcode int) string {
 	switch rcode {
 	case dnsmsg.RcodeNoError:

@@ -9,24 +9,24 @@ import (
 	"go.uber.org/zap"
 )
 
-// placeKind says what is at a path.
+// placeKind is the relation of a path to the handler's paths.
 type placeKind int
 
 const (
-	here      placeKind = iota // queries, or the profile
-	elsewhere                  // nothing of ours
-	wrongPath                  // nothing, but below a path of ours
+	here      placeKind = iota // a path that answers
+	elsewhere                  // a path of another handler
+	wrongPath                  // below a path that answers: status 404
 )
 
-// place is what is at a path.
+// place is what a path stands for.
 type place struct {
 	kind    placeKind
-	profile bool
-	user    *User
-	device  string
+	profile bool   // the profile instead of queries
+	user    *User  // nil where the handler has no users
+	device  string // empty if the path names none
 }
 
-// locate returns what is at an unescaped path.
+// locate returns the place of an unescaped path.
 func (h *Handler) locate(path string) place {
 	if len(h.Clients) == 0 {
 		return h.locateOpen(path)
@@ -46,21 +46,21 @@ func (h *Handler) locate(path string) place {
 	return place{kind: elsewhere}
 }
 
-// locateOpen is locate where there are no clients.
+// locateOpen is locate for a handler without users.
 func (h *Handler) locateOpen(path string) place {
 	own, profile := strings.CutSuffix(path, profileName)
 	if h.Path == "" || strings.EqualFold(own, h.Path) {
 		return place{profile: profile}
 	}
-	// As Caddy's matcher does, take several slashes for one.
+	// Several slashes count as one, as in Caddy's path matcher.
 	if own = caddyhttp.CleanPath(own, true); strings.EqualFold(own, h.Path) {
 		return place{profile: profile}
 	}
 	return place{kind: wrongPath}
 }
 
-// below reports whether a path is another one, which may be empty, or below it,
-// in any letter case.
+// below reports whether a path is parent or below it, in any letter case. Nothing
+// is below an empty parent.
 func below(path, parent string) bool {
 	if parent == "" || len(path) < len(parent) || !strings.EqualFold(path[:len(parent)], parent) {
 		return false
@@ -68,14 +68,14 @@ func below(path, parent string) bool {
 	return len(path) == len(parent) || path[len(parent)] == '/' || parent == "/"
 }
 
-// The placeholders that requests of clients have.
+// The placeholders of requests of users.
 const (
 	placeholderClient = "http.doh.client"
 	placeholderDevice = "http.doh.device"
 )
 
-// describe gives a request the placeholders and the fields of the access log
-// that say who asks.
+// describe sets the placeholders and access log fields of a request that identify
+// the user.
 func (a asker) describe(r *http.Request) {
 	if a.user == nil {
 		return
@@ -92,7 +92,7 @@ func (a asker) describe(r *http.Request) {
 	}
 }
 
-// requestValues returns what placeholders stand for in a request.
+// requestValues returns the values of placeholders in a request.
 func requestValues(r *http.Request, names []string) map[string]string {
 	if len(names) == 0 {
 		return nil
@@ -108,8 +108,8 @@ func requestValues(r *http.Request, names []string) map[string]string {
 	return values
 }
 
-// values returns what the placeholders of a client stand for, where there is no
-// request over HTTP.
+// values returns the values of placeholders for a query of a listener, which has no
+// HTTP request. Placeholders of HTTP requests are empty.
 func (a asker) values(names []string) map[string]string {
 	if len(names) == 0 || a.user == nil {
 		return nil

@@ -11,12 +11,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// profileName is what follows a path for the profile with that path.
+// profileName is the suffix of a path at which the profile for the path is served.
 const profileName = "/apple.mobileconfig"
 
-// profile is a configuration profile with which an iPhone, iPad or Mac sends
-// all its queries to one address. Source: Apple's documentation of the payload
-// DNSSettings, https://developer.apple.com/documentation/devicemanagement/dnssettings.
+// profile is a configuration profile with which an iPhone, iPad or Mac sends all
+// its queries to one URL. The verbs are the host, the URL and two UUIDs.
+//
+// Source: Apple's documentation of the payload DNSSettings,
+// developer.apple.com/documentation/devicemanagement/dnssettings.
 const profile = `<?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
 <plist version="1.0">
@@ -47,8 +49,8 @@ const profile = `<?xml version="1.0" encoding="UTF-8"?>
 </plist>
 `
 
-// serveProfile sends the profile for the path before its name. It is the same
-// each time, so that installing it again replaces it.
+// serveProfile sends the profile for a path. Its UUIDs are derived from the URL, so
+// that a device which installs it again replaces the earlier one.
 func serveProfile(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		errProfileMethod.write(w)
@@ -67,8 +69,8 @@ func serveProfile(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(text))
 }
 
-// askedPath returns the escaped path that the client has asked for. What
-// handle_path and the like have taken off is a part of the address.
+// askedPath returns the escaped path as the client has sent it, with the prefix that
+// handle_path and the like have removed.
 func askedPath(r *http.Request) string {
 	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
 	if ok && original.URL != nil && strings.HasSuffix(original.URL.EscapedPath(), profileName) {

@@ -14,24 +14,26 @@ import (
 // proxiedVar is the request variable that holds the *proxied.
 const proxiedVar = "doh.proxied"
 
-// proxied is a request on its way through a reverse_proxy, with what has to be
-// known from one try to the next.
+// proxied is the state of a request over the tries of a reverse_proxy. The proxy
+// makes one try after the other, so it needs no lock.
 type proxied struct {
 	source  *Source
 	start   time.Time
-	tries   int
-	offered []reverseproxy.Upstream
-	behind  []*pool.Account // the upstreams that were offered, in the same order
-	query   *dnsmsg.Query   // nil until the body was read
+	tries   int                     // that have begun
+	offered []reverseproxy.Upstream // for the current try
+	behind  []*pool.Account         // the accounts of offered, in the same order
+	query   *dnsmsg.Query           // nil until the body is read
 	lookup  pool.Lookup
 }
 
+// proxiedIn returns the state of a request, or nil if Source has not set any.
 func proxiedIn(r *http.Request) *proxied {
 	p, _ := caddyhttp.GetVar(r.Context(), proxiedVar).(*proxied)
 	return p
 }
 
-// offer returns the upstreams for the next try.
+// offer returns the upstreams for the next try. They are new values each time:
+// reverse_proxy writes to those that it gets from a dynamic source.
 func (p *proxied) offer() []*reverseproxy.Upstream {
 	p.behind = p.source.pool.Left(&p.lookup)
 	p.offered = make([]reverseproxy.Upstream, len(p.behind))
@@ -43,7 +45,8 @@ func (p *proxied) offer() []*reverseproxy.Upstream {
 	return pointers
 }
 
-// chosen returns the upstream behind one that was offered.
+// chosen returns the account of an upstream that was offered. Upstreams are compared
+// by pointer, since two accounts at one host have the same address.
 func (p *proxied) chosen(choice *reverseproxy.Upstream) *pool.Account {
 	for i := range p.offered {
 		if &p.offered[i] == choice {

@@ -15,34 +15,35 @@ import (
 // http.handlers.doh.queries.
 const queryLogName = "queries"
 
-// QueryLog is a log of the queries, one entry each.
+// QueryLog configures a log with one entry for each query.
 type QueryLog struct {
-	// Whether entries hold the names that were asked for, and whole addresses
-	// of clients. Default: false.
+	// Whether entries contain the names that are looked up, and the addresses of
+	// clients. Default: false.
 	Names bool `json:"names,omitempty"`
 }
 
-// asker is who asks, as far as it is known.
+// asker is what is known about the sender of a query.
 type asker struct {
 	ip       netip.Addr
-	user     *User  // nil if it is nobody that is known
-	device   string // empty if it has no name
+	user     *User  // nil if unknown
+	device   string // empty if unknown
 	protocol string // the HTTP method, or TLS, TCP or UDP
 }
 
-// The protocols of listeners, beside the methods of HTTP.
+// The protocols of listeners, in addition to the methods of HTTP.
 const (
 	protocolTLS = "TLS"
 	protocolTCP = "TCP"
 	protocolUDP = "UDP"
 )
 
-// queryLog writes entries; nil writes none.
+// queryLog writes the entries. A nil one writes none.
 type queryLog struct {
 	logger *zap.Logger
 	names  bool
 }
 
+// open returns the log, and nil if c is nil.
 func (c *QueryLog) open(logger *zap.Logger) *queryLog {
 	if c == nil {
 		return nil
@@ -78,6 +79,7 @@ func (l *queryLog) write(q *dnsmsg.Query, a asker, out outcome, took time.Durati
 	entry.Write(fields...)
 }
 
+// rcodeText returns the name of a response code, such as NXDOMAIN.
 func rcodeText(rcode int) string {
 	if text, ok := dns.RcodeToString[rcode]; ok {
 		return text
@@ -85,7 +87,8 @@ func rcodeText(rcode int) string {
 	return "other"
 }
 
-// nameText returns the name asked for, as zone files have it.
+// nameText returns the name of a query in the presentation format of zone files,
+// which escapes control characters.
 func nameText(q *dnsmsg.Query) string {
 	text, _, err := dns.UnpackDomainName(q.Question, 0)
 	if err != nil {

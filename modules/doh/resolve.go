@@ -5,7 +5,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/modules/doh/pool"
 )
 
-// The sources of responses, as the query log names them.
+// The sources of responses, as values of the field `source` in the query log.
 const (
 	sourceHosts    = "hosts"
 	sourceFor      = "for"
@@ -14,8 +14,9 @@ const (
 	sourceUpstream = "upstream"
 )
 
-// resolver answers queries: from `hosts`, else by the upstreams of `for`, else
-// here if the name is local, else by the upstreams.
+// resolver answers queries. The first source that has an answer is used: `hosts`,
+// the upstreams of `for`, local names, the upstreams. It does not change after
+// Provision.
 type resolver struct {
 	hosts  *hosts
 	routes routes
@@ -27,8 +28,8 @@ type resolver struct {
 // outcome is the response to a query.
 type outcome struct {
 	response *dnsmsg.Response
-	elapsed  uint32 // for how many seconds it was kept
-	source   string
+	elapsed  uint32 // seconds since it was stored in the cache
+	source   string // one of the constants above
 }
 
 // resolve answers a query.
@@ -55,7 +56,8 @@ func (r *resolver) resolve(q *dnsmsg.Query) outcome {
 	return r.ask(r.pool, q, sourceUpstream)
 }
 
-// ask has a query answered by upstreams.
+// ask returns the response of upstreams, unless the query's type is withheld or
+// there are no upstreams.
 func (r *resolver) ask(p *pool.Pool, q *dnsmsg.Query, source string) outcome {
 	if resp := r.filter.refuse(q); resp != nil {
 		return outcome{response: resp, source: sourceFilter}

@@ -20,24 +20,25 @@ func init() {
 	caddy.RegisterModule((*Source)(nil))
 }
 
-// Source gives the upstreams of a pool to a reverse_proxy, whose `lb_policy`
-// chooses among them. It needs the transport `doh`, which asks them.
+// Source provides the upstreams of a pool to a reverse_proxy, whose `lb_policy`
+// chooses among them. It needs the transport `doh`, which sends the queries.
 //
-// An upstream that has failed a request is not offered to it again while
-// another is left.
+// An upstream that has failed a request is not provided to it again while another
+// one is left.
 type Source struct {
 	pool.Config
 
-	// Whether requests appear in the access log. With GET, their addresses
-	// hold the names that were asked for. Default: false.
+	// Whether requests are written to the access log. With GET, their URLs
+	// contain the names that are looked up. Default: false.
 	LogQueries bool `json:"log_queries,omitempty"`
 
-	// Where the Caddyfile has it, for errors about values that are known only
-	// when the configuration is loaded.
+	// File and line in the Caddyfile, for errors about values that are known
+	// only when the configuration is loaded.
 	Place string `json:"place,omitempty"`
 
+	// Set in Provision, and never changed after it.
 	pool   *pool.Pool
-	values []string // the placeholders of requests that upstreams' headers have
+	values []string // the placeholders of requests in upstreams' headers
 }
 
 // CaddyModule returns the Caddy module information.
@@ -62,7 +63,7 @@ func (s *Source) provision(ctx caddy.Context) (err error) {
 	for _, u := range s.Upstreams {
 		for _, raw := range u.URLs {
 			if address, err := pool.ParseURL(raw); err == nil && address.Scheme != pool.SchemeHTTPS {
-				return errors.New("dynamic doh takes upstreams with https://; for others use the directive doh")
+				return errors.New("dynamic doh supports upstreams with https:// only; for others use the directive doh")
 			}
 		}
 	}
@@ -89,18 +90,16 @@ func (s *Source) Validate() error {
 	return nil
 }
 
-// Cleanup gives the upstreams back.
+// Cleanup releases the upstreams.
 func (s *Source) Cleanup() error {
 	if s.pool == nil {
-		return nil // Provision came to nothing
+		return nil // Provision failed before it opened any
 	}
 	return s.pool.Close()
 }
 
-// GetUpstreams returns upstreams of the first tier with one that this request
-// has not tried. They are made anew on each call, since Caddy writes to them;
-// which is which the request remembers, because two accounts at one host have
-// the same address.
+// GetUpstreams returns the upstreams of the first tier that has any which the
+// request has not tried. It is called for every try and answers from memory.
 func (s *Source) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, error) {
 	p := proxiedIn(r)
 	if p == nil || p.source != s {

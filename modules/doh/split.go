@@ -11,33 +11,35 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/modules/doh/pool"
 )
 
-// Route has names answered by upstreams of their own (split DNS). Of several
-// routes that match a name, the one with the longest match counts.
+// Route is a set of names with upstreams of their own (split DNS). If several
+// routes match a name, the one with the longest match is used.
 type Route struct {
 	// The names: `lan` matches itself and all names below it, `*.corp` those
 	// below corp only, and `192.168.0.0/16` the reverse zone of a network.
 	Names []string `json:"names,omitempty"`
 
-	// Files with names: one a line, or lines of dnsmasq like
+	// Files with names: one per line, or lines in the form of dnsmasq, such as
 	// `server=/example.com/192.0.2.53`. They are read again when they change. A
-	// million names take less than 64 MB.
+	// million names need less than 64 MB of memory.
 	Files []string `json:"files,omitempty"`
 
 	pool.Config
 }
 
-// route is a Route in use.
+// route is a Route in use. It does not change after Provision, except the content
+// of files.
 type route struct {
 	given domainset.Set
 	files []*domainset.File[domainset.Set]
-	pool  *pool.Pool
+	pool  *pool.Pool // nil if Provision failed
 }
 
-// routes are those of a handler, in their order.
+// routes are the routes of a handler, in the order of the configuration.
 type routes []*route
 
-// open takes the upstreams into use. What it took is given back by close, also
-// after an error.
+// open opens the route's files and upstreams. close releases the upstreams, and
+// must be called after an error as well. Options that the route lacks are the
+// handler's.
 func (c *Route) open(ctx caddy.Context, h *Handler, files *files) (r *route, err error) {
 	r = new(route)
 	if len(c.Upstreams) == 0 {
@@ -64,7 +66,8 @@ func (c *Route) open(ctx caddy.Context, h *Handler, files *files) (r *route, err
 	return r, nil
 }
 
-// match returns how well the route matches a name; see domainset.Set.
+// match returns the length of the route's longest match with a name, and 0 if there
+// is none; see [domainset.Set.Match].
 func (r *route) match(name []byte) int {
 	best := r.given.Match(name)
 	for _, file := range r.files {
@@ -80,8 +83,8 @@ func (r *route) close() error {
 	return r.pool.Close()
 }
 
-// find returns the pool for a name in wire format and lower case, or nil if it
-// is that of all others.
+// find returns the pool for a name in wire format and lower case, or nil if no route
+// matches. Of two matches of the same length the first is used.
 func (rs routes) find(name []byte) *pool.Pool {
 	var found *pool.Pool
 	best := 0

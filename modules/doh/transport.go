@@ -20,19 +20,19 @@ func init() {
 	caddy.RegisterModule((*Transport)(nil))
 }
 
-// Transport asks the upstreams that `dynamic doh` gives to a reverse_proxy. It
-// sends a request of its own, in which only the query is the client's, and
-// checks the answer. Header fields are those of the upstream: the proxy's
+// Transport sends queries to the upstreams that `dynamic doh` provides to a
+// reverse_proxy. It makes a new request with the client's query in it, and checks
+// the response. The request has the upstream's header fields; the proxy's
 // `header_up` has no effect.
 //
-// As long as the proxy will try again (`lb_retries`, `lb_try_duration`), an
-// invalid response is a transport error: it counts for passive health checks,
-// and the proxy's policy chooses the next upstream, for POST as well. In the
-// last try, which is the only one when no retries are configured, the
-// transport goes on to the other upstreams by itself.
+// While the proxy will try again (`lb_retries`, `lb_try_duration`), an invalid
+// response is a transport error: it counts for passive health checks, and the
+// proxy's policy chooses the next upstream, for POST as well. In the last try,
+// which is the only one without these options, the transport itself goes on to the
+// other upstreams.
 type Transport struct {
-	retries  int
-	duration time.Duration
+	retries  int           // lb_retries
+	duration time.Duration // lb_try_duration
 }
 
 // CaddyModule returns the Caddy module information.
@@ -49,7 +49,8 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	if !ok {
 		return nil
 	}
-	// The proxy loads its source after its transport.
+	// The proxy loads its source after its transport, so that only its JSON is
+	// there.
 	var source struct {
 		Name string `json:"source"`
 	}
@@ -67,7 +68,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// RoundTrip asks the upstream that the proxy has chosen.
+// RoundTrip sends the query to the upstream that the proxy has chosen.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	p := proxiedIn(req)
 	info, ok := reverseproxy.GetDialInfo(req.Context())
@@ -76,7 +77,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	p.tries++
 	if p.query == nil {
-		// Only now: the body can be read once.
+		// In the first try only, since the body can be read only once.
 		q := new(dnsmsg.Query)
 		if bad := readQuery(req, q); bad != nil {
 			return bad.response(req), nil
@@ -93,6 +94,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return proxiedResponse(resp, req, p.query), nil
 }
 
+// resolve returns the response to the query. An error makes the proxy try again.
 func (t *Transport) resolve(p *proxied, choice *reverseproxy.Upstream) (*dnsmsg.Response, error) {
 	upstreams, first := p.source.pool, p.chosen(choice)
 	var buf [dnsmsg.MaxName]byte
@@ -105,8 +107,8 @@ func (t *Transport) resolve(p *proxied, choice *reverseproxy.Upstream) (*dnsmsg.
 			return resp, nil
 		}
 		if !t.last(p) {
-			// A query can be repeated whatever its method is, but only
-			// after an error of this type the proxy does so.
+			// A query can be repeated whatever its method is. The proxy
+			// repeats a POST only after an error of this type.
 			return nil, reverseproxy.NewDialError(err)
 		}
 		first = nil
@@ -118,12 +120,14 @@ func (t *Transport) resolve(p *proxied, choice *reverseproxy.Upstream) (*dnsmsg.
 	return resp, nil
 }
 
-// lastMargin is how long before the end of `lb_try_duration` a try counts as
-// the last. The proxy looks at its clock a little later than we do, and after
-// an error too late to be tried again the client would have no answer.
+// lastMargin is how long before the end of `lb_try_duration` a try is treated as
+// the last. The proxy checks its clock a little later than the transport. If the
+// transport returned an error that the proxy finds too late to retry, the client
+// would get no answer.
 const lastMargin = 100 * time.Millisecond
 
-// last reports whether the proxy will not try again, as far as can be known.
+// last reports whether the proxy will not try again, as far as the transport can
+// know.
 func (t *Transport) last(p *proxied) bool {
 	passed := p.source.pool.Clock().Since(p.start)
 	switch {
@@ -135,7 +139,7 @@ func (t *Transport) last(p *proxied) bool {
 	return passed >= p.source.pool.Timeout()
 }
 
-// proxiedResponse makes the response to a request of a reverse_proxy.
+// proxiedResponse returns the response to a request of a reverse_proxy.
 func proxiedResponse(resp *dnsmsg.Response, req *http.Request, q *dnsmsg.Query) *http.Response {
 	msg := resp.Render(q, 0)
 	made := newResponse(req, http.StatusOK, msg)
@@ -143,6 +147,8 @@ func proxiedResponse(resp *dnsmsg.Response, req *http.Request, q *dnsmsg.Query) 
 	return made
 }
 
+// response returns the refusal as the response of an upstream, which the proxy
+// passes on.
 func (f *refusal) response(req *http.Request) *http.Response {
 	body := f.body()
 	resp := newResponse(req, f.status, body)
@@ -158,7 +164,7 @@ func newResponse(req *http.Request, status int, body []byte) *http.Response {
 		ProtoMajor: 2,
 		Header:     make(http.Header, 4),
 		Body:       io.NopCloser(bytes.NewReader(body)),
-		// The header field is set by the caller, for HEAD as well.
+		// The caller sets the header field, for HEAD as well.
 		ContentLength: int64(len(body)),
 		Request:       req,
 	}

@@ -151,7 +151,7 @@ func TestStaleAtOnce(t *testing.T) {
 	}
 	clock.Advance(time.Minute)
 	u.Handle(caddytest.Hang)
-	before := waiting("pool.(*Pool).see(") // those of other tests, whose clocks stand still
+	before := waiting("pool.(*Pool).complete(") // those of other tests, whose clocks stand still
 	first := make(chan struct{})
 	go func() {
 		defer close(first)
@@ -184,7 +184,7 @@ func TestStaleAtOnce(t *testing.T) {
 	end := func() { // the exchanges
 		// The clock is turned no further than needed: the upstream's cooldown
 		// must not end.
-		for i := 0; waiting("pool.(*Pool).see(") > before; i++ {
+		for i := 0; waiting("pool.(*Pool).complete(") > before; i++ {
 			if i%500 == 0 {
 				clock.Advance(5 * time.Second)
 			}
@@ -239,11 +239,11 @@ func TestPrefetch(t *testing.T) {
 	ask("popular.example.", 5)
 	ask("other.example.", 1)
 	wantAsked(t, u, 2)
-	before := waiting("pool.(*Pool).see(")
+	before := waiting("pool.(*Pool).complete(")
 	clock.Advance(89 * time.Second)
 	ask("popular.example.", 1)
 	ask("other.example.", 1)
-	for waiting("pool.(*Pool).see(") > before { // renewals run in the background
+	for waiting("pool.(*Pool).complete(") > before { // renewals run in the background
 		time.Sleep(time.Millisecond)
 	}
 	wantAsked(t, u, 2)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,45 +17,49 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
-// User is somebody with a path of their own, and over TLS a host name.
+// User is a person with a path of their own, and over TLS with a host name. The
+// Caddyfile calls it client.
 type User struct {
-	// The name, which can be shown.
+	// The name, for logs, metrics and the admin API.
 	Name string `json:"name,omitempty"`
 
-	// The path, which can be a secret. Placeholders like `{env.X}` are
-	// resolved when the configuration is loaded. With `/*` at its end, each
-	// device can have a name behind it: `/dns-query/s3cret/*` is answered at
+	// The path, which can be a secret. Placeholders like `{env.X}` are resolved
+	// when the configuration is loaded. With `/*` at its end, it may be followed
+	// by the name of a device: `/dns-query/s3cret/*` answers at
 	// `/dns-query/s3cret` and at `/dns-query/s3cret/My%20Phone`.
 	Path string `json:"path,omitempty"`
 
-	// The host name by which the user is known over TLS. It needs a
-	// certificate: it is that of a site, or in the global option
-	// `tls_automate_names`. Default: the user is not known over TLS.
+	// The host name that identifies the user over TLS. It needs a certificate:
+	// it must be the name of a site, or in the global option
+	// `tls_automate_names`. Default: the user is not identified over TLS.
 	Host string `json:"host,omitempty"`
 
-	// How many queries are answered in a period; with several all hold. Counts
-	// outlive restarts. Beyond a limit the answer is status 429.
+	// How many queries are answered in a period; all limits apply. Counts
+	// outlive restarts. Beyond a limit the response is status 429.
 	Limits []*quota.Quota `json:"limits,omitempty"`
 
+	// Set in Provision, and never changed after it.
 	meters  quota.Meters
 	counter prometheus.Counter
 	count   *userCount
-	opened  bool // whether count is to be given back
+	opened  bool // whether close must release count
 }
 
-// userCount is how much a user has asked since the process started.
+// userCount is the number of queries of a user since the process started. It
+// outlives reloads.
 type userCount struct {
 	queries, limited atomic.Int64
-	meters           atomic.Pointer[quota.Meters]
+	meters           atomic.Pointer[quota.Meters] // of the newest configuration
 }
 
 // Destruct implements caddy.Destructor.
 func (*userCount) Destruct() error { return nil }
 
-// userCounts holds the counts of users, by name.
+// userCounts are the counts of users, by name.
 var userCounts = caddy.NewUsagePool()
 
-// open opens the counts. book returns the ledger.
+// open opens the counts, which close releases, after an error as well. book
+// returns the ledger, and is called only if there is a limit.
 func (u *User) open(book func() (*ledger.Ledger, error)) error {
 	pooled, _ := userCounts.LoadOrStore(u.Name, new(userCount))
 	u.count, u.opened = pooled.(*userCount), true
@@ -65,7 +70,7 @@ func (u *User) open(book func() (*ledger.Ledger, error)) error {
 			return err
 		}
 		if limit.Unit != "" && limit.Unit != ledger.Requests {
-			return fmt.Errorf("client %s: a limit counts queries", u.Name)
+			return fmt.Errorf("client %s: a limit counts queries and has no unit", u.Name)
 		}
 		meter, err := limit.Open(l, "doh client "+u.Name)
 		if err != nil {
@@ -77,7 +82,7 @@ func (u *User) open(book func() (*ledger.Ledger, error)) error {
 	return nil
 }
 
-// close gives the counts back. Queries that are being answered still count.
+// close releases the counts. Queries that are being answered still count.
 func (u *User) close() error {
 	if !u.opened {
 		return nil
@@ -87,7 +92,7 @@ func (u *User) close() error {
 	return err
 }
 
-// charge counts a query, or returns why it must not be answered.
+// charge counts a query, and returns a refusal if a limit is reached.
 func (u *User) charge(now time.Time) *refusal {
 	if exhausted := u.meters.Take(1); exhausted != nil {
 		u.count.limited.Add(1)
@@ -97,16 +102,15 @@ func (u *User) charge(now time.Time) *refusal {
 	return nil
 }
 
-// users are those of a handler.
+// users are the users of a handler. The maps do not change after newUsers.
 type users struct {
-	// byPath holds them by their paths, unescaped and without `/*`.
-	byPath map[string]*User
-	// devices holds those whose devices have names, by the same.
-	devices map[string]*User
-	// byName holds them by their host names.
-	byName map[string]*User
+	byPath  map[string]*User // by path, unescaped and without `/*`
+	devices map[string]*User // those with `/*`, by the same
+	byName  map[string]*User // by host name, in lower case
 }
 
+// newUsers returns the users, with the placeholders in their paths replaced. Errors
+// name the users and not their paths.
 func newUsers(configs []*User) (*users, error) {
 	us := &users{make(map[string]*User), make(map[string]*User), make(map[string]*User)}
 	repl := caddy.NewReplacer()
@@ -133,6 +137,7 @@ func newUsers(configs []*User) (*users, error) {
 	return us, nil
 }
 
+// addName adds the user's host name, if there is one.
 func (us *users) addName(u *User) error {
 	if u.Host == "" {
 		return nil
@@ -148,8 +153,8 @@ func (us *users) addName(u *User) error {
 	return nil
 }
 
-// named returns the user with a host name, and reports whether whoever has asked
-// by that name may be answered: everybody may where there are no users.
+// named returns the user with a host name, and reports whether queries to that name
+// are answered. Without any users they always are.
 func (us *users) named(host string) (*User, bool) {
 	u := us.byName[host]
 	return u, u != nil || len(us.byPath) == 0
@@ -158,8 +163,7 @@ func (us *users) named(host string) (*User, bool) {
 // maxDevice is the longest name of a device, in bytes.
 const maxDevice = 64
 
-// at returns the user, and the name of the device, to whom an unescaped path
-// belongs.
+// at returns the user of an unescaped path and the name of the device, or nil.
 func (us *users) at(path string) (u *User, device string) {
 	if u := us.byPath[path]; u != nil {
 		return u, ""
@@ -175,8 +179,8 @@ func (us *users) at(path string) (u *User, device string) {
 	return u, device
 }
 
-// soundDevice reports whether the name of a device can be put into logs and
-// header fields.
+// soundDevice reports whether the name of a device is valid in logs and header
+// fields: short, and without control characters or invalid UTF-8.
 func soundDevice(name string) bool {
 	if len(name) > maxDevice {
 		return false
@@ -184,8 +188,8 @@ func soundDevice(name string) bool {
 	return !strings.ContainsFunc(name, func(c rune) bool { return c < ' ' || c == 0x7F || c == '\uFFFD' })
 }
 
-// parsePath returns a configured path, unescaped as requests' paths are, without
-// the `/*` that stands for the names of devices.
+// parsePath returns a configured path without escapes, as the paths of requests are,
+// and without `/*`; devices reports whether it had that.
 func parsePath(text string) (path string, devices bool, err error) {
 	path, devices = strings.CutSuffix(text, "/*")
 	if path, err = url.PathUnescape(path); err != nil {
@@ -197,9 +201,9 @@ func parsePath(text string) (path string, devices bool, err error) {
 	return path, devices, nil
 }
 
-var errPath = errors.New("a path begins with / and contains none of * ? #, but for /* at its end where devices have names")
+var errPath = errors.New("a path begins with / and contains none of * ? #, except for /* at its end, which stands for names of devices")
 
-// checkHost refuses what cannot be asked for over TLS.
+// checkHost returns an error for a host name that cannot be a server name in TLS.
 func checkHost(host string) error {
 	if _, err := domainset.Wire(host); err != nil || strings.ContainsAny(host, "_{}") || !strings.Contains(host, ".") {
 		return fmt.Errorf("%q is not a host name such as alice.dns.example.com", host)
@@ -207,19 +211,12 @@ func checkHost(host string) error {
 	return nil
 }
 
-// except returns the names without those that a list of names and wildcards
-// covers.
+// except returns the names that a list of names and wildcards does not cover.
 func except(names, covered []string) []string {
-	var rest []string
-	for _, name := range names {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		_, parent, _ := strings.Cut(name, ".")
-		found := false
-		for _, other := range covered {
-			found = found || strings.EqualFold(other, name) || strings.EqualFold(other, "*."+parent)
-		}
-		if !found {
-			rest = append(rest, name)
-		}
-	}
-	return rest
+		return slices.ContainsFunc(covered, func(other string) bool {
+			return strings.EqualFold(other, name) || strings.EqualFold(other, "*."+parent)
+		})
+	})
 }

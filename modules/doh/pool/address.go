@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// The schemes of upstreams' addresses. SchemeSystem is that of the address
-// `system`.
+// The schemes of addresses. SchemeSystem stands for the address `system`, which
+// has no scheme when it is written.
 const (
 	SchemeHTTPS  = "https"
 	schemeTLS    = "tls"
@@ -19,13 +19,15 @@ const (
 	SchemeSystem = "system"
 )
 
-// defaultPorts are those of the schemes that a URL package does not know.
+// defaultPorts are the ports of the schemes that net/url does not know: RFC 7858,
+// section 3.1, for TLS, and RFC 1035, section 4.2.
 var defaultPorts = map[string]string{schemeTLS: "853", schemeTCP: "53", schemeUDP: "53"}
 
 var errAddress = errors.New("an upstream is an address like https://dns.example/dns-query, tls://dns.example, " +
 	"tcp://192.0.2.53 or udp://192.0.2.53, or system")
 
-// ParseURL checks an upstream's address. Errors do not show its path.
+// ParseURL parses and checks an upstream's address. Its errors show the host but
+// not the path, which is a secret at providers that put an account's id there.
 func ParseURL(raw string) (*url.URL, error) {
 	if raw == SchemeSystem {
 		return &url.URL{Scheme: SchemeSystem}, nil
@@ -42,12 +44,12 @@ func ParseURL(raw string) (*url.URL, error) {
 	case u.Fragment != "":
 		return nil, fmt.Errorf("upstream %s: the address must not contain #", u.Hostname())
 	case u.Scheme != SchemeHTTPS && (strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil):
-		return nil, fmt.Errorf("upstream %s: an address with %s:// is a host, with a port or not", u.Hostname(), u.Scheme)
+		return nil, fmt.Errorf("upstream %s: an address with %s:// is a host and an optional port", u.Hostname(), u.Scheme)
 	}
 	return u, nil
 }
 
-// Check refuses options that mean nothing for an address.
+// Check returns an error if an option has no meaning for an address.
 func (u *Upstream) Check(address *url.URL) error {
 	switch scheme := address.Scheme; {
 	case len(u.Headers) > 0 && scheme != SchemeHTTPS:
@@ -60,7 +62,8 @@ func (u *Upstream) Check(address *url.URL) error {
 	return nil
 }
 
-// hostPort returns the host and port of an address other than `system`.
+// hostPort returns the host, in lower case, and the port of an address other than
+// `system`.
 func hostPort(u *url.URL) string {
 	port := u.Port()
 	if port == "" {

@@ -8,21 +8,26 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 )
 
-// plainFor is how long an upstream that knows no EDNS is asked without it.
+// plainFor is how long an upstream without support for EDNS is sent queries
+// without it.
 const plainFor = time.Hour
 
-// attempt is one upstream that is asked, or asked once more over another
-// connection.
+// attempt is one query to one account. An account that is silent may get a second
+// attempt over another connection.
 type attempt struct {
-	account   *Account
-	began     time.Time
-	responses int64 // those of the account before
-	over      bool
-	network   dnsclient.Attempt
+	account *Account
+	began   time.Time
+
+	// responses is the account's count of responses when the attempt began. A
+	// higher one later means that the upstream answers other queries.
+	responses int64
+
+	over    bool // guarded by exchange.mu
+	network dnsclient.Attempt
 }
 
-// run sends the query and returns the response if it is valid; else the error is
-// a *Failure.
+// run sends the query and returns the response if it is valid. Otherwise the error
+// is a *Failure.
 func (t *attempt) run(ctx context.Context, q *dnsmsg.Outgoing) (*dnsmsg.Response, error) {
 	a := t.account
 	plain := t.began.UnixNano() < a.plainUntil.Load()
@@ -31,7 +36,9 @@ func (t *attempt) run(ctx context.Context, q *dnsmsg.Outgoing) (*dnsmsg.Response
 	}
 	msg, age, err := t.exchange(ctx, q)
 	if rcode, ok := dnsmsg.Rcode(msg); err == nil && ok && rcode == dnsmsg.RcodeFormErr && !plain {
-		// RFC 6891, section 6.2.2
+		// A server without EDNS answers FORMERR (RFC 6891, section 7). It is
+		// remembered as one (section 6.2.2) only if it answers the same query
+		// without EDNS: the query itself may be malformed for it.
 		q = q.Plain()
 		msg, age, err = t.exchange(ctx, q)
 		if rcode, ok := dnsmsg.Rcode(msg); err == nil && ok && rcode != dnsmsg.RcodeFormErr {
@@ -48,7 +55,8 @@ func (t *attempt) run(ctx context.Context, q *dnsmsg.Outgoing) (*dnsmsg.Response
 	return resp, nil
 }
 
-// exchange returns what the upstream says, the whole of it if there is a way.
+// exchange returns the upstream's message, and its Age over HTTP, in seconds. A
+// truncated message is asked for again over TCP where the account has that.
 func (t *attempt) exchange(ctx context.Context, q *dnsmsg.Outgoing) ([]byte, uint32, error) {
 	msg, age, err := t.send(ctx, t.account.client, q)
 	if err == nil && t.account.whole != nil && dnsmsg.Truncated(msg) {
@@ -57,7 +65,8 @@ func (t *attempt) exchange(ctx context.Context, q *dnsmsg.Outgoing) ([]byte, uin
 	return msg, age, err
 }
 
-// send sends the query, and once more if that makes sense.
+// send sends the query, and a second time after an error that a new connection may
+// avoid.
 func (t *attempt) send(ctx context.Context, client dnsclient.Client, q *dnsmsg.Outgoing) ([]byte, uint32, error) {
 	msg, age, err := t.sendOnce(ctx, client, q)
 	if err == nil || ctx.Err() != nil || !repeatable(err) {
@@ -67,6 +76,8 @@ func (t *attempt) send(ctx context.Context, client dnsclient.Client, q *dnsmsg.O
 	return t.sendOnce(ctx, client, q)
 }
 
+// sendOnce charges the quota and sends the query. Every query that is sent counts,
+// since the provider counts it too.
 func (t *attempt) sendOnce(ctx context.Context, client dnsclient.Client, q *dnsmsg.Outgoing) ([]byte, uint32, error) {
 	a := t.account
 	if !a.charge() {

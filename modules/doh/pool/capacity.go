@@ -6,12 +6,15 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/capacity"
 )
 
-// withoutFilter are hosts that go on answering without filtering once an account
-// has used up its free queries, and what it has of them.
+// withoutFilter are hosts whose free accounts answer without filtering once the
+// quota is exhausted, with that quota. Nothing in a response shows it, so the
+// upstream would never be put in cooldown.
+//
+// Source: nextdns.io/pricing.
 var withoutFilter = map[string]string{"dns.nextdns.io": "300000/month"}
 
-// Capacity adds what the upstreams give. Their settings have been found to be
-// right.
+// Capacity adds the quotas of the upstreams to a report. Upstreams whose settings
+// are invalid are left out; loading them reports the error.
 func (c *Config) Capacity(r *capacity.Report) {
 	all, err := settingsOf(c.Upstreams)
 	if err != nil {
@@ -28,7 +31,7 @@ func (c *Config) Capacity(r *capacity.Report) {
 			continue
 		}
 		if quota := withoutFilter[address.Hostname()]; quota != "" && s.Quota == nil {
-			r.Warn("without a quota nothing shows that this account is used up: it goes on answering, but does not filter; write quota "+quota, zap.String("upstream", s.Name))
+			r.Warn("no response shows that the quota of this account is exhausted: it goes on answering, but does not filter; write quota "+quota, zap.String("upstream", s.Name))
 		}
 	}
 }

@@ -10,10 +10,10 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/status"
 )
 
-// Describe adds the upstreams to a status, but for those that are in it, and what
-// the caches of all pools have done.
+// Describe adds the upstreams to a status, except those that are in it already, and
+// the counts of all pools' caches.
 func (p *Pool) Describe(now time.Time, dns *status.DNS) {
-	for _, tier := range p.tiers {
+	for _, tier := range p.selector.tiers {
 		for _, a := range tier {
 			known := func(u status.DNSUpstream) bool { return u.Name == a.name && u.Tier == a.tier }
 			if !slices.ContainsFunc(dns.Upstreams, known) {
@@ -40,7 +40,7 @@ func (a *Account) describe(now time.Time) status.DNSUpstream {
 	return u
 }
 
-// cacheCounts returns what the caches have made of queries.
+// cacheCounts returns the number of queries by result, of all caches.
 func cacheCounts() []status.Count {
 	counts := []status.Count{}
 	for _, result := range results {

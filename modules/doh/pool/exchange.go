@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 )
 
-// Exchange asks one upstream after the other until there is a usable response.
+// Exchange asks upstreams until there is a usable response; see Ask.
 func (p *Pool) Exchange(q *dnsmsg.Outgoing) (*dnsmsg.Response, error) {
 	e := &exchange{pool: p}
 	e.own.Query = q
@@ -19,15 +19,17 @@ func (p *Pool) Exchange(q *dnsmsg.Outgoing) (*dnsmsg.Response, error) {
 	return e.ask(nil)
 }
 
-// Ask asks one upstream after the other, and another one of the same tier beside
-// it whenever `hedge` has passed, until there is a usable response. When nobody is
-// left for that, the query is sent once more over another connection if the first
-// is silent. When half of the time has passed without a response, the next tier
-// is asked. It begins with first, or with one of its choice if that is nil. If
-// once is set, it does not go on after a failure: the caller does.
+// Ask asks one upstream after the other until there is a usable response. Whenever
+// `hedge` has passed, it asks another upstream of the same tier at the same time.
+// If no other is left, it sends the query once more over another connection. When
+// half of the timeout has passed without a response, it asks the next tier.
 //
-// The attempts do not end with the client: theirs is a connection that others
-// use as well. They end with the timeout.
+// Ask begins with first, or with an account of its choice if first is nil. If once
+// is set, it does not go on to the next account after a failure; the caller does.
+//
+// Attempts are not canceled when the client leaves, since their connections carry
+// other queries as well and their outcome is worth recording. They end by the
+// timeout.
 func (p *Pool) Ask(l *Lookup, first *Account, once bool) (*dnsmsg.Response, error) {
 	return (&exchange{pool: p, lookup: l, once: once}).ask(first)
 }
@@ -43,13 +45,13 @@ func (e *exchange) ask(first *Account) (*dnsmsg.Response, error) {
 		return nil, errTimeIsUp
 	}
 	if first == nil {
-		first = p.pick(l.tried, firstTier, lastTier, now)
+		first = p.selector.pick(l.tried, firstTier, lastTier, now)
 	} else {
-		// The caller's choice stands. It may be the trial after a cooldown.
+		// The caller has chosen. If a cooldown has just ended, this is the trial.
 		first.acquire(now)
 	}
 	if first == nil {
-		return nil, p.whyNone(now)
+		return nil, p.selector.whyNone(now)
 	}
 	e.over = make(lifetime)
 	e.attempts = e.slots[:0]
@@ -58,8 +60,8 @@ func (e *exchange) ask(first *Account) (*dnsmsg.Response, error) {
 	}
 	e.mu.Lock()
 	begun := e.begin(first, now)
-	e.tierEnds = now.Add(max(left/2, p.patience()))
-	e.timer = p.clock.AfterFunc(min(p.patience(), left), e.tick)
+	e.tierEnds = now.Add(max(left/2, p.patience))
+	e.timer = p.clock.AfterFunc(min(p.patience, left), e.tick)
 	e.mu.Unlock()
 	defer e.timer.Stop()
 	e.run(begun)
@@ -69,38 +71,28 @@ func (e *exchange) ask(first *Account) (*dnsmsg.Response, error) {
 	return e.response, e.err
 }
 
-// whyNone is the error when no upstream may be asked.
-func (p *Pool) whyNone(now time.Time) error {
-	switch {
-	case p.exhausted():
-		return errExhausted
-	case p.mustWait(now):
-		return errMustWait
-	}
-	return errNoUpstreams
-}
-
-// exchange is the attempts that are under way for one lookup. The first runner
-// runs in the goroutine of Ask, since most often there is no other.
+// exchange is the attempts of one call of Ask. A runner makes one attempt after
+// the other. The first runner is the goroutine of Ask, since most often there is
+// no other; each hedge and each later tier adds one.
 type exchange struct {
 	pool   *Pool
 	lookup *Lookup
 	once   bool
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards everything below, and the lookup
 	timer    clockwork.Timer
 	attempts []*attempt
-	hedges   int
-	renewed  bool
+	hedges   int       // attempts that were begun beside others
+	renewed  bool      // whether a second connection was tried
 	tierEnds time.Time // when another tier is asked as well
 	running  int       // runners that may still bring a response
-	done     bool
-	over     lifetime // closed when done
+	done     bool      // whether the outcome is final
+	over     lifetime  // closed when done
 	response *dnsmsg.Response
 	winner   *Account // whose response it is, if it is usable
-	err      error
+	err      error    // of the latest failure, as long as there is no response
 
-	// Room for what most exchanges need, so that all of it is one allocation.
+	// Memory for what most exchanges need, so that all of it is one allocation.
 	own   Lookup
 	first attempt
 	slots [2]*attempt
@@ -112,11 +104,14 @@ func (e *exchange) begin(a *Account, now time.Time) *attempt {
 	return e.add(a, now)
 }
 
+// add adds an attempt for a runner that exists already. The caller holds the lock.
 func (e *exchange) add(a *Account, now time.Time) *attempt {
 	e.lookup.tried = append(e.lookup.tried, a)
 	return e.addAttempt(a, now)
 }
 
+// addAttempt adds an attempt without marking its account as tried. The caller holds
+// the lock.
 func (e *exchange) addAttempt(a *Account, now time.Time) *attempt {
 	t := &e.first
 	if len(e.attempts) > 0 {
@@ -127,7 +122,8 @@ func (e *exchange) addAttempt(a *Account, now time.Time) *attempt {
 	return t
 }
 
-// run makes an attempt, and after a failure the next.
+// run makes an attempt, and after a failure the next one, until none is left or
+// the exchange is done. t may be nil.
 func (e *exchange) run(t *attempt) {
 	for t != nil {
 		resp, err := t.run(e.over, e.lookup.Query)
@@ -146,15 +142,20 @@ func (e *exchange) timeIsUp() {
 // next begins the attempt after one that has failed, or returns nil. The caller
 // holds the lock.
 func (e *exchange) next(now time.Time) *attempt {
-	a := e.pool.pick(e.lookup.tried, firstTier, lastTier, now)
+	a := e.pool.selector.pick(e.lookup.tried, firstTier, lastTier, now)
 	if a == nil {
 		return nil
 	}
 	return e.add(a, now)
 }
 
-// judge takes the outcome of an attempt and returns the one that its runner shall
-// make next, or nil.
+// judge records the outcome of an attempt, and returns the next attempt of its
+// runner, or nil.
+//
+//	usable response                  done: the response
+//	REFUSED about the name           done: the response, as filters mean it
+//	a second upstream agrees         done: the response; the name is the cause
+//	any other response, or a failure the next upstream, unless once is set
 func (e *exchange) judge(t *attempt, resp *dnsmsg.Response, err error) *attempt {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -174,7 +175,7 @@ func (e *exchange) judge(t *attempt, resp *dnsmsg.Response, err error) *attempt 
 		e.err = err
 		e.fail(a, asFailure(err))
 	case usable(resp):
-		e.pool.recordSuccess(a, now.Sub(t.began), now)
+		e.pool.recorder.success(a, now.Sub(t.began), now)
 		e.winner = a
 		e.finish(resp)
 		e.blame()
@@ -185,7 +186,7 @@ func (e *exchange) judge(t *attempt, resp *dnsmsg.Response, err error) *attempt 
 		e.finish(resp)
 		return nil
 	case !refused && l.agree(a, resp):
-		e.pool.recordSuccess(a, now.Sub(t.began), now)
+		e.pool.recorder.success(a, now.Sub(t.began), now)
 		e.finish(resp)
 		return nil
 	default:
@@ -203,22 +204,23 @@ func (e *exchange) judge(t *attempt, resp *dnsmsg.Response, err error) *attempt 
 	return nil
 }
 
-// fail records a failed attempt. One without any response is held against the
-// upstream only if another one answers: it can be the name that nobody answers.
+// fail records a failed attempt. A timeout counts as the upstream's failure only if
+// another upstream answers: for some names no resolver gets an answer in time.
+// The caller holds the lock.
 func (e *exchange) fail(a *Account, f *Failure) {
 	if f.kind != failTimeout {
-		e.pool.recordFailure(a, f)
+		e.pool.recorder.failure(a, f)
 		return
 	}
 	a.recordSilence()
 	e.lookup.suspects = append(e.lookup.suspects, suspect{a, f})
 }
 
-// blame records the failures of those that had no usable response when another
-// one had. The caller holds the lock.
+// blame records the failures of the accounts without a usable response, now that
+// another one has given one. The caller holds the lock.
 func (e *exchange) blame() {
 	for _, s := range e.lookup.suspects {
-		e.pool.recordFailure(s.account, s.failure)
+		e.pool.recorder.failure(s.account, s.failure)
 	}
 	e.lookup.suspects = nil
 }
@@ -232,28 +234,29 @@ func (e *exchange) finish(resp *dnsmsg.Response) {
 	close(e.over)
 }
 
-// late records an attempt that ended after the exchange. It is a failure if
-// another upstream answered, and this one had all the time that we give to the
-// first, unless its connection is to blame.
+// late records an attempt that ended after the exchange. It is a failure if another
+// upstream answered and this one had at least patience, which is the time that
+// the first one is given; unless its connection was the cause. The caller holds
+// the lock.
 func (e *exchange) late(t *attempt, resp *dnsmsg.Response, err error, now time.Time) {
 	a, took := t.account, now.Sub(t.began)
 	switch {
 	case err == nil && usable(resp):
-		e.pool.recordSuccess(a, took, now)
+		e.pool.recorder.success(a, took, now)
 	case err == nil:
 		a.recordResponse()
 	case !errors.Is(err, context.Canceled):
 		if f := asFailure(err); f.kind != failTimeout {
-			e.pool.recordFailure(a, f)
+			e.pool.recorder.failure(a, f)
 		}
 	case e.winner == nil:
 		a.recordSilence()
-	case took >= e.pool.patience() && e.winner != a:
+	case took >= e.pool.patience && e.winner != a:
 		a.recordSilence()
 		excused := t.network.Excused()
 		t.network.Doubt()
 		if !excused {
-			e.pool.recordFailure(a, &Failure{failSlow, errNoResponse})
+			e.pool.recorder.failure(a, &Failure{failSlow, errNoResponse})
 		}
 	}
 }

@@ -10,27 +10,27 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 )
 
-// The kinds of failures, as metrics and admin answers name them.
+// The kinds of failures, as labels of metrics and in the admin API.
 const (
 	failTimeout   = "timeout"      // no response before the query's time was up
 	failSlow      = "slow"         // another upstream, asked later, was faster
-	failConnect   = "connect"      // no connection, or no trust
+	failConnect   = "connect"      // no connection, or an untrusted certificate
 	failBroken    = "broken"       // the connection broke
 	failStatus    = "status"       // an HTTP status other than 200
 	failType      = "content_type" // not a DNS message
 	failInvalid   = "malformed"    // a DNS message that does not parse
 	failMismatch  = "mismatch"     // not a response to the question
 	failQuota     = "quota"        // nothing was sent: the quota is exhausted
-	failServfail  = "servfail"     // the server failed, and not over DNSSEC
-	failRefused   = "refused"      // the server refused the query, and no filter did
+	failServfail  = "servfail"     // the server failed, and DNSSEC was not the reason
+	failRefused   = "refused"      // the server refused the query, and not as a filter
 	failCode      = "rcode"        // another response code that no other upstream gave
 	failTruncated = "truncated"    // records are missing
-	failWait      = "retry_after"  // nothing was sent: the server has said until when to wait
+	failWait      = "retry_after"  // nothing was sent: Retry-After is not over
 )
 
 // Failure is the error of an attempt without a valid response.
-type Failure struct {
-	kind string
+type Failure struct { //nolint:errname // named for what metrics and the log call it
+	kind string // one of the constants above
 	err  error
 }
 
@@ -49,8 +49,8 @@ var (
 	errNoResponse  = errors.New("no response came")
 )
 
-// public names a failure without anything that the upstream or the network
-// said, but for the status.
+// public returns a text for the admin API. It contains nothing that the upstream
+// or the network has sent, except an HTTP status.
 func (f *Failure) public() string {
 	if f.kind == failStatus {
 		return f.err.Error()
@@ -58,16 +58,16 @@ func (f *Failure) public() string {
 	return f.kind
 }
 
-// asFailure gives an error its kind, unless it has one.
+// asFailure returns the Failure in an error, or makes one of it.
 func asFailure(err error) *Failure {
-	var f *Failure
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*Failure](err); ok {
 		return f
 	}
 	return &Failure{kindOf(err), err}
 }
 
-// kindOf sorts the errors of an attempt.
+// kindOf returns the kind of an attempt's error. An error that is not known is a
+// broken connection.
 func kindOf(err error) string {
 	var (
 		status    *dnsclient.StatusError
@@ -92,8 +92,8 @@ func kindOf(err error) string {
 	return failBroken
 }
 
-// repeatable reports whether the same upstream may be sent the query once more:
-// a connection broke, most often since the server has closed it while it was
+// repeatable reports whether the query may be sent to the same upstream once more:
+// after a connection broke, most often because the server closed it while it was
 // idle, or a datagram was lost.
 func repeatable(err error) bool {
 	var (

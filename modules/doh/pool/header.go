@@ -1,7 +1,7 @@
 package pool
 
 import (
-	"fmt"
+	"errors"
 	"slices"
 	"strings"
 
@@ -10,26 +10,26 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsclient"
 )
 
-// resolveHeader replaces the placeholders of a header field's value, but for
-// those of requests.
+// resolveHeader replaces the placeholders of a header field's value, except those
+// of requests, which are replaced for each query. A value that is not known is an
+// error, so that no upstream gets a field with braces in it.
 func resolveHeader(repl *caddy.Replacer, value string) (string, error) {
 	if len(dnsclient.Placeholders(value)) == 0 {
 		return repl.ReplaceOrErr(value, true, true)
 	}
-	// Those of requests are unknown here, and stay.
-	value = repl.ReplaceKnown(value, "")
-	rest := value
+	value = repl.ReplaceKnown(value, "") // leaves those of requests
+	other := value
 	for _, name := range dnsclient.Placeholders(value) {
-		rest = strings.ReplaceAll(rest, "{"+name+"}", "")
+		other = strings.ReplaceAll(other, "{"+name+"}", "")
 	}
-	if strings.ContainsAny(rest, "{}") {
-		return "", fmt.Errorf("the value has a placeholder that is not known")
+	if strings.ContainsAny(other, "{}") {
+		return "", errors.New("the value has an unknown placeholder")
 	}
 	return value, nil
 }
 
-// Placeholders returns those of requests that the header fields of the
-// upstreams have, each once, without braces.
+// Placeholders returns the placeholders of requests in the upstreams' header
+// fields, sorted, each once, without braces.
 func (c *Config) Placeholders() []string {
 	var names []string
 	for _, u := range c.Upstreams {

@@ -1,33 +1,27 @@
 package pool
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
-// maxHedges bounds how many upstreams are asked beside the first one: a name whose
-// own servers are slow must not use up the quota of all upstreams.
+// maxHedges bounds how many upstreams are asked in addition to the first one. A
+// name whose own servers are slow must not use up the quotas of all upstreams.
 const maxHedges = 2
 
-// silenceForTier is after how many attempts in a row without a response an
-// upstream seems to be down, so that another tier is asked before its time is up.
+// silenceForTier is the number of attempts in a row without a response after which
+// an upstream is assumed to be down. Its hedge may then be in another tier.
 const silenceForTier = 3
 
-// What an exchange does while those that were asked are silent; hedge is 400 ms
-// and the timeout 5 s unless configured:
+// An exchange while the upstreams that were asked are silent. hedge is 400 ms and
+// the timeout 5 s by default:
 //
 //	asked ── hedge ──▶ another one of the tier ── hedge ──▶ a third one
 //	  │                       │ none left: once more over another connection
-//	  └── half of the time, and they answer nobody else either ──▶ the next tier
+//	  └── half of the timeout, and no response to any query ──▶ the next tier
 
-// patience is how long those who were asked are waited for before something is
-// done.
-func (p *Pool) patience() time.Duration {
-	if p.hedge > 0 {
-		return p.hedge
-	}
-	return defaultHedge
-}
-
-// tick starts another runner, because the others take long, or ends the exchange
-// without a response.
+// tick is called by the exchange's timer. It starts another runner because the
+// others take long, or ends the exchange when its time is up.
 func (e *exchange) tick() {
 	e.mu.Lock()
 	now := e.pool.clock.Now()
@@ -43,7 +37,7 @@ func (e *exchange) tick() {
 	}
 	wait := left
 	if t != nil {
-		wait = min(e.pool.patience(), left)
+		wait = min(e.pool.patience, left)
 	}
 	if ends := e.tierEnds.Sub(now); ends > 0 {
 		wait = min(wait, ends)
@@ -57,7 +51,7 @@ func (e *exchange) tick() {
 // holds the lock.
 func (e *exchange) hedge(now time.Time) *attempt {
 	if e.pool.hedge > 0 && e.hedges < maxHedges {
-		if a := e.pool.pick(e.lookup.tried, firstTier, e.hedgeTier(), now); a != nil {
+		if a := e.pool.selector.pick(e.lookup.tried, firstTier, e.hedgeTier(), now); a != nil {
 			e.hedges++
 			return e.begin(a, now)
 		}
@@ -65,12 +59,11 @@ func (e *exchange) hedge(now time.Time) *attempt {
 	if e.renewed {
 		return nil
 	}
-	for i := len(e.attempts) - 1; i >= 0; i-- {
-		t := e.attempts[i]
+	for _, t := range slices.Backward(e.attempts) {
 		if t.over || !t.network.Doubtful() {
 			continue
 		}
-		// Not for the next one either: this one may be as dead.
+		// The connection may be dead, so later queries must not use it either.
 		t.network.Doubt()
 		e.renewed = true
 		e.running++
@@ -79,15 +72,16 @@ func (e *exchange) hedge(now time.Time) *attempt {
 	return nil
 }
 
-// leaveTier begins an attempt in a later tier when the time of those that were
-// asked is over, or returns nil. It is not for names that are slow: then those
-// that were asked answer other questions meanwhile. Without hedges one of the same
-// tier will do. The caller holds the lock.
+// leaveTier begins an attempt in a later tier if half of the remaining time has
+// passed, or returns nil. It does so only if the upstreams that were asked answer
+// no other query either; otherwise the name is slow, and another tier would not
+// be faster. With hedges turned off, an upstream of the same tier is taken as
+// well. The caller holds the lock.
 func (e *exchange) leaveTier(now time.Time, left time.Duration) *attempt {
 	if now.Before(e.tierEnds) {
 		return nil
 	}
-	e.tierEnds = now.Add(left / 2) // of the later one
+	e.tierEnds = now.Add(left / 2) // for the later tier
 	for _, t := range e.attempts {
 		if !t.over && t.account.responses.Load() != t.responses {
 			return nil
@@ -97,7 +91,7 @@ func (e *exchange) leaveTier(now time.Time, left time.Duration) *attempt {
 	if e.pool.hedge <= 0 {
 		from = firstTier
 	}
-	a := e.pool.pick(e.lookup.tried, from, lastTier, now)
+	a := e.pool.selector.pick(e.lookup.tried, from, lastTier, now)
 	if a == nil {
 		return nil
 	}
@@ -113,9 +107,9 @@ func (e *exchange) tier() int {
 	return tier
 }
 
-// hedgeTier is the tier up to which upstreams are asked beside others: the one of
-// those that were asked, or any if these seem to be down, so that the trial after
-// a cooldown costs no client its answer. The caller holds the lock.
+// hedgeTier is the last tier that a hedge may be in: the one of the upstreams that
+// were asked, or any tier if all of these seem to be down. So a client whose query
+// is the trial after a cooldown still gets an answer. The caller holds the lock.
 func (e *exchange) hedgeTier() int {
 	for _, t := range e.attempts {
 		if t.account.unanswered.Load() < silenceForTier && !t.account.onTrial() {

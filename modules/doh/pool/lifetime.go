@@ -5,12 +5,13 @@ import (
 	"time"
 )
 
-// lifetime is the context of an exchange's attempts: it ends when the channel is
-// closed, for which Ask waits anyway. One of package context would cost several
-// allocations more for each query.
+// lifetime is the context of an exchange's attempts. It is done when the channel is
+// closed, which Ask waits for anyway. A context from package context would cost
+// several more allocations per query.
 type lifetime chan struct{}
 
-// Deadline implements context.Context: the exchange has a timer of its own.
+// Deadline implements context.Context. There is none, since the exchange has its
+// own timer.
 func (lifetime) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 // Done implements context.Context.
@@ -26,7 +27,7 @@ func (l lifetime) Err() error {
 	}
 }
 
-// Value implements context.Context: there are none.
+// Value implements context.Context. There are no values.
 func (lifetime) Value(any) any { return nil }
 
 // Interface guards

@@ -6,8 +6,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics are the package's collectors. Caddy has a new registry after each
-// reload, in which the same collectors are registered again.
+// metrics are the package's collectors. They are made once, since counters must
+// not restart at a reload; Caddy's registry is new after each reload, and the
+// collectors are registered in it again. Labels come from the configuration.
 type metrics struct {
 	upstreamQueries  *prometheus.CounterVec
 	upstreamFailures *prometheus.CounterVec
@@ -15,7 +16,8 @@ type metrics struct {
 	quotaRemaining   *prometheus.GaugeVec
 	cache            *prometheus.CounterVec
 
-	// byResult are the counters of cache: looking one up costs a query nothing.
+	// byResult are the counters of cache by label, so that a query neither hashes
+	// a label nor takes the vector's lock. It never changes.
 	byResult map[string]prometheus.Counter
 }
 
@@ -48,7 +50,8 @@ func newMetrics() metrics {
 	return m
 }
 
-// register adds the collectors to the registry of a configuration.
+// register registers the collectors for a configuration. Several handlers of one
+// configuration may do so.
 func (m metrics) register(registry *prometheus.Registry) error {
 	for _, c := range []prometheus.Collector{m.upstreamQueries, m.upstreamFailures, m.upstreamDuration, m.quotaRemaining, m.cache} {
 		var already prometheus.AlreadyRegisteredError

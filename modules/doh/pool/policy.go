@@ -5,31 +5,33 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// The names that `policy` takes.
+// The values of the option `policy`.
 const (
-	// PolicyQuota picks by what is left of each quota for the time that is
-	// left of its period, so that all of them end together. Without quotas it
-	// is PolicyRandom.
+	// PolicyQuota chooses in proportion to what remains of each quota, divided by
+	// the time that remains of its period. So all quotas last until their period
+	// ends. Without quotas it is PolicyRandom.
 	PolicyQuota = "quota"
 
-	// PolicyRandom picks by weight.
+	// PolicyRandom chooses at random, by weight.
 	PolicyRandom = "random"
 
-	// PolicyFastest picks the one with the lowest decayed latency, in which a
-	// failure counts as a whole timeout. One query in explore goes by weight,
-	// so that all are measured again and again.
+	// PolicyFastest chooses the account with the lowest decayed latency, in which
+	// a failure counts as a whole timeout. One query in explore is random, so that
+	// all accounts are measured from time to time.
 	PolicyFastest = "fastest"
 
-	// PolicyRoundRobin takes turns.
+	// PolicyRoundRobin chooses one after the other.
 	PolicyRoundRobin = "round_robin"
 )
 
-// Policies are the names that `policy` takes.
+// Policies are the values of the option `policy`.
 var Policies = []string{PolicyQuota, PolicyRandom, PolicyFastest, PolicyRoundRobin}
 
+// explore is how many queries of PolicyFastest have one random choice among them.
 const explore = 20
 
 // The bounds of the tiers' numbers.
@@ -38,17 +40,27 @@ const (
 	lastTier  = math.MaxInt
 )
 
-// pick returns an upstream of the tiers from one up to another, that was not tried
-// yet and has some quota left, of the first tier that has one, or nil. Those in
-// cooldown come last.
-func (p *Pool) pick(tried []*Account, from, upTo int, now time.Time) *Account {
+// selector chooses the account for the next attempt.
+type selector struct {
+	policy string       // one of Policies
+	tiers  [][]*Account // in order; none is empty. Never changes after Open.
+	turn   atomic.Uint32
+	turns  turns
+}
+
+// pick returns the account for the next attempt, or nil: the policy's choice in the
+// first tier, between from and upTo, that has an account which was not tried and
+// has quota left. If there is none outside a cooldown, one in cooldown is taken:
+// an unlikely answer is better than none. A cooldown that has just ended is
+// acquired, so that only one query makes the trial.
+func (s *selector) pick(tried []*Account, from, upTo int, now time.Time) *Account {
 	for _, inCooldown := range []bool{false, true} {
-		for i := range p.tiers {
-			if tier := p.tiers[i][0].tier; tier < from || tier > upTo {
+		for i := range s.tiers {
+			if tier := s.tiers[i][0].tier; tier < from || tier > upTo {
 				continue
 			}
 			for {
-				a := p.choose(i, tried, inCooldown, now)
+				a := s.choose(i, tried, inCooldown, now)
 				if a == nil {
 					break
 				}
@@ -61,12 +73,12 @@ func (p *Pool) pick(tried []*Account, from, upTo int, now time.Time) *Account {
 	return nil
 }
 
-// choose returns one of the tier by the policy, or nil. One in cooldown is left
-// out unless inCooldown is set.
-func (p *Pool) choose(number int, tried []*Account, inCooldown bool, now time.Time) *Account {
-	tier := p.tiers[number]
-	var room [16]float64 // on the stack, for pools of the usual size
-	shares := p.shares(room[:0], tier, now)
+// choose returns the policy's choice in a tier, given by its index, or nil.
+// Accounts in cooldown are left out unless inCooldown is set.
+func (s *selector) choose(number int, tried []*Account, inCooldown bool, now time.Time) *Account {
+	tier := s.tiers[number]
+	var stack [16]float64 // no allocation for pools of the usual size
+	shares := s.shares(stack[:0], tier, now)
 	total := 0.0
 	for i, u := range tier {
 		if u.exhausted() || u.mustWait(now) || (!inCooldown && u.inCooldown(now)) || slices.Contains(tried, u) {
@@ -77,19 +89,19 @@ func (p *Pool) choose(number int, tried []*Account, inCooldown bool, now time.Ti
 	switch {
 	case total == 0:
 		return nil
-	case p.policy == PolicyQuota:
-		return p.turns.next(number, tier, shares, total)
-	case p.policy == PolicyRoundRobin:
-		first := int(p.turn.Add(1) - 1)
+	case s.policy == PolicyQuota:
+		return s.turns.next(number, tier, shares, total)
+	case s.policy == PolicyRoundRobin:
+		first := int(s.turn.Add(1) - 1)
 		for i := range tier {
 			if at := (first + i) % len(tier); shares[at] > 0 {
 				return tier[at]
 			}
 		}
-	case p.policy == PolicyFastest && rand.N(explore) > 0:
+	case s.policy == PolicyFastest && rand.N(explore) > 0:
 		return fastest(tier, shares)
 	}
-	n := rand.Float64() * total
+	n := rand.Float64() * total // PolicyRandom, and an exploring PolicyFastest
 	var last *Account
 	for i, u := range tier {
 		if shares[i] == 0 {
@@ -103,8 +115,8 @@ func (p *Pool) choose(number int, tried []*Account, inCooldown bool, now time.Ti
 	return last
 }
 
-// fastest returns the one with the lowest score of those that have a share.
-// One without a score is asked next.
+// fastest returns the account with the lowest score of those that have a share. A
+// score of 0 is the lowest: an account without one is measured next.
 func fastest(tier []*Account, shares []float64) (best *Account) {
 	for i, u := range tier {
 		if shares[i] > 0 && (best == nil || u.score.Load() < best.score.Load()) {
@@ -114,14 +126,18 @@ func fastest(tier []*Account, shares []float64) (best *Account) {
 	return best
 }
 
-// turns gives upstreams their shares without chance: each gains credit by its
-// share, and the one with the most pays for the query. So all keep close to
-// what they should have had at any time.
+// turns distributes queries by shares without randomness (smooth weighted
+// round-robin): for each query every account gains credit by its share, and the
+// one with the most credit pays for the query. So each account is within one
+// query of its share at any time, where random choices would exhaust a small
+// quota early.
 type turns struct {
 	mu     sync.Mutex
-	credit [][]float64 // by tier
+	credit [][]float64 // by tier and account; guarded by mu
 }
 
+// next returns the account of a tier whose turn it is. shares has a share for each
+// account, 0 for those that must not be chosen, and total is their sum.
 func (t *turns) next(number int, tier []*Account, shares []float64, total float64) *Account {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -129,7 +145,9 @@ func (t *turns) next(number int, tier []*Account, shares []float64, total float6
 		t.credit = append(t.credit, nil)
 	}
 	for len(t.credit[number]) < len(tier) {
-		t.credit[number] = append(t.credit[number], rand.Float64()) // not the first after each restart
+		// Random, or else the first account would get the first query after
+		// every restart.
+		t.credit[number] = append(t.credit[number], rand.Float64())
 	}
 	credit, best := t.credit[number], -1
 	for i, share := range shares {
@@ -145,11 +163,13 @@ func (t *turns) next(number int, tier []*Account, shares []float64, total float6
 	return tier[best]
 }
 
-// shares appends the share of each upstream of a tier. With PolicyQuota one
-// without a quota gets the mean of those that have one.
-func (p *Pool) shares(shares []float64, tier []*Account, now time.Time) []float64 {
+// shares appends the share of each account of a tier. With PolicyQuota the share is
+// the pace that exhausts the quota at the end of its period; an account without a
+// quota gets the mean pace of the others. Other policies have equal shares. The
+// weight multiplies both.
+func (s *selector) shares(shares []float64, tier []*Account, now time.Time) []float64 {
 	sum, quotas := 0.0, 0
-	if p.policy == PolicyQuota {
+	if s.policy == PolicyQuota {
 		for _, u := range tier {
 			pace, limited := u.pace(now)
 			if limited {
@@ -167,7 +187,7 @@ func (p *Pool) shares(shares []float64, tier []*Account, now time.Time) []float6
 		if quotas == 0 {
 			shares = append(shares[:i], 1)
 		} else if u.meter.Load() == nil {
-			// When all quotas of the tier are exhausted it carries on alone.
+			// Not 0, so that it is still chosen when all quotas are exhausted.
 			shares[i] = max(mean, 1e-9)
 		}
 		shares[i] *= float64(u.weight)
@@ -175,10 +195,10 @@ func (p *Pool) shares(shares []float64, tier []*Account, now time.Time) []float6
 	return shares
 }
 
-// mustWait reports whether all upstreams with some quota left have asked for a
-// pause.
-func (p *Pool) mustWait(now time.Time) bool {
-	for _, tier := range p.tiers {
+// mustWait reports whether Retry-After is not over for every account that has
+// quota left.
+func (s *selector) mustWait(now time.Time) bool {
+	for _, tier := range s.tiers {
 		if slices.ContainsFunc(tier, func(a *Account) bool { return !a.exhausted() && !a.mustWait(now) }) {
 			return false
 		}
@@ -186,10 +206,10 @@ func (p *Pool) mustWait(now time.Time) bool {
 	return true
 }
 
-// silent reports whether no upstream is likely to answer soon: each is in cooldown
-// or was silent when it was last asked.
-func (p *Pool) silent(now time.Time) bool {
-	for _, tier := range p.tiers {
+// silent reports whether no answer is likely soon: each account has no quota left,
+// is in cooldown, or did not respond to its last query.
+func (s *selector) silent(now time.Time) bool {
+	for _, tier := range s.tiers {
 		if slices.ContainsFunc(tier, func(a *Account) bool { return !a.exhausted() && !a.silent() && !a.inCooldown(now) }) {
 			return false
 		}
@@ -198,8 +218,8 @@ func (p *Pool) silent(now time.Time) bool {
 }
 
 // exhausted reports whether the quotas of all upstreams are exhausted.
-func (p *Pool) exhausted() bool {
-	for _, tier := range p.tiers {
+func (s *selector) exhausted() bool {
+	for _, tier := range s.tiers {
 		if slices.ContainsFunc(tier, func(u *Account) bool { return !u.exhausted() }) {
 			return false
 		}
@@ -207,16 +227,27 @@ func (p *Pool) exhausted() bool {
 	return true
 }
 
-// Left returns those of the first tier that has upstreams left which the lookup
-// has not tried, or when all were tried, the first tier.
-func (p *Pool) Left(l *Lookup) []*Account {
-	for _, tier := range p.tiers {
+// untried returns the accounts of the first tier with any that were not tried and
+// have quota left, or the whole first tier if there are none.
+func (s *selector) untried(tried []*Account) []*Account {
+	for _, tier := range s.tiers {
 		left := slices.DeleteFunc(slices.Clone(tier), func(a *Account) bool {
-			return a.exhausted() || slices.Contains(l.tried, a)
+			return a.exhausted() || slices.Contains(tried, a)
 		})
 		if len(left) > 0 {
 			return left
 		}
 	}
-	return p.tiers[0]
+	return s.tiers[0]
+}
+
+// whyNone returns the error for a query that pick returns no account for.
+func (s *selector) whyNone(now time.Time) error {
+	switch {
+	case s.exhausted():
+		return errExhausted
+	case s.mustWait(now):
+		return errMustWait
+	}
+	return errNoUpstreams
 }

@@ -10,46 +10,47 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
-// errExhausted is the failure of an upstream whose quota is exhausted.
+// errExhausted is the failure of an attempt that was not made because the quota is
+// exhausted.
 var errExhausted = &Failure{failQuota, errors.New("the quota is exhausted")}
 
-// quotaUse is what is used of an upstream's quota. Without a quota it is never
-// exhausted.
+// quotaUse is the use of an account's quota. Without a quota it is never exhausted.
 type quotaUse struct {
-	// meter is replaced at each load of the configuration, since the ledger
-	// belongs to its storage.
+	// meter is nil without a quota. It is replaced at each load of the
+	// configuration, since the ledger belongs to the configuration's storage.
 	meter atomic.Pointer[quota.Meter]
 
-	// warned is the beginning of the period, in Unix seconds, about which the
-	// log has said that most of the quota, and then all of it, is used.
+	// warnedMost and warnedAll are the beginnings of the periods, in Unix
+	// seconds, for which the log has a warning that four fifths or all of the
+	// quota is used.
 	warnedMost, warnedAll atomic.Int64
 }
 
-// charge counts a query that is to be sent, and reports whether it may be.
+// charge charges a query to the quota, and reports whether it may be sent.
 func (u *quotaUse) charge() bool {
 	m := u.meter.Load()
 	return m == nil || m.Take(1)
 }
 
-// exhausted reports whether no query may be sent any more in this period.
+// exhausted reports whether no more queries may be sent in this period.
 func (u *quotaUse) exhausted() bool {
 	m := u.meter.Load()
 	return m != nil && !m.May(1)
 }
 
-// pace is how many queries a second would just exhaust the quota by the end of
-// the period, and whether there is a quota at all.
+// pace returns the rate, in queries per second, that exhausts the quota exactly at
+// the end of the period. It returns false if there is no quota.
 func (u *quotaUse) pace(now time.Time) (float64, bool) {
 	m := u.meter.Load()
 	if m == nil {
 		return 0, false
 	}
-	// The last second counts whole, so that the share stays finite.
+	// At least a second, so that the pace stays finite at the period's end.
 	return float64(m.Left()) / max(1, m.Renews().Sub(now).Seconds()), true
 }
 
-// warn records what is left and warns once a period when four fifths of the quota are used, and once
-// when all of it is.
+// warn sets the metric of what remains, and logs a warning once per period when
+// four fifths of the quota are used and once when it is exhausted.
 func (u *quotaUse) warn(name string, logger *zap.Logger) {
 	m := u.meter.Load()
 	if m == nil {
@@ -67,7 +68,7 @@ func (u *quotaUse) warn(name string, logger *zap.Logger) {
 	}
 	if used >= limit && once(&u.warnedAll) {
 		u.warnedMost.Store(from.Unix())
-		logger.Warn("quota of upstream exhausted; it is not asked before the next period", fields...)
+		logger.Warn("quota of upstream exhausted; not asking it before the next period", fields...)
 	} else if once(&u.warnedMost) {
 		logger.Warn("four fifths of the quota of an upstream are used", fields...)
 	}

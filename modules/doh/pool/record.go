@@ -4,45 +4,54 @@ import (
 	"errors"
 	"time"
 
+	"github.com/jonboulle/clockwork"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsclient"
 )
 
-// recordSuccess records a response that settles the question.
-func (p *Pool) recordSuccess(a *Account, took time.Duration, now time.Time) {
-	a.warn(a.name, p.logger)
+// recorder records the outcomes of attempts: in the account's health and quota, in
+// metrics and in the log.
+type recorder struct {
+	clock   clockwork.Clock
+	logger  *zap.Logger
+	penalty time.Duration // what a failure counts as in an account's score
+}
+
+// success records a response that settles the question.
+func (r *recorder) success(a *Account, took time.Duration, now time.Time) {
+	a.warn(a.name, r.logger)
 	if a.recordSuccess(took, now) {
-		p.logger.Info("upstream works again", zap.String("upstream", a.name))
+		r.logger.Info("upstream works again", zap.String("upstream", a.name))
 	}
 }
 
-// recordFailure records an attempt that has failed by the upstream's fault.
-func (p *Pool) recordFailure(a *Account, f *Failure) {
-	a.warn(a.name, p.logger)
-	now := p.clock.Now()
+// failure records an attempt that has failed through the upstream's fault.
+func (r *recorder) failure(a *Account, f *Failure) {
+	a.warn(a.name, r.logger)
+	now := r.clock.Now()
 	var (
 		status *dnsclient.StatusError
 		begun  bool
 	)
 	switch {
 	case f.kind == failQuota, f.kind == failTruncated:
-		return // that is no fault
+		return // not a fault of the upstream
 	case f.kind == failRefused:
 		if begun = a.recordRefusal(now); begun {
-			p.logger.Warn("upstream refuses all queries; has its account expired, or is it not linked to this address?",
+			r.logger.Warn("upstream refuses all queries; has its account expired, or is it not linked to this address?",
 				zap.String("upstream", a.name))
 			return
 		}
 	case errors.As(f, &status) && status.RetryAfter > 0:
 		begun = a.recordWait(f, status.RetryAfter, now)
 	default:
-		begun = a.recordFailure(f, now, p.timeout)
+		begun = a.recordFailure(f, now, r.penalty)
 	}
 	if begun {
-		p.logger.Info("upstream in cooldown", zap.String("upstream", a.name), zap.Error(f))
-	} else if c := p.logger.Check(zapcore.DebugLevel, "attempt failed"); c != nil {
+		r.logger.Info("upstream in cooldown", zap.String("upstream", a.name), zap.Error(f))
+	} else if c := r.logger.Check(zapcore.DebugLevel, "attempt failed"); c != nil {
 		c.Write(zap.String("upstream", a.name), zap.Error(f))
 	}
 }

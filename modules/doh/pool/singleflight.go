@@ -7,14 +7,16 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 )
 
-// singleflight lets identical questions that are asked at the same time share
-// one exchange.
+// singleflight makes identical questions at the same time share one exchange. It
+// differs from golang.org/x/sync/singleflight in that callers with a key of bytes
+// allocate nothing when they join, and may wait for a limited time.
 type singleflight struct {
 	mu    sync.Mutex
-	byKey map[string]*call
+	byKey map[string]*call // guarded by mu
 }
 
-// call is a question that is being asked. Its response is read after done.
+// call is an exchange that answers a question. response and err may be read once
+// done is closed.
 type call struct {
 	key      string
 	done     chan struct{}
@@ -22,10 +24,12 @@ type call struct {
 	err      error
 }
 
+// errEndedEarly is the error of a call whose exchange did not come to its end, by a
+// panic.
 var errEndedEarly = errors.New("the exchange ended early")
 
-// join returns the call for a question, and whether it is new: then the caller
-// must see it through to end.
+// join returns the call for a question, and whether it is new. The caller of a new
+// one must call end.
 func (s *singleflight) join(key []byte) (c *call, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -40,7 +44,7 @@ func (s *singleflight) join(key []byte) (c *call, first bool) {
 	return c, true
 }
 
-// end lets those who wait for the response have it.
+// end publishes the call's response. Later questions make a new call.
 func (s *singleflight) end(c *call) {
 	s.mu.Lock()
 	delete(s.byKey, c.key)

@@ -8,7 +8,8 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
 )
 
-// Status is what the admin API shows of an upstream.
+// Status is the state of an upstream in the admin API. It contains no address,
+// since a path can be a secret.
 type Status struct {
 	Name      string  `json:"name"`
 	Tier      int     `json:"tier"`
@@ -19,13 +20,14 @@ type Status struct {
 	LastError string  `json:"last_error,omitempty"`
 	LatencyMS float64 `json:"latency_ms"`
 
-	// CooldownUntil stays after that time, until the trial succeeds.
+	// CooldownUntil is the end of the cooldown. It is present after that time too,
+	// until a trial succeeds.
 	CooldownUntil *time.Time `json:"cooldown_until,omitempty"`
 
 	Quota *QuotaStatus `json:"quota,omitempty"`
 }
 
-// QuotaStatus is what the admin API shows of an upstream's quota.
+// QuotaStatus is the state of a quota in the admin API, in queries.
 type QuotaStatus struct {
 	Limit  int64     `json:"limit"`
 	Used   int64     `json:"used"`
@@ -46,6 +48,7 @@ func List() []Status {
 	return all
 }
 
+// status returns the account's state for the admin API and the status page.
 func (a *Account) status() Status {
 	s := Status{
 		Name:      a.name,

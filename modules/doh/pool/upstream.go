@@ -21,74 +21,78 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
-// Upstream is one or several DNS servers, or accounts at one, that are asked
-// in the same way.
+// Upstream is one or several DNS servers, or accounts at one server, with the same
+// settings.
 type Upstream struct {
 	// The addresses: `https://dns.nextdns.io/abc123` (DNS over HTTPS, RFC 8484),
 	// `tls://dns.example` (over TLS, RFC 7858; default port 853),
 	// `tcp://192.0.2.53` and `udp://192.0.2.53` (default port 53; a truncated
-	// answer is asked for again over TCP), or `system`, the name servers of
+	// response is requested again over TCP), or `system`, the name servers of
 	// this machine. Placeholders like `{env.NEXTDNS_ID}` are resolved when the
-	// configuration is loaded. A path can be a secret: it shows in no log,
-	// metric or admin answer.
+	// configuration is loaded. A path can be a secret, and is not shown in logs,
+	// metrics or the admin API.
 	URLs []string `json:"urls,omitempty"`
 
-	// The name in metrics, admin answers and logs; with several addresses
+	// The name in metrics, logs and the admin API; with several addresses
 	// `name#1`, `name#2` and so on. Default: the host and a number, such as
 	// `dns.nextdns.io#1`.
 	Name string `json:"name,omitempty"`
 
-	// Tier 1 is asked first, tier 2 only when nothing of tier 1 can answer,
+	// Tier 1 is asked first, tier 2 only when no upstream of tier 1 can answer,
 	// and so on. Default: 1.
 	Tier int `json:"tier,omitempty"`
 
-	// The share of the queries, next to the weights of the others in the same
-	// tier. Default: 1.
+	// The share of the queries, relative to the weights of the others in the
+	// same tier. Default: 1.
 	Weight int `json:"weight,omitempty"`
 
-	// How many queries each address may be sent in a period; those that name
-	// an account share one count. Every query that is sent counts, also a
-	// repeated one. An upstream whose quota is exhausted is not asked before
-	// the next period. Default: no limit.
+	// How many queries each address may be sent in a period; addresses with the
+	// same account share one count. Every query that is sent counts, a repeated
+	// one too. An upstream whose quota is exhausted is not asked before the next
+	// period. Default: no limit.
 	Quota *quota.Quota `json:"quota,omitempty"`
 
-	// IP addresses of the upstream's host, so that it is reached without
-	// looking it up: needed where this machine resolves through itself.
+	// IP addresses of the upstream's host, so that it is not looked up. Needed
+	// where this machine is its own resolver.
 	Bootstrap []string `json:"bootstrap,omitempty"`
 
 	// Header fields to send, over HTTPS. Placeholders are resolved when the
-	// configuration is loaded, but for those of requests: `{http.doh.device}`,
-	// `{http.doh.client}` and `{http.request.…}` stand for the query that is sent
-	// on, and a field that becomes empty is left out. Responses are kept for all
-	// clients all the same.
+	// configuration is loaded, except those of requests: `{http.doh.device}`,
+	// `{http.doh.client}` and `{http.request.…}` are replaced for each query that
+	// is sent, and a field that becomes empty is left out. A stored response is
+	// still served to all clients.
 	Headers http.Header `json:"headers,omitempty"`
 
-	// A PEM file of the certificate authorities that vouch for the upstream.
-	// Default: those of the system.
+	// A PEM file with the certificate authorities to trust. Default: those of
+	// the system.
 	CA string `json:"tls_ca,omitempty"`
 }
 
-// accounts are those in use, by the hash of their settings: connections and
+// accounts are the accounts in use, by the hash of their settings. Connections and
 // counts outlive a reload.
 var accounts = caddy.NewUsagePool()
 
-// Account is one upstream in use.
+// Account is one address of an upstream in use. Everything but health and quotaUse
+// never changes after newAccount.
 type Account struct {
 	name   string
 	tier   int
 	weight int
-	addr   string // host:port, unless it is this machine's resolver
+	addr   string // host:port; empty for this machine's resolver
 	awake  *awake.Tracker
 
 	client dnsclient.Client
-	// whole is asked for responses that come truncated over client; nil if they
-	// do not.
+
+	// whole is asked again when client gives a truncated response. Nil if
+	// responses of client are never truncated.
 	whole dnsclient.Client
+
 	health
 	quotaUse
 }
 
-// settings are all that makes an upstream what it is.
+// settings are the configuration of one account, resolved. Their hash is the
+// account's key: accounts with equal settings are the same account.
 type settings struct {
 	Name      string
 	Tier      int
@@ -170,7 +174,8 @@ func newAccount(s settings, tracker *awake.Tracker) (*Account, error) {
 	return a, nil
 }
 
-// connect sets up the ways to the upstream. It opens no connection yet.
+// connect makes the account's clients. They open no connection before the first
+// query.
 func (a *Account) connect(s settings) error {
 	address, err := ParseURL(s.URL)
 	if err != nil {
@@ -204,6 +209,9 @@ func (a *Account) connect(s settings) error {
 	return nil
 }
 
+// tlsConfig returns the TLS settings of the account. Sessions are resumed: a
+// handshake without a round trip for certificates is what a query waits for after
+// an idle time.
 func (s settings) tlsConfig() (*tls.Config, error) {
 	config := &tls.Config{
 		MinVersion:         tls.VersionTLS12,
@@ -212,7 +220,7 @@ func (s settings) tlsConfig() (*tls.Config, error) {
 	if s.CA != nil {
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(s.CA) {
-			return nil, errors.New("tls_ca: the file holds no certificate in PEM format")
+			return nil, errors.New("tls_ca: the file contains no certificate in PEM format")
 		}
 	}
 	return config, nil
@@ -222,7 +230,7 @@ func (s settings) tlsConfig() (*tls.Config, error) {
 // machine.
 func (a *Account) Addr() string { return a.addr }
 
-// Destruct closes the connections once no configuration uses the upstream.
+// Destruct closes the connections, once no configuration uses the account.
 func (a *Account) Destruct() error {
 	a.client.Close()
 	if a.whole != nil {
@@ -252,9 +260,9 @@ func settingsOf(configs []*Upstream) (named []settings, err error) {
 	return named, nil
 }
 
-// openAccounts takes the configured upstreams into use and returns them by
-// tier, with the keys by which to give them back, also in case of an error. book
-// returns the ledger for quotas.
+// openAccounts opens the configured upstreams. It returns their accounts by tier,
+// and the keys with which to release them, in case of an error as well. book
+// returns the ledger, and is called only if there is a quota.
 func openAccounts(configs []*Upstream, tracker *awake.Tracker, book func() (*ledger.Ledger, error)) (tiers [][]*Account, keys []any, err error) {
 	var loaded []*Account
 	all, err := settingsOf(configs)

@@ -6,13 +6,18 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 )
 
-// usable reports whether a response can be given to a client without a second
-// opinion: an answer, a denial, a name that fails DNSSEC, which fails everywhere,
-// or what a filter blocks, whatever code it says that with. After all else
-// another upstream may know better: after SERVFAIL; after FORMERR, NOTIMP, NOTAUTH
-// and codes nobody expects, which say that a server cannot serve the query; after
-// REFUSED, which is said by filters, but also by providers whose account has
-// expired; and when records are missing.
+// usable reports whether a response can be served without a second opinion:
+//
+//	NOERROR, NXDOMAIN                 an answer or a denial
+//	SERVFAIL with a DNSSEC error      fails at every validating resolver
+//	any code with EDE 15, 16 or 17    blocked, censored or filtered (RFC 8914)
+//
+// After any other response another upstream may have the answer:
+//
+//	SERVFAIL                          the server failed
+//	FORMERR, NOTIMP, NOTAUTH, …       the server cannot serve the query
+//	REFUSED                           a filter, or an account that has expired
+//	truncated                         records are missing
 func usable(r *dnsmsg.Response) bool {
 	if r.Truncated() {
 		return false
@@ -30,11 +35,12 @@ func usable(r *dnsmsg.Response) bool {
 	return false
 }
 
-// better reports whether an unusable response is of more use to a client than
-// another: some records are better than none, and SERVFAIL makes resolvers ask
-// elsewhere.
+// better reports whether an unusable response is more useful to a client than
+// another one. Some records are better than none, and SERVFAIL makes a stub
+// resolver ask its next server, which REFUSED does not at all of them.
 func better(a, b *dnsmsg.Response) bool { return worth(a) > worth(b) }
 
+// worth is the rank of an unusable response.
 func worth(r *dnsmsg.Response) int {
 	switch {
 	case r.Truncated() && r.Rcode() == dnsmsg.RcodeNoError:
@@ -47,8 +53,8 @@ func worth(r *dnsmsg.Response) int {
 	return 0
 }
 
-// failureOf is what an unusable response means for the upstream if another one
-// gives a usable one.
+// failureOf returns the failure that an unusable response is for its upstream, if
+// another upstream gives a usable one.
 func failureOf(r *dnsmsg.Response) *Failure {
 	switch {
 	case r.Truncated():
