@@ -6,21 +6,22 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 )
 
-// Client asks one server.
+// Client sends queries to one server.
 type Client interface {
-	// Exchange sends a query once and returns what comes back, with ID 0, and
-	// the seconds that it has spent in caches. The attempt is for the caller to
-	// look at meanwhile.
+	// Exchange sends a query once, and returns the response with ID 0 and its age
+	// in HTTP caches, in seconds. The caller may use a concurrently.
 	Exchange(ctx context.Context, q *dnsmsg.Outgoing, a *Attempt) (msg []byte, age uint32, err error)
-	// Broken is called when an exchange has failed since a connection broke:
-	// the next one must not use what is likely to be as dead.
+
+	// Broken is called after an exchange failed because its connection broke. The
+	// next one must not use a connection that is likely to be broken as well.
 	Broken()
-	// Close closes the connections, those in use after their last response.
+
+	// Close closes the connections. Those in use end after their last response.
 	Close()
 }
 
-// FinalError is the error of an exchange that makes no sense to repeat, such as a
-// response whose body broke off: the server has had the query.
+// FinalError is the error of an exchange that must not be repeated, for example
+// because the body of a response broke off: the server has counted the query.
 type FinalError struct{ Err error }
 
 func (e *FinalError) Error() string { return e.Err.Error() }
@@ -31,7 +32,8 @@ func (e *FinalError) Unwrap() error { return e.Err }
 // StreamClient is DNS over TCP or TLS.
 type StreamClient struct {
 	Stream *Stream
-	// Encrypted says that queries are padded.
+
+	// Encrypted reports whether queries are padded.
 	Encrypted bool
 }
 
@@ -45,7 +47,7 @@ func (c *StreamClient) Exchange(ctx context.Context, q *dnsmsg.Outgoing, a *Atte
 	return resp, 0, err
 }
 
-// Broken implements Client: a stream forgets a connection that broke.
+// Broken implements Client. A Stream drops a broken connection by itself.
 func (c *StreamClient) Broken() {}
 
 // Close implements Client.
@@ -63,7 +65,7 @@ func (c *DatagramClient) Exchange(ctx context.Context, q *dnsmsg.Outgoing, _ *At
 // Broken implements Client.
 func (c *DatagramClient) Broken() {}
 
-// Close implements Client: each datagram has a socket of its own.
+// Close implements Client. Each datagram has a socket of its own.
 func (c *DatagramClient) Close() {}
 
 // Interface guards

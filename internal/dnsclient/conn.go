@@ -14,40 +14,42 @@ import (
 )
 
 const (
-	// maxPending is how many queries a connection carries at once; each needs
-	// an ID of its own.
+	// maxPending is how many queries a connection carries at once. Each needs an
+	// ID of its own, and a quarter of the IDs are found quickly at random.
 	maxPending = 1 << 14
-	// maxUnsent is how many bytes may wait for a server that takes none.
+
+	// maxUnsent bounds the bytes that wait for a server which does not read.
 	maxUnsent = 1 << 20
-	// maxKept is the size of the buffers that are kept for the next messages.
+
+	// maxKept is the largest buffer that is reused for the next messages.
 	maxKept = 1 << 16
 )
 
 // limits are the times after which a connection ends by itself.
 type limits struct {
 	idle    time.Duration // without a query
-	silence time.Duration // without an answer that is owed
+	silence time.Duration // without a response while one is pending
 }
 
-// conn is one connection. Its reader and its writer run until it ends. There
-// is a writer since a query must be able to give up on a server that takes
-// nothing, without breaking the connection in the middle of a message.
+// conn is one connection. It has a reader and a writer, which run until it ends. The
+// writer is a goroutine of its own since a query must be able to end while the server
+// does not read, without leaving half a message on the connection.
 type conn struct {
 	net.Conn
 	limits limits
 	clock  clockwork.Clock
 	live   liveness
-	wake   chan struct{} // there is something to write
-	over   chan struct{} // closed when it has ended
+	wake   chan struct{} // capacity 1; filled when there is something to write
+	over   chan struct{} // closed when the connection has ended
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards the fields below
 	unsent  []byte
-	pending map[uint16]chan []byte // by the ID on the wire; closed without an answer when it ends
-	asked   bool                   // since the last answer
-	retired bool                   // takes no queries and ends after the last answer
-	err     error                  // why it ended
+	pending map[uint16]chan []byte // by ID on the wire; closed without a response when the connection ends
+	asked   bool                   // whether a query was sent since the last response
+	retired bool                   // takes no more queries and ends after the last response
+	err     error                  // why the connection has ended; nil: it has not
 
-	// deadline is when the connection ends by itself, which timer sees to.
+	// deadline is when the connection ends by itself. The timer calls expire.
 	deadline time.Time
 	timer    clockwork.Timer
 }
@@ -68,10 +70,10 @@ func newConn(open net.Conn, l limits, clock clockwork.Clock) *conn {
 	return c
 }
 
-// send queues a message with an ID that no other has, and returns where its
-// answer will come, or nil if the connection takes no more. The ID stays
-// reserved when the query is abandoned, so that a late answer is not taken for
-// that to another query.
+// send queues a message with an ID that no pending one has, and returns the channel
+// of its response, or nil if the connection takes no more queries. The ID stays
+// reserved if the caller no longer waits, so that a late response is not taken for
+// the one to another query.
 func (c *conn) send(msg []byte, a *Attempt, reused bool) <-chan []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -89,7 +91,8 @@ func (c *conn) send(msg []byte, a *Attempt, reused bool) <-chan []byte {
 	c.unsent = binary.BigEndian.AppendUint16(c.unsent, id)
 	c.unsent = append(c.unsent, msg[2:]...)
 	if !c.asked {
-		// Only the first query: those behind it must not prolong the wait.
+		// Only for the first query since a response: later ones must not extend
+		// the deadline.
 		c.asked = true
 		c.endAfter(c.limits.silence)
 	}
@@ -100,7 +103,7 @@ func (c *conn) send(msg []byte, a *Attempt, reused bool) <-chan []byte {
 	return answer
 }
 
-// write sends what is queued, all that there is at once.
+// write writes the queued messages, all of them with one call.
 func (c *conn) write() {
 	var buf []byte
 	for {
@@ -123,7 +126,7 @@ func (c *conn) write() {
 	}
 }
 
-// read hands out answers until the connection ends.
+// read delivers responses until the connection ends.
 func (c *conn) read() {
 	r := bufio.NewReader(c.Conn)
 	for {
@@ -136,8 +139,8 @@ func (c *conn) read() {
 	}
 }
 
-// deliver gives an answer to the one who waits for it. One that nobody asked
-// for does not count as a sign of life.
+// deliver passes a response to the query that waits for it. A response without a query
+// is dropped, and does not extend the deadline.
 func (c *conn) deliver(answer []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -161,7 +164,7 @@ func (c *conn) deliver(answer []byte) {
 	c.endAfter(wait)
 }
 
-// retire ends the connection after the last answer.
+// retire ends the connection after the last pending response.
 func (c *conn) retire() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -171,21 +174,22 @@ func (c *conn) retire() {
 	}
 }
 
+// ended reports whether the connection has ended.
 func (c *conn) ended() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err != nil
 }
 
-// end ends the connection and all that wait for answers.
+// end ends the connection and all pending queries.
 func (c *conn) end(cause error) {
 	c.mu.Lock()
 	if c.err != nil {
 		c.mu.Unlock()
 		return
 	}
-	// The cause is for the reader of a log. That it was a time-out is not the
-	// query's matter.
+	// %v and not %w: the cause is for logs. Callers must not take the
+	// connection's timeout for that of their query.
 	c.err = fmt.Errorf("%w: %v", ErrClosed, cause)
 	c.timer.Stop()
 	close(c.over)
@@ -194,7 +198,8 @@ func (c *conn) end(cause error) {
 	}
 	c.pending, c.unsent = nil, nil
 	c.mu.Unlock()
-	// Over TLS it says goodbye, for which a dead peer makes it wait.
+	// Without the lock: over TLS it sends an alert, which can block for seconds
+	// if the peer is dead.
 	_ = c.Close()
 }
 
@@ -205,7 +210,8 @@ func (c *conn) endAfter(wait time.Duration) {
 	c.timer.Reset(wait)
 }
 
-// expire ends the connection unless its end was put off meanwhile.
+// expire ends the connection, unless its deadline was moved meanwhile. It makes the
+// reader fail, which then calls end.
 func (c *conn) expire() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -214,8 +220,7 @@ func (c *conn) expire() {
 	}
 }
 
-// readFrame reads a message with its length before it (RFC 1035, section
-// 4.2.2).
+// readFrame reads a message after its length in two bytes (RFC 1035, section 4.2.2).
 func readFrame(r *bufio.Reader) ([]byte, error) {
 	length, err := r.Peek(2)
 	if err != nil {

@@ -8,43 +8,45 @@ import (
 	"time"
 )
 
-// conns are the connections to one HTTPS server. Over HTTP/2 a single one
-// carries all queries at once; it is opened when it is needed, checked by
-// pings and replaced when it is dead. Servers without HTTP/2 get a connection
-// for each query under way.
+// conns is the pool of connections to one HTTPS server. Over HTTP/2 a single
+// connection carries all queries at once; it is opened when it is needed, checked by
+// pings and replaced when it is dead. A server without HTTP/2 gets one connection per
+// concurrent query.
 //
-// http.Transport has a pool of its own, but finding the connection there costs
-// a third of a query: for each request it works out anew which host is meant,
-// international names included.
+// http.Transport has a pool of its own, but finding the connection there costs a third
+// of a query: for each request it computes the host again, international names
+// included.
 type conns struct {
 	transport *http.Transport
 	addr      string // host:port
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards the fields below
 	open    []httpConn
-	opened  uint64       // how many were
-	dialing *httpDialing // under way, and shared by all who wait for a connection
+	opened  uint64       // number of connections so far
+	dialing *httpDialing // shared by all that wait for a connection; nil: none
 	serial  bool         // the server takes one request at a time on a connection
-	closed  bool         // connections end with the requests on them
+	closed  bool         // connections end after their last request
 }
 
+// httpConn is a connection in the pool.
 type httpConn struct {
 	*http.ClientConn
 	live   *liveness
-	number uint64
-	used   time.Time // if the server takes one request at a time
+	number uint64    // in the order of opening, from 1
+	used   time.Time // last; set only if conns.serial
 }
 
+// httpDialing is a connection that is being opened.
 type httpDialing struct {
 	done chan struct{}
-	err  error // read after done
+	err  error // may be read once done is closed
 }
 
-// forgotten is how long a connection without pings may have been idle. Many
-// networks forget them without a word.
+// forgotten is how long a connection without pings may be idle before it is assumed to
+// have been dropped by the network.
 const forgotten = 20 * time.Second
 
-// roundTrip sends a request over a connection with room for it.
+// roundTrip sends a request over a connection that has capacity for it.
 func (c *conns) roundTrip(req *http.Request, a *Attempt) (*http.Response, error) {
 	conn, reused, err := c.acquire(req.Context())
 	if err != nil {
@@ -54,8 +56,8 @@ func (c *conns) roundTrip(req *http.Request, a *Attempt) (*http.Response, error)
 	return conn.RoundTrip(req)
 }
 
-// acquire reserves a place on a connection, and reports whether that had been
-// open before.
+// acquire reserves a connection for a request, and opens one if necessary. It also
+// reports whether the connection was open before the call.
 func (c *conns) acquire(ctx context.Context) (conn httpConn, reused bool, err error) {
 	c.mu.Lock()
 	before := c.opened
@@ -82,8 +84,8 @@ func (c *conns) acquire(ctx context.Context) (conn httpConn, reused bool, err er
 	}
 }
 
-// reserve returns a connection that has room and is not in doubt, if there is
-// one, and forgets those that are of no use any more. The caller holds the lock.
+// reserve reserves an open connection that has capacity and is not in doubt, if there
+// is one, and removes those that have ended. The caller holds the lock.
 func (c *conns) reserve() (free httpConn, ok bool) {
 	var now time.Time
 	if c.serial {
@@ -106,8 +108,9 @@ func (c *conns) reserve() (free httpConn, ok bool) {
 	return httpConn{}, false
 }
 
-// dial opens a connection in the background, since others may wait for it when
-// the query that asked for it has ended. The caller holds the lock.
+// dial opens a connection in the background: it must not end with the query that needs
+// it first, since others may wait for it. The goroutine ends by the transport's
+// timeouts. The caller holds the lock.
 func (c *conns) dial() *httpDialing {
 	d := &httpDialing{done: make(chan struct{})}
 	c.dialing = d
@@ -130,8 +133,8 @@ func (c *conns) dial() *httpDialing {
 	return d
 }
 
-// Broken keeps the next request off connections that were idle when another
-// broke: most often the server has closed them all.
+// Broken closes idle connections after another one broke, since the server has most
+// often closed them all. HTTP/2 connections notice that by themselves.
 func (c *conns) Broken() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -140,8 +143,8 @@ func (c *conns) Broken() {
 	}
 }
 
-// dropDoubted forgets connections in doubt, and closes those that are idle and not
-// younger: if one was forgotten by the network, they were as well. The caller
+// dropDoubted removes connections in doubt, and closes idle ones that were opened
+// before: if the network has dropped one, it has dropped these as well. The caller
 // holds the lock.
 func (c *conns) dropDoubted() {
 	var youngest uint64
@@ -171,7 +174,7 @@ func (c *conns) discardIdle() {
 	c.open = slices.DeleteFunc(c.open, func(conn httpConn) bool { return discard(conn.ClientConn) })
 }
 
-// Close closes the connections, those with requests under way after these.
+// Close closes the connections. Those in use end after their last request.
 func (c *conns) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -182,7 +185,7 @@ func (c *conns) Close() {
 	}
 }
 
-// discard closes a connection if nothing is under way on it.
+// discard closes a connection if it is idle, and reports whether it did.
 func discard(conn *http.ClientConn) bool {
 	return conn.InFlight() == 0 && conn.Close() == nil
 }

@@ -11,19 +11,18 @@ import (
 	"time"
 )
 
-// attempt is how long an answer to a datagram is waited for. Longer than that
-// it most often was lost.
+// attempt is how long Exchange waits for a response. After that time the datagram or
+// its response is most likely lost.
 const attempt = 1200 * time.Millisecond
 
-// ErrNoAnswer is the error of a datagram without an answer: it or the answer
-// was lost.
+// ErrNoAnswer is the error of a datagram without a response.
 var ErrNoAnswer = errors.New("no answer came, the datagram may be lost")
 
 // buffers hold datagrams of any size.
 var buffers = sync.Pool{New: func() any { return new([maxMessage]byte) }}
 
-// Datagram asks a server over UDP, each time from a new port and with a random
-// ID, so that answers are hard to forge (RFC 5452).
+// Datagram sends queries over UDP, each from a new port and with a random ID, so that
+// responses are hard to forge (RFC 5452, section 9.2).
 type Datagram struct {
 	addr    string
 	dial    Dial
@@ -35,9 +34,9 @@ func NewDatagram(addr string, dial Dial) *Datagram {
 	return &Datagram{addr: addr, dial: dial, attempt: attempt}
 }
 
-// Exchange sends a message and returns the answer, with the message's ID. It
-// can be truncated: the caller asks a Stream then. What is no answer to the
-// message is passed over, so that who forges one does not even end the wait.
+// Exchange sends a message and returns the response with the message's ID. If the
+// response is truncated, the caller uses a Stream. Datagrams that are not a response
+// to the message are ignored, so that a forged one does not end the wait.
 func (d *Datagram) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 	switch {
 	case len(msg) < headerLen:
@@ -71,7 +70,7 @@ func (d *Datagram) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 			return nil, lost(ctx, err)
 		}
 		if !answers(buf[:n], msg, id) {
-			continue // forged, or an answer to somebody else
+			continue // forged, or late
 		}
 		answer := bytes.Clone(buf[:n])
 		copy(answer, msg[:2])
@@ -79,8 +78,8 @@ func (d *Datagram) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 	}
 }
 
-// lost tells a query that was abandoned and one without an answer from other
-// errors.
+// lost returns the error of a query that was canceled or has no response, and err for
+// other errors of the socket.
 func lost(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
@@ -91,9 +90,9 @@ func lost(ctx context.Context, err error) error {
 	return err
 }
 
-// answers tells whether a datagram is the answer to the query that was sent
-// with the ID. It repeats the question, letter case aside, or leaves it out, as
-// servers do with an error.
+// answers reports whether a datagram is the response to the query that was sent with
+// the ID. It must contain the same question, except for letter case, or no question
+// and an error code, as some servers respond.
 func answers(datagram, query []byte, id uint16) bool {
 	const (
 		flags     = 2
@@ -117,8 +116,8 @@ func answers(datagram, query []byte, id uint16) bool {
 		bytes.Equal(datagram[end-4:end], query[end-4:end])
 }
 
-// equalFold compares two names of the same length. Only the letters of ASCII
-// have a case (RFC 4343); lengths of labels are below them.
+// equalFold reports whether two names of the same length are equal except for the case
+// of ASCII letters (RFC 4343). Lengths of labels are at most 63, and so no letters.
 func equalFold(a, b []byte) bool {
 	for i, c := range a {
 		if c != b[i] && (c^b[i] != 'a'-'A' || c|0x20 < 'a' || c|0x20 > 'z') {

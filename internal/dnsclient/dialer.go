@@ -14,14 +14,14 @@ import (
 const (
 	// dialTimeout bounds a connection attempt and a TLS handshake.
 	dialTimeout = 3 * time.Second
-	// stagger is how long an address has before the next one is tried beside it.
-	// RFC 8305, section 5.
+	// stagger is how long an address is tried alone before the next one is tried
+	// at the same time. RFC 8305, section 5.
 	stagger = 250 * time.Millisecond
 )
 
-// NewDialer returns a Dial that reaches the host by its bootstrap addresses, if
-// there are any. They are tried one after the other, without waiting for long; the
-// one that worked is the first the next time.
+// NewDialer returns a Dial that connects to the host by its bootstrap addresses, if
+// there are any. Each address is tried stagger after the previous one or when that
+// has failed. The next time the one that worked is tried first.
 func NewDialer(host string, bootstrap []string) Dial {
 	d := &net.Dialer{Timeout: dialTimeout}
 	if len(bootstrap) == 0 {
@@ -31,7 +31,7 @@ func NewDialer(host string, bootstrap []string) Dial {
 	return b.dialContext
 }
 
-// bootstrapDialer connects to a host by addresses that are known beforehand.
+// bootstrapDialer connects to a host by configured addresses.
 type bootstrapDialer struct {
 	host      string
 	addresses []string
@@ -47,10 +47,11 @@ type dialed struct {
 	at   int32 // of the addresses
 }
 
+// dialContext is a Dial.
 func (b *bootstrapDialer) dialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	name, port, err := net.SplitHostPort(addr)
 	if err != nil || !strings.EqualFold(name, b.host) {
-		return b.dial(ctx, network, addr) // a proxy
+		return b.dial(ctx, network, addr) // of an HTTP proxy
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -95,8 +96,8 @@ func (b *bootstrapDialer) dialContext(ctx context.Context, network, addr string)
 	}
 }
 
-// closeLate closes connections of n attempts that come too late. They end soon,
-// since their context has.
+// closeLate closes the connections of n attempts that succeed too late. It ends soon,
+// since their context is canceled.
 func closeLate(results <-chan dialed, n int) {
 	for range n {
 		if r := <-results; r.conn != nil {

@@ -5,31 +5,34 @@ import (
 	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 )
 
-// requestPlaceholder matches a placeholder that stands for something of the
-// client's request.
+// requestPlaceholder matches a placeholder of the client's request, such as
+// {http.doh.client}.
 var requestPlaceholder = regexp.MustCompile(`\{(http\.[^{}]+)\}`)
 
-// Placeholders returns those of requests in the value of a header field,
+// Placeholders returns the placeholders of requests in the value of a header field,
 // without braces.
 func Placeholders(value string) []string {
-	var names []string
-	for _, match := range requestPlaceholder.FindAllStringSubmatch(value, -1) {
-		names = append(names, match[1])
+	matches := requestPlaceholder.FindAllStringSubmatch(value, -1)
+	names := make([]string, len(matches))
+	for i, match := range matches {
+		names[i] = match[1]
 	}
 	return names
 }
 
-// requestHeaders are header fields that differ from request to request.
+// requestHeaders are header fields with placeholders of requests.
 type requestHeaders []requestHeader
 
+// requestHeader is a value of a field, with its placeholders.
 type requestHeader struct{ field, value string }
 
-// splitHeaders takes the fields with placeholders of requests out of headers.
+// splitHeaders returns the values without and those with placeholders of requests.
 func splitHeaders(headers http.Header) (fixed http.Header, varying requestHeaders) {
 	fixed = make(http.Header, len(headers))
 	for field, values := range headers {
@@ -44,7 +47,8 @@ func splitHeaders(headers http.Header) (fixed http.Header, varying requestHeader
 	return fixed, varying
 }
 
-// apply returns the header with these fields for a query.
+// apply returns a copy of header with these fields for a query. A value that is empty
+// without its placeholders is left out.
 func (hs requestHeaders) apply(header http.Header, q *dnsmsg.Outgoing) http.Header {
 	header = maps.Clone(header)
 	for _, h := range hs {
@@ -52,14 +56,15 @@ func (hs requestHeaders) apply(header http.Header, q *dnsmsg.Outgoing) http.Head
 			return printable(q.Values[placeholder[1:len(placeholder)-1]])
 		})
 		if value != "" {
-			header[h.field] = append(header[h.field][:len(header[h.field]):len(header[h.field])], value)
+			// maps.Clone is shallow: the slices are still those of header.
+			header[h.field] = append(slices.Clip(header[h.field]), value)
 		}
 	}
 	return header
 }
 
-// printable returns a text with percent signs for what a header field cannot
-// hold.
+// printable returns a text in which bytes that are invalid in a header field are
+// percent-encoded.
 func printable(text string) string {
 	var out strings.Builder
 	for _, c := range []byte(text) {

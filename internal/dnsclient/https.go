@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -16,8 +17,8 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 )
 
-// Servers close idle connections after 30 to 240 seconds, and some networks
-// forget them without a word: hence the pings.
+// Servers close idle connections after 30 to 240 seconds, and some networks drop them
+// without notice, which pings detect.
 const (
 	pingAfter   = 10 * time.Second
 	pingTimeout = 5 * time.Second
@@ -27,26 +28,25 @@ const (
 // HTTPS is DNS over HTTPS (RFC 8484).
 type HTTPS struct {
 	conns
-	get  *http.Request
-	post *http.Request
-	// varying are the header fields that differ from query to query.
-	varying requestHeaders
+
+	// Templates of requests, which are copied and never changed.
+	get, post *http.Request
+
+	varying requestHeaders // the header fields that differ between queries
 }
 
-// NewHTTPS returns a client of the server at address, which listens at addr, a
-// host and port. Each request has the header fields.
+// NewHTTPS returns a client of the server with a URL, at addr (host:port). Each
+// request has the header fields.
 func NewHTTPS(address *url.URL, addr string, dial Dial, config *tls.Config, headers http.Header) *HTTPS {
 	if address.Path == "" {
 		address.Path = "/"
 	}
 	get := http.Header{
 		"Accept":     MediaTypeHeader,
-		"User-Agent": {""}, // nobody's business
+		"User-Agent": {""}, // omits net/http's own; RFC 8484, section 8.2, on privacy
 	}
 	fixed, varying := splitHeaders(headers)
-	for field, values := range fixed {
-		get[field] = values
-	}
+	maps.Copy(get, fixed)
 	post := get.Clone()
 	post["Content-Type"] = MediaTypeHeader
 	return &HTTPS{
@@ -59,8 +59,9 @@ func NewHTTPS(address *url.URL, addr string, dial Dial, config *tls.Config, head
 			HTTP2: &http.HTTP2Config{
 				SendPingTimeout: pingAfter,
 				PingTimeout:     pingTimeout,
-				// Room for the header fields that are always the same, and not
-				// for the path, which never comes again.
+				// Large enough for the header fields that all requests share. A
+				// larger table would be filled with paths, which never occur
+				// again.
 				MaxEncoderHeaderTableSize: 192,
 			},
 			DisableCompression: true,
@@ -75,8 +76,8 @@ func NewHTTPS(address *url.URL, addr string, dial Dial, config *tls.Config, head
 // StatusError is the error of an HTTP response with another status than 200.
 type StatusError struct {
 	Status int
-	// RetryAfter is for how long the server wants no more queries, 0 if it does
-	// not say.
+
+	// RetryAfter is the server's Retry-After. 0: it sent none.
 	RetryAfter time.Duration
 }
 
@@ -107,11 +108,11 @@ func (c *HTTPS) Exchange(ctx context.Context, q *dnsmsg.Outgoing, a *Attempt) ([
 	return msg, age(resp.Header), nil
 }
 
-// maxGet is the longest message that goes by GET. It takes one frame and no
-// body, but servers bound the length of addresses.
+// maxGet is the longest message that is sent with GET, in bytes. GET needs a single
+// frame, but servers limit the length of URLs.
 const maxGet = 512
 
-// request makes a request of its own for each attempt.
+// request returns a new request for each attempt.
 func (c *HTTPS) request(ctx context.Context, q *dnsmsg.Outgoing) *http.Request {
 	if len(q.Padded) > maxGet {
 		req := c.post.WithContext(ctx)
@@ -131,8 +132,8 @@ func (c *HTTPS) request(ctx context.Context, q *dnsmsg.Outgoing) *http.Request {
 // withMessage appends a message to the query string of a URL (RFC 8484, section
 // 4.1).
 func withMessage(query string, msg []byte) string {
-	var room [256]byte // for a query string of the usual length
-	buf := append(room[:0], query...)
+	var stack [256]byte // enough for a query string of the usual length
+	buf := append(stack[:0], query...)
 	if query != "" {
 		buf = append(buf, '&')
 	}
@@ -140,15 +141,15 @@ func withMessage(query string, msg []byte) string {
 	return string(base64.RawURLEncoding.AppendEncode(buf, msg))
 }
 
-// vary gives a request the header fields that are its own.
+// vary adds the header fields that differ between queries.
 func (c *HTTPS) vary(req *http.Request, q *dnsmsg.Outgoing) {
 	if len(c.varying) > 0 {
 		req.Header = c.varying.apply(req.Header, q)
 	}
 }
 
-// retryAfter returns for how long a server that turns queries away wants no more,
-// 0 if it does not say (RFC 9110, section 10.2.3).
+// retryAfter returns the Retry-After of a response with status 429 or 503 (RFC 9110,
+// section 10.2.3), and 0 if there is none.
 func retryAfter(resp *http.Response, now time.Time) time.Duration {
 	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
 		return 0

@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 )
 
-// MediaType is that of DNS messages over HTTPS (RFC 8484, section 6).
+// MediaType is the content type of DNS messages over HTTPS (RFC 8484, section 6).
 const MediaType = "application/dns-message"
 
 // MediaTypeHeader is MediaType as the value of a header field.
@@ -30,10 +30,10 @@ func IsMessage(contentType string) bool {
 	return strings.EqualFold(strings.TrimSpace(mediaType), MediaType)
 }
 
-// ReadMessage reads a body, into buf if there is room. Its length is -1 if it
-// is unknown; else toEnd says whether to read on until the end is met, so that
-// a connection can be used again. (For a request the server sees to that, and
-// each further read costs it a new deadline.)
+// ReadMessage reads a body, into buf if that is large enough. length is -1 if it is
+// unknown. toEnd makes it read until io.EOF, so that the connection of a response can
+// be reused. For a request that is not necessary, and each read makes net/http set a
+// new deadline.
 func ReadMessage(body io.Reader, length int64, buf []byte, toEnd bool) ([]byte, error) {
 	if body == nil {
 		return nil, nil
@@ -60,7 +60,8 @@ func ReadMessage(body io.Reader, length int64, buf []byte, toEnd bool) ([]byte, 
 	return msg, nil
 }
 
-// age is how many seconds a response has spent in HTTP caches.
+// age returns the Age of a response, the seconds that it has spent in HTTP caches (RFC
+// 9111, section 5.1).
 func age(h http.Header) uint32 {
 	values := h["Age"]
 	if len(values) == 0 {

@@ -1,8 +1,13 @@
-// Package dnsclient asks DNS servers over TCP, TLS and UDP. It forwards messages
-// as they are: only the ID is its own on the wire.
+// Package dnsclient sends DNS queries over UDP, TCP, TLS and HTTPS. It forwards
+// messages unchanged, except for the ID, which is its own on the wire.
 //
-// Each call sends one query, so that the caller can count what an account is
-// sent; trying again is the caller's decision, too.
+// Each call sends one query, so that the caller can count the queries of an account.
+// Whether to try again is the caller's decision.
+//
+//	HTTPS           conns.go, https.go      one HTTP/2 connection for all queries
+//	StreamClient    stream.go, conn.go      one TCP or TLS connection for all queries
+//	DatagramClient  datagram.go             one UDP socket per query
+//	SystemClient    system.go               the name servers of resolv.conf
 package dnsclient
 
 import (
@@ -20,11 +25,12 @@ const (
 	maxMessage = 65535
 	headerLen  = 12
 
-	// idleTime is how long a connection without queries stays open. Servers
-	// close theirs after 10 to 30 seconds.
+	// idleTime is how long a connection without queries stays open. Servers close
+	// theirs after 10 to 30 seconds.
 	idleTime = 10 * time.Second
-	// silence is how long a server may owe answers before its connection counts
-	// as dead.
+
+	// silence is how long a server may not respond to pending queries before its
+	// connection is considered dead.
 	silence = 5 * time.Second
 )
 
@@ -38,9 +44,8 @@ var (
 // Dial opens a connection, as net.Dialer.DialContext does.
 type Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// Stream asks a server over TCP (RFC 7766) or TLS (RFC 7858). One connection
-// carries many queries at once; it is opened when it is needed, and replaced
-// when it is dead.
+// Stream sends queries over TCP (RFC 7766) or TLS (RFC 7858). One connection carries
+// many queries at once; it is opened when it is needed and replaced when it is dead.
 type Stream struct {
 	addr   string
 	dial   Dial
@@ -48,12 +53,13 @@ type Stream struct {
 	limits limits
 	clock  clockwork.Clock
 
-	mu      sync.Mutex
-	conn    *conn
-	dialing *dialing
+	mu      sync.Mutex // guards the fields below
+	conn    *conn      // nil before the first query
+	dialing *dialing   // shared by all that wait for a connection; nil: none
 }
 
-// dialing is a connection that is being opened. Its outcome is read after done.
+// dialing is a connection that is being opened. conn and err may be read once done is
+// closed.
 type dialing struct {
 	done chan struct{}
 	conn *conn
@@ -65,12 +71,13 @@ func NewStream(addr string, dial Dial, config *tls.Config) *Stream {
 	return &Stream{addr: addr, dial: dial, config: config, limits: limits{idleTime, silence}, clock: clockwork.NewRealClock()}
 }
 
-// Exchange sends a message and returns the answer, with the message's ID. When
-// ctx ends the query is abandoned, and the connection stays.
+// Exchange sends a message and returns the response with the message's ID. If ctx is
+// canceled, the connection stays open.
 //
-// Without a connection the error is a *net.OpError of the operation "dial",
-// also when TLS fails: it wraps a *tls.CertificateVerificationError where trust
-// is missing. A connection that ends before the answer gives ErrClosed.
+// If no connection can be opened, the error is a *net.OpError with operation "dial",
+// also when TLS fails; for an untrusted certificate it wraps a
+// *tls.CertificateVerificationError. If the connection ends before the response, the
+// error is ErrClosed.
 func (s *Stream) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 	return s.exchange(ctx, msg, new(Attempt))
 }
@@ -100,8 +107,8 @@ func (s *Stream) exchange(ctx context.Context, msg []byte, a *Attempt) ([]byte, 
 	}
 }
 
-// Close ends the connection when its queries are answered. For a query that
-// comes later there is another one, which ends when it is idle.
+// Close ends the connection after its pending responses. A later query opens another
+// one, which ends when it is idle.
 func (s *Stream) Close() error {
 	s.mu.Lock()
 	c := s.conn
@@ -113,14 +120,14 @@ func (s *Stream) Close() error {
 	return nil
 }
 
-// send hands the message to a connection that takes it, and opens one if there
-// is none. The answer comes through the channel.
+// send queues the message on a connection, which it opens if necessary. The response
+// is sent to the channel.
 func (s *Stream) send(ctx context.Context, msg []byte, a *Attempt) (*conn, <-chan []byte, error) {
 	for reused := true; ; reused = false {
 		s.mu.Lock()
 		c := s.conn
 		if c != nil && c.live.inDoubt() {
-			c.retire() // for those who still wait for responses
+			c.retire() // and not end: other queries may still get their responses
 			s.conn, c = nil, nil
 		}
 		if c != nil {
@@ -146,15 +153,16 @@ func (s *Stream) send(ctx context.Context, msg []byte, a *Attempt) (*conn, <-cha
 			return d.conn, pending, nil
 		}
 		if d.conn.ended() {
-			// It takes connections only to close them: opening more would go on
-			// until ctx ends.
+			// The server closes connections at once. Opening more would go on
+			// until ctx is done.
 			return nil, nil, d.conn.err
 		}
 	}
 }
 
-// open opens a connection in the background, since others may wait for it when
-// the query that asked for it has ended. The caller holds the lock.
+// open opens a connection in the background: it must not end with the query that needs
+// it first, since others may wait for it. The goroutine ends by its timeout. The
+// caller holds the lock.
 func (s *Stream) open() *dialing {
 	d := &dialing{done: make(chan struct{})}
 	s.dialing = d
@@ -174,6 +182,7 @@ func (s *Stream) open() *dialing {
 	return d
 }
 
+// connect opens a TCP connection, with TLS if it is configured.
 func (s *Stream) connect(ctx context.Context) (net.Conn, error) {
 	plain, err := s.dial(ctx, "tcp", s.addr)
 	if err != nil || s.config == nil {
@@ -182,7 +191,7 @@ func (s *Stream) connect(ctx context.Context) (net.Conn, error) {
 	secure := tls.Client(plain, s.config)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = plain.Close()
-		// Nothing was asked yet, whatever the handshake failed of.
+		// No query was sent yet, so the error is one of dialing.
 		return nil, &net.OpError{Op: "dial", Net: "tls", Addr: plain.RemoteAddr(), Err: err}
 	}
 	return secure, nil

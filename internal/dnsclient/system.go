@@ -15,22 +15,22 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 )
 
-// ResolvConf is where most systems say which name servers they use.
+// ResolvConf is the file with the name servers of most systems; see resolv.conf(5).
 const ResolvConf = "/etc/resolv.conf"
 
-// checkAfter is how long the file is taken to be as it was.
+// checkAfter is how long the file is not checked for a change.
 const checkAfter = 5 * time.Second
 
-// System knows the name servers of this machine. Their file is read again
-// when it has changed.
+// System is the name servers of this machine. Their file is read again when it has
+// changed.
 type System struct {
 	file string
 
-	mu      sync.Mutex
-	checked time.Time
-	changed time.Time // when the file was, as far as is known
-	servers []string  // host:port
-	err     error
+	mu      sync.Mutex // guards the fields below
+	checked time.Time  // when the file was last checked
+	changed time.Time  // the file's modification time when it was last read
+	servers []string   // host:port; replaced as a whole
+	err     error      // of the last read
 }
 
 // NewSystem returns a System that reads a file like ResolvConf.
@@ -47,6 +47,7 @@ func (s *System) Servers() ([]string, error) {
 	return s.servers, s.err
 }
 
+// read reads the file if its modification time has changed. The caller holds the lock.
 func (s *System) read() {
 	info, err := os.Stat(s.file)
 	if err == nil && info.ModTime().Equal(s.changed) {
@@ -66,22 +67,23 @@ func (s *System) read() {
 		s.servers = append(s.servers, net.JoinHostPort(server, config.Port))
 	}
 	if len(s.servers) == 0 {
-		s.err = errors.New(s.file + " names no name server")
+		s.err = errors.New(s.file + " has no name server")
 	}
 }
 
-// SystemClient asks the name servers of this machine, one after the other, as its
-// own resolver does: after silence and errors, and after a response that says
-// neither what a name has nor that it does not exist. It begins with the one that
-// answered last.
+// SystemClient asks the name servers of this machine one after the other, as the
+// system's own resolver does. It asks the next one after a timeout, an error, and a
+// response other than NOERROR and NXDOMAIN. It begins with the server that answered
+// last.
 type SystemClient struct {
 	system *System
-	turn   *atomic.Uint32 // whose it is
+	turn   *atomic.Uint32 // index of the server to begin with, modulo their number
 	dial   Dial
 	tcp    bool
 }
 
-// NewSystemClients returns clients over UDP and TCP, which share the turn.
+// NewSystemClients returns clients over UDP and TCP. They share the server to begin
+// with: the one that gave a truncated response is asked over TCP.
 func NewSystemClients(system *System, dial Dial) (datagram, stream *SystemClient) {
 	turn := new(atomic.Uint32)
 	return &SystemClient{system, turn, dial, false}, &SystemClient{system, turn, dial, true}
@@ -96,10 +98,10 @@ func (c *SystemClient) Exchange(ctx context.Context, q *dnsmsg.Outgoing, _ *Atte
 	var (
 		msg    = q.Bare()
 		turn   = c.turn.Load()
-		second []byte // the first response that says nothing of the name
+		second []byte // the first response with another code
 		last   error
 	)
-	// A server that is alone is asked twice: the datagram may have been lost.
+	// A single server is asked twice, since the datagram may have been lost.
 	for i := range uint32(max(len(servers), 2)) {
 		resp, err := c.ask(ctx, servers[int(turn+i)%len(servers)], msg)
 		if ctx.Err() != nil {
@@ -125,6 +127,7 @@ func (c *SystemClient) Exchange(ctx context.Context, q *dnsmsg.Outgoing, _ *Atte
 	return nil, 0, &FinalError{last}
 }
 
+// ask sends a message to one server.
 func (c *SystemClient) ask(ctx context.Context, server string, msg []byte) ([]byte, error) {
 	if !c.tcp {
 		return NewDatagram(server, c.dial).Exchange(ctx, msg)

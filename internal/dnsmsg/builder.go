@@ -1,17 +1,17 @@
 package dnsmsg
 
-// Builder makes a response of our own to a query.
+// Builder builds a local response to a query, which does not come from an upstream.
 type Builder struct {
 	q        *Query
 	msg      []byte
-	extended []byte
+	extended []byte // extended error, as an EDNS option
 	rcode    int
 }
 
-// localTTL is how long our own responses hold, in seconds.
+// localTTL is the TTL of local records, in seconds.
 const localTTL = 60
 
-// NewBuilder begins a response with a code.
+// NewBuilder returns a Builder for a response without records, with a response code.
 func NewBuilder(q *Query, rcode int) *Builder {
 	msg := make([]byte, HeaderLen, 512)
 	put16(msg, atFlags, q.Opcode|FlagQR|FlagRA|uint16(rcode)&maskRcode)
@@ -19,20 +19,23 @@ func NewBuilder(q *Query, rcode int) *Builder {
 	return &Builder{q: q, msg: append(msg, q.Question...), rcode: rcode}
 }
 
-// Add appends a record for the name asked for to the answer section.
+// Add appends a record of the query's name to the answer section.
 func (b *Builder) Add(typ uint16, data []byte) { b.record(atAN, 0, typ, data) }
 
-// AddSOA appends the SOA of a zone that consists of the name asked for from
-// its offset zone on, so that the denial can be kept. RFC 6303, section 3.
+// AddSOA appends the SOA record of a zone, which is the query's name from the offset
+// zone on. Clients take from it how long they may cache a denial (RFC 2308). Its
+// content follows RFC 6303, section 3.
 func (b *Builder) AddSOA(zone int) {
-	data := append16(nil, pointer(zone)) // the server is the zone itself
+	data := append16(nil, pointer(zone)) // MNAME: the zone itself
 	data = append(data, "\x06nobody\x07invalid\x00"...)
-	for _, n := range []uint32{1, 3600, 1200, 604800, localTTL} {
+	for _, n := range []uint32{1, 3600, 1200, 604800, localTTL} { // serial, refresh, retry, expire, minimum
 		data = append32(data, n)
 	}
 	b.record(atNS, zone, TypeSOA, data)
 }
 
+// record appends a record to a section, given by the offset of its count. name is an
+// offset into the query's name.
 func (b *Builder) record(section, name int, typ uint16, data []byte) {
 	b.msg = append16(b.msg, pointer(name))
 	b.msg = append16(b.msg, typ)
@@ -43,13 +46,14 @@ func (b *Builder) record(section, name int, typ uint16, data []byte) {
 	put16(b.msg, section, get16(b.msg, section)+1)
 }
 
-// pointer points to an offset within the name asked for.
+// pointer returns a compression pointer to an offset into the query's name.
 func pointer(off int) uint16 { return 0xC000 | uint16(HeaderLen+off) }
 
-// Explain adds an extended error, for those who can read it.
+// Explain sets an extended error (RFC 8914). Clients without EDNS do not get it.
 func (b *Builder) Explain(code uint16, text string) { b.extended = appendEDE(nil, code, text) }
 
-// Response completes the response.
+// Response returns the response. It panics if the Builder has made a malformed one,
+// which is a bug.
 func (b *Builder) Response() *Response {
 	r, err := parseResponse(b.msg, b.q.Question, b.q.Opcode, 0)
 	if err != nil {

@@ -4,11 +4,10 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Edit returns the response as edit has changed it. edit reports whether it has
-// changed anything, and the code and text of the extended error that says so to
-// clients, or a code of -1. A response that cannot be unpacked, or is too long
-// afterwards, stays as it is. Responses that are shared must not be edited: it
-// is for those that have just come.
+// Edit returns the response with the changes of edit, which reports whether it has
+// changed anything, and the code and text of an extended error for clients, or a code
+// of -1 for none. A response that cannot be unpacked, or is too long after the change,
+// is returned as it is. Edit is for responses that are not shared yet.
 func (r *Response) Edit(edit func(m *dns.Msg) (changed bool, code int, text string)) *Response {
 	var m dns.Msg
 	if m.Unpack(r.msg) != nil {

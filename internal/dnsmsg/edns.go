@@ -30,21 +30,31 @@ const (
 )
 
 const (
-	// FlagDO asks for DNSSEC records; it is a part of the OPT record's TTL.
+	// FlagDO requests DNSSEC records. It is a bit in the OPT record's TTL field.
 	FlagDO = 1 << 15
-	// UDPSize is what we announce in OPT records of our own.
+
+	// UDPSize is the UDP payload size in OPT records that this server sends. DNS
+	// Flag Day 2020 recommends 1232, which fits into an unfragmented packet.
 	UDPSize = 1232
-	// padQuery and PadResponse are what messages are padded to a multiple of.
-	// RFC 8467, section 4.1.
+
+	// Messages are padded to a multiple of padQuery or PadResponse bytes (RFC
+	// 8467, section 4.1).
 	padQuery    = 128
 	PadResponse = 468
-	// optLen is the length of an empty OPT record, and optionLen that of an
-	// option's head.
-	optLen    = 11
-	optionLen = 4
+
+	optLen    = 11 // of an OPT record without options
+	optionLen = 4  // of an option without data
 )
 
-// options calls yield for each option of an OPT record.
+// An OPT record (RFC 6891, section 6.1.2) is a record of the root in the additional
+// section whose class and TTL have other meanings:
+//
+//	0 | 41 | UDP size (2) | upper RCODE (1) | version (1) | DO, Z (2) | length (2) | options
+//
+// Each option is its code (2), its length (2) and its data.
+
+// options calls yield for each option of an OPT record, with the offsets of its
+// beginning and its end.
 func options(msg []byte, opt record, yield func(code uint16, at, end int)) error {
 	for at := opt.data; at < opt.end; {
 		if at+4 > opt.end {
@@ -60,8 +70,8 @@ func options(msg []byte, opt record, yield func(code uint16, at, end int)) error
 	return nil
 }
 
-// DNSSECFailed reports whether an extended error means that DNSSEC validation
-// failed: then every validating resolver says the same.
+// DNSSECFailed reports whether an extended error is a failure of DNSSEC validation,
+// which is the same at every validating resolver.
 func DNSSECFailed(ede int) bool {
 	switch uint16(ede) {
 	case dns.ExtendedErrorCodeUnsupportedDNSKEYAlgorithm,
@@ -81,7 +91,8 @@ func DNSSECFailed(ede int) bool {
 	return false
 }
 
-// appendOPT appends an empty OPT record and counts it.
+// appendOPT appends an OPT record without options, and increments the count of the
+// additional section.
 func appendOPT(msg []byte, do bool) []byte {
 	var ttl uint32
 	if do {
@@ -96,8 +107,9 @@ func appendOPT(msg []byte, do bool) []byte {
 	return msg
 }
 
-// appendPadding pads a message to a multiple of block. It ends with an EDNS
-// record whose type is at the offset head.
+// appendPadding pads a message to a multiple of block (RFC 7830). The message must end
+// with an OPT record whose type is at the offset head. A message that would become
+// too long is not padded.
 func appendPadding(msg []byte, head, block int) []byte {
 	total := roundUp(len(msg)+optionLen, block)
 	if total > MaxMessage {
@@ -112,7 +124,7 @@ func appendPadding(msg []byte, head, block int) []byte {
 	return msg
 }
 
-// roundUp returns the next multiple of block.
+// roundUp returns the smallest multiple of block that is at least n.
 func roundUp(n, block int) int { return (n + block - 1) / block * block }
 
 // appendEDE appends an extended error as an EDNS option.
@@ -123,8 +135,10 @@ func appendEDE(opts []byte, code uint16, text string) []byte {
 	return append(opts, text...)
 }
 
-// SubnetOption returns the data of the client subnet option for a prefix, nil
-// for the zero prefix.
+// SubnetOption returns the data of the client subnet option for a prefix, and nil for
+// the zero prefix (RFC 7871, section 6):
+//
+//	family (2) | source prefix length (1) | scope prefix length (1) | address, truncated to the prefix
 func SubnetOption(prefix netip.Prefix) []byte {
 	if !prefix.IsValid() {
 		return nil
@@ -144,8 +158,9 @@ const (
 	familyIPv6 = 2
 )
 
-// soundSubnet checks the data of a client subnet option in a query: as many
-// bytes of the address as the prefix has, and no scope (RFC 7871, section 6).
+// soundSubnet reports whether the data of a client subnet option in a query is valid
+// (RFC 7871, section 6): the scope is 0, and the address has as many bytes as the
+// prefix needs, with 0 in the bits after it. An unknown family is not valid.
 func soundSubnet(data []byte) bool {
 	if len(data) < 4 || data[0] != 0 || data[3] != 0 {
 		return false

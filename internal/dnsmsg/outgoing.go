@@ -2,27 +2,31 @@ package dnsmsg
 
 import "slices"
 
-// Outgoing is a query as upstreams are sent it. But for Values it is the same for
-// all clients that ask the same: it has RD and AD set and an EDNS record of our own, and
-// differs in DO, CD and the client subnet only. The ID is 0, so that the HTTP
-// caches of upstreams can do their work (RFC 8484, section 4.1).
+// Outgoing is a query for upstreams. It is immutable. Except for Values it is the same
+// for all clients with the same question: it has RD and AD set and an OPT record of
+// its own, and differs only in DO, CD and the client subnet. The ID is 0, so that
+// HTTP caches of upstreams work (RFC 8484, section 4.1).
 type Outgoing struct {
 	// Padded is the message for encrypted connections (RFC 8467).
 	Padded []byte
-	// Question is the name, type and class in it.
+
+	// Question is the name, type and class, a part of Padded.
 	Question []byte
-	// Values are what the placeholders in header fields of upstreams stand for:
-	// those of the client that asked first.
+
+	// Values are the values of placeholders in header fields of upstreams. They
+	// are those of the client that asked first.
 	Values map[string]string
-	// Subnet reports whether upstreams are told a client subnet.
+
+	// Subnet reports whether the message has a client subnet.
 	Subnet bool
 
 	bare int // the length without padding
 }
 
-// Outgoing returns the query as upstreams are to be sent it.
+// Outgoing returns the query for upstreams. It does not refer to q, which may be
+// reset.
 func (q *Query) Outgoing() *Outgoing {
-	// Of the right size, since it is made for each query.
+	// Allocated once with the right size, since it is made for each query.
 	room := HeaderLen + len(q.Question) + optLen + optionLen
 	if q.Subnet != nil {
 		room += optionLen + len(q.Subnet)
@@ -43,8 +47,7 @@ func (q *Query) Outgoing() *Outgoing {
 	return &Outgoing{Padded: msg, Question: msg[HeaderLen:end:end], Subnet: q.Subnet != nil, Values: q.Values, bare: bare}
 }
 
-// Bare returns the message without its padding, for upstreams that are not
-// reached by encryption.
+// Bare returns a copy of the message without padding, for unencrypted connections.
 func (o *Outgoing) Bare() []byte {
 	msg := slices.Clone(o.Padded[:o.bare])
 	if !o.EDNS() {
@@ -55,8 +58,8 @@ func (o *Outgoing) Bare() []byte {
 	return msg
 }
 
-// Plain returns the query without EDNS, for upstreams that do not know it. It
-// asks neither for DNSSEC records nor by a client subnet.
+// Plain returns the query without an OPT record, for upstreams without EDNS. It
+// requests no DNSSEC records and has no client subnet.
 func (o *Outgoing) Plain() *Outgoing {
 	end := HeaderLen + len(o.Question)
 	msg := slices.Clone(o.Padded[:end])
@@ -69,5 +72,5 @@ func (o *Outgoing) Plain() *Outgoing {
 	}
 }
 
-// EDNS reports whether the query has an EDNS record.
+// EDNS reports whether the query has an OPT record.
 func (o *Outgoing) EDNS() bool { return o.bare > HeaderLen+len(o.Question) }

@@ -5,60 +5,64 @@ import (
 	"errors"
 )
 
-// Query is what a client asks. It serves one client, and is used for another
-// one after Reset. What upstreams are asked does not refer to it.
+// Query is the query of a client. It belongs to one client at a time, and can be used
+// for another one after Reset, so that its buffers are reused.
 type Query struct {
-	// Raw is the message as it came. Parse reads it.
+	// Raw is the message. Parse reads it, and other fields refer to it.
 	Raw []byte
 
-	// Question is the name, type and class in it, in the client's letter case.
+	// Question is the name, type and class, in the client's letter case.
 	Question []byte
 
 	ID     uint16
 	Flags  uint16 // RD, AD and CD
-	Opcode uint16
+	Opcode uint16 // in the position of the header's flags; 0: QUERY
 
-	EDNS, DO, Padded bool
-	Version          byte // of EDNS
+	EDNS    bool // whether there is an OPT record
+	DO      bool // whether DNSSEC records are requested
+	Padded  bool // whether the message has padding
+	Version byte // of EDNS
 
-	// Subnet is the data of the client subnet option (RFC 7871): as the client
-	// sent it, or as upstreams are told; nil if there is none.
+	// Subnet is the data of the client subnet option (RFC 7871): that of the
+	// client after Parse, later that for upstreams. Nil if there is none.
 	Subnet []byte
-	// Echo says that Subnet is the client's own: then the response has it too.
+
+	// Echo reports whether Subnet is the client's own, so that the response must
+	// contain it.
 	Echo bool
 
-	// Values are what the placeholders in header fields of upstreams stand for;
-	// nil if they have none.
+	// Values are the values of placeholders in header fields of upstreams; nil if
+	// there are none.
 	Values map[string]string
 
-	// Key is room for the key of a cache.
+	// Key is a buffer for the key of a cache.
 	Key []byte
 
-	out []byte // what the client is sent
+	out []byte // buffer for the response
 }
 
 var (
 	errResponse  = errors.New("the message is a response, not a query")
-	errQuestions = errors.New("the message must hold exactly one question")
+	errQuestions = errors.New("the message must contain exactly one question")
 	errRecords   = errors.New("a query has no records but OPT and TSIG")
 )
 
-// ParseQuery reads a message, which it keeps.
+// ParseQuery parses a message. The Query refers to msg, which must not be changed.
 func ParseQuery(msg []byte) (*Query, error) {
 	q := &Query{Raw: msg}
 	return q, q.Parse()
 }
 
-// Decode sets Raw to a message in base64url without padding, the form that
-// comes by GET (RFC 8484, section 4.1).
+// Decode sets Raw to a message in base64url without padding, the form of GET (RFC
+// 8484, section 4.1).
 func (q *Query) Decode(text string) (err error) {
 	q.out = append(q.out[:0], text...)
 	q.Raw, err = base64.RawURLEncoding.AppendDecode(q.Raw[:0], q.out)
 	return err
 }
 
-// Parse reads the message in Raw. Of a message with another opcode than QUERY
-// it reads the question only.
+// Parse parses the message in Raw. If its opcode is not QUERY, only the question is
+// read.
 func (q *Query) Parse() error {
 	msg := q.Raw
 	if len(msg) < HeaderLen {
@@ -94,12 +98,12 @@ func (q *Query) Parse() error {
 	return nil
 }
 
-// Reset makes q ready for another message, which is to be put into Raw.
+// Reset clears q and keeps its buffers. The next message belongs into Raw.
 func (q *Query) Reset() { *q = Query{Raw: q.Raw[:0], Key: q.Key[:0], out: q.out[:0]} }
 
-// readRecord reads the EDNS record. Options other than padding and the client
-// subnet end here: each of them is between two neighbours (RFC 6891, section
-// 6.1.1), and some tell who the client is.
+// readRecord reads the OPT record. Options other than padding and the client subnet
+// are ignored and not forwarded: EDNS is hop by hop (RFC 6891, section 6.1.1), and
+// some options, such as cookies, identify the client.
 func (q *Query) readRecord(_ int, r record) error {
 	switch r.typ(q.Raw) {
 	case typeTSIG:
@@ -129,13 +133,14 @@ func (q *Query) readRecord(_ int, r record) error {
 	return err
 }
 
-// Type returns the record type that is asked for.
+// Type returns the type of the question.
 func (q *Query) Type() uint16 { return questionType(q.Question) }
 
-// Class returns the class that is asked for.
+// Class returns the class of the question.
 func (q *Query) Class() uint16 { return get16(q.Question, len(q.Question)-2) }
 
-// Name returns the name asked for, in wire format and lower case, in buf.
+// Name returns the name of the question in wire format and lower case. It is written
+// to buf, so that the caller can have it on its stack.
 func (q *Query) Name(buf *[MaxName]byte) []byte {
 	n := copy(buf[:], q.Question[:len(q.Question)-4])
 	for i, c := range buf[:n] {

@@ -8,34 +8,34 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Response is a valid response to an Outgoing. It does not change any more: it
-// is kept in a cache, and several clients can be given it at once.
+// Response is a valid response to an Outgoing. It is immutable once it is shared: a
+// cache stores it, and it is rendered for several clients at once.
 type Response struct {
-	msg      []byte   // without its EDNS record
-	ttls     []uint16 // where the TTLs are
+	msg      []byte   // without the OPT record
+	ttls     []uint16 // offsets of the TTLs
 	extended []byte   // the extended errors, as EDNS options
-	opt      record   // while it is read; zero if there is none
-	rcode    int      // with the bits that EDNS adds
-	ede      int      // the first extended error, -1 if there is none
-	scope    int      // of the client subnet, -1 if there is none
-	ttl      uint32   // how long the response may be kept, in seconds
+	opt      record   // only during parsing; zero if there is none
+	rcode    int      // with the upper bits of the OPT record
+	ede      int      // the first extended error; -1: there is none
+	scope    int      // of the client subnet; -1: there is none
+	ttl      uint32   // how long the response may be stored, in seconds
 
-	// positive says that there is a record of the type asked for, soa that
-	// there is a SOA with a denial, and lasts that ttl follows from either.
-	positive, soa, lasts bool
+	positive bool // whether there is a record of the question's type
+	soa      bool // whether there is an SOA record in the authority section
+	lasts    bool // whether ttl follows from either
 }
 
-// The errors of messages that do not answer a query.
+// The errors of messages that are not the response to a query.
 var (
 	ErrNoResponse    = errors.New("the message is not a response")
 	ErrWrongID       = errors.New("the response has another ID")
 	ErrWrongQuestion = errors.New("the response is to another question")
 )
 
-// ParseResponse checks that msg, which it keeps and changes, is a response to
-// the question. It takes age, the seconds that the response spent in an HTTP
-// cache, off the TTLs (RFC 8484, section 5.1), and cuts off what stands behind
-// the last record.
+// ParseResponse parses msg and checks that it is a response to the question with ID
+// 0. It takes ownership of msg. age is the time that the response has spent in an
+// HTTP cache, in seconds, which is subtracted from the TTLs (RFC 8484, section 5.1).
+// Bytes after the last record are cut off.
 func ParseResponse(msg, question []byte, age uint32) (*Response, error) {
 	return parseResponse(msg, question, 0, age)
 }
@@ -79,8 +79,8 @@ func parseResponse(msg, question []byte, opcode uint16, age uint32) (*Response, 
 	return r, nil
 }
 
-// saysLasts reports whether the response says how long it holds. A denial does
-// so by its SOA (RFC 2308, section 5).
+// saysLasts reports whether the response states how long it is valid: by records of
+// the type, or for a denial by an SOA record (RFC 2308, section 5).
 func (r *Response) saysLasts(flags uint16) bool {
 	switch {
 	case flags&FlagTC != 0:
@@ -91,8 +91,8 @@ func (r *Response) saysLasts(flags uint16) bool {
 	return r.rcode == RcodeNXDomain && r.soa
 }
 
-// read records where things are in the message. The records begin at offset
-// from.
+// read records the offsets in the message and its smallest TTL. Records begin at the
+// offset from.
 func (r *Response) read(from int, age uint32) error {
 	qtype := questionType(r.msg[HeaderLen:from])
 	r.ttls = make([]uint16, 0, get16(r.msg, atAN)+get16(r.msg, atNS))
@@ -114,6 +114,7 @@ func (r *Response) read(from int, age uint32) error {
 	return nil
 }
 
+// readOPT reads the OPT record.
 func (r *Response) readOPT(section int, opt record) error {
 	if r.opt.end != 0 || section != 3 || opt.head != opt.at+1 {
 		return ErrMalformed
@@ -130,7 +131,8 @@ func (r *Response) readOPT(section int, opt record) error {
 	})
 }
 
-// readTTL makes a record older by age.
+// readTTL subtracts age from the TTL of a record. A denial may be stored for the
+// smaller of its SOA record's TTL and MINIMUM field, which is the last one.
 func (r *Response) readTTL(section int, rec record, age uint32) {
 	r.ttls = append(r.ttls, uint16(rec.head+4))
 	ttl := rec.ttl(r.msg)
@@ -149,9 +151,8 @@ func (r *Response) readTTL(section int, rec record, age uint32) {
 	r.ttl = min(r.ttl, left)
 }
 
-// detachOPT takes the EDNS record off the end of the message: each client gets
-// one of its own. Of its options extended errors are kept; the others are
-// between the upstream and us alone.
+// detachOPT removes the OPT record from the end of the message, since each client gets
+// one of its own. Extended errors are kept; other options are hop by hop.
 func (r *Response) detachOPT() {
 	if r.opt.end == 0 {
 		return
@@ -166,9 +167,9 @@ func (r *Response) detachOPT() {
 	r.opt = record{}
 }
 
-// moveOPT packs the message again with its OPT record at the end, since names
-// of records behind it may be pointed to. Servers that put it elsewhere are
-// rare. It returns false if it cannot be done.
+// moveOPT packs the message again with its OPT record at the end, and returns false if
+// that fails. The record cannot just be cut out: pointers may lead to names after it.
+// Servers that do not put it at the end are rare.
 func (r *Response) moveOPT() bool {
 	var m dns.Msg
 	if m.Unpack(r.msg) != nil {
@@ -191,33 +192,33 @@ func isOPT(rr dns.RR) int {
 	return 0
 }
 
-// Rcode returns the response code, with the bits that EDNS adds.
+// Rcode returns the response code, with the upper bits of the OPT record.
 func (r *Response) Rcode() int { return r.rcode }
 
-// ExtendedError returns the first extended error (RFC 8914), -1 if there is
-// none.
+// ExtendedError returns the code of the first extended error (RFC 8914), and -1 if
+// there is none.
 func (r *Response) ExtendedError() int { return r.ede }
 
-// Scope returns the length of the client subnet's prefix for which the response
-// holds (RFC 7871), -1 if nothing was said.
+// Scope returns the scope prefix length of the client subnet (RFC 7871), and -1 if the
+// response has none.
 func (r *Response) Scope() int { return r.scope }
 
-// TTL returns for how long the response may be kept, in seconds. It is 0 when
-// Lasts is false.
+// TTL returns how long the response may be stored, in seconds. It is 0 if Lasts is
+// false.
 func (r *Response) TTL() uint32 { return r.ttl }
 
-// Lasts reports whether the response says how long it holds.
+// Lasts reports whether the response states how long it is valid. A failure does not.
 func (r *Response) Lasts() bool { return r.lasts }
 
 // Truncated reports whether records are missing.
 func (r *Response) Truncated() bool { return Truncated(r.msg) }
 
-// Size returns the length in bytes.
+// Size returns the size of the message in memory, in bytes.
 func (r *Response) Size() int { return len(r.msg) + len(r.extended) }
 
-// Clamp keeps the TTLs within bounds. It must be called before the response is
-// shared. A TTL of 0 stays: such a record must not be kept (RFC 1035, section
-// 3.2.1). Where nothing says how long the response holds, it stays so.
+// Clamp limits the TTLs to bounds, in seconds. It must be called before the response
+// is shared. A TTL of 0 is not changed, since such a record must not be cached (RFC
+// 1035, section 3.2.1), and neither is a response whose Lasts is false.
 func (r *Response) Clamp(least, most uint32) {
 	if !r.lasts {
 		return
@@ -238,8 +239,8 @@ func clamp(ttl, least, most uint32) uint32 {
 	return min(max(ttl, least), most)
 }
 
-// Stale returns a copy that says that it is old, with TTLs of so many seconds
-// (RFC 8767, section 4).
+// Stale returns a copy with all TTLs set to ttl seconds and the extended error Stale
+// Answer (RFC 8767, section 4), unless it has another one.
 func (r *Response) Stale(ttl uint32) *Response {
 	old := *r
 	old.ttl = ttl
@@ -257,9 +258,10 @@ func (r *Response) Stale(ttl uint32) *Response {
 	return &old
 }
 
-// Render returns the message for a client, in a buffer of the query's: with
-// its ID, letter case and flags, with an EDNS record if it has sent one, padded
-// if it has sent padding (RFC 8467), and elapsed seconds older.
+// Render returns the message for a client: with its ID, letter case and flags, an OPT
+// record if it has sent one, padding if it has sent padding (RFC 8467), and TTLs
+// reduced by elapsed seconds. The message is in a buffer of the query and valid until
+// q is used again.
 func (r *Response) Render(q *Query, elapsed uint32) []byte {
 	msg := append(q.out[:0], r.msg...)
 	put16(msg, atID, q.ID)
@@ -268,7 +270,7 @@ func (r *Response) Render(q *Query, elapsed uint32) []byte {
 		flags &^= FlagAD // RFC 6840, section 5.8
 	}
 	if !q.EDNS && r.rcode > maskRcode {
-		flags = flags&^maskRcode | RcodeServFail // the code cannot be told
+		flags = flags&^maskRcode | RcodeServFail // the upper bits need an OPT record
 	}
 	put16(msg, atFlags, flags)
 	copy(msg[HeaderLen:], q.Question)
@@ -285,10 +287,10 @@ func (r *Response) Render(q *Query, elapsed uint32) []byte {
 	return msg
 }
 
-// appendOPT appends the EDNS record for a client. A message that is too long for
-// it stays as it is.
+// appendOPT appends the OPT record for a client. If the message would become too long,
+// it is returned as it is.
 func (r *Response) appendOPT(msg []byte, q *Query) []byte {
-	const room = 11 + 4 // of the record, and of the head of one option
+	const room = optLen + optionLen
 	if len(msg)+room+len(r.extended)+len(q.Subnet) > MaxMessage {
 		return msg
 	}
@@ -297,7 +299,7 @@ func (r *Response) appendOPT(msg []byte, q *Query) []byte {
 	msg[head+4] = byte(r.rcode >> 4)
 	msg = append(msg, r.extended...)
 	if q.Echo && r.scope >= 0 {
-		const scope = 3 // where it is in the option
+		const scope = 3 // offset in the option's data
 		at := len(msg) + 4
 		msg = append16(msg, OptionSubnet)
 		msg = append16(msg, uint16(len(q.Subnet)))

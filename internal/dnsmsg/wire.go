@@ -1,15 +1,22 @@
-// Package dnsmsg reads and makes DNS messages for a forwarder. Messages are
-// read where they lie: a forwarder needs the header, the question, the TTLs and
-// the EDNS options, and unpacking the rest would cost more than all else it
-// does. RFC 1035, section 4.
+// Package dnsmsg reads and writes DNS messages for a forwarder (RFC 1035, section 4).
+// Messages are read in place: a forwarder needs the header, the question, the TTLs
+// and the EDNS options, and unpacking all records would cost more than everything
+// else that it does.
 //
-//	what a client sent ── ParseQuery ──▶ Query ── Outgoing ──▶ Outgoing ──▶ upstreams
-//	                                       │
-//	what it is sent ◀── Response.Render ───┘◀── Response ◀── ParseResponse ◀── upstreams
+//	client ── ParseQuery ──▶ Query ── Outgoing ──▶ Outgoing ──▶ upstream
+//	                           │
+//	client ◀── Response.Render ┘◀── Response ◀── ParseResponse ◀── upstream
 //
-// A Query belongs to one client. An Outgoing holds nothing of the client but
-// the question, and a Response nothing at all: both are immutable, and are
-// shared by all clients that ask the same.
+// A Query belongs to one client. An Outgoing contains nothing of the client but the
+// question, and a Response nothing at all. Both are immutable and shared by all
+// clients with the same question.
+//
+// A message is a header, one question, and three sections of records:
+//
+//	 0  2  4  6  8  10 12
+//	+--+--+--+--+--+--+----------------------+--------+-----------+------------+
+//	|ID|fl|QD|AN|NS|AR| name | type | class  | answer | authority | additional |
+//	+--+--+--+--+--+--+----------------------+--------+-----------+------------+
 package dnsmsg
 
 import (
@@ -25,7 +32,8 @@ const (
 	MaxName    = 255
 )
 
-// Offsets into the header.
+// Offsets into the header (RFC 1035, section 4.1.1). Each field has 16 bits; the last
+// four are the numbers of questions and of records in the three sections.
 const (
 	atID    = 0
 	atFlags = 2
@@ -35,7 +43,10 @@ const (
 	atAR    = 10
 )
 
-// Bits of the header's flags.
+// Bits of the header's flags (RFC 1035, section 4.1.1; RFC 4035, section 3 for AD and
+// CD):
+//
+//	QR | Opcode (4) | AA | TC | RD | RA | Z | AD | CD | RCODE (4)
 const (
 	FlagQR     = 1 << 15
 	FlagTC     = 1 << 9
@@ -80,7 +91,7 @@ const (
 var ErrMalformed = errors.New("the message is malformed")
 
 // maxPointers bounds the work for one name: a name of 255 bytes has at most 126
-// labels with something in them.
+// labels that are not empty, and a useful pointer leads to at least one.
 const maxPointers = 126
 
 func get16(msg []byte, at int) uint16      { return binary.BigEndian.Uint16(msg[at:]) }
@@ -90,11 +101,12 @@ func put32(msg []byte, at int, v uint32)   { binary.BigEndian.PutUint32(msg[at:]
 func append16(msg []byte, v uint16) []byte { return binary.BigEndian.AppendUint16(msg, v) }
 func append32(msg []byte, v uint32) []byte { return binary.BigEndian.AppendUint32(msg, v) }
 
-// skipName returns the offset behind the name at off, having followed it to
-// its end, or -1 if it is malformed.
+// skipName returns the offset after the name at off, or -1 if the name is malformed.
+// It follows compression pointers (RFC 1035, section 4.1.4) to check the whole name.
+// The two highest bits of a length tell a label (00) from a pointer (11).
 func skipName(msg []byte, off int) int {
-	// A pointer must lead back, before where the name or the last pointer led
-	// to: so there is no loop.
+	// A pointer must lead to a place before the name and before the target of
+	// the previous pointer, so there are no loops.
 	end, length, before, pointers := -1, 0, off, 0
 	for off < len(msg) {
 		c := int(msg[off])
@@ -130,14 +142,15 @@ func skipName(msg []byte, off int) int {
 	return -1
 }
 
-// questionEnd returns the offset behind the message's one question, or -1.
+// questionEnd returns the offset after the message's only question, or -1 if it is
+// malformed.
 func questionEnd(msg []byte) int {
 	off := HeaderLen
 	for off < len(msg) {
 		c := int(msg[off])
 		off += c + 1
 		switch {
-		case c > 63: // nothing stands before it that it could point to
+		case c > 63: // a pointer: nothing comes before the first name that it could lead to
 			return -1
 		case c > 0:
 			continue
@@ -149,21 +162,23 @@ func questionEnd(msg []byte) int {
 	return -1
 }
 
-// record is a resource record within a message.
+// record is the offsets of a resource record (RFC 1035, section 4.1.3):
+//
+//	name | type (2) | class (2) | TTL (4) | length of data (2) | data
+//	^at    ^head                                                 ^data  ^end
 type record struct {
 	at   int // of the name
-	head int // of type, class, TTL and length
+	head int // of the type
 	data int // of the data
-	end  int
+	end  int // after the record
 }
 
 func (r record) typ(msg []byte) uint16 { return get16(msg, r.head) }
 
 func (r record) ttl(msg []byte) uint32 { return get32(msg, r.head+4) }
 
-// records calls yield for each record from off on, with the number of its
-// section (1 answer, 2 authority, 3 additional), and returns the offset behind
-// the last one.
+// records calls yield for each record from off on, with the number of its section (1
+// answer, 2 authority, 3 additional), and returns the offset after the last one.
 func records(msg []byte, off int, yield func(section int, r record) error) (int, error) {
 	for section := 1; section <= 3; section++ {
 		for range get16(msg, atQD+2*section) {
@@ -185,8 +200,8 @@ func records(msg []byte, off int, yield func(section int, r record) error) (int,
 	return off, nil
 }
 
-// soundData checks the data of the types that are met most, whose lengths
-// clients rely on.
+// soundData reports whether the data of a common type has the right form. Clients rely
+// on the lengths of addresses and names.
 func soundData(msg []byte, r record) bool {
 	length := r.end - r.data
 	switch r.typ(msg) {
@@ -205,8 +220,9 @@ func soundData(msg []byte, r record) bool {
 	return true
 }
 
-// sameQuestion compares two questions, letter case aside. Lengths of labels
-// are below the letters, so that they can be treated alike.
+// sameQuestion reports whether two questions are equal except for letter case.
+// Lengths of labels are at most 63 and letters begin at 65, so that both can be
+// lowered alike.
 func sameQuestion(a, b []byte) bool {
 	if len(a) != len(b) {
 		return false
@@ -228,8 +244,9 @@ func Lower(c byte) byte {
 	return c
 }
 
-// Within returns where in name the zone begins, or -1 if it is outside. Both
-// are in wire format and lower case.
+// Within returns the offset in name at which the zone begins, or -1 if name is not in
+// the zone. Both are in wire format and lower case. The offset must be the beginning
+// of a label: the bytes of a zone may also occur inside one.
 func Within(name, zone []byte) int {
 	at := len(name) - len(zone)
 	if at < 0 || !bytes.Equal(name[at:], zone) {
@@ -243,8 +260,8 @@ func Within(name, zone []byte) int {
 	return -1
 }
 
-// Rcode returns the response code in a message's header, and whether there is a
-// response's header at all.
+// Rcode returns the response code in a message's header. ok is false if the message
+// is too short or not a response.
 func Rcode(msg []byte) (rcode int, ok bool) {
 	if len(msg) < HeaderLen || get16(msg, atFlags)&FlagQR == 0 {
 		return 0, false
@@ -252,5 +269,5 @@ func Rcode(msg []byte) (rcode int, ok bool) {
 	return int(get16(msg, atFlags) & maskRcode), true
 }
 
-// Truncated reports whether a message says that it was truncated.
+// Truncated reports whether a message has the TC bit.
 func Truncated(msg []byte) bool { return len(msg) >= HeaderLen && get16(msg, atFlags)&FlagTC != 0 }
