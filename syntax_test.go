@@ -64,7 +64,7 @@ var values = map[string]string{
 	"<url>": "https://a.example/", "<path>": "/a", "<ip>": "192.0.2.1", "<upstream>": "127.0.0.1:2", "<file>": "/a",
 	"<name>": "a", "<address>": "udp/127.0.0.1:53", "<type>": "aaaa", "<field>": "a", "<value>": "a", "<value or pattern>": "a*", "<policy>": "random", "<text>": "a",
 	"<method>": "POST", "<key>": "a-key-of-a-client", "<pattern>": "a*", "<name or pattern>": "a*", "<model>": "b", "<provider>": "deepseek", "<role>": "a", "<origin>": "https://a.example",
-	"allow_path <pattern>...": "/a", "<host:port>": "a.example:443",
+	"<tokens>": "128k", "takes <text|image|audio|video|file>...": "text", "allow_path <pattern>...": "/a", "<host:port>": "a.example:443",
 	"cron <expression> [<zone>]": `"* * * * *"`, "window <HH:MM>-<HH:MM> [<zone>]": "07:00-23:00", "platform <name>": "render", "json <path> <value>": "a.0 b", "events <down|up|cold_start|hours_low...>": "down up",
 	"speaks <chat|responses|messages|gemini>... [<base URL>] [auth <style>]":                                "chat",
 	"refusal <status|4xx|*> [<text>] client|next_channel|key|key_model|model|capacity|channel [<duration>]": "429 client",
