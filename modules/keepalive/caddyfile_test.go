@@ -43,7 +43,7 @@ func TestMistakes(t *testing.T) {
 		{"too much jitter", target("\t\t\tjitter 101%"), 4, []string{"from 0% to 100%"}},
 		{"jitter that is no number", target("\t\t\tjitter NaN%"), 4, []string{"from 0% to 100%"}},
 		{"no concurrency", app("\t\tconcurrency 0"), 3, []string{`"0"`, "such as 8"}},
-		{"header without its key", target("\t\t\theader Authorization \"Bearer {$KEEPALIVE_NOT_SET}\""), 4, []string{"the value of Authorization has no key behind its scheme", "environment variable"}},
+		{"header without its key", target("\t\t\theader Authorization \"Bearer {$KEEPALIVE_NOT_SET}\""), 4, []string{"the value of Authorization has no key after its scheme", "environment variable"}},
 		{"notify without URL", app("\t\tnotify"), 3, []string{"write: notify <url> [<body>]"}},
 		{"notify body without quotes", app("\t\tnotify https://ntfy.sh/topic {event.target} down"), 3, []string{"quotes"}},
 		{"notify without scheme", app("\t\tnotify ntfy.sh/topic"), 3, []string{"begins with http:// or https://"}},

@@ -207,6 +207,7 @@ func TestQuotasPerModel(t *testing.T) {
 	up := caddytest.NewUpstream(t, caddytest.JSON(200, `{"choices":[{"message":{"content":"x"}}],"usage":{"prompt_tokens":60,"completion_tokens":40,"total_tokens":100}}`))
 	options := "client alice alice-key\nchannel a " + up.URL + ` {
 		api_key sk-channel-key-1 sk-channel-key-2
+		key_policy round_robin
 		models  a a2 as m1
 		models  few {
 			quota 1/day per model
