@@ -86,6 +86,10 @@ func (b *Blocked) next(from, to int) int {
 	return to
 }
 
+// UsesBlocked reports whether walks keep hints in a Blocked. Those over few members
+// check each of them.
+func (r *Ring) UsesBlocked() bool { return r.members > few }
+
 // Walk iterates over the members in the order of a hash. It must not be used
 // concurrently.
 type Walk struct {
@@ -109,7 +113,7 @@ func (r *Ring) WalkFrom(point int, blocked *Blocked, now time.Time) Walk {
 }
 
 func (r *Ring) walk(first int, blocked *Blocked, now time.Time) Walk {
-	if r.members > few {
+	if r.UsesBlocked() {
 		blocked.expire(now)
 	}
 	return Walk{ring: r, blocked: blocked, now: now, at: first, end: first + len(r.points)}
@@ -118,7 +122,7 @@ func (r *Ring) walk(first int, blocked *Blocked, now time.Time) Walk {
 // Next returns the next member, and false when all have been returned. On a ring of
 // more than few members, a member is returned once for each of its points.
 func (w *Walk) Next() (member int, ok bool) {
-	if w.ring.members <= few {
+	if !w.ring.UsesBlocked() {
 		return w.nextOfFew()
 	}
 	n := len(w.ring.points)
@@ -165,7 +169,7 @@ func (w *Walk) nextOfFew() (member int, ok bool) {
 
 // Block adds the member returned last to the set: it may not be used now.
 func (w *Walk) Block() {
-	if w.ring.members > few {
+	if w.ring.UsesBlocked() {
 		w.blocked.block(w.ring, w.last, w.now)
 	}
 }

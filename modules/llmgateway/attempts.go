@@ -35,6 +35,7 @@ type attempts struct {
 	knowsTalk bool
 
 	pinned bool // only the key may be asked that has made what the request names
+	missed bool // an account did not know what the request names
 
 	latest time.Time // until when it may wait for a candidate
 

@@ -57,6 +57,11 @@ func (c *candidate) isBusy() bool {
 	return used >= c.channel.Concurrency.Requests
 }
 
+// lacksSlotOnly reports whether the candidate may be used as soon as it has a slot.
+func (c *candidate) lacksSlotOnly(now time.Time) bool {
+	return !c.exhausted() && c.block(now).Until.IsZero()
+}
+
 // acquireSlot takes a slot if the candidate needs one, and reports whether the
 // candidate may be used.
 func (c *candidate) acquireSlot() bool {
@@ -82,7 +87,8 @@ func (c *candidate) releaseSlot() {
 func (c *candidates) busy(seen *survey, now time.Time) (busy []candidate) {
 	for i := range seen.soonest {
 		next := seen.soonest[i].candidate
-		if next.isLimited() && !seen.soonest[i].usable.After(now) && !c.excludesKey(&next) && !slices.Contains(c.failing, next.channel) {
+		// The survey may be of another request, and what it has seen a second old.
+		if next.isLimited() && next.lacksSlotOnly(now) && !c.excludesKey(&next) && !slices.Contains(c.failing, next.channel) {
 			busy = append(busy, next)
 		}
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/jonboulle/clockwork"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/capability"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 )
 
 // busyProvider answers when it is told to, and counts what is under way.
@@ -233,6 +235,30 @@ func TestConcurrencyWait(t *testing.T) {
 		t.Errorf("the first got status %d", status)
 	}
 	wantNoSlots(t)
+}
+
+// What was seen of many candidates a moment ago lets nobody queue for a key that has a
+// slot and may not be used: that would end at once, and begin anew.
+func TestConcurrencyAfterASurvey(t *testing.T) {
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
+	_, clock, _ := startAt(t, channels(up.URL, 1, 300, "concurrency 1"))
+	g, now := loadedGateways()[0], clock.Now()
+	var all candidates
+	all.begin(g.planner.of([]string{"m"}, false), newChoice(g.keyPolicy, &g.balancer, nil, nil), capability.Needs{}, false)
+	for _, k := range channelOf(t, "c0").keys() {
+		k.slots.TryAcquire("", 1)
+	}
+	seen := all.survey(now)
+	if n := len(all.busy(seen, now)); n != mostQueues {
+		t.Errorf("%d candidates are busy, want the %d that are queued for", n, mostQueues)
+	}
+	for _, k := range channelOf(t, "c0").keys() {
+		k.cooldowns.Start("m", stated(refusal.ReasonRateLimit, time.Minute, clock), now)
+		k.slots.Release("")
+	}
+	if n := len(all.busy(all.survey(now), now)); n != 0 {
+		t.Errorf("%d candidates in cooldown are busy, want 0", n)
+	}
 }
 
 // So does a request of which another attempt has failed.

@@ -95,7 +95,7 @@ func (c *candidates) excludesKey(next *candidate) bool {
 
 // mayBeUsed reports whether a candidate may be used now, without claiming it.
 func (c *candidate) mayBeUsed(now time.Time) bool {
-	return !c.exhausted() && c.block(now).Until.IsZero() && !c.isBusy()
+	return c.lacksSlotOnly(now) && !c.isBusy()
 }
 
 // hasOther reports whether another key of a candidate's channel may be used for its

@@ -197,7 +197,7 @@ func (as *attempts) coolDownChannel(a *attempt) {
 	began := false
 	if policy.After > 0 && v.Length == 0 {
 		cool.Until = time.Time{} // a channel that fails is tried all the same
-		began = c.channel.cooldowns.FailConversation(as.conversation().Hash, policy.After, cool, now)
+		began = c.channel.cooldowns.FailConversation(as.failureOf(), policy.After, cool, now)
 	} else {
 		began = c.channel.cooldowns.Start(cooldown.All, cool, now)
 	}

@@ -3,6 +3,7 @@ package llmgateway
 import (
 	"sync"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/idstore"
 	"github.com/caddy-freetier/caddy-freetier/internal/ring"
 )
 
@@ -16,6 +17,9 @@ type keySet struct {
 	// ring has them where conversations find them again, whatever their order, after
 	// a restart and in every process. It is made when it is needed first.
 	ring func() *ring.Ring
+	// owned has the indexes of the keys by what the ids that they have made go by. It is
+	// made when it is needed first.
+	owned func() map[idstore.Owner]int
 }
 
 // newKeySet returns the keys of a channel. One without keys has one member, of which
@@ -23,6 +27,13 @@ type keySet struct {
 func newKeySet(channel string, keys []*key) *keySet {
 	s := &keySet{keys: keys, circle: ring.NewCircle(max(1, len(keys)))}
 	s.ring = func() *ring.Ring { return s.circle }
+	s.owned = sync.OnceValue(func() map[idstore.Owner]int {
+		owned := make(map[idstore.Owner]int, len(keys))
+		for i, k := range keys {
+			owned[idstore.Owner(k.id)] = i
+		}
+		return owned
+	})
 	if len(keys) > 1 {
 		s.ring = sync.OnceValue(func() *ring.Ring { return ring.New(membersOf(channel, keys)) })
 	}

@@ -111,9 +111,16 @@ type planKey struct {
 	strict    bool   // the first of a channel's own names is asked for, and no other
 }
 
-// mostLegs bounds the plans that are kept: clients can ask a channel with a pattern
-// for any number of names.
-const mostLegs = 1 << 16
+// What is kept of plans is bounded, since clients can ask a channel with a pattern for
+// any number of names. Sizes are in units of about 300 bytes.
+const (
+	mostKept = 1 << 17
+	// planSize is that of a plan, smallLeg and largeLeg those of its legs. A leg of
+	// many keys keeps hints about each of them.
+	planSize = 8
+	smallLeg = 1
+	largeLeg = 32
+)
 
 // planner makes and keeps the plans of a gateway.
 type planner struct {
@@ -122,7 +129,7 @@ type planner struct {
 	mu    sync.RWMutex
 	known map[planKey]*plan
 	rings map[string]*ring.Ring // of channels, by their numbers; shared by plans
-	legs  int                   // of all plans
+	size  int                   // of all plans
 }
 
 func newPlanner(g *gateway) *planner {
@@ -135,7 +142,7 @@ func newPlanner(g *gateway) *planner {
 func (p *planner) reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.known, p.rings, p.legs = make(map[planKey]*plan), make(map[string]*ring.Ring), 0
+	p.known, p.rings, p.size = make(map[planKey]*plan), make(map[string]*ring.Ring), 0
 }
 
 // of returns the plan for models, the first of which is asked first. For requests
@@ -154,13 +161,14 @@ func (p *planner) of(models []string, strict bool) *plan {
 		return known
 	}
 	made := p.plan(models, strict)
-	if len(made.legs) == 0 {
-		return made // clients could fill the memory with names of nothing
+	if len(made.legs) == 0 || len(key.model) > longestModel {
+		return made // clients could fill the memory with names
 	}
-	if p.legs += len(made.legs); p.legs > mostLegs {
+	size := made.size()
+	if p.size += size; p.size > mostKept {
 		clear(p.known)
 		clear(p.rings)
-		p.legs = len(made.legs)
+		p.size = size
 	}
 	key.model = strings.Clone(key.model) // the request it is part of is not kept
 	p.known[key] = made
@@ -189,6 +197,19 @@ func (p *planner) plan(models []string, strict bool) *plan {
 		made.steps = append(made.steps, step{g, demandAny})
 	}
 	return made
+}
+
+// size returns about how much memory the plan takes.
+func (p *plan) size() int {
+	size := planSize
+	for _, l := range p.legs {
+		if l.keySet().keySet.circle.UsesBlocked() {
+			size += largeLeg
+		} else {
+			size += smallLeg
+		}
+	}
+	return size
 }
 
 // keepsPace reports whether keys of a group are spared that are beyond their pace.

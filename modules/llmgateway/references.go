@@ -24,8 +24,9 @@ const maxReferences = 16
 
 // references are the ids that a request names.
 type references struct {
-	ids   []string // in their plain form
-	store reqbody.Span
+	ids    []string // in their plain form
+	inPath string   // the one of them that the path names
+	store  reqbody.Span
 }
 
 // readReferences notes the ids in a JSON body.
@@ -41,7 +42,8 @@ func (q *request) readReferences(texts []string, store reqbody.Span) {
 // readPathReference notes the id in the path.
 func (q *request) readPathReference() {
 	if e := q.location.endpoint; e != nil {
-		q.references.add(resource.InPath(e.path, q.location.path))
+		q.references.inPath = resource.InPath(e.path, q.location.path)
+		q.references.add(q.references.inPath)
 	}
 }
 
@@ -69,12 +71,9 @@ func (q *request) owner() (channel *Channel, k *key) {
 			continue
 		}
 		for _, c := range q.gateway.channels {
-			i := slices.IndexFunc(c.keys(), func(k *key) bool { return idstore.Owner(k.id) == owner })
-			if i < 0 {
-				continue
-			}
-			if q.model == "" || c.has(q.model) {
-				return c, c.keys()[i]
+			set := c.keySet()
+			if i, ok := set.owned()[owner]; ok && (q.model == "" || c.has(q.model)) {
+				return c, set.at(i)
 			}
 		}
 	}
@@ -129,7 +128,7 @@ func missingVerdict(status int) refusal.Verdict {
 // passOver lets the next candidate be asked, whatever an attempt's refusal would
 // mean otherwise.
 func (as *attempts) passOver(a *attempt) {
-	a.missing, a.verdict = true, missingVerdict(a.status)
+	a.missing, a.verdict, as.missed = true, missingVerdict(a.status), true
 	a.count()
 	a.candidate.release()
 }
@@ -165,10 +164,9 @@ func (as *attempts) learnIDs(res *http.Response) {
 	if as.count == 0 || res != a.res || a.candidate.key == nil || res.StatusCode > 299 || a.translation.isSet() || a.content.failed || !as.gateway.hasAccounts() {
 		return
 	}
-	// Also those that the request names: the account knows them.
 	now, owner := as.gateway.clock.Now(), idstore.Owner(a.candidate.key.id)
-	if !as.pinned {
-		for _, id := range as.references.ids {
+	for _, id := range as.references.ids {
+		if as.provesOwner(id) {
 			as.gateway.ids.Learn(as.client.Name, id, owner, now)
 		}
 	}
@@ -186,6 +184,14 @@ func (as *attempts) learnIDs(res *http.Response) {
 			as.gateway.ids.Learn(as.client.Name, id, owner, now)
 		}
 	}})
+}
+
+// provesOwner reports whether the success of a request shows that an id that it names
+// is one, and of this account: where the path names it, or another account did not know
+// it. What else stands in a body may be the argument of a tool's call, such as
+// "fileName": "main.go", and every account takes that.
+func (as *attempts) provesOwner(id string) bool {
+	return !as.pinned && (as.missed || id == as.references.inPath)
 }
 
 // hasAccounts reports whether there is more than one key.

@@ -231,6 +231,33 @@ func TestUnknownIDs(t *testing.T) {
 	}
 }
 
+// What only looks like the id of something, such as the argument of a tool's call,
+// keeps no conversation at a key that cannot answer.
+func TestArgumentsAreNoIDs(t *testing.T) {
+	for path, body := range map[string]string{
+		"/v1beta/models/m:generateContent": `{"contents":[{"role":"user","parts":[{"text":"Read it."}]},{"role":"model","parts":[{"functionCall":{"name":"read","args":{"fileName":"main.go"}}}]}]}`,
+		"/v1/messages":                     `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"Start it."},{"role":"assistant","content":[{"type":"tool_use","id":"t1","name":"run","input":{"container":"postgres-16","file_ids":["README.md"]}}]}]}`,
+		"/v1/chat/completions":             `{"model":"m","messages":[{"role":"user","content":"x"}],"metadata":{"conversation":"the first one"}}`,
+	} {
+		provider := newAccounts()
+		up := caddytest.NewUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/v1/messages" {
+				r.URL.Path = "/v1/chat/completions"
+			}
+			provider.ServeHTTP(w, r)
+		})
+		g := start(t, "channel a "+up.URL+" {\napi_key key-number-1 key-number-2 key-number-3\nmodels *\n}")
+		g.do(t, http.MethodPost, path, body).wantStatus(t, 200)
+		first := provider.forget()
+		provider.mu.Lock()
+		provider.dead[first[0]] = true
+		provider.mu.Unlock()
+		for range 2 {
+			g.do(t, http.MethodPost, path, body).wantStatus(t, 200)
+		}
+	}
+}
+
 // No more than retries allows are asked for an id that is not known.
 func TestUnknownIDsAreBounded(t *testing.T) {
 	provider := newAccounts()

@@ -35,7 +35,8 @@ type blockedCandidate struct {
 	early     bool      // it may be tried before that
 }
 
-// survey looks at all candidates.
+// survey looks at all candidates. That of many is for all requests of the plan, also
+// those that fit other models.
 func (c *candidates) survey(now time.Time) *survey {
 	latest := &c.plan.surveyors[0].latest
 	if c.auxiliary {
@@ -46,28 +47,32 @@ func (c *candidates) survey(now time.Time) *survey {
 			return seen
 		}
 	}
-	seen, n := c.look(now)
-	if n > surveyedAnew {
-		latest.Store(seen)
+	n := 0
+	for _, l := range c.plan.legs {
+		n += l.keySet().len()
 	}
+	if n <= surveyedAnew {
+		return c.look(now, func(l *leg) bool { return c.fits(l.measures) })
+	}
+	seen := c.look(now, func(*leg) bool { return true })
+	latest.Store(seen)
 	return seen
 }
 
-// look looks at all candidates and returns how many there are.
+// look looks at all candidates of the legs that are wanted.
 //
 // One may be tried before the end of its cooldown if its key is not in cooldown
 // itself, since what one request says about a model must not keep others from it;
 // and else if all cooldowns of keys are guesses of ours.
-func (c *candidates) look(now time.Time) (seen *survey, n int) {
-	seen = &survey{at: now, why: newUnavailability()}
+func (c *candidates) look(now time.Time, wanted func(*leg) bool) *survey {
+	seen := &survey{at: now, why: newUnavailability()}
 	guessed := true
 	for _, l := range c.plan.legs {
-		if !c.fits(l.measures) {
+		if !wanted(l) {
 			continue
 		}
 		set := l.keySet()
 		for i := range set.len() {
-			n++
 			next := c.of(l, set.at(i))
 			seen.why.add(&next, now)
 			if next.exhausted() {
@@ -86,7 +91,7 @@ func (c *candidates) look(now time.Time) (seen *survey, n int) {
 	for i := range seen.soonest {
 		seen.soonest[i].early = seen.soonest[i].early || guessed
 	}
-	return seen, n
+	return seen
 }
 
 // add adds a candidate, and drops those that come too late now and then.
