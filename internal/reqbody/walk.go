@@ -75,7 +75,7 @@ func skipValue(text []byte, i int) int {
 	for i < len(text) {
 		switch text[i] {
 		case '"':
-			i = skipString(text, i)
+			i, _ = StringEnd(text, i)
 			if depth == 0 {
 				return i
 			}
@@ -99,18 +99,24 @@ func skipValue(text []byte, i int) int {
 	return i
 }
 
-// skipString returns where the string ends that begins at i.
-func skipString(text []byte, i int) int {
-	i++
-	for {
-		end := bytes.IndexByte(text[i:], '"')
-		if end < 0 {
-			return len(text)
+// StringEnd returns where the string ends whose opening quote is at a place of a text,
+// and false if the text ends before. It reads each byte once.
+func StringEnd(text []byte, at int) (end int, closed bool) {
+	for start := at + 1; start < len(text); start = end {
+		quote := bytes.IndexByte(text[start:], '"')
+		if quote < 0 {
+			break
 		}
-		escape := bytes.IndexByte(text[i:i+end], '\\')
-		if escape < 0 {
-			return i + end + 1
+		quote += start
+		end = quote + 1
+		// The quote is escaped if an odd number of backslashes precedes it.
+		backslash := quote
+		for backslash > start && text[backslash-1] == '\\' {
+			backslash--
 		}
-		i = min(i+escape+2, len(text))
+		if (quote-backslash)%2 == 0 {
+			return end, true
+		}
 	}
+	return len(text), false
 }

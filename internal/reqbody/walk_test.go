@@ -3,8 +3,11 @@ package reqbody
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 )
 
@@ -76,6 +79,43 @@ func FuzzWalk(f *testing.F) {
 			t.Fatalf("%s\n got %q\nwant %q", text, got, want)
 		}
 	})
+}
+
+// The time that a string takes grows with its length, whatever is escaped in it.
+func TestStringsOfManyEscapes(t *testing.T) {
+	const small, factor = 8 << 10, 32
+	for name, unit := range map[string]string{"line breaks": `\n`, "quotes": `\"`, "backslashes": `\\\\`, "code units": `\u00e9`, "backslashes before a quote": `\\\\\"`} {
+		duration := func(length int) time.Duration {
+			list := []byte(`["` + strings.Repeat(unit, length/len(unit)) + `",1]`)
+			least := time.Hour
+			for range 5 {
+				begun, elements := time.Now(), 0
+				for range 4 {
+					Elements(list, func([]byte) bool { elements++; return true })
+				}
+				if least = min(least, time.Since(begun)); elements != 8 {
+					t.Fatalf("%s: %d elements, want 8", name, elements)
+				}
+			}
+			return least
+		}
+		// Quadratic time is factor times as much again.
+		if short, long := duration(small), duration(factor*small); long > 6*factor*short {
+			t.Errorf("%s: %d times the length takes %.0f times as long (%v, %v)", name, factor, float64(long)/float64(short), short, long)
+		}
+	}
+}
+
+func BenchmarkElementsOfEscapes(b *testing.B) {
+	for _, kb := range []int{16, 256} {
+		list := []byte(`["` + strings.Repeat(`a line\n`, kb<<10/8) + `"]`)
+		b.Run(fmt.Sprint(kb, "KB"), func(b *testing.B) {
+			b.SetBytes(int64(len(list)))
+			for b.Loop() {
+				Elements(list, func([]byte) bool { return true })
+			}
+		})
+	}
 }
 
 // The places of fields that are noted hold their values, in whatever pieces the

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 	"github.com/caddy-freetier/caddy-freetier/internal/ring"
 )
 
@@ -140,26 +141,13 @@ func (c *cursor) scalar() []byte {
 // str reads a string and returns it as it is written between its quotes, as far
 // as the text goes.
 func (c *cursor) str() []byte {
-	c.at++
-	start := c.at
-	for c.at < len(c.text) {
-		rest := c.text[c.at:]
-		end := bytes.IndexByte(rest, '"')
-		if end < 0 {
-			break
-		}
-		c.at += end + 1
-		// The quote is escaped if an odd number of backslashes precedes it.
-		backslashes := 0
-		for backslashes < end && rest[end-1-backslashes] == '\\' {
-			backslashes++
-		}
-		if backslashes%2 == 0 {
-			return c.text[start : c.at-1]
-		}
+	start := c.at + 1
+	end, closed := reqbody.StringEnd(c.text, c.at)
+	c.at = end
+	if closed {
+		end--
 	}
-	c.at = len(c.text)
-	return c.text[start:]
+	return c.text[start:end]
 }
 
 // hashText returns the hash of a string's text, given as it is written.

@@ -15,6 +15,8 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
 // Value is the text of one JSON value, without space around it. The value that a
@@ -208,22 +210,8 @@ func valueEnd(text []byte, at int) int {
 }
 
 func stringEnd(text []byte, at int) int {
-	for end := at + 1; end < len(text); {
-		quote := bytes.IndexByte(text[end:], '"')
-		if quote < 0 {
-			break
-		}
-		end += quote
-		backslashes := 0
-		for end-1-backslashes > at && text[end-1-backslashes] == '\\' {
-			backslashes++
-		}
-		end++
-		if backslashes%2 == 0 {
-			return end
-		}
-	}
-	return len(text)
+	end, _ := reqbody.StringEnd(text, at)
+	return end
 }
 
 func compositeEnd(text []byte, at int) int {
