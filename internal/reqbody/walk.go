@@ -45,9 +45,11 @@ func Elements(list []byte, yield func(element []byte) bool) {
 	}
 }
 
-// Text returns the text of a string as it is written, nil for other values. What
-// is not valid Unicode in it becomes the replacement character.
+// Text returns the text of a string as it is written, maybe with space around it,
+// nil for other values. What is not valid Unicode in it becomes the replacement
+// character.
 func Text(value []byte) []byte {
+	value = bytes.Trim(value, space)
 	if len(value) < 2 || value[0] != '"' {
 		return nil
 	}

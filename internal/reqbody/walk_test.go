@@ -118,6 +118,23 @@ func BenchmarkElementsOfEscapes(b *testing.B) {
 	}
 }
 
+// A string is what stands between its quotes, with space around it too, as in the
+// place of a field.
+func TestTextWithSpaceAround(t *testing.T) {
+	for value, want := range map[string]string{
+		`"a"`: "a", "\"a\"\n": "a", "\t \"a b\" \r\n": "a b", `"\u0061" `: "a", `"" `: "", `" a "`: " a ", `"\" "  `: `" `,
+	} {
+		if got := Text([]byte(value)); got == nil || string(got) != want {
+			t.Errorf("%q: got %q, want %q", value, got, want)
+		}
+	}
+	for _, value := range []string{"", " ", "1 ", "null\n", `["a"] `, `"`, `" `} {
+		if got := Text([]byte(value)); got != nil {
+			t.Errorf("%q: got %q, want none", value, got)
+		}
+	}
+}
+
 // The places of fields that are noted hold their values, in whatever pieces the
 // text arrives.
 func TestNotedFields(t *testing.T) {

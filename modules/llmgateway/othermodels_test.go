@@ -13,7 +13,7 @@ import (
 var naming = []string{
 	`"models":["M"]`, `"models":["m","M"]`, `"models":"M"`, `"models":[["M"]]`, `"mODELS":["M"]`, `"mod\u0065ls":["M"]`, `"models":["\u004d"]`, `"models":[" M "]`,
 	`"fallbacks":["M"]`, `"fallbacks":[{"m":["M"]}]`, `"fallbacks":[{"model":"M","messages":[{"role":"user","content":"m"}]}]`, `"fallback":"M"`,
-	`"fallback_model":"M"`, `"fallbackModels":["M"]`, `"context_window_fallback_dict":{"m":"M"}`, `"model_list":[{"model_name":"m","litellm_params":{"model":"M"}}]`,
+	`"fallback_model":"M"`, `"fallback_model":"\u004d"`, `"fallbackModels":["M"]`, `"context_window_fallback_dict":{"m":"M"}`, `"model_list":[{"model_name":"m","litellm_params":{"model":"M"}}]`,
 	`"route":"fallback","models":["m"],"models":["M"]`, `"provider":{"order":["x"],"models":["M"]}`, `"provider":{"fallbacks":["M"]}`, `"provider":[{"a":[{"model":"M"}]}]`,
 	`"providerOptions":{"gateway":{"models":["M"]}}`, `"provider_options":{"gateway":{"order":["x"],"model":"M"}}`, `"provideroptions":{"x":{"modelId":"M"}}`,
 	`"extra_body":{"model":"M"}`, `"extraBody":{"models":["M"]}`, `"extra_body":{"extra_body":{"fallbacks":["M"]}}`, `"session":{"model":"M"}`,
@@ -30,7 +30,7 @@ var naming = []string{
 // harmless are bodies in which the word model means something else, as agents
 // and chat programs send them.
 var harmless = []string{
-	`"messages":[{"role":"user","content":"use the model M","model":"M"}]`, `"models":["m"]`, `"models":null`, `"models":[]`, `"fallbacks":[{"model":"m","messages":[]}]`,
+	`"messages":[{"role":"user","content":"use the model M","model":"M"}]`, `"models":["m"]`, `"fallback_model":"m"`, `"models":null`, `"models":[]`, `"fallbacks":[{"model":"m","messages":[]}]`,
 	`"provider":{"order":["openai","M"],"allow_fallbacks":true,"sort":"price"}`, `"providerOptions":{"openai":{"reasoningEffort":"high","M":"M"}}`, `"extra_body":{"top_k":1}`,
 	`"tools":[{"type":"function","function":{"name":"Task","description":"M","parameters":{"type":"object","properties":{"model":{"type":"string","enum":["M"]}}}}}]`,
 	`"tools":[{"name":"Task","input_schema":{"type":"object","properties":{"model":{"type":"string","default":"M"}}},"cache_control":{"type":"ephemeral"}}]`,
