@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
@@ -48,6 +49,26 @@ func TestNeeds(t *testing.T) {
 	large := `{"messages":[{"content":[{"type":"image_url","image_url":{"url":"data:` + strings.Repeat("QUJD", mostConfirmed/4) + `"}}]}]}`
 	if n := NeedsOf(bodyOf(t, large)); fmt.Sprint(n.Media) != "[image]" {
 		t.Errorf("a large body needs %v", n.Media)
+	}
+}
+
+// A body that nests deep is not read once for each level of it.
+func TestNeedsOfDeepBodies(t *testing.T) {
+	duration := func(levels int) time.Duration {
+		nested := strings.Repeat(`{"content":[`, levels) + strings.Repeat("1,", 500_000) + "1" + strings.Repeat("]}", levels)
+		body := bodyOf(t, `{"messages":[{"content":[{"type":"image"},`+nested+`]}]}`)
+		least := time.Hour
+		for range 3 {
+			begun := time.Now()
+			if n := NeedsOf(body); fmt.Sprint(n.Media) != "[image]" {
+				t.Fatalf("needs %v, want [image]", n.Media)
+			}
+			least = min(least, time.Since(begun))
+		}
+		return least
+	}
+	if few, many := duration(20), duration(400); many > 4*few {
+		t.Errorf("20 times as many levels take %.0f times as long (%v, %v)", float64(many)/float64(few), few, many)
 	}
 }
 

@@ -28,6 +28,10 @@ const (
 // mostConfirmed is how long messages may be that are read a second time, in bytes.
 const mostConfirmed = 8 << 20
 
+// maxDepth is how deep parts are looked at that stand in each other. The deepest ones
+// that an API has are those of a tool's result in a message.
+const maxDepth = 8
+
 // scanners are reused.
 var scanners = sync.Pool{New: func() any {
 	s := reqbody.NewScanner("model")
@@ -61,7 +65,7 @@ func NeedsOf(body *reqbody.Body) (n Needs) {
 		case span.End-span.Start > mostConfirmed:
 			n.Media = seen
 		default:
-			n.addParts(body.Slice(span.Start, span.End))
+			n.addParts(body.Slice(span.Start, span.End), 0)
 		}
 	}
 	return n
@@ -92,22 +96,27 @@ func (n *Needs) addOutput(value []byte) {
 
 // addParts adds the media of messages and their parts. What a tool was called with is
 // not looked at: it may have fields of any name.
-func (n *Needs) addParts(list []byte) {
+func (n *Needs) addParts(list []byte, depth int) {
 	reqbody.Elements(list, func(part []byte) bool {
-		n.addPart(part)
+		n.addPart(part, depth)
 		return true
 	})
 }
 
-func (n *Needs) addPart(part []byte) {
+// addPart adds the media of a part that stands in so many others. Each of these is
+// walked through once more for what it holds.
+func (n *Needs) addPart(part []byte, depth int) {
+	if depth == maxDepth {
+		return
+	}
 	reqbody.Fields(part, func(key, value []byte) bool {
 		switch string(key) {
 		case "type":
 			n.Media = addMedium(n.Media, mediumOf(string(reqbody.Text(value))))
 		case "content", "parts", "output":
-			n.addParts(value)
+			n.addParts(value, depth+1)
 		case "functionResponse", "function_response":
-			n.addPart(value)
+			n.addPart(value, depth+1)
 		case "inlineData", "inline_data", "fileData", "file_data":
 			n.addData(value)
 		}
