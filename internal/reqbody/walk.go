@@ -3,8 +3,8 @@ package reqbody
 import "bytes"
 
 // These functions walk through a text that is known to be valid JSON, as a
-// Scanner has found it. They skip values without looking into them, and copy
-// nothing but keys with escapes.
+// Scanner has found it, or through the beginning of one. They skip values without
+// looking into them, and copy nothing but keys with escapes.
 
 // Fields yields the keys of an object, decoded, and the values as they are
 // written. It yields nothing for other values.
@@ -15,10 +15,13 @@ func Fields(object []byte, yield func(key, value []byte) bool) {
 	}
 	for i := skipSpace(object, 1); i < len(object) && object[i] == '"'; i = skipSpace(object, i) {
 		end := skipValue(object, i)
-		key := Text(object[i:end])
-		start := skipSpace(object, skipSpace(object, end)+1) // behind the colon
+		key, colon := object[i:end], skipSpace(object, end)
+		if colon == len(object) {
+			return // the text breaks off
+		}
+		start := skipSpace(object, colon+1)
 		end = skipValue(object, start)
-		if !yield(key, object[start:end]) {
+		if !yield(Text(key), object[start:end]) {
 			return
 		}
 		if i = skipSpace(object, end); i < len(object) && object[i] == ',' {

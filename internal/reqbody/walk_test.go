@@ -118,6 +118,25 @@ func BenchmarkElementsOfEscapes(b *testing.B) {
 	}
 }
 
+// A text may break off anywhere, as the beginning of a body's field does.
+func TestWalkingThroughTextsThatBreakOff(t *testing.T) {
+	const text = `{"a" : {"b\\\"":[1 , "c\u0061",{}]} , "d":[[],{"e":null}],"f":"g"}`
+	keys := func(text []byte) (list []string) {
+		return slices.DeleteFunc(flatten(text), func(s string) bool { return !strings.HasPrefix(s, "key ") })
+	}
+	whole, most := keys([]byte(text)), 0
+	for n := range len(text) {
+		cut := []byte(text)[:n:n] // nothing stands behind it
+		got := keys(cut)
+		if most = max(most, len(got)); !slices.Equal(got, whole[:min(len(got), len(whole))]) {
+			t.Errorf("%s: got %q, want the first of %q", cut, got, whole)
+		}
+	}
+	if most != len(whole) {
+		t.Errorf("%d of %d keys were seen", most, len(whole))
+	}
+}
+
 // A string is what stands between its quotes, with space around it too, as in the
 // place of a field.
 func TestTextWithSpaceAround(t *testing.T) {

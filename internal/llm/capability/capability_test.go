@@ -52,6 +52,16 @@ func TestNeeds(t *testing.T) {
 	}
 }
 
+// Of a field no more than a beginning is looked at, which may end behind a key.
+func TestNeedsOfLongFields(t *testing.T) {
+	for _, padding := range []int{0, 400 << 10, 500 << 10} {
+		n := NeedsOf(bodyOf(t, `{"messages":[],"user":"`+strings.Repeat("x", padding)+`","generationConfig":{"maxOutputTokens":5,"`+strings.Repeat("k", 100<<10)+`":1}}`))
+		if n.Output != 5 {
+			t.Errorf("behind %d bytes: an output of %d, want 5", padding, n.Output)
+		}
+	}
+}
+
 // A body that nests deep is not read once for each level of it.
 func TestNeedsOfDeepBodies(t *testing.T) {
 	duration := func(levels int) time.Duration {
