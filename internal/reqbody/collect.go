@@ -8,6 +8,7 @@ type collector struct {
 	names   []string
 	lengths uint64 // a bit for the length of each name
 	texts   []string
+	written map[string]bool // the texts that were looked at, as they are written
 
 	inKey     bool // a key below the top level is being read
 	isNext    bool // the value that comes next is one of a name
@@ -39,7 +40,8 @@ func (s *Scanner) Collect(names ...string) {
 func (s *Scanner) Collected() []string { return s.collector.texts }
 
 func (c *collector) reset() collector {
-	return collector{names: c.names, lengths: c.lengths, texts: c.texts[:0], listDepth: noList}
+	clear(c.written)
+	return collector{names: c.names, lengths: c.lengths, texts: c.texts[:0], written: c.written, listDepth: noList}
 }
 
 // see looks at a key, as a whole.
@@ -88,8 +90,14 @@ func (s *Scanner) collects(c byte) bool {
 // collected is called at the end of a text.
 func (s *Scanner) collected() {
 	s.collector.inText = false
-	if s.long || len(s.capture) > maxCollectedText {
+	if s.long || len(s.capture) > maxCollectedText || s.collector.written[string(s.capture)] {
 		return
+	}
+	if len(s.collector.written) < maxCollected {
+		if s.collector.written == nil {
+			s.collector.written = make(map[string]bool)
+		}
+		s.collector.written[string(s.capture)] = true
 	}
 	if text, ok := decode(s.capture); ok && text != "" && !slices.Contains(s.collector.texts, text) {
 		s.collector.texts = append(s.collector.texts, text)

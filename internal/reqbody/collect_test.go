@@ -7,6 +7,23 @@ import (
 	"testing"
 )
 
+// A text that has been collected costs nothing when it comes again, as the types of
+// parts do in every message.
+func TestCollectAgain(t *testing.T) {
+	text := []byte(`{"model":"m","x":[` + strings.Repeat(`{"type":"text"},{"type":"image_url"},`, 1000) + `1]}`)
+	s := NewScanner("model")
+	s.Collect("type")
+	allocations := testing.AllocsPerRun(10, func() {
+		s.Reset()
+		if _, err := s.Write(text); err != nil || len(s.Collected()) != 2 {
+			t.Fatalf("collected %q (%v), want two texts", s.Collected(), err)
+		}
+	})
+	if allocations > 10 {
+		t.Errorf("%v allocations for 2000 texts, want at most 10", allocations)
+	}
+}
+
 // Texts are collected at any depth, however the text is cut into pieces.
 func TestCollect(t *testing.T) {
 	many := make([]string, 0, maxCollected)
