@@ -22,30 +22,32 @@ func (c *schemaWriter) reference(ref string, v rawjson.Value, depth int) {
 		return
 	}
 	c.refs = append(c.refs, ref)
-	c.schema(withSiblings(target, v), depth+1)
+	c.schema(c.withSiblings(target, v), depth+1)
 	c.refs = c.refs[:len(c.refs)-1]
 }
 
 // withSiblings returns a schema with the keywords that stand beside the reference
-// to it.
-func withSiblings(target, v rawjson.Value) rawjson.Value {
+// to it. Of a keyword that both have, that beside the reference counts.
+func (c *schemaWriter) withSiblings(target, v rawjson.Value) rawjson.Value {
 	if v.Len() == 1 {
 		return target
 	}
 	var w rawjson.Writer
 	w.Open('{')
-	beside := make(map[string]bool)
+	beside := make(map[string]rawjson.Value)
 	for name, member := range v.Members {
 		if name != "$ref" && name != "$defs" && name != "definitions" {
-			beside[name] = true
+			beside[name] = member
 			w.Name(name)
 			w.Raw(member)
 		}
 	}
 	for name, member := range target.Members {
-		if !beside[name] {
+		if beside[name] == nil {
 			w.Name(name)
 			w.Raw(member)
+		} else if string(member) != string(beside[name]) {
+			c.lose("$ref")
 		}
 	}
 	w.Close('}')
