@@ -31,6 +31,7 @@ const (
 	maxSchemaDepth = 32
 	maxReferences  = 256       // different ones
 	maxSchemaBytes = 256 << 10 // of references that were put in their place
+	maxSchemaRead  = 256 << 20 // to find what they stand for, and of that
 )
 
 // Schema returns a schema that the client calls path in a form, and records what
@@ -88,6 +89,7 @@ type schemaWriter struct {
 	root rawjson.Value
 	w    rawjson.Writer
 	refs []string // that are being put in their place
+	read int      // bytes that references have cost
 	lost []string // keywords of which something is lost
 
 	resolved map[string]rawjson.Value

@@ -2,6 +2,7 @@ package neutral_test
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +60,32 @@ func TestSchema(t *testing.T) {
 		if got, _ := neutral.Schema(rawjson.Value(c.in), c.form); string(got) != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)
 		}
+	}
+}
+
+// TestSchemaOfLargeReferences has many of them to something large of which little is
+// written, in all places that a reference has. What is too much is left out and named.
+func TestSchemaOfLargeReferences(t *testing.T) {
+	const references, size, most = 400, 1 << 20, 300 << 20
+	large := `{"type":"string","x-own":"` + strings.Repeat("x", size) + `"}`
+	schema := `{"type":"object","properties":{` + strings.Repeat(`"p":{"$ref":"#/$defs/A"},`, references) + `"z":{}},"$defs":{"A":` + large + `}}`
+	got, lost := neutral.Schema(rawjson.Value(schema), neutral.SchemaGemini)
+	if put := strings.Count(string(got), `"type":"string"`); put == 0 || put*size > most || !slices.Contains(lost, "$ref") {
+		t.Errorf("%d of %d references were put in their place, want those of 300 MB at most; lost %q", put, references, lost)
+	}
+	// The last one has a property of its own, which is there if it was looked at.
+	schema = `{"type":"object","properties":{"p":{"allOf":[` + strings.Repeat(`{"$ref":"#/$defs/A"},`, references) + `{"$ref":"#/$defs/B"}]}},
+		"$defs":{"A":` + large + `,"B":{"type":"string","title":"last"}}}`
+	if got, lost = neutral.Schema(rawjson.Value(schema), neutral.SchemaGemini); strings.Contains(string(got), "last") || !slices.Contains(lost, "allOf") {
+		t.Errorf("all of %d references were read; lost %q", references, lost)
+	}
+	pointer, steps := "#/$defs", 4000
+	for range steps {
+		pointer += "/a"
+	}
+	schema = `{"type":"object","properties":{"p":{"$ref":"` + pointer + `"}},"$defs":` + strings.Repeat(`{"a":`, steps) + large + strings.Repeat("}", steps) + `}`
+	if got, lost = neutral.Schema(rawjson.Value(schema), neutral.SchemaGemini); strings.Contains(string(got), `"type":"string"`) || !slices.Contains(lost, "$ref") {
+		t.Errorf("a pointer of %d steps was followed; lost %q", steps, lost)
 	}
 }
 

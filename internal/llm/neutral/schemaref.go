@@ -55,31 +55,44 @@ func (c *schemaWriter) withSiblings(target, v rawjson.Value) rawjson.Value {
 }
 
 // resolve returns what a reference stands for: nothing after too many different
-// ones, each of which is looked for in the whole schema.
+// ones, each of which is looked for in the whole schema, or after too much that was
+// read for them.
 func (c *schemaWriter) resolve(ref string) rawjson.Value {
-	if target, ok := c.resolved[ref]; ok {
-		return target
+	target, ok := c.resolved[ref]
+	if !ok {
+		target = c.find(ref)
 	}
+	if c.read += len(target); c.read > maxSchemaRead {
+		return nil
+	}
+	return target
+}
+
+// find looks for what a reference stands for, and remembers it.
+func (c *schemaWriter) find(ref string) rawjson.Value {
 	if len(c.resolved) >= maxReferences {
 		return nil
 	}
 	if c.resolved == nil {
 		c.resolved = make(map[string]rawjson.Value)
 	}
-	target := pointedAt(c.root, ref)
+	target := c.pointedAt(ref)
 	c.resolved[ref] = target
 	return target
 }
 
-// pointedAt returns what a JSON pointer within a schema points at.
-func pointedAt(root rawjson.Value, ref string) rawjson.Value {
+// pointedAt returns what a JSON pointer within the schema points at.
+func (c *schemaWriter) pointedAt(ref string) rawjson.Value {
 	pointer, ok := strings.CutPrefix(ref, "#")
 	if !ok {
 		return nil
 	}
-	at := root
+	at := c.root
 	unescape := strings.NewReplacer("~1", "/", "~0", "~")
 	for _, step := range strings.Split(strings.TrimPrefix(pointer, "/"), "/") {
+		if c.read += len(at); c.read > maxSchemaRead {
+			return nil
+		}
 		if step != "" {
 			at = at.Get(unescape.Replace(step))
 		}
