@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 )
 
@@ -81,31 +80,7 @@ func FuzzWalk(f *testing.F) {
 	})
 }
 
-// The time that a string takes grows with its length, whatever is escaped in it.
-func TestStringsOfManyEscapes(t *testing.T) {
-	const small, factor = 8 << 10, 32
-	for name, unit := range map[string]string{"line breaks": `\n`, "quotes": `\"`, "backslashes": `\\\\`, "code units": `\u00e9`, "backslashes before a quote": `\\\\\"`} {
-		duration := func(length int) time.Duration {
-			list := []byte(`["` + strings.Repeat(unit, length/len(unit)) + `",1]`)
-			least := time.Hour
-			for range 5 {
-				begun, elements := time.Now(), 0
-				for range 4 {
-					Elements(list, func([]byte) bool { elements++; return true })
-				}
-				if least = min(least, time.Since(begun)); elements != 8 {
-					t.Fatalf("%s: %d elements, want 8", name, elements)
-				}
-			}
-			return least
-		}
-		// Quadratic time is factor times as much again.
-		if short, long := duration(small), duration(factor*small); long > 6*factor*short {
-			t.Errorf("%s: %d times the length takes %.0f times as long (%v, %v)", name, factor, float64(long)/float64(short), short, long)
-		}
-	}
-}
-
+// The time of a byte is the same in long strings, whatever is escaped in them.
 func BenchmarkElementsOfEscapes(b *testing.B) {
 	for _, kb := range []int{16, 256} {
 		list := []byte(`["` + strings.Repeat(`a line\n`, kb<<10/8) + `"]`)
