@@ -124,7 +124,7 @@ func (h *History) rename() {
 func (h *History) Events() []status.Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	all := slices.Clone(h.own.events)
+	all := append([]status.Event{}, h.own.events...)
 	for _, o := range h.others {
 		if !h.taken(o.process) {
 			all = append(all, o.events...)

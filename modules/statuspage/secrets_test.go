@@ -52,9 +52,18 @@ func TestNulls(t *testing.T) {
 		"awake", "last_ping", "next_ping", "score_ms", "last_load_ms", "last_load", "last_refusal", "cooldown_until", "quota", "uptime_day", "uptime_month",
 	}
 	d := newDemo(t)
-	for _, match := range regexp.MustCompile(`"(\w+)":null`).FindAllStringSubmatch(get(t, d.Caddy, d.page+"status.json").body, -1) {
-		if !slices.Contains(unknown, match[1]) {
-			t.Errorf("%s is null", match[1])
+	used := get(t, d.Caddy, d.page+"status.json").body
+	d.Stop()
+	addr := caddytest.Addr(t)
+	c := caddytest.Start(t, "http://"+addr+" {\nstatus_page\n}")
+	for _, shown := range []string{used, get(t, c, "http://"+addr+"/status.json").body} {
+		if !strings.Contains(shown, `"events":`) {
+			t.Errorf("this is no status: %s", shown)
+		}
+		for _, match := range regexp.MustCompile(`"(\w+)":null`).FindAllStringSubmatch(shown, -1) {
+			if !slices.Contains(unknown, match[1]) {
+				t.Errorf("%s is null", match[1])
+			}
 		}
 	}
 }
