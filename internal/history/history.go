@@ -12,6 +12,7 @@ import (
 	"cmp"
 	"crypto/rand"
 	"encoding/hex"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -248,6 +249,15 @@ func (s sum) uptime() *float64 {
 
 // empty reports whether there is nothing to write.
 func (c *contents) empty() bool { return len(c.series)+len(c.events)+len(c.absorbed) == 0 }
+
+// clone returns a copy that later changes do not reach.
+func (c *contents) clone() contents {
+	copied := contents{process: c.process, series: make(map[id]*series, len(c.series)), events: slices.Clone(c.events), absorbed: maps.Clone(c.absorbed)}
+	for name, s := range c.series {
+		copied.series[name] = &series{slices.Clone(s.fine), slices.Clone(s.coarse)}
+	}
+	return copied
+}
 
 // prune drops what is too old.
 func (c *contents) prune(now time.Time) {

@@ -301,3 +301,36 @@ func TestHangingStorage(t *testing.T) {
 		t.Errorf("%d warnings, want 1: %v", n, logs.All())
 	}
 }
+
+// While a long history is compressed, pings and changes are recorded: requests wait
+// for those.
+func TestRecordWhileWriting(t *testing.T) {
+	p := newTestProcess(t.TempDir(), clockwork.NewFakeClockAt(noon))
+	for i := range 300 {
+		for hours := range 31 * 24 {
+			p.History.Record(status.Sample{
+				Kind: status.SampleTarget, Name: fmt.Sprint(i), At: noon.Add(-time.Duration(hours) * time.Hour), OK: true,
+				Latency: time.Duration(rand.Uint32()),
+			})
+		}
+	}
+	begun, done := time.Now(), make(chan struct{})
+	go func() {
+		defer close(done)
+		p.pass(t.Context(), time.Minute, false)
+	}()
+	longest := time.Duration(0)
+	for writing := true; writing; {
+		select {
+		case <-done:
+			writing = false
+		case <-time.After(time.Millisecond):
+		}
+		before := time.Now()
+		p.History.AddEvent(status.Event{At: noon, Subject: "groq"})
+		longest = max(longest, time.Since(before))
+	}
+	if took := time.Since(begun); longest > took/3 {
+		t.Errorf("it took %v to write, and a change waited for %v of that", took, longest)
+	}
+}

@@ -289,12 +289,13 @@ func (p *pass) write(ctx context.Context) error {
 		h.mu.Unlock()
 		return nil
 	}
-	process, written := h.own.process, h.fresh
+	own, written := h.own.clone(), h.fresh
 	h.fresh = newContents("")
-	raw, err := h.own.encode(p.now, p.ended)
 	h.mu.Unlock()
+	// Without the lock: pings and requests wait for it.
+	raw, err := own.encode(p.now, p.ended)
 	if err == nil {
-		err = p.Storage.Store(ctx, keyOf(process), raw)
+		err = p.Storage.Store(ctx, keyOf(own.process), raw)
 	}
 	if err != nil {
 		h.mu.Lock()
