@@ -1,9 +1,9 @@
 package statuspage
 
 import (
-	"bytes"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -90,11 +90,11 @@ func (v *viewer) send(events []byte) error {
 	return v.control.Flush()
 }
 
+// dataLines begins each line of an event's data as such. A line of an event also
+// ends with a carriage return, which names and errors can have.
+var dataLines = strings.NewReplacer("\r\n", "\ndata: ", "\r", "\ndata: ", "\n", "\ndata: ")
+
 // event returns a part of the page as an event.
 func event(name string, html []byte) []byte {
-	var e bytes.Buffer
-	e.WriteString("event: " + name + "\ndata: ")
-	e.Write(bytes.ReplaceAll(html, []byte("\n"), []byte("\ndata: ")))
-	e.WriteString("\n\n")
-	return e.Bytes()
+	return []byte("event: " + name + "\ndata: " + dataLines.Replace(string(html)) + "\n\n")
 }

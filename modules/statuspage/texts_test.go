@@ -89,13 +89,14 @@ func TestChangedParts(t *testing.T) {
 		t.Errorf("the same page is news: %s", same.since(first))
 	}
 	again := fullStatus()
-	again.Targets[0].Name = "another"
+	again.Targets[0].Name = "another\r\nname\rof it"
 	page, changed := renderParts(english, newSnapshot(again), same)
 	news := string(page.since(first))
 	if !changed || !strings.Contains(news, "event: targets\n") || !strings.Contains(news, "another") || strings.Contains(news, "event: channels\n") {
 		t.Errorf("the news are %s", news)
 	}
-	for line := range strings.Lines(news) {
+	// A line of an event ends with any of the three.
+	for line := range strings.Lines(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(news)) {
 		if line != "\n" && !strings.HasPrefix(line, "event: ") && !strings.HasPrefix(line, "data: ") {
 			t.Errorf("a line is none of an event: %q", line)
 		}
