@@ -6,6 +6,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -100,6 +101,25 @@ func TestChangedParts(t *testing.T) {
 		if line != "\n" && !strings.HasPrefix(line, "event: ") && !strings.HasPrefix(line, "data: ") {
 			t.Errorf("a line is none of an event: %q", line)
 		}
+	}
+}
+
+// What the page is drawn with has a style.
+func TestClasses(t *testing.T) {
+	drawn := string(mustRead("page/parts.html")) + readSource(t, "draw.go")
+	known := regexp.MustCompile(`\.[a-z_]+`).FindAllString(string(style), -1)
+	seen := 0
+	for _, attribute := range regexp.MustCompile(`class="([^"]*)"`).FindAllStringSubmatch(drawn, -1) {
+		text := regexp.MustCompile(`\{\{(if|else|end)[^}]*\}\}`).ReplaceAllString(attribute[1], "")
+		for _, class := range strings.Fields(regexp.MustCompile(`\{\{[^}]*\}\}|%s`).ReplaceAllString(text, "")) {
+			seen++
+			if !slices.Contains(known, "."+class) {
+				t.Errorf("the class %q of %q has no style", class, attribute[1])
+			}
+		}
+	}
+	if seen < 50 {
+		t.Errorf("%d classes were found", seen)
 	}
 }
 
