@@ -37,7 +37,7 @@ func serveBadge(t status.Target) serveFunc {
 		w.Header().Set("Content-Type", "image/svg+xml")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'")
 		w.Header().Add("Vary", "Accept-Language")
-		// Image proxies ask again, and get the image only if it has changed.
+		// Image proxies ask again each time.
 		w.Header().Set("Cache-Control", "no-cache")
 		state := lang.of(texts[t.State])
 		if t.History.UptimeMonth != nil {
