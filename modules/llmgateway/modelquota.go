@@ -15,7 +15,7 @@ const (
 	// at each key, so that clients cannot fill the ledger with names.
 	mostModels = 64
 	// othersOf is, before the pattern, the name of the count that those share
-	// that are more. No model has such a name.
+	// that are more, or longer than longestModel. No model has such a name.
 	othersOf = "(others of) "
 )
 
@@ -112,7 +112,7 @@ func (m *modelLimits) counted(model string, measured *measures) string {
 	switch {
 	case model == measured.model:
 		return model // it stands in the configuration
-	case m.named[measured] >= mostModels:
+	case len(model) > longestModel || m.named[measured] >= mostModels:
 		return othersOf + measured.model
 	case m.named == nil:
 		m.named = make(map[*measures]int)

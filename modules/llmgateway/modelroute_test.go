@@ -250,6 +250,23 @@ func TestQuotasPerModel(t *testing.T) {
 	g.chat(t, "a").wantStatus(t, 200)
 }
 
+// Long names of a pattern share a count: the status page and the ledger show names.
+func TestQuotasOfLongNames(t *testing.T) {
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
+	addr := caddytest.Addr(t)
+	c := caddytest.Start(t, site(addr, "client alice alice-key\nchannel a "+up.URL+" {\napi_key sk-channel-key-1\nmodels *\nquota 3/month per model\n}"))
+	g := &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
+	g.chat(t, strings.Repeat("x", longestModel)).wantStatus(t, 200)
+	for i := range 3 {
+		g.chat(t, fmt.Sprint(strings.Repeat("y", longestModel), i)).wantStatus(t, 200)
+	}
+	g.chat(t, strings.Repeat("z", 4000)).wantStatus(t, 429)
+	want := []string{"(others of) * requests 3/3", strings.Repeat("x", longestModel) + " requests 1/3"}
+	if got := quotasOf(t, g); !slices.Equal(got, want) {
+		t.Errorf("got the quotas %q, want %q", got, want)
+	}
+}
+
 // Of a pattern 64 names are told apart, and what nobody has used is not written.
 func TestQuotasOfManyModels(t *testing.T) {
 	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
