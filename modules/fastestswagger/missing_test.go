@@ -110,3 +110,24 @@ func TestHeaderOfLoads(t *testing.T) {
 		t.Error("the configuration shows the secret")
 	}
 }
+
+// What is no HTTP is quoted in an error, and can be what was sent: a query, or the
+// value of a header.
+func TestEcho(t *testing.T) {
+	const sent = "GET /swagger/index.html?key=s3cret HTTP/1.1\r\nX-Key: s3cret\r\n\r\n"
+	for came, want := range map[string]string{
+		sent:                                  "net/http: HTTP/1.x transport connection broken: malformed HTTP status code …",
+		"HTTP/1.1 200 OK\r\nX-s3cret\r\n\r\n": "net/http: HTTP/1.x transport connection broken: malformed MIME header: missing colon: …",
+	} {
+		up := caddytest.NewUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			_, _ = conn.Write([]byte(came))
+		})
+		loadOnce(t, up, "path /swagger/index.html?key=s3cret", want)
+	}
+}

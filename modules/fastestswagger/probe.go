@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"time"
 
@@ -124,7 +125,7 @@ func (l *loader) fetch(req *http.Request) error {
 		}
 	}
 	if err != nil {
-		return err
+		return withoutQuote(err)
 	}
 	defer resp.Body.Close()
 	if err := interstitialHeader(resp.Header); err != nil {
@@ -148,6 +149,19 @@ func (l *loader) fetch(req *http.Request) error {
 		return fmt.Errorf("%w: more than %s", err, humanize.Bytes(uint64(l.maxSize)))
 	case err == nil && !search.end():
 		return noSwagger
+	}
+	return err
+}
+
+// quoted is what an error quotes, as net/http does with what is no HTTP.
+var quoted = regexp.MustCompile(`"(?:\\.|[^"\\])*"`)
+
+// withoutQuote takes what an error quotes out of it: what came can be what was
+// sent, such as the query.
+func withoutQuote(err error) error {
+	text := err.Error()
+	if shown := quoted.ReplaceAllString(text, "…"); shown != text {
+		return errors.New(shown)
 	}
 	return err
 }
