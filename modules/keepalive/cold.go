@@ -75,7 +75,7 @@ func (e *exchange) ask(ctx context.Context, r *result, asleep bool) (booting boo
 		r.reached = at
 	}
 	if err != nil {
-		return false, err
+		return false, concealError(req, err)
 	}
 	defer resp.Body.Close()
 	r.answered, r.status, r.latency = true, resp.StatusCode, e.clock.Since(r.at)

@@ -3,6 +3,7 @@ package keepalive
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -54,6 +55,12 @@ func conceal(req *http.Request, text string) string {
 		}
 		return w
 	})
+}
+
+// concealError returns an error of the HTTP client without the URL, and without
+// what was sent: it quotes what came if that is no HTTP.
+func concealError(req *http.Request, err error) error {
+	return errors.New(conceal(req, withoutURL(err).Error()))
 }
 
 // sentBy returns all of a request, and of those that were redirected to it, in

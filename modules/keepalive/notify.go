@@ -186,7 +186,7 @@ func (n *Notification) send(ctx context.Context, fields map[string]string) error
 	}
 	resp, err := n.client.Do(req)
 	if err != nil {
-		return withoutURL(err)
+		return concealError(req, err)
 	}
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody))

@@ -82,7 +82,7 @@ func (p *pinger) ping(ctx, patient context.Context) (result, bool) {
 	case err != nil && context.Cause(timed) == errTimeout:
 		r.err = fmt.Errorf("%w (%v)", errTimeout, time.Duration(p.target.Timeout))
 	case err != nil:
-		r.err = withoutURL(err)
+		r.err = err
 	default:
 		r.err = r.mismatch
 	}

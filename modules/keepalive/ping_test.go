@@ -3,6 +3,7 @@ package keepalive
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -83,6 +84,37 @@ func TestRequest(t *testing.T) {
 				t.Errorf("the %s holds %q", where, secret)
 			}
 		}
+	}
+}
+
+// What is no HTTP is quoted in an error, and can be what was sent.
+func TestEcho(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				_, _ = io.Copy(conn, conn)
+			}()
+		}
+	}()
+	echo := "http://" + listener.Addr().String()
+	b := startAt(t, "\t\tjitter 0%\n\t\ttarget a "+echo+"/s3cret-path?key=s3cret-query")
+	r := b.settled("a", 1)
+	if r.err == nil || !strings.Contains(r.err.Error(), "malformed") || strings.Contains(r.err.Error(), "s3cret") {
+		t.Errorf("got %v, want an error without what was sent", r.err)
+	}
+	receiver := &Notification{url: echo + "/s3cret-token", client: http.DefaultClient}
+	if err := receiver.send(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "malformed") || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("a notification: got %v, want an error without what was sent", err)
 	}
 }
 
