@@ -55,7 +55,7 @@ func (l *learnedLimits) record(model string, limits []refusal.Limit, maxCooldown
 		fresh[name] = append(fresh[name], learnedLimit{limit, now})
 	}
 	for name, limits := range fresh {
-		if l.shown[name] == nil && len(l.shown) > mostModels {
+		if l.shown[name] == nil && len(l.shown) > mostModels && !l.forgetOldest(now) {
 			continue
 		}
 		if l.shown == nil {
@@ -65,6 +65,24 @@ func (l *learnedLimits) record(model string, limits []refusal.Limit, maxCooldown
 		l.shown[name] = limits
 		l.block(name, limits, now)
 	}
+}
+
+// forgetOldest drops the limits of the model that was told of longest ago, of those of
+// which something is left, and reports whether there was one.
+func (l *learnedLimits) forgetOldest(now time.Time) bool {
+	oldest, found := "", false
+	for name, limits := range l.shown {
+		if name == "" || !l.until(name, now).IsZero() {
+			continue
+		}
+		if !found || limits[0].at.Before(l.shown[oldest][0].at) {
+			oldest, found = name, true
+		}
+	}
+	if found {
+		delete(l.shown, oldest)
+	}
+	return found
 }
 
 // block notes until when a model has nothing left, if that has changed.

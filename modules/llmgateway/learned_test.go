@@ -136,8 +136,12 @@ func TestLearnedLimitsOfUnknownHosts(t *testing.T) {
 func TestLearnedLimitsAreBounded(t *testing.T) {
 	var l learnedLimits
 	now := time.Unix(1e9, 0)
+	l.record("m", []refusal.Limit{{Name: "all", Remaining: 1, AllModels: true, Until: now.Add(time.Hour)}}, time.Hour, now)
 	for i := range 1000 {
 		l.record(fmt.Sprint(i), []refusal.Limit{{Name: "a", Until: now.Add(time.Hour)}}, time.Hour, now)
+	}
+	if l.states()[0].Name != "all" {
+		t.Errorf("the limit of all models is gone: %+v", l.states()[0])
 	}
 	if got := len(l.states()); got > mostModels+1 {
 		t.Errorf("%d models are kept, want %d", got, mostModels+1)
@@ -148,5 +152,23 @@ func TestLearnedLimitsAreBounded(t *testing.T) {
 	l.record("5", []refusal.Limit{{Name: "a", Remaining: 1, Until: now.Add(time.Hour)}}, time.Hour, now)
 	if got := l.until("5", now); !got.IsZero() {
 		t.Errorf("a model of which something is left is blocked until %v", got)
+	}
+}
+
+// Names that clients choose keep no other model's limits from being learned.
+func TestLearnedLimitsGoOn(t *testing.T) {
+	var l learnedLimits
+	now := time.Unix(1e9, 0)
+	for i := range 1000 {
+		l.record(fmt.Sprint(i), []refusal.Limit{{Name: "a", Remaining: 5, Until: now.Add(time.Hour)}}, time.Hour, now)
+		now = now.Add(time.Second)
+	}
+	l.record("", []refusal.Limit{{Name: "b", Remaining: 5, Until: now.Add(time.Hour)}}, time.Hour, now)
+	l.record("m", []refusal.Limit{{Name: "a", Until: now.Add(time.Hour)}}, time.Hour, now)
+	if l.until("m", now).IsZero() {
+		t.Error("the limit of another model was not learned")
+	}
+	if got := len(l.states()); got > mostModels+1 {
+		t.Errorf("%d models are kept, want %d", got, mostModels+1)
 	}
 }
