@@ -198,6 +198,7 @@ func FuzzImportFields(f *testing.F) {
 		row := map[string]any{"name": name, "base_url": address, "key": key, "models": models, "model_mapping": map[string]string{from: to}}
 		for _, content := range []any{
 			[]any{row, row},
+			[]any{map[string]any{"provider": "cloudflare", "account": "acc1", "name": name, "key": key, "models": models}},
 			map[string]any{"data": map[string]any{"items": []any{row}}},
 			map[string]any{from: to, path: "https://a.example.org/base", "a.example.com": address, name: row},
 		} {
@@ -209,6 +210,57 @@ func FuzzImportFields(f *testing.F) {
 			checkImport(t, "x.js", append([]byte("const modelMap = "), text...), "groq")
 		}
 	})
+}
+
+// No key is in an error, a note, the Caddyfile or the name of a file, whatever a file is
+// taken for and wherever else the key stands in it.
+func TestImportShowsNoKey(t *testing.T) {
+	const token = "MixedCase-token-0001"
+	for name, content := range map[string]string{
+		"base64.txt":   "QWxhZGRpbjpvcGVuIHNlc2FtZTEy==\nQWxhZGRpbjpvcGVuIHNlc2FtZTE=\n",
+		"names.env":    "QWxhZGRpbjpvcGVuIHNlc2FtZTEy==\nABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_KEY=short\ngsk_exampleexample_KEY=short\nGROQ_API_KEY=gsk_exampleexample0001\n",
+		"account.json": `[{"provider":"cloudflare","account":"acc1","name":"cf ` + token + ` x","key":"` + token + `","models":"m"}]`,
+		"models.json":  `[{"provider":"cloudflare","account":"acc1","name":"cf","key":"` + token + `","models":"m,` + token + `"}]`,
+		"case.json":    `[{"provider":"groq","name":"a","key":"` + token + `","models":"m"},{"provider":"gemini","name":"x ` + token + `","key":"AIzaexampleexample","models":"n"}]`,
+		"host.json":    `[{"base_url":"https://` + token + `.example.com","name":"a","key":"` + token + `","models":"m"}]`,
+		"off.json":     `[{"provider":"groq","status":2,"name":"a","key":"` + token + `"},{"provider":"gemini","name":"` + token + `","key":"AIzaexampleexample","models":"` + token + `"}]`,
+		"one-off.json": `[{"provider":"gemini","name":"a","key":"AIzaexampleexample\n` + token + `","models":"` + token + `","channel_info":{"multi_key_status_list":{"1":2}}}]`,
+		"nowhere.json": `[{"type":3,"name":"a","key":"` + token + `"},{"provider":"gemini","name":"b","key":"AIzaexampleexample","models":"x-` + token + `"}]`,
+		"each.json":    `[{"provider":"groq","name":"x AIzaexampleexample","key":"` + token + `","models":"m"},{"provider":"gemini","name":"x ` + token + `","key":"AIzaexampleexample","models":"n"}]`,
+	} {
+		for _, provider := range []string{"", "groq"} {
+			printed := ""
+			pool, err := migrate.Read(name, []byte(content), migrate.Options{Provider: provider})
+			if err == nil {
+				var out *migrate.Output
+				if out, err = pool.Write(migrate.Place{Site: "http://localhost:8080", Keys: "keys"}); err == nil {
+					printed = out.Caddyfile + fmt.Sprint(slices.Collect(maps.Keys(out.Keys)))
+				}
+				printed += fmt.Sprint(pool.Notes)
+			}
+			printed = strings.ToLower(printed + fmt.Sprint(err))
+			for _, secret := range []string{token, "QWxhZGRpbjpvcGVuIHNlc2FtZTE", "gsk_exampleexample", "AIzaexampleexample", "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"} {
+				if strings.Contains(printed, strings.ToLower(secret)) {
+					t.Errorf("%s, provider %q: a key is in what is printed: %s", name, provider, printed)
+				}
+			}
+		}
+	}
+}
+
+// What is no name of a model does not come into the Caddyfile from the command line
+// either.
+func TestImportModels(t *testing.T) {
+	for _, name := range []string{"{env.HOME}", "{$HOME}", "as", "a b", "a\n}", "`", "\"", "#", ""} {
+		if _, err := migrate.Read("k.txt", []byte("gsk_exampleexample0001\n"), migrate.Options{Models: []string{name}}); err == nil || !strings.Contains(err.Error(), "--models") {
+			t.Errorf("%q: %v, want an error of --models", name, err)
+		}
+	}
+	for _, name := range []string{"*", "groq/*", "gpt-4o", "@cf/meta/llama-3"} {
+		if _, err := migrate.Read("k.txt", []byte("gsk_exampleexample0001\n"), migrate.Options{Models: []string{name}}); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
 }
 
 // checkImport imports a file, and checks what comes of it.
@@ -233,7 +285,8 @@ func checkImport(t *testing.T, name string, content []byte, provider string) {
 			t.Errorf("the file of %s has not its keys", c.Name)
 		}
 		for _, key := range c.Keys {
-			if strings.Contains(printed, key) {
+			_, token, _ := strings.Cut(key, "/")
+			if strings.Contains(printed, key) || len(token) >= 8 && strings.Contains(printed, token) {
 				t.Errorf("a key is in what is printed: %s", printed)
 			}
 		}

@@ -67,27 +67,61 @@ func (p *Pool) Write(at Place) (*Output, error) {
 		}
 	}
 	out.Caddyfile = string(caddyfile.Format([]byte(strings.TrimSpace(text.String()) + "\n")))
-	if name := p.shown(out.Caddyfile); name != "" {
-		return nil, fmt.Errorf("the channel %s: one of its keys is also in a name, a URL or a model's name; change that first", name)
+	if err := p.checkShown(out.Caddyfile); err != nil {
+		return nil, err
 	}
 	return out, nil
 }
 
-// shown returns the channel of a key that is in a text, "" if none is. There may be
-// very many keys, so it looks for what they begin with first.
-func (p *Pool) shown(text string) string {
+// checkShown checks that no key is in a text.
+func (p *Pool) checkShown(text string) error {
+	switch i := p.shown(text); {
+	case i == noKeyShown:
+		return nil
+	case i == len(p.Channels):
+		return errors.New("a key of something that is left out is also in a name, a URL or a model's name; change that first")
+	default:
+		return fmt.Errorf("%s: one of its keys is also in a name, a URL or a model's name; change that first", p.called(i))
+	}
+}
+
+// called returns what an error calls a channel, whose name can be another one's key.
+func (p *Pool) called(i int) string {
+	if name := p.Channels[i].Name; p.shown(name) == noKeyShown {
+		return "the channel " + name
+	}
+	return fmt.Sprintf("channel number %d", i+1)
+}
+
+const noKeyShown = -1
+
+// shown returns the number of the channel of which a key is in a text, whatever its
+// letter case; that behind the last one for a key that is left out. There may be very
+// many keys, so it looks for what they begin with first.
+func (p *Pool) shown(text string) int {
+	text = strings.ToLower(text)
 	beginnings := make(map[string]bool, len(text))
 	for i := range len(text) - shortestKey + 1 {
 		beginnings[text[i:i+shortestKey]] = true
 	}
-	for _, c := range p.Channels {
-		for _, key := range c.Keys {
-			if beginnings[key[:shortestKey]] && strings.Contains(text, key) {
-				return c.Name
+	shows := func(keys []string) bool {
+		for secret := range secretsOf(keys) {
+			secret = strings.ToLower(secret)
+			if beginnings[secret[:shortestKey]] && strings.Contains(text, secret) {
+				return true
 			}
 		}
+		return false
 	}
-	return ""
+	for i, c := range p.Channels {
+		if shows(c.Keys) {
+			return i
+		}
+	}
+	if shows(p.left) {
+		return len(p.Channels)
+	}
+	return noKeyShown
 }
 
 // gateway writes the directive with the channels, "" if there are none.

@@ -61,33 +61,43 @@ func providerOfType(row object, number int) (provider string, ok bool) {
 
 // readRow adds the channel that an object describes. about names it in notes.
 func (p *Pool) readRow(row object, about string, o Options) {
+	var none int
+	c := &Channel{Name: row.text(nameFields...)}
+	var disabled []string
+	c.Keys, disabled, none = keysOfRow(row)
+	p.leave(disabled)
+	if !p.readChannel(c, none, row, about, o) {
+		p.leave(c.Keys)
+	}
+}
+
+// readChannel adds the channel with these keys that an object describes, and reports
+// whether it has.
+func (p *Pool) readChannel(c *Channel, none int, row object, about string, o Options) bool {
 	if status := row.text("status"); status != "" && status != "1" && !slices.Contains([]string{"true", "enabled", "active", "ok", "healthy"}, strings.ToLower(status)) {
 		p.note("%s: left out, since it is disabled", about)
-		return
+		return false
 	}
 	if enabled := strings.ToLower(row.text("enabled", "is_active", "active")); enabled == "false" || enabled == "0" {
 		p.note("%s: left out, since it is disabled", about)
-		return
+		return false
 	}
-	c := &Channel{Name: row.text(nameFields...)}
-	var none int
-	c.Keys, none = keysOf(enabledKeys(row))
 	if none > 0 {
 		p.note("%s: words among its keys that are none: %d", about, none)
 	}
 	if !p.readPlace(c, row, about, o) {
-		return
+		return false
 	}
 	if len(c.Keys) == 0 && c.Provider != "ollama" {
 		p.note("%s: left out, since it has no key (lists in these programs' pages leave keys out: export the table of the database)", about)
-		return
+		return false
 	}
 	if c.NoKey = len(c.Keys) == 0; c.NoKey && c.URL == "" {
 		p.note("%s: left out, since it has neither a key nor a URL", about)
-		return
+		return false
 	}
 	if c.Provider == "cloudflare" && !p.withAccount(c, accountOf(row), about) {
-		return
+		return false
 	}
 	if c.NoKey {
 		c.Provider = "" // a server of one's own
@@ -105,6 +115,7 @@ func (p *Pool) readRow(row object, about string, o Options) {
 		}
 	}
 	p.Channels = append(p.Channels, c)
+	return true
 }
 
 // readPlace finds out whose API the channel is of, and where, and reports whether
@@ -141,8 +152,18 @@ func (p *Pool) readPlace(c *Channel, row object, about string, o Options) bool {
 	return p.place(c, address, about)
 }
 
-// enabledKeys returns the keys of a channel that are not disabled one by one.
-func enabledKeys(row object) (keys []string) {
+// keysOfRow returns the keys of a channel, those that are disabled one by one, and how
+// many words are none.
+func keysOfRow(row object) (keys, disabled []string, none int) {
+	enabled, others := wordsOfRow(row)
+	keys, none = keysOf(enabled)
+	disabled, _ = keysOf(others)
+	return keys, disabled, none
+}
+
+// wordsOfRow returns what stands for keys, and what of that is disabled.
+func wordsOfRow(row object) (enabled, disabled []string) {
+	var keys []string
 	switch given := row.get(keyFields...).(type) {
 	case string:
 		var listed []string
@@ -164,15 +185,16 @@ func enabledKeys(row object) (keys []string) {
 	}
 	if info, ok := info.(object); ok {
 		states, _ := info.get("multi_key_status_list").(object)
-		var enabled []string
 		for i, key := range keys {
 			if state := states.text(strconv.Itoa(i)); state == "" || state == "1" {
 				enabled = append(enabled, key)
+			} else {
+				disabled = append(disabled, key)
 			}
 		}
-		return enabled
+		return enabled, disabled
 	}
-	return keys
+	return keys, nil
 }
 
 // accountOf returns the account of a channel whose keys need one.

@@ -14,19 +14,36 @@ var (
 	envURL  = regexp.MustCompile(`^(.+?)_?(?:API_?)?(?:BASE_?)?(?:URL|ENDPOINT|BASE)$`)
 )
 
-// isEnv reports whether each line that is no comment sets a variable.
+// isEnv reports whether each line that is no comment sets a variable, one of them to
+// something. What ends with = is a key in base64.
 func isEnv(text string) bool {
-	lines := 0
+	isSet := false
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
 			continue
 		}
-		if !envLine.MatchString(line) {
+		match := envLine.FindStringSubmatch(line)
+		if match == nil || isPadding(match[2]) {
 			return false
 		}
-		lines++
+		isSet = isSet || match[2] != ""
 	}
-	return lines > 0
+	return isSet
+}
+
+// isPadding reports whether a value is the second = behind a key in base64.
+func isPadding(value string) bool { return value == "=" }
+
+// conventional are names of variables that may be shown: nothing else that is read
+// here is certain to be no key.
+var conventional = regexp.MustCompile(`^[A-Z][A-Z0-9]{0,15}(?:_[A-Z0-9]{1,15}){0,5}$`)
+
+// shownVariable returns the name of a variable as a note has it.
+func shownVariable(name string) string {
+	if conventional.MatchString(name) && !looksLikeKey(name) {
+		return name
+	}
+	return "a variable"
 }
 
 // vendors are names of providers as variables have them, where the preset's differs.
@@ -58,7 +75,8 @@ func vendor(name string) string {
 // OPENAI_BASE_URL.
 func (p *Pool) readEnv(text string) error {
 	keys, urls := make(map[string][]string), make(map[string]string)
-	var names, unused []string
+	var names []string
+	unused := 0
 	account := ""
 	for line := range strings.Lines(text) {
 		match := envLine.FindStringSubmatch(strings.TrimSpace(line))
@@ -67,7 +85,7 @@ func (p *Pool) readEnv(text string) error {
 		}
 		name, value := strings.ToUpper(match[1]), unquoted(match[2])
 		switch {
-		case value == "":
+		case value == "" || isPadding(value):
 		case strings.HasSuffix(name, "_ACCOUNT_ID") || strings.HasSuffix(name, "_ACCOUNT"):
 			account = value
 		case envURL.MatchString(name):
@@ -79,14 +97,14 @@ func (p *Pool) readEnv(text string) error {
 			}
 			keys[of] = append(keys[of], strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(" \t,;\n", r) })...)
 		default:
-			unused = append(unused, match[1])
+			unused++
 		}
 	}
 	for _, name := range names {
 		c := &Channel{Name: name, Provider: vendor(name)}
 		var left int
 		if c.Keys, left = keysOf(keys[name]); left > 0 || len(c.Keys) == 0 {
-			p.note("%s: words that are no keys: %d", name, max(left, 1))
+			p.note("%s: words that are no keys: %d", shownVariable(name), max(left, 1))
 		}
 		if len(c.Keys) == 0 {
 			continue
@@ -94,16 +112,14 @@ func (p *Pool) readEnv(text string) error {
 		if c.Provider == "" {
 			c.Provider = providerOf(c.Keys[0])
 		}
-		if !p.place(c, urls[name], name) {
-			continue
-		}
-		if c.Provider == "cloudflare" && !p.withAccount(c, account, name) {
+		if !p.place(c, urls[name], shownVariable(name)) || c.Provider == "cloudflare" && !p.withAccount(c, account, shownVariable(name)) {
+			p.leave(c.Keys)
 			continue
 		}
 		p.Channels = append(p.Channels, c)
 	}
-	if len(unused) > 0 {
-		p.note("not used: %s", strings.Join(unused[:min(len(unused), 20)], ", "))
+	if unused > 0 {
+		p.note("variables that are not used: %d", unused)
 	}
 	return nil
 }

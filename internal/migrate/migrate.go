@@ -24,6 +24,15 @@ type Options struct {
 	Models   []string // of channels that name none
 }
 
+func (o Options) check() error {
+	for _, name := range o.Models {
+		if !isModel(strings.ReplaceAll(name, "*", "x")) {
+			return errors.New("--models are names of models, or patterns, such as gpt-4o,gemini-*")
+		}
+	}
+	return nil
+}
+
 // Pool is what was read.
 type Pool struct {
 	Channels []*Channel
@@ -31,6 +40,8 @@ type Pool struct {
 
 	// Notes say what was left out or changed, and what to look at.
 	Notes []string
+
+	left []string // keys that are not in Channels, and may be shown no more than those
 }
 
 // Channel is an account, or several alike.
@@ -59,6 +70,9 @@ type Forward struct {
 	URL  string
 }
 
+// leave keeps in mind that keys are left out.
+func (p *Pool) leave(keys []string) { p.left = append(p.left, keys...) }
+
 func (p *Pool) note(format string, args ...any) {
 	p.Notes = append(p.Notes, fmt.Sprintf(format, args...))
 }
@@ -70,6 +84,9 @@ var errNothing = errors.New("nothing in it is a key, a channel or a table that t
 
 // Read reads a file. Its name only serves for notes and for its ending.
 func Read(name string, content []byte, o Options) (*Pool, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
 	p := new(Pool)
 	content = bytes.TrimPrefix(content, []byte("\xef\xbb\xbf"))
 	switch {
@@ -147,6 +164,7 @@ func hasAnySuffix(s string, suffixes ...string) bool {
 // Add adds what another file has: keys and models of one channel may be in two.
 func (p *Pool) Add(other *Pool) {
 	p.Notes = append(p.Notes, other.Notes...)
+	p.leave(other.left)
 	for _, f := range other.Forwards {
 		if !slices.ContainsFunc(p.Forwards, func(known Forward) bool { return known.Host == f.Host && known.Path == f.Path }) {
 			p.Forwards = append(p.Forwards, f)
@@ -177,7 +195,7 @@ func (p *Pool) finish() error {
 	for i, c := range p.Channels {
 		c.Name = given.unique(safeName(c.Name, c, i))
 		if len(c.Keys) == 0 && !c.NoKey {
-			return fmt.Errorf("the channel %s has models but no keys: give a file with the keys as well", c.Name)
+			return fmt.Errorf("%s has models but no keys: give a file with the keys as well", p.called(i))
 		}
 	}
 	for _, c := range p.Channels {

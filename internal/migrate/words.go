@@ -3,6 +3,7 @@ package migrate
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"net/url"
 	"regexp"
 	"strings"
@@ -86,12 +87,13 @@ func hostOf(base string) string {
 
 // safeName makes a name of a channel of whatever was there, which may be a key.
 func safeName(name string, c *Channel, index int) string {
-	for _, key := range c.Keys {
-		if strings.Contains(name, key) {
+	name = strings.ToLower(name)
+	for secret := range secretsOf(c.Keys) {
+		if strings.Contains(name, strings.ToLower(secret)) {
 			name = ""
 		}
 	}
-	name = strings.Trim(notInName.ReplaceAllString(strings.ToLower(name), "-"), "-._")
+	name = strings.Trim(notInName.ReplaceAllString(name, "-"), "-._")
 	if len(name) > 40 {
 		name = strings.Trim(name[:40], "-._")
 	}
@@ -146,6 +148,21 @@ func cleanKey(text string) (string, bool) {
 		}
 	}
 	return key, true
+}
+
+// secretsOf yields what of keys must not be shown: each whole, and of one that is
+// written with its account the token.
+func secretsOf(keys []string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, key := range keys {
+			if !yield(key) {
+				return
+			}
+			if _, token, ok := strings.Cut(key, "/"); ok && len(token) >= shortestKey && !yield(token) {
+				return
+			}
+		}
+	}
 }
 
 // keysOf returns the keys in a list, each once, and how many words are none.

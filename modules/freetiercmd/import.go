@@ -25,8 +25,8 @@ new-api (JSON, or CSV of the table), and tables of workers (path or host to URL,
 model to model), and prints a Caddyfile. - is stdin. What a file is, its content
 tells.
 
-The keys go into one file for each channel, with mode 0600, in a folder that
-only its owner can open; nothing that is printed has a key in it. What was left
+The keys go into one file for each channel, with mode 0600, in a folder that it
+makes with mode 0700; nothing that is printed has a key in it. What was left
 out, and why, stands on stderr. Files that are there already are not touched.`, runImport)
 	cmd.Args = cobra.MinimumNArgs(1)
 	cmd.Flags().StringP("provider", "p", "", "Whose keys they are, where they do not tell: a name of docs/providers.md, and a region")
@@ -62,6 +62,9 @@ func runImport(cmd *cobra.Command, files []string) (int, error) {
 		pool.Add(read)
 	}
 	out, err := pool.Write(place)
+	for _, note := range pool.Notes {
+		fmt.Fprintln(cmd.ErrOrStderr(), "Note: "+printable(note)+".")
+	}
 	if err != nil {
 		return caddy.ExitCodeFailedStartup, err
 	}
@@ -71,9 +74,6 @@ func runImport(cmd *cobra.Command, files []string) (int, error) {
 	}
 	if err := writeImport(cmd, out, place.Keys, output); err != nil {
 		return caddy.ExitCodeFailedStartup, err
-	}
-	for _, note := range pool.Notes {
-		fmt.Fprintln(cmd.ErrOrStderr(), "Note: "+printable(note)+".")
 	}
 	if len(pool.Channels) > 0 {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%d channels, with their keys in %s. Next: caddy freetier client add me --file %s\n",
@@ -139,12 +139,16 @@ func joined(folder string, names []string) []string {
 	return paths
 }
 
-// writeNew writes a file that was not there.
+// writeNew writes a file that was not there. If it cannot be written whole, it is
+// removed.
 func writeNew(path, text string, mode os.FileMode) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
 	_, err = file.WriteString(text)
-	return errors.Join(err, file.Close())
+	if err = errors.Join(err, file.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
 }
