@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	mathrand "math/rand/v2"
 	"slices"
 	"time"
 )
@@ -35,8 +34,8 @@ const (
 	// it writes it. It must be well below removeAfter.
 	maxEdit instant = 60
 
-	// movePatience is in which of how many passes, on average, a process moves what
-	// it has counted in periods that are over.
+	// movePatience is how many passes a process lets what it has counted in periods
+	// that are over stay in its own file, at most.
 	movePatience = 200
 
 	// maxCompacted is how many of them it remembers. Only a crash loop has more.
@@ -165,10 +164,14 @@ func (p *pass) moveOwn(ctx context.Context, into *file, began instant) bool {
 // moveHistory moves the own counts to the common file once most of them are of
 // periods that are over: the own file is written all the time, and should be small.
 func (p *pass) moveHistory(ctx context.Context) {
-	// Not all processes at once.
-	if p.stored == nil || p.good != p.at || !p.mostlyOld(p.stored) || mathrand.IntN(movePatience) > 0 {
+	if p.stored == nil || p.good != p.at || !p.mostlyOld(p.stored) {
 		return
 	}
+	if p.untilMove > 0 {
+		p.untilMove--
+		return
+	}
+	p.untilMove = movePatience
 	p.move(ctx)
 }
 

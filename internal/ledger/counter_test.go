@@ -78,6 +78,7 @@ func TestOldPeriodsAreDropped(t *testing.T) {
 	storage := newMemory()
 	clock := clockwork.NewFakeClockAt(start)
 	p := newTestProcess(t, storage, clock)
+	p.files.untilMove = movePatience // all stays in the own file
 	hour := p.requests("x", Hour)
 	hour.Add(1)
 	p.requests("y", Hour).Add(1)

@@ -38,6 +38,7 @@ type files struct {
 	stored    counts    // what the own file holds; nil when there is none
 	storedSum string    // of that
 	versions  []version // what the own file has held, the oldest first
+	untilMove int       // passes until what it holds of past periods may be moved
 
 	seen    map[string]*seen // by the name of a process
 	common  *seen
@@ -68,6 +69,7 @@ func newFiles() files {
 		instance:    newProcess(),
 		turn:        mathrand.IntN(patienceSpread),
 		process:     newProcess(),
+		untilMove:   mathrand.IntN(movePatience), // not all processes at once
 		seen:        make(map[string]*seen),
 		common:      &seen{file: new(file)},
 		refused:     make(map[string]bool),
