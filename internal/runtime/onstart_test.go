@@ -76,7 +76,7 @@ func (*early) ServeHTTP(http.ResponseWriter, *http.Request, caddyhttp.Handler) e
 // What is registered with OnStart is done before the tasks run, not for a
 // configuration that is only validated, and its failure is one of the reload.
 func TestOnStart(t *testing.T) {
-	order.ran = make(chan struct{}, 10)
+	order.ran, order.steps = make(chan struct{}, 10), nil
 	addr := caddytest.Addr(t)
 	config := func(mode string) string { return fmt.Sprintf("http://%s {\n\tearly %s\n}", addr, mode) }
 	if err := caddytest.Validate(config("works")); err != nil {

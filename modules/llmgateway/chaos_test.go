@@ -120,7 +120,7 @@ func TestChaos(t *testing.T) {
 		keys      = make(map[string]*chaosKey)
 		names     []string
 	)
-	options.WriteString("client alice alice-key\ncooldown 100ms\nfirst_byte_timeout 150ms\n")
+	options.WriteString("client alice alice-key\ncooldown 100ms\nfirst_byte_timeout 600ms\n")
 	for i := range 6 {
 		for j := range 2 {
 			name := fmt.Sprintf("key-%d-%d", i, j)
@@ -128,7 +128,7 @@ func TestChaos(t *testing.T) {
 		}
 		up := httptest.NewServer(chaosProvider(keys, &early))
 		upstreams = append(upstreams, up)
-		fmt.Fprintf(&options, "channel c%d %s {\napi_key key-%d-0 key-%d-1\nmodels m as m%d\ntransport {\nresponse_header_timeout 150ms\n}\n}\n", i, up.URL, i, i, i)
+		fmt.Fprintf(&options, "channel c%d %s {\napi_key key-%d-0 key-%d-1\nmodels m as m%d\ntransport {\nresponse_header_timeout 600ms\n}\n}\n", i, up.URL, i, i, i)
 	}
 	addr := caddytest.Addr(t)
 	c := caddytest.Start(t, "http://"+addr+" {\n\tllm_gateway {\n"+options.String()+"\n}\n}")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsclient"
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 )
@@ -21,11 +22,12 @@ func TestSystem(t *testing.T) {
 	if err := os.WriteFile(file, []byte("nameserver 192.0.2.1\nnameserver 192.0.2.2\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	packet, err := net.ListenPacket("udp", "127.0.0.1:0")
+	addr := caddytest.Addr(t)
+	packet, err := net.ListenPacket("udp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	stream, err := net.Listen("tcp", packet.LocalAddr().String())
+	stream, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,15 +45,11 @@ func TestSystem(t *testing.T) {
 		go server.ActivateAndServe()
 		t.Cleanup(func() { server.Shutdown() })
 	}
-	dead, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead.Close()
-	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
-		target := packet.LocalAddr().String()
-		if strings.HasPrefix(addr, "192.0.2.1:") {
-			target = dead.LocalAddr().String()
+	dead := caddytest.Addr(t)
+	dial := func(ctx context.Context, network, server string) (net.Conn, error) {
+		target := addr
+		if strings.HasPrefix(server, "192.0.2.1:") {
+			target = dead
 		}
 		return new(net.Dialer).DialContext(ctx, network, target)
 	}
