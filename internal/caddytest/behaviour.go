@@ -15,7 +15,7 @@ func Answer(status int, contentType, body string) http.HandlerFunc {
 			w.Header().Set("Content-Type", contentType)
 		}
 		w.WriteHeader(status)
-		io.WriteString(w, body)
+		_, _ = io.WriteString(w, body)
 	}
 }
 
@@ -27,7 +27,7 @@ func JSON(status int, body string) http.HandlerFunc {
 // Echo answers with the request's body and content type.
 func Echo(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", r.Header.Get("Content-Type"))
-	io.Copy(w, r.Body)
+	_, _ = io.Copy(w, r.Body)
 }
 
 // Slow answers after a delay, or not at all when the client leaves first.
@@ -52,8 +52,8 @@ func CutOff(contentType, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", contentType)
 		w.Header().Set("Content-Length", fmt.Sprint(len(body)+1000))
-		io.WriteString(w, body)
-		http.NewResponseController(w).Flush()
+		_, _ = io.WriteString(w, body)
+		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}
 }
@@ -65,15 +65,15 @@ func SSE(events <-chan string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		flush := http.NewResponseController(w).Flush
-		flush()
+		_ = flush()
 		for {
 			select {
 			case event, ok := <-events:
 				if !ok {
 					return
 				}
-				io.WriteString(w, event)
-				flush()
+				_, _ = io.WriteString(w, event)
+				_ = flush()
 			case <-r.Context().Done():
 				return
 			}

@@ -84,7 +84,7 @@ func (s *DNSServer) Start(t testing.TB) {
 		server.Listener = dnsListener{listener, s}
 	}
 	s.server = server
-	go server.ActivateAndServe()
+	go func() { _ = server.ActivateAndServe() }() // until it is closed
 	<-started
 }
 

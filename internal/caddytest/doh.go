@@ -37,7 +37,7 @@ func dohBytes(answer func(*dns.Msg) []byte) http.HandlerFunc {
 			return
 		}
 		w.Header().Set("Content-Type", dnsMessage)
-		w.Write(answer(query))
+		_, _ = w.Write(answer(query))
 	}
 }
 

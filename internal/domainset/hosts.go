@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -71,7 +72,7 @@ func (h *Hosts) add(table *Table, name []byte, ip netip.Addr) error {
 			h.index = make(map[string]uint32)
 		}
 		i = uint32(len(h.lists))
-		h.lists = append(h.lists, append(list[:len(list):len(list)], ip))
+		h.lists = append(h.lists, append(slices.Clip(list), ip))
 		h.index[string(key)] = i
 	}
 	return table.Set(name, i)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -119,9 +120,7 @@ func decodeAs(process string, raw []byte) (c contents, ended bool, err error) {
 		}
 	}
 	c.events = newest(f.Events)
-	for process, at := range f.Absorbed {
-		c.absorbed[process] = at
-	}
+	maps.Copy(c.absorbed, f.Absorbed)
 	return c, f.Ended, nil
 }
 

@@ -287,9 +287,7 @@ func (c *contents) merge(o *contents) {
 		}
 	}
 	c.events = newest(append(c.events, o.events...))
-	for process, at := range o.absorbed {
-		c.absorbed[process] = at
-	}
+	maps.Copy(c.absorbed, o.absorbed)
 }
 
 func shortened(text string) string {

@@ -87,7 +87,7 @@ func privateReverse() []string {
 
 func words(text string) map[string]bool {
 	set := make(map[string]bool)
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		set[word] = true
 	}
 	return set

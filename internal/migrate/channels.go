@@ -303,8 +303,7 @@ func (p *Pool) readCSV(text string, o Options) error {
 	reader.FieldsPerRecord, reader.LazyQuotes, reader.TrimLeadingSpace = -1, true, true
 	records, err := reader.ReadAll()
 	if err != nil {
-		var place *csv.ParseError
-		if errors.As(err, &place) {
+		if place, ok := errors.AsType[*csv.ParseError](err); ok {
 			return fmt.Errorf("line %d: %w", place.Line, place.Err)
 		}
 		return err

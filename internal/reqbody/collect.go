@@ -50,12 +50,7 @@ func (c *collector) see(key []byte) {
 }
 
 func (c *collector) has(key []byte) bool {
-	for _, name := range c.names {
-		if string(key) == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(c.names, string(key))
 }
 
 // nestedKey takes a run of a key below the top level. Keys mostly come in one.

@@ -40,12 +40,12 @@ var (
 	errNoText   = errors.New("the page does not contain the expected text")
 )
 
-// missingPage is a failure by which an upstream has no such page.
-type missingPage string
+// missingPageError is a failure by which an upstream has no such page.
+type missingPageError string
 
-func (m missingPage) Error() string { return string(m) }
+func (m missingPageError) Error() string { return string(m) }
 
-const noSwagger missingPage = "the page does not look like Swagger: there is no `swagger` in it; " +
+const errNoSwagger missingPageError = "the page does not look like Swagger: there is no `swagger` in it; " +
 	"set `contains` to a text that it has, or `path` to another page"
 
 // loader loads a page of an upstream and finds out whether it is the page that
@@ -148,7 +148,7 @@ func (l *loader) fetch(req *http.Request) error {
 	case errors.Is(err, errTooLarge):
 		return fmt.Errorf("%w: more than %s", err, humanize.Bytes(uint64(l.maxSize)))
 	case err == nil && !search.end():
-		return noSwagger
+		return errNoSwagger
 	}
 	return err
 }
@@ -175,7 +175,7 @@ func statusError(resp *http.Response, beginning []byte) error {
 	text := fmt.Sprintf("answered with status %d", resp.StatusCode)
 	switch resp.StatusCode {
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone:
-		return missingPage(text)
+		return missingPageError(text)
 	}
 	return errors.New(text)
 }

@@ -74,7 +74,7 @@ func (r *record) waking() bool { return errors.Is(r.lastErr, errWaking) }
 
 // missing reports whether the last load found that there is no such page.
 func (r *record) missing() bool {
-	_, ok := r.lastErr.(missingPage)
+	_, ok := r.lastErr.(missingPageError)
 	return ok
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
@@ -74,9 +75,10 @@ func otherTargets(address string) error {
 	if len(targets) == 0 {
 		return errors.New("the configuration has no target of keepalive")
 	}
-	text := "the targets are"
+	var text strings.Builder
+	text.WriteString("the targets are")
 	for _, t := range targets {
-		text += " " + printable(t.Name)
+		text.WriteString(" " + printable(t.Name))
 	}
-	return errors.New(text)
+	return errors.New(text.String())
 }

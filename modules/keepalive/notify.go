@@ -83,19 +83,20 @@ func (n *Notification) check() error {
 	if err := checkQuotes(n.Body); err != nil {
 		return err
 	}
-	texts := n.URL + n.Body
+	var texts strings.Builder
+	texts.WriteString(n.URL + n.Body)
 	for name, values := range n.Header {
 		if !httpguts.ValidHeaderFieldName(name) {
 			return fmt.Errorf("%q is not the name of a header field", name)
 		}
-		texts += strings.Join(values, "")
+		texts.WriteString(strings.Join(values, ""))
 	}
 	for _, event := range n.Events {
 		if !slices.Contains(eventNames, event) {
 			return fmt.Errorf("unknown event %q; there are %s", event, strings.Join(eventNames, ", "))
 		}
 	}
-	if err := checkPlaceholders(texts); err != nil {
+	if err := checkPlaceholders(texts.String()); err != nil {
 		return err
 	}
 	if err := checkBody(n.Body); err != nil {

@@ -68,8 +68,7 @@ func (t *Target) asksModel() bool {
 
 // withoutURL takes the URL out of an error of the HTTP client.
 func withoutURL(err error) error {
-	var withURL *url.Error
-	if errors.As(err, &withURL) {
+	if withURL, ok := errors.AsType[*url.Error](err); ok {
 		return withURL.Err
 	}
 	return err

@@ -52,8 +52,8 @@ func (s *schedule) next(tick, now time.Time) time.Time {
 	if s.cron != nil {
 		return s.nextCron(now)
 	}
-	missed := now.Sub(tick) / s.every
-	at := tick.Add((missed + 1) * s.every)
+	missed := int64(now.Sub(tick) / s.every)
+	at := tick.Add(time.Duration(missed+1) * s.every)
 	if !s.window.contains(at) {
 		return s.window.opening(at)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -128,9 +129,7 @@ func (c *Channel) listWith(ctx context.Context, from candidate, now time.Time) (
 	if c.auth.Scheme == "x-api-key" {
 		out.Header.Set("Anthropic-Version", "2023-06-01")
 	}
-	for name, values := range c.headers.set {
-		out.Header[name] = values
-	}
+	maps.Copy(out.Header, c.headers.set)
 	if from.key != nil {
 		c.showKey(out, "/v1/models", from.key)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -275,9 +276,7 @@ func (k *keyToCheck) send(ctx context.Context, call checkCall, result *keycheck.
 	if call.spoken.dialect == neutral.Messages {
 		out.Header.Set("Anthropic-Version", "2023-06-01")
 	}
-	for name, values := range c.headers.set {
-		out.Header[name] = values
-	}
+	maps.Copy(out.Header, c.headers.set)
 	c.addHeaders(out)
 	if k.key != nil {
 		c.showKeyIn(out, &call.spoken, call.path, k.key)

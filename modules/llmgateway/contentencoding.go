@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -233,8 +234,8 @@ type decoding []*decoder
 // endless without a byte of the body in it.
 func newDecoding(codings []coding, encoded io.Reader, limit int64) (chain decoding, err error) {
 	r := encoded
-	for i := len(codings) - 1; i >= 0; i-- {
-		d, err := newDecoder(codings[i], r, limit)
+	for _, coding := range slices.Backward(codings) {
+		d, err := newDecoder(coding, r, limit)
 		if err != nil {
 			chain.Close()
 			return nil, err

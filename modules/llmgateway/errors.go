@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
@@ -231,7 +232,7 @@ func (e *apiError) body(r *http.Request) []byte {
 func (e *apiError) header() http.Header {
 	header := http.Header{"Content-Type": {"application/json"}}
 	if e.Status == http.StatusUnauthorized {
-		header.Set("WWW-Authenticate", "Bearer") // RFC 9110, 15.5.2
+		header.Set("Www-Authenticate", "Bearer") // RFC 9110, 15.5.2
 	}
 	if e.allow != "" {
 		header.Set("Allow", e.allow)
@@ -247,9 +248,7 @@ func (e *apiError) header() http.Header {
 
 // write sends the error to the client.
 func (e *apiError) write(w http.ResponseWriter, r *http.Request) {
-	for name, values := range e.header() {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), e.header())
 	if e.upgrade != "" && r.ProtoMajor == 1 { // RFC 9110, 15.5.22
 		w.Header().Set("Upgrade", e.upgrade)
 		w.Header().Set("Connection", "Upgrade")

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -256,7 +257,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 // provisionParts sets up the clients and channels, and what keeps their keys and
 // lists of models up to date.
 func (h *Handler) provisionParts(l *loading, app *runtime.App) error {
-	for _, c := range append(h.Clients[:len(h.Clients):len(h.Clients)], h.gateway.auth.everybody) {
+	for _, c := range append(slices.Clip(h.Clients), h.gateway.auth.everybody) {
 		if err := c.provision(l.book); err != nil {
 			return fmt.Errorf("client %s: %w", c.Name, err)
 		}

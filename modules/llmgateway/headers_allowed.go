@@ -2,6 +2,7 @@ package llmgateway
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -48,9 +49,7 @@ func (p *headerPolicy) outgoing(from http.Header, upgrading bool, contentType []
 	// The response is passed on as it comes, and read on its way.
 	header["Accept-Encoding"] = identity
 	setContent(header, contentType)
-	for name, values := range p.set {
-		header[name] = values
-	}
+	maps.Copy(header, p.set)
 	return header
 }
 
@@ -113,12 +112,7 @@ func isHandshake(name string) bool {
 
 // allows reports whether the configuration lets the header pass to the channel.
 func (p *headerPolicy) allows(name string) bool {
-	for _, allowed := range p.allowed {
-		if name == allowed {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(p.allowed, name)
 }
 
 // newHeaderPolicy returns the policy for the headers that a channel sets and the
@@ -153,7 +147,7 @@ func checkAllowedHeader(name string) error {
 		return fmt.Errorf("allow_header %s: this is no name of a header, such as HTTP-Referer", name)
 	}
 	canonical := http.CanonicalHeaderKey(name)
-	reason := ""
+	var reason string
 	switch {
 	case showsKey(canonical):
 		reason = "it shows the client's key, and the channel has one of its own"

@@ -194,7 +194,7 @@ func (as *attempts) coolDownChannel(a *attempt) {
 		return
 	}
 	policy, cool, now := v.Kind.Policy().Cooldown, as.gateway.cooldownOf(v, false), as.gateway.clock.Now()
-	began := false
+	var began bool
 	if policy.After > 0 && v.Length == 0 {
 		cool.Until = time.Time{} // a channel that fails is tried all the same
 		began = c.channel.cooldowns.FailConversation(as.failureOf(), policy.After, cool, now)

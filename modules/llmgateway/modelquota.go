@@ -124,9 +124,7 @@ func (m *modelLimits) counted(model string, measured *measures) string {
 func (m *modelLimits) add(model string, l *limits) {
 	known := map[string]*limits{model: l}
 	if old := m.known.Load(); old != nil {
-		for name, other := range *old {
-			known[name] = other
-		}
+		maps.Copy(known, *old)
 	}
 	m.known.Store(&known)
 }

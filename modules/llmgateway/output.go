@@ -118,7 +118,7 @@ func isLines(header http.Header) bool {
 
 // statusInside200 returns the status of an error that came with status 200.
 func statusInside200(failure []byte, inStream bool) int {
-	status := 0
+	var status int
 	if inStream {
 		status = apierror.StatusOfEvent(eventstream.Event{Data: failure})
 	} else {

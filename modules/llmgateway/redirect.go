@@ -150,8 +150,7 @@ func withoutSecret(u *url.URL, k *key) *url.URL {
 
 // redirectReason returns why an attempt ended at a redirect, "" if it did not.
 func redirectReason(err error) string {
-	var redirect *redirectError
-	if errors.As(err, &redirect) {
+	if redirect, ok := errors.AsType[*redirectError](err); ok {
 		return redirect.reason
 	}
 	return ""

@@ -94,7 +94,7 @@ func (g *group) legShares(now time.Time) *shares {
 	mean := sync.OnceValue(func() float64 { return g.meanShare(now) })
 	return g.shares.of(len(g.legs), keys, now, func(i int) float64 {
 		l := g.legs[i]
-		share := 0.0
+		var share float64
 		if l.hasQuota() {
 			share = l.keyShares(now).total()
 		} else {

@@ -98,7 +98,7 @@ func (as *attempts) translate(a *attempt, from *url.URL) error {
 		return as.unmark(a)
 	}
 	if dialect == neutral.Gemini && as.inPath.streams() && from.Query().Get("alt") != "sse" {
-		return &neutral.Unsupported{Param: "alt", What: "A stream without alt=sse", Where: []neutral.Dialect{neutral.Gemini}}
+		return &neutral.UnsupportedError{Param: "alt", What: "A stream without alt=sse", Where: []neutral.Dialect{neutral.Gemini}}
 	}
 	client, err := as.clientRequest()
 	if err != nil {

@@ -59,5 +59,5 @@ func readPart(r *neutral.Request, path string, value rawjson.Value) (neutral.Par
 		}
 		return neutral.Part{Kind: neutral.Media, Media: media}, nil
 	}
-	return neutral.Part{}, &neutral.Unsupported{Param: path, What: "content of the type " + kind, Where: []neutral.Dialect{neutral.Chat}}
+	return neutral.Part{}, &neutral.UnsupportedError{Param: path, What: "content of the type " + kind, Where: []neutral.Dialect{neutral.Chat}}
 }

@@ -25,7 +25,7 @@ func readMessages(r *neutral.Request, value rawjson.Value) error {
 		case "function":
 			r.Need("messages[].role", "the deprecated role function", neutral.Chat)
 		default:
-			err = &neutral.Invalid{Param: "messages[].role", Reason: "unknown role " + role}
+			err = &neutral.InvalidError{Param: "messages[].role", Reason: "unknown role " + role}
 		}
 		if err != nil {
 			return err

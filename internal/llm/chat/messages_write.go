@@ -136,7 +136,7 @@ func (m *messagesWriter) media(media *neutral.MediaPart) error {
 	case neutral.Audio:
 		format, ok := audioFormat(media)
 		if !ok {
-			return &neutral.Unsupported{Param: "audio", What: "audio of the type " + media.MIME, Where: []neutral.Dialect{neutral.Gemini}}
+			return &neutral.UnsupportedError{Param: "audio", What: "audio of the type " + media.MIME, Where: []neutral.Dialect{neutral.Gemini}}
 		}
 		w.KeyString("type", "input_audio")
 		w.Key("input_audio")
@@ -144,10 +144,10 @@ func (m *messagesWriter) media(media *neutral.MediaPart) error {
 		w.KeyString("data", media.Data)
 		w.KeyString("format", format)
 	case neutral.Video:
-		return &neutral.Unsupported{Param: "video", What: "a video", Where: []neutral.Dialect{neutral.Gemini}}
+		return &neutral.UnsupportedError{Param: "video", What: "a video", Where: []neutral.Dialect{neutral.Gemini}}
 	case neutral.File:
 		if media.Data == "" {
-			return &neutral.Unsupported{Param: "file", What: "a file that is given by its URL", Where: []neutral.Dialect{neutral.Responses, neutral.Messages}}
+			return &neutral.UnsupportedError{Param: "file", What: "a file that is given by its URL", Where: []neutral.Dialect{neutral.Responses, neutral.Messages}}
 		}
 		w.KeyString("type", "file")
 		w.Key("file")

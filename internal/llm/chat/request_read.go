@@ -35,7 +35,7 @@ var settings = []neutral.Field{
 func ReadRequest(body []byte) (*neutral.Request, error) {
 	v, err := rawjson.Parse(body)
 	if err != nil || !v.Is('{') {
-		return nil, &neutral.Invalid{Reason: "The body is not a JSON object"}
+		return nil, &neutral.InvalidError{Reason: "The body is not a JSON object"}
 	}
 	r := &neutral.Request{Dialect: neutral.Chat, Source: v}
 	for name, value := range v.Members {
@@ -44,7 +44,7 @@ func ReadRequest(body []byte) (*neutral.Request, error) {
 		}
 	}
 	if len(r.Messages) == 0 {
-		return nil, &neutral.Invalid{Param: "messages", Reason: "at least one message is required"}
+		return nil, &neutral.InvalidError{Param: "messages", Reason: "at least one message is required"}
 	}
 	r.Names = neutral.NewNames(r.Tools)
 	return r, nil

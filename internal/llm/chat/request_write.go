@@ -1,6 +1,8 @@
 package chat
 
 import (
+	"slices"
+
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
@@ -73,7 +75,7 @@ func writeSettings(w *rawjson.Writer, r *neutral.Request, to neutral.Target) {
 	settings.CutStops(maxStops, &r.Dropped)
 	table := common
 	if neutral.IsOpenAI(to.Model) && r.Dialect == neutral.Responses {
-		table = append(table[:len(table):len(table)], ofOpenAI...)
+		table = append(slices.Clip(table), ofOpenAI...)
 	}
 	settings.Write(table, w, &r.Dropped)
 }

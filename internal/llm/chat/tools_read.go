@@ -64,7 +64,7 @@ func readToolChoice(r *neutral.Request, value rawjson.Value) error {
 			choice.Allowed = append(choice.Allowed, neutral.ToolRef{Name: name})
 		}
 	default:
-		return &neutral.Unsupported{Param: "tool_choice", What: "the tool choice " + kind, Where: []neutral.Dialect{neutral.Chat}}
+		return &neutral.UnsupportedError{Param: "tool_choice", What: "the tool choice " + kind, Where: []neutral.Dialect{neutral.Chat}}
 	}
 	return nil
 }

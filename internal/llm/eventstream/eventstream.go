@@ -7,6 +7,8 @@
 // by no API of language models.
 package eventstream
 
+import "slices"
+
 import "bytes"
 
 // Event is an event of a stream.
@@ -65,7 +67,7 @@ func parse(block []byte) (event Event) {
 		line = bytes.TrimSuffix(line, []byte("\r"))
 		if value, ok := bytes.CutPrefix(line, []byte("data:")); ok {
 			if event.Data == nil {
-				event.Data = value[:len(value):len(value)] // most events have one line: no copy
+				event.Data = slices.Clip(value) // most events have one line: no copy
 			} else {
 				event.Data = append(event.Data, value...)
 			}

@@ -1,6 +1,7 @@
 package gemini
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -42,10 +43,10 @@ func readTurn(r *neutral.Request, content rawjson.Value, turn int) error {
 		role = neutral.System
 	case "user", "function", "":
 	default:
-		return &neutral.Invalid{Param: "contents[].role", Reason: "unknown role " + word}
+		return &neutral.InvalidError{Param: "contents[].role", Reason: "unknown role " + word}
 	}
 	if role != neutral.System {
-		if err := neutral.OnlyIn(role, append(t.said[:len(t.said):len(t.said)], t.results...), "contents[].parts[]"); err != nil {
+		if err := neutral.OnlyIn(role, append(slices.Clip(t.said), t.results...), "contents[].parts[]"); err != nil {
 			return err
 		}
 	}

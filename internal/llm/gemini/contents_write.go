@@ -119,7 +119,7 @@ func (c *contentsWriter) media(media *neutral.MediaPart) error {
 	}
 	if media.Data == "" {
 		where := []neutral.Dialect{neutral.Chat, neutral.Responses, neutral.Messages}
-		return &neutral.Unsupported{Param: "url", What: media.WithArticle() + " that is given by its URL", Where: where}
+		return &neutral.UnsupportedError{Param: "url", What: media.WithArticle() + " that is given by its URL", Where: where}
 	}
 	c.w.Open('{')
 	writeInline(c.w, media)

@@ -34,7 +34,7 @@ func get(v rawjson.Value, name string) (found rawjson.Value) {
 func ReadRequest(body []byte) (*neutral.Request, error) {
 	v, err := rawjson.Parse(body)
 	if err != nil || !v.Is('{') {
-		return nil, &neutral.Invalid{Reason: "The body is not a JSON object"}
+		return nil, &neutral.InvalidError{Reason: "The body is not a JSON object"}
 	}
 	r := &neutral.Request{Dialect: neutral.Gemini, Source: v}
 	var system []neutral.Part
@@ -46,7 +46,7 @@ func ReadRequest(body []byte) (*neutral.Request, error) {
 		}
 	}
 	if len(r.Messages) == 0 {
-		return nil, &neutral.Invalid{Param: "contents", Reason: "contents is not specified"}
+		return nil, &neutral.InvalidError{Param: "contents", Reason: "contents is not specified"}
 	}
 	if len(system) > 0 {
 		r.Messages = append([]neutral.Message{{Role: neutral.System, Parts: system}}, r.Messages...)

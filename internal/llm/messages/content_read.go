@@ -30,7 +30,7 @@ func readMessages(r *neutral.Request, value rawjson.Value) error {
 			}
 			r.Messages = append(r.Messages, neutral.Message{Role: neutral.Assistant, Parts: parts})
 		default:
-			return &neutral.Invalid{Param: "messages[].role", Reason: "unknown role " + role}
+			return &neutral.InvalidError{Param: "messages[].role", Reason: "unknown role " + role}
 		}
 	}
 	return nil
@@ -115,7 +115,7 @@ func readBlock(r *neutral.Request, path string, block rawjson.Value) (part neutr
 		r.Dropped.Add(path, "[](", kind, ")")
 		return part, false, nil
 	}
-	return part, false, &neutral.Unsupported{Param: path, What: "content of the type " + kind, Where: []neutral.Dialect{neutral.Messages}}
+	return part, false, &neutral.UnsupportedError{Param: path, What: "content of the type " + kind, Where: []neutral.Dialect{neutral.Messages}}
 }
 
 func readResult(r *neutral.Request, path string, block rawjson.Value) (neutral.Part, bool, error) {
@@ -147,7 +147,7 @@ func readMedia(r *neutral.Request, path, kind string, block rawjson.Value) (neut
 		inner, err := readBlocks(r, path, source.Get("content"))
 		return documentText(block, neutral.JoinText(inner)), true, err
 	default:
-		return neutral.Part{}, false, &neutral.Invalid{Param: path, Reason: "unknown source of a " + kind}
+		return neutral.Part{}, false, &neutral.InvalidError{Param: path, Reason: "unknown source of a " + kind}
 	}
 	if context := block.Get("context"); context.Is('"') {
 		r.Dropped.Add(path, "[].context")

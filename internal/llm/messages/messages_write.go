@@ -154,7 +154,7 @@ func (m *messagesWriter) media(media *neutral.MediaPart) error {
 		if media.Type == neutral.Audio {
 			where = append(where, neutral.Chat)
 		}
-		return &neutral.Unsupported{Param: "content", What: media.WithArticle(), Where: where}
+		return &neutral.UnsupportedError{Param: "content", What: media.WithArticle(), Where: where}
 	}
 	w.Open('{')
 	w.KeyString("type", kind)

@@ -21,7 +21,7 @@ var settings = []neutral.Field{
 func ReadRequest(body []byte) (*neutral.Request, error) {
 	v, err := rawjson.Parse(body)
 	if err != nil || !v.Is('{') {
-		return nil, &neutral.Invalid{Reason: "The body is not a JSON object"}
+		return nil, &neutral.InvalidError{Reason: "The body is not a JSON object"}
 	}
 	r := &neutral.Request{Dialect: neutral.Messages, Source: v}
 	var system []neutral.Part
@@ -33,7 +33,7 @@ func ReadRequest(body []byte) (*neutral.Request, error) {
 		}
 	}
 	if len(r.Messages) == 0 && len(r.Needs) == 0 {
-		return nil, &neutral.Invalid{Param: "messages", Reason: "at least one message is required"}
+		return nil, &neutral.InvalidError{Param: "messages", Reason: "at least one message is required"}
 	}
 	if len(system) > 0 {
 		r.Messages = append([]neutral.Message{{Role: neutral.System, Parts: system}}, r.Messages...)

@@ -15,7 +15,7 @@
 // Opaque parts (arguments, schemas, signatures) keep their bytes where the other
 // side takes them. What the other dialect has no place for is left out and named
 // in Request.Dropped. What would change the meaning of the request is an error
-// (*Unsupported) which says what kind of channel would do.
+// (*UnsupportedError) which says what kind of channel would do.
 //
 // # The same bytes each time
 //

@@ -40,11 +40,11 @@ func OnlyIn(role Role, parts []Part, path string) error {
 		kind := parts[i].Kind
 		switch {
 		case role == User && kind == Call:
-			return &Invalid{Param: path, Reason: "a call of a tool in a message of the user"}
+			return &InvalidError{Param: path, Reason: "a call of a tool in a message of the user"}
 		case role == User && kind == Thought:
-			return &Invalid{Param: path, Reason: "reasoning in a message of the user"}
+			return &InvalidError{Param: path, Reason: "reasoning in a message of the user"}
 		case role == Assistant && kind == Result:
-			return &Invalid{Param: path, Reason: "the result of a call in a message of the model"}
+			return &InvalidError{Param: path, Reason: "the result of a call in a message of the model"}
 		}
 	}
 	return nil

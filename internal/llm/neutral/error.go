@@ -6,30 +6,30 @@ import (
 	"strings"
 )
 
-// Unsupported is the error of a request that would mean something else in the
+// UnsupportedError is the error of a request that would mean something else in the
 // channel's dialect. It is status 400, of scope "request here": another channel
 // may serve it.
-type Unsupported struct {
+type UnsupportedError struct {
 	Param string    // the field, as the client calls it
 	What  string    // what the channel does not have
 	Where []Dialect // the dialects that have it
 }
 
-func (e *Unsupported) Error() string {
+func (e *UnsupportedError) Error() string {
 	if len(e.Where) == 0 {
 		return e.What + " is not supported on a translated route"
 	}
 	return fmt.Sprintf("%s needs a channel that speaks %s", e.What, join(e.Where))
 }
 
-// Invalid is the error of a body that is no request of the client's dialect. It
+// InvalidError is the error of a body that is no request of the client's dialect. It
 // is status 400.
-type Invalid struct {
+type InvalidError struct {
 	Param  string
 	Reason string
 }
 
-func (e *Invalid) Error() string {
+func (e *InvalidError) Error() string {
 	if e.Param == "" {
 		return e.Reason
 	}
@@ -37,7 +37,7 @@ func (e *Invalid) Error() string {
 }
 
 // Need is a part of a request that must not be left out.
-type Need Unsupported
+type Need UnsupportedError
 
 // Need records a part that must not be left out, and the dialects that have it.
 func (r *Request) Need(param, what string, where ...Dialect) {
@@ -48,12 +48,12 @@ func (r *Request) Need(param, what string, where ...Dialect) {
 func (r *Request) Check(dialect Dialect) error {
 	for _, need := range r.Needs {
 		if !slices.Contains(need.Where, dialect) {
-			err := Unsupported(need)
+			err := UnsupportedError(need)
 			return &err
 		}
 	}
 	if n := r.Settings.Int(Count); n > 1 && dialect != Chat && dialect != Gemini {
-		return &Unsupported{Param: r.Settings[Count].Name, What: "more than one choice", Where: []Dialect{Chat, Gemini}}
+		return &UnsupportedError{Param: r.Settings[Count].Name, What: "more than one choice", Where: []Dialect{Chat, Gemini}}
 	}
 	return nil
 }

@@ -81,5 +81,5 @@ func (m *MediaPart) Portable(from Dialect) error {
 	if m.FileID == "" || m.Data != "" || m.URL != "" {
 		return nil
 	}
-	return &Unsupported{Param: "file_id", What: "a file that was uploaded to one provider", Where: []Dialect{from}}
+	return &UnsupportedError{Param: "file_id", What: "a file that was uploaded to one provider", Where: []Dialect{from}}
 }

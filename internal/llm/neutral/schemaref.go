@@ -89,7 +89,7 @@ func (c *schemaWriter) pointedAt(ref string) rawjson.Value {
 	}
 	at := c.root
 	unescape := strings.NewReplacer("~1", "/", "~0", "~")
-	for _, step := range strings.Split(strings.TrimPrefix(pointer, "/"), "/") {
+	for step := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
 		if c.read += len(at); c.read > maxSchemaRead {
 			return nil
 		}

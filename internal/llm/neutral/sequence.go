@@ -1,5 +1,7 @@
 package neutral
 
+import "slices"
+
 // maxPending bounds the bytes of calls that wait for the one before them.
 const maxPending = 16 << 20
 
@@ -109,9 +111,9 @@ func (s *Sequencer) fail(emit Emit) {
 
 // find returns the call of a key that has not ended.
 func (s *Sequencer) find(key string) *pendingCall {
-	for i := len(s.calls) - 1; i >= 0; i-- {
-		if s.calls[i].key == key {
-			return s.calls[i]
+	for _, call := range slices.Backward(s.calls) {
+		if call.key == key {
+			return call
 		}
 	}
 	return nil

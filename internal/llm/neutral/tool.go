@@ -130,7 +130,7 @@ func (r *Request) droppedChoice() error {
 	for _, ref := range r.Choice.Allowed {
 		what = "the forced tool " + ref.label()
 	}
-	return &Unsupported{Param: r.Choice.Field, What: what, Where: []Dialect{r.Dialect}}
+	return &UnsupportedError{Param: r.Choice.Field, What: what, Where: []Dialect{r.Dialect}}
 }
 
 func (ref *ToolRef) label() string {

@@ -1,5 +1,7 @@
 package neutral
 
+import "slices"
+
 import "strings"
 
 // noResult stands for the result of a call that the client does not have. All
@@ -23,7 +25,7 @@ func (r *Request) Turns() []Message {
 		}
 		said := r.Messages[at]
 		for at++; at < len(r.Messages) && r.Messages[at].Role == Assistant; at++ {
-			said.Parts = append(said.Parts[:len(said.Parts):len(said.Parts)], r.Messages[at].Parts...)
+			said.Parts = append(slices.Clip(said.Parts), r.Messages[at].Parts...)
 		}
 		next := at
 		for next < len(r.Messages) && r.Messages[next].Role != Assistant {

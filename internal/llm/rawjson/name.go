@@ -17,7 +17,7 @@ response item item_id output_index content_index sequence_number status output s
 content_block stop_reason stop_sequence input_tokens output_tokens cache_read_input_tokens
 cache_creation_input_tokens partial_json default title format minimum maximum strict url image_url detail`
 	known := make(map[string]string)
-	for _, name := range strings.Fields(list) {
+	for name := range strings.FieldsSeq(list) {
 		known[name] = name
 	}
 	return known

@@ -2,6 +2,7 @@ package refusal
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -33,10 +34,8 @@ func (m *messages) add(message, model string) string {
 // match reports whether any message matches any of the patterns.
 func (m *messages) match(patterns []pattern) bool {
 	for i := range patterns {
-		for _, text := range m.plain {
-			if patterns[i].match(text) {
-				return true
-			}
+		if slices.ContainsFunc(m.plain, patterns[i].match) {
+			return true
 		}
 	}
 	return false

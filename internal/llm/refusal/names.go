@@ -1,5 +1,7 @@
 package refusal
 
+import "slices"
+
 import "strings"
 
 // longestName is the longest error name, in bytes. Anything longer is prose.
@@ -28,10 +30,8 @@ func (n *names) addNumber(owner, number string) { *n = append(*n, owner+":"+numb
 // match reports whether any name matches any of the globs.
 func (n names) match(globs []glob) bool {
 	for i := range globs {
-		for _, name := range n {
-			if globs[i].match(name) {
-				return true
-			}
+		if slices.ContainsFunc(n, globs[i].match) {
+			return true
 		}
 	}
 	return false
@@ -66,10 +66,8 @@ var implied = []struct {
 // status returns the status that the names imply, and 0 if they imply none.
 func (n names) status() int {
 	for i := range implied {
-		for _, name := range n {
-			if implied[i].glob.match(name) {
-				return implied[i].status
-			}
+		if slices.ContainsFunc(n, implied[i].glob.match) {
+			return implied[i].status
 		}
 	}
 	return 0

@@ -92,10 +92,10 @@ func (f *Finder) Find(beginning []byte) (ids []string) {
 			}
 			text = bytes.TrimLeft(data, " ")
 		}
-		rest := []byte(nil)
+		var rest []byte
 		f.scanner.Reset()
 		if line, more, ok := bytes.Cut(text, []byte("\n")); ok && isWhole(f.scanner, line) {
-			text, rest = line, more
+			rest = more
 		} else {
 			f.scanner.Reset()
 			_, _ = f.scanner.Write(text) // where it breaks off does not matter

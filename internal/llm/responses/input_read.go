@@ -97,7 +97,7 @@ func readMessage(r *neutral.Request, item rawjson.Value) error {
 	case "system", "developer":
 		m.Role = neutral.System
 	default:
-		return &neutral.Invalid{Param: "input[].role", Reason: "unknown role " + role}
+		return &neutral.InvalidError{Param: "input[].role", Reason: "unknown role " + role}
 	}
 	r.Messages = append(r.Messages, m)
 	return nil
@@ -163,7 +163,7 @@ func readPart(r *neutral.Request, path string, value rawjson.Value) (neutral.Par
 		media := &neutral.MediaPart{Type: neutral.Audio, Data: audio.Get("data").Text(), MIME: "audio/" + audio.Get("format").Text()}
 		return neutral.Part{Kind: neutral.Media, Media: media}, nil
 	}
-	return neutral.Part{}, &neutral.Unsupported{Param: path, What: "content of the type " + kind, Where: []neutral.Dialect{neutral.Responses}}
+	return neutral.Part{}, &neutral.UnsupportedError{Param: path, What: "content of the type " + kind, Where: []neutral.Dialect{neutral.Responses}}
 }
 
 func readThought(item rawjson.Value) neutral.Part {

@@ -128,7 +128,7 @@ func (i *inputWriter) media(media *neutral.MediaPart) error {
 		if media.Type == neutral.Audio {
 			where = append(where, neutral.Chat)
 		}
-		return &neutral.Unsupported{Param: "content", What: media.WithArticle(), Where: where}
+		return &neutral.UnsupportedError{Param: "content", What: media.WithArticle(), Where: where}
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package responses
 
 import (
+	"maps"
+
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
@@ -100,10 +102,7 @@ var echoed = []struct{ name, without string }{
 // echo returns the members of a response that repeat the request.
 func echo(client *neutral.Request) []byte {
 	w := &rawjson.Writer{}
-	sent := make(map[string]rawjson.Value)
-	for name, member := range client.Source.Members {
-		sent[name] = member
-	}
+	sent := maps.Collect(client.Source.Members)
 	for _, field := range echoed {
 		value := sent[field.name]
 		if !value.IsSet() {

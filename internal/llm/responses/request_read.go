@@ -23,7 +23,7 @@ var settings = []neutral.Field{
 func ReadRequest(body []byte) (*neutral.Request, error) {
 	v, err := rawjson.Parse(body)
 	if err != nil || !v.Is('{') {
-		return nil, &neutral.Invalid{Reason: "The body is not a JSON object"}
+		return nil, &neutral.InvalidError{Reason: "The body is not a JSON object"}
 	}
 	r := &neutral.Request{Dialect: neutral.Responses, Source: v, StreamUsage: true}
 	var input, instructions rawjson.Value
@@ -44,7 +44,7 @@ func ReadRequest(body []byte) (*neutral.Request, error) {
 		return nil, err
 	}
 	if len(r.Needs) == 0 && !hasTurn(r) {
-		return nil, &neutral.Invalid{Param: "input", Reason: "at least one item is required"}
+		return nil, &neutral.InvalidError{Param: "input", Reason: "at least one item is required"}
 	}
 	r.Names = neutral.NewNames(r.Tools)
 	return r, nil

@@ -1,6 +1,8 @@
 package responses
 
 import (
+	"slices"
+
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
@@ -67,7 +69,7 @@ func writeSettings(w *rawjson.Writer, r *neutral.Request, to neutral.Target) {
 	}
 	table := sent
 	if r.Dialect == neutral.Chat {
-		table = append(table[:len(table):len(table)], ofOpenAI...)
+		table = append(slices.Clip(table), ofOpenAI...)
 	}
 	settings[neutral.Verbosity] = neutral.Setting{} // stands in text
 	if string(settings[neutral.Store].Value) == "false" {

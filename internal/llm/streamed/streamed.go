@@ -11,6 +11,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 )
@@ -66,9 +67,7 @@ func (w *writer) event(name string, data any) {
 // with returns a copy of o with other members; those that are nil are left out.
 func (o object) with(members map[string]any) object {
 	changed := make(object, len(o)+len(members))
-	for name, member := range o {
-		changed[name] = member
-	}
+	maps.Copy(changed, o)
 	for name, member := range members {
 		if member == nil {
 			delete(changed, name)

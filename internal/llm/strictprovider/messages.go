@@ -2,6 +2,7 @@ package strictprovider
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -98,11 +99,11 @@ func checkThinking(r object) error {
 // checkThoughtsBeforeCalls refuses a last turn of the model that calls tools without
 // having thought.
 func checkThoughtsBeforeCalls(turns []any) error {
-	for i := len(turns) - 1; i >= 0; i-- {
-		if member(turns[i], "role") != "assistant" {
+	for i, turn := range slices.Backward(turns) {
+		if member(turn, "role") != "assistant" {
 			continue
 		}
-		for j, block := range list(member(turns[i], "content")) {
+		for j, block := range list(member(turn, "content")) {
 			switch kind := text(member(block, "type")); {
 			case j == 0 && strings.HasSuffix(kind, "thinking"):
 				return nil

@@ -2,6 +2,7 @@ package strictprovider
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 )
 
@@ -242,9 +243,7 @@ func (responses) stream(turn turn) (events []string) {
 	items := turn.items()
 	for i, item := range items {
 		begun := object{}
-		for name, value := range item.(object) {
-			begun[name] = value
-		}
+		maps.Copy(begun, item.(object))
 		id := begun["id"]
 		switch begun["type"] {
 		case "message":

@@ -88,7 +88,7 @@ func (l *losses) add(from neutral.Dialect, body []byte) {
 		if to != from && err == nil {
 			sent, err = translate.Write(r, to, neutral.Target{Model: models[to], Vendor: "v"})
 		}
-		var refused *neutral.Unsupported
+		var refused *neutral.UnsupportedError
 		switch {
 		case to == from:
 		case errors.As(err, &refused) && refused.Param != "":

@@ -28,7 +28,7 @@ import (
 // Read reads a request in a client's dialect. Gemini's clients name the model, and
 // whether they want a stream, in the path: the caller sets both.
 //
-// The error is a *neutral.Invalid or a *neutral.Unsupported.
+// The error is a *neutral.InvalidError or a *neutral.UnsupportedError.
 func Read(dialect neutral.Dialect, body []byte) (*neutral.Request, error) {
 	switch dialect {
 	case neutral.Chat:
@@ -51,7 +51,7 @@ type Sent struct {
 }
 
 // Write writes a client's request in a channel's dialect. The error is a
-// *neutral.Unsupported if the channel cannot serve it.
+// *neutral.UnsupportedError if the channel cannot serve it.
 func Write(client *neutral.Request, dialect neutral.Dialect, to neutral.Target) (*Sent, error) {
 	r := *client // of its own: another channel may get the same request
 	r.Dropped = client.Dropped.Clone()
@@ -76,7 +76,7 @@ func Write(client *neutral.Request, dialect neutral.Dialect, to neutral.Target) 
 }
 
 func errUnknown(dialect neutral.Dialect) error {
-	return &neutral.Invalid{Reason: "unknown dialect " + string(dialect)}
+	return &neutral.InvalidError{Reason: "unknown dialect " + string(dialect)}
 }
 
 // WriteError returns the body of an error in a client's dialect.
@@ -93,8 +93,8 @@ func WriteError(dialect neutral.Dialect, err *neutral.Error) []byte {
 // ErrorOf returns the error that a client gets for an error of Read or Write.
 func ErrorOf(err error) *neutral.Error {
 	e := &neutral.Error{Status: http.StatusBadRequest, Message: err.Error()}
-	var invalid *neutral.Invalid
-	var unsupported *neutral.Unsupported
+	var invalid *neutral.InvalidError
+	var unsupported *neutral.UnsupportedError
 	switch {
 	case errors.As(err, &invalid):
 		e.Param = invalid.Param
