@@ -69,11 +69,32 @@ func Start(t testing.TB, caddyfile string, options ...Option) *Caddy {
 		option(c)
 	}
 	if c.Storage == "" {
-		c.Storage = t.TempDir()
+		c.Storage = storageDir(t)
 	}
 	c.Reload(caddyfile)
 	t.Cleanup(c.Stop)
 	return c
+}
+
+// storageDir returns a folder for Caddy's storage. Caddy does not wait for ever for
+// what is written at its end, so on a busy machine a file may come while the folder is
+// removed, which t.TempDir does not allow.
+func storageDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "storage")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for range 50 {
+			if err = os.RemoveAll(dir); err == nil {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		t.Errorf("removing the storage: %v", err)
+	})
+	return dir
 }
 
 // Stop ends Caddy before the test ends.
