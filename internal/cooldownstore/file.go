@@ -1,57 +1,42 @@
 package cooldownstore
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
+	"github.com/caddy-freetier/caddy-freetier/internal/processfiles"
 	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
 )
 
-// format is that of a file. Its content is JSON.
-var format = safestore.Format{Magic: "freetier-cooldowns", Version: 1}
+// kind is that of the files. They are JSON: see decisions.
+var kind = &processfiles.Kind[*decisions]{
+	Name:      "cooldowns",
+	Folder:    "freetier/llm_gateway/cooldowns",
+	Suffix:    ".cooldowns",
+	Format:    safestore.Format{Magic: "freetier-cooldowns", Version: 1},
+	Most:      16 << 20,
+	SilentFor: processfiles.SilentFor,
+	Decode:    decode,
+}
 
-const (
-	// maxWritten and maxRead bound a file, in bytes. Of more cooldowns those are
-	// left out that end first, those of names from requests before all others.
-	maxWritten = 8 << 20
-	maxRead    = 16 << 20
-)
+// maxWritten bounds what is written, in bytes. Of more cooldowns those are left out
+// that end first, those of names from requests before all others.
+const maxWritten = 8 << 20
 
-// Why a file is ignored.
-var (
-	errOther    = errors.New("it is the file of another process")
-	errFolder   = errors.New("it is a folder")
-	errTooLarge = fmt.Errorf("it is larger than %d MB", maxRead>>20)
-)
-
-// errCorrupt is why a file is quarantined.
-var errCorrupt = safestore.ErrCorrupt
-
-// file is what a process writes.
-type file struct {
-	// Process is the random name of the process, which is also the salt of the
-	// hashes in its file.
-	Process string `json:"process"`
-	// Written is when.
-	Written time.Time `json:"written"`
-	// Ended says that the process has ended in order: whoever reads the file
-	// takes its cooldowns over.
-	Ended bool `json:"ended,omitempty"`
-	// Cooldowns are the decisions that the process has made or taken over.
+// decisions are what a file has: what its process has decided, or taken over from
+// processes that have ended.
+type decisions struct {
 	Cooldowns []record `json:"cooldowns"`
 }
 
 // record is a decision about a name of an item.
 type record struct {
-	Item       string        `json:"item"` // its salted hash
+	Item       string        `json:"item"` // its hash, of which the name of the process is the salt
 	Model      string        `json:"model,omitempty"`
 	Everything bool          `json:"everything,omitempty"`
 	Until      time.Time     `json:"until"`
@@ -110,47 +95,32 @@ func order(records []record) {
 	})
 }
 
-// encodeRecords returns the records as the lines of a JSON array, as many of
-// them as a file may have.
-func encodeRecords(records []record) ([]byte, error) {
-	var lines bytes.Buffer
+// encode returns as many of the records as a file may have, each in a line of its own.
+func encode(records []record) []byte {
+	object := []byte(`{"cooldowns":[`)
 	for i := range records {
 		line, err := json.Marshal(&records[i])
 		if err != nil {
-			return nil, err
+			continue // only for years beyond 9999
 		}
-		if lines.Len()+len(line) > maxWritten {
+		if len(object)+len(line) > maxWritten {
 			break
 		}
-		if lines.Len() > 0 {
-			lines.WriteString(",\n")
+		if object[len(object)-1] != '[' {
+			object = append(object, ',')
 		}
-		lines.Write(line)
+		object = append(append(object, '\n'), line...)
 	}
-	return lines.Bytes(), nil
+	return append(object, "\n]}"...)
 }
 
-// encode returns a file with records that are encoded already.
-func encode(process string, written time.Time, ended bool, records []byte) []byte {
-	body := fmt.Appendf(nil, "{\"process\":%q,\"written\":%q,\"ended\":%v,\"cooldowns\":[\n%s\n]}\n",
-		process, written.UTC().Format(time.RFC3339), ended, records)
-	return format.Encode(body)
-}
-
-// decodeAs decodes the file of a process.
-func decodeAs(process string, raw []byte) (*file, error) {
-	body, err := format.Decode(raw)
-	if err != nil {
-		return nil, err
+func decode(body []byte) (processfiles.Header, *decisions, error) {
+	var f struct {
+		processfiles.Header
+		decisions
 	}
-	f := new(file)
-	if err := json.Unmarshal(body, f); err != nil {
-		return nil, fmt.Errorf("%w: %w", errCorrupt, err)
-	}
-	if f.Process != process {
-		return nil, errOther
-	}
-	return f, nil
+	err := json.Unmarshal(body, &f)
+	return f.Header, &f.decisions, err
 }
 
 // hash returns what stands for an item in the file of a process.

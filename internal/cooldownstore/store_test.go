@@ -8,8 +8,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,29 +22,55 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
+	"github.com/caddy-freetier/caddy-freetier/internal/processfiles"
 )
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
+// How package processfiles works.
+const (
+	interval      = 10 * time.Second
+	rewriteAfter  = 5 * time.Minute
+	silentFor     = processfiles.SilentFor
+	silentLookups = 3
+	passLimit     = time.Minute
+)
+
 // process is a Store with Breakers of its own, as another Caddy has them.
 type process struct {
 	*Store
-	t     testing.TB
-	site  Site
-	items []Item
-	logs  *observer.ObservedLogs
-	clock *clockwork.FakeClock
+	t       testing.TB
+	site    processfiles.Site
+	items   []Item
+	logs    *observer.ObservedLogs
+	clock   *clockwork.FakeClock
+	written atomic.Value // the name of the last file that it has written
+}
+
+// writer is the storage of a process.
+type writer struct {
+	certmagic.Storage
+	process *process
+}
+
+func (w writer) Store(ctx context.Context, key string, value []byte) error {
+	err := w.Storage.Store(ctx, key, value)
+	if name := path.Base(key); err == nil && strings.HasSuffix(name, kind.Suffix) {
+		w.process.written.Store(name)
+	}
+	return err
 }
 
 func idOf(name string) ID { return sha256.Sum256([]byte(name)) }
 
 func newTestProcess(t testing.TB, storage certmagic.Storage, clock *clockwork.FakeClock, names ...string) *process {
 	core, logs := observer.New(zap.DebugLevel)
-	p := &process{Store: New(), t: t, logs: logs, clock: clock}
+	p := &process{t: t, logs: logs, clock: clock}
+	p.Store = New(func() []Item { return p.items })
 	for _, name := range names {
 		p.items = append(p.items, Item{idOf(name), p.NewBreaker()})
 	}
-	p.site = Site{Storage: storage, Clock: clock, Logger: zap.New(core), Items: func() []Item { return p.items }}
+	p.site = processfiles.Site{Storage: writer{storage, p}, Clock: clock, Logger: zap.New(core)}
 	return p
 }
 
@@ -62,16 +91,16 @@ func (p *process) cool(name, model string, length time.Duration) {
 
 // file is the name of the process's file.
 func (p *process) file() string {
-	for _, st := range p.states {
-		return st.process + suffix
+	name, ok := p.written.Load().(string)
+	if !ok {
+		p.t.Fatal("it has written no file")
 	}
-	p.t.Fatal("there was no pass")
-	return ""
+	return name
 }
 
-func (p *process) sync() { p.run(context.Background(), p.site, passLimit, true, false) }
+func (p *process) sync() { p.Sync(context.Background(), p.site, passLimit) }
 
-func (p *process) end() { p.Store.end(context.Background(), p.site, true) }
+func (p *process) end() { p.End(context.Background(), p.site, true) }
 
 // want checks which models of an item are in cooldown.
 func (p *process) want(what, name string, models ...string) {
@@ -106,7 +135,7 @@ func TestRestart(t *testing.T) {
 			}
 			clock.Advance(time.Minute)
 			second := newTestProcess(t, storage, clock, "k1", "k2", "k3")
-			second.Read(second.site)
+			second.sync()
 			second.want("after the restart", "k1", "m")
 			second.want("after the restart", "k2", "")
 			second.want("after the restart", "k3")
@@ -127,7 +156,7 @@ func TestRestart(t *testing.T) {
 			}
 			wantFiles(t, storage, "after the takeover", 1)
 			third := newTestProcess(t, storage, clock, "k1", "k2")
-			third.Read(third.site)
+			third.sync()
 			third.want("after another restart", "k1", "m")
 			// Nothing is kept for longer than it lasts.
 			clock.Advance(time.Hour)
@@ -206,7 +235,7 @@ func TestAlive(t *testing.T) {
 			t.Error("a process does not write its file again")
 		}
 		// Another process may take it over even now: for its clock long has passed.
-		delete(storage.values, path.Join(folder, a.file()))
+		delete(storage.values, path.Join(kind.Folder, a.file()))
 		a.sync()
 	}
 }
@@ -231,7 +260,7 @@ func TestUnknownItems(t *testing.T) {
 	first.cool("k2", "m", 2*time.Hour)
 	first.end()
 	second := newTestProcess(t, storage, clock, "k1")
-	second.Read(second.site)
+	second.sync()
 	second.sync()
 	wantFiles(t, storage, "with an unknown item", 2)
 	// Keys can be added while it runs.
@@ -245,7 +274,8 @@ func TestUnknownItems(t *testing.T) {
 func TestAnotherStorage(t *testing.T) {
 	clock := clockwork.NewFakeClockAt(start)
 	one, two := newMemory(), newMemory()
-	p := newTestProcess(t, named{one, "one"}, clock, "k")
+	p := newTestProcess(t, one, clock, "k")
+	p.site.Storage = named{one, "one"}
 	p.cool("k", "m", time.Hour)
 	p.sync()
 	for range 3 {
@@ -281,45 +311,14 @@ func TestSecrecy(t *testing.T) {
 		if strings.Contains(text, "s3cret") || strings.Contains(text, hex.EncodeToString(id[:8])) {
 			t.Errorf("%s shows the key:\n%s", name, text)
 		}
-		f, err := decodeAs(strings.TrimSuffix(name, suffix), []byte(text))
+		f, err := kind.Parse(strings.TrimSuffix(name, kind.Suffix), []byte(text))
 		if err != nil {
 			t.Fatal(err)
 		}
-		items[f.Cooldowns[0].Item] = true
+		items[f.Content.Cooldowns[0].Item] = true
 	}
 	if len(items) != 2 {
 		t.Errorf("the hashes of two processes: %v, want two different ones", items)
-	}
-}
-
-// A file is bounded, and what matters most stays in it.
-func TestBounded(t *testing.T) {
-	storage, clock := newMemory(), clockwork.NewFakeClockAt(start)
-	names := make([]string, 400)
-	for i := range names {
-		names[i] = fmt.Sprint("key ", i)
-	}
-	p := newTestProcess(t, storage, clock, names...)
-	now := clock.Now()
-	for _, item := range p.items {
-		item.Breaker.Start(cooldown.All, cooldown.Cooldown{Until: now.Add(time.Hour)}, now)
-		item.Breaker.Start("configured", cooldown.Cooldown{Until: now.Add(time.Hour)}, now)
-		for j := range cooldown.MaxRequested {
-			name := fmt.Sprintf("%d %s", j, strings.Repeat("\x01", 250))
-			item.Breaker.Start(name, cooldown.Cooldown{Until: now.Add(2 * time.Hour), Requested: true}, now)
-		}
-	}
-	p.sync()
-	text := storage.files()[p.file()]
-	if len(text) > maxWritten+1000 || len(text) < maxWritten/2 {
-		t.Errorf("a file of %d bytes, want almost %d", len(text), maxWritten)
-	}
-	q := newTestProcess(t, storage, clock, names...)
-	q.Read(q.site)
-	for i, item := range q.items {
-		if item.Breaker.Until("", now).IsZero() || item.Breaker.Until("configured", now).IsZero() {
-			t.Fatalf("key %d has lost its cooldowns", i)
-		}
 	}
 }
 
@@ -428,79 +427,21 @@ func TestRandomHistories(t *testing.T) {
 	}
 }
 
-// The cooldowns of 10,000 keys outlive a restart.
-func TestTenThousandKeys(t *testing.T) {
+// A file of the first version is read.
+func TestFirstVersion(t *testing.T) {
+	const name = "ac3bc37f5aaafe59a11fca011b3832ff"
+	raw, err := os.ReadFile(filepath.Join("testdata", name+kind.Suffix))
+	if err != nil {
+		t.Fatal(err)
+	}
 	storage, clock := newMemory(), clockwork.NewFakeClockAt(start)
-	names := make([]string, 10_000)
-	for i := range names {
-		names[i] = fmt.Sprint("key ", i)
-	}
-	p := newTestProcess(t, storage, clock, names...)
-	for i, item := range p.items {
-		item.Breaker.Start(cooldown.All, cooldown.Cooldown{Until: start.Add(time.Duration(i+61) * time.Second), Reason: "dead key"}, start)
-	}
+	storage.values[kind.Key(name)] = raw
+	p := newTestProcess(t, storage, clock, "k1", "k2")
 	p.sync()
-	p.end()
-	q := newTestProcess(t, storage, clock, names...)
-	q.Read(q.site)
-	for i, item := range q.items {
-		if got, want := item.Breaker.Until(cooldown.All, start), start.Add(time.Duration(i+61)*time.Second); !got.Equal(want) {
-			t.Fatalf("key %d is in cooldown until %v, want %v", i, got, want)
-		}
-	}
-	for _, item := range q.items {
-		item.Breaker.LiftEverything(start)
-	}
-	q.sync()
-	r := newTestProcess(t, storage, clock, names...)
-	r.Read(r.site)
-	for i, item := range r.items {
-		if item.Breaker.Any(start) {
-			t.Fatalf("key %d is in cooldown after the lift", i)
-		}
-	}
-}
-
-// A pass over 10,000 keys, of which none or all are in cooldown.
-func BenchmarkPass(b *testing.B) {
-	for _, cooled := range []bool{false, true} {
-		b.Run(fmt.Sprintf("cooldowns %v", cooled), func(b *testing.B) {
-			storage, clock := newMemory(), clockwork.NewFakeClockAt(start)
-			names := make([]string, 10_000)
-			for i := range names {
-				names[i] = fmt.Sprint("key ", i)
-			}
-			p := newTestProcess(b, storage, clock, names...)
-			for _, item := range p.items {
-				if cooled {
-					item.Breaker.Start(cooldown.All, cooldown.Cooldown{Until: start.Add(time.Hour), Reason: "dead key"}, start)
-				}
-			}
-			for b.Loop() {
-				p.sync()
-			}
-			size := 0
-			for _, text := range storage.files() {
-				size += len(text)
-			}
-			b.ReportMetric(float64(size), "file-bytes")
-		})
-	}
-}
-
-// A process reads no more often the more others there are.
-func TestIntervalGrows(t *testing.T) {
-	storage, clock := newMemory(), clockwork.NewFakeClockAt(start)
-	p := newTestProcess(t, storage, clock, "k")
-	for n, want := range map[int]time.Duration{0: interval, 1: interval, 16: interval, 32: 2 * interval, 100: 62500 * time.Millisecond, 2000: maxInterval} {
-		clear(storage.values)
-		for i := range n {
-			name := fmt.Sprintf("%032d", i)
-			storage.values[keyOf(name)] = encodeFile(name)
-		}
-		p.sync()
-		if got := p.pace.Every(interval); got != want {
-			t.Errorf("with %d files the interval is %v, want %v", n, got, want)
-		}
+	p.want("read", "k1", "m")
+	p.want("read", "k2", "", "named")
+	wantFiles(t, storage, "when it is taken over", 1)
+	if _, ok := storage.files()[p.file()]; !ok {
+		t.Error("it has no file of its own")
 	}
 }

@@ -3,6 +3,7 @@ package cooldownstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path"
 	"strings"
 	"testing"
@@ -14,12 +15,11 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
 )
 
+func fileOf(body string) []byte { return kind.Format.Encode([]byte(body)) }
+
+// encodeFile returns a file as it has always been.
 func encodeFile(process string, records ...record) []byte {
-	lines, err := encodeRecords(records)
-	if err != nil {
-		panic(err)
-	}
-	return encode(process, start, false, lines)
+	return fileOf(fmt.Sprintf(`{"process":%q,"written":"2026-03-01T12:00:00Z","ended":false,%s`, process, encode(records)[1:]))
 }
 
 // Files that are broken, hostile, from the future or no files of ours change
@@ -43,15 +43,15 @@ func TestHostileFiles(t *testing.T) {
 			raw[len(raw)-20] ^= 1
 			return raw
 		}, "quarantined", false},
-		"no JSON": {func() []byte { return format.Encode([]byte("{")) }, "quarantined", false},
+		"no JSON": {func() []byte { return kind.Format.Encode([]byte("{")) }, "quarantined", false},
 		"a wrong type": {func() []byte {
 			body := []byte(`{"process":"p","cooldowns":[{"item":7}]}`)
-			return format.Encode(body)
+			return kind.Format.Encode(body)
 		}, "quarantined", false},
-		"a version below 1": {func() []byte { return []byte(format.Magic + " 0 x\n{}") }, "quarantined", false},
-		"a newer version":   {func() []byte { return []byte(format.Magic + " 2 x\nanything") }, "ignored", true},
+		"a version below 1": {func() []byte { return []byte(kind.Format.Magic + " 0 x\n{}") }, "quarantined", false},
+		"a newer version":   {func() []byte { return []byte(kind.Format.Magic + " 2 x\nanything") }, "ignored", true},
 		"another process's": {func() []byte { return encodeFile("q", good("q")) }, "ignored", true},
-		"too large":         {func() []byte { return make([]byte, maxRead+1) }, "ignored", true},
+		"too large":         {func() []byte { return make([]byte, kind.Most+1) }, "ignored", true},
 		"a folder":          {func() []byte { return []byte("x/") }, "ignored", true},
 		"impossible times": {func() []byte {
 			far := time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -68,13 +68,13 @@ func TestHostileFiles(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			storage, clock := newMemory(), clockwork.NewFakeClockAt(start)
-			storage.values[keyOf("p")] = test.raw()
-			storage.values[keyOf("another")] = encodeFile("another", record{
+			storage.values[kind.Key("p")] = test.raw()
+			storage.values[kind.Key("another")] = encodeFile("another", record{
 				Item: hash("another", idOf("other")), Model: "m", Until: start.Add(time.Hour), DecidedAt: start,
 			})
 			p := newTestProcess(t, storage, clock, "k", "other")
 			storage.fail(func(_ context.Context, op, key string) error {
-				if op == "load" && key == keyOf("p") && len(storage.values[key]) > maxRead {
+				if op == "load" && key == kind.Key("p") && int64(len(storage.values[key])) > kind.Most {
 					t.Error("a file that is too large is loaded")
 				}
 				return nil
@@ -97,10 +97,10 @@ func TestHostileFiles(t *testing.T) {
 				}
 			}
 			files := storage.files()
-			if _, ok := files["p"+suffix]; ok != test.left {
+			if _, ok := files["p"+kind.Suffix]; ok != test.left {
 				t.Errorf("the file is there: %v, want %v", ok, test.left)
 			}
-			if bad, ok := files["p"+suffix+".bad"]; ok == test.left || ok && bad != string(test.raw()) {
+			if bad, ok := files["p"+kind.Suffix+".bad"]; ok == test.left || ok && bad != string(test.raw()) {
 				t.Errorf("quarantined: %v", ok)
 			}
 		})
@@ -136,7 +136,7 @@ func TestTrouble(t *testing.T) {
 			other.sync()
 			storage.fail(trouble)
 			p := newTestProcess(t, storage, clock, "k")
-			pass := func() { p.run(t.Context(), p.site, 20*time.Millisecond, true, false) }
+			pass := func() { p.Sync(t.Context(), p.site, 20*time.Millisecond) }
 			pass()
 			p.cool("k", "m", time.Hour)
 			for range 3 {
@@ -150,7 +150,7 @@ func TestTrouble(t *testing.T) {
 				close(release)
 			}
 			deadline := time.Now().Add(10 * time.Second)
-			for p.health.Unavailable() && time.Now().Before(deadline) {
+			for p.Unavailable() && time.Now().Before(deadline) {
 				p.sync()
 				time.Sleep(time.Millisecond)
 			}
@@ -173,7 +173,7 @@ func TestOneUnreadable(t *testing.T) {
 	a.sync()
 	b.sync()
 	storage.fail(func(_ context.Context, op, key string) error {
-		if op == "load" && key == path.Join(folder, a.file()) {
+		if op == "load" && key == path.Join(kind.Folder, a.file()) {
 			return errors.New("input/output error")
 		}
 		return nil
@@ -182,7 +182,7 @@ func TestOneUnreadable(t *testing.T) {
 	c.cool("k", "c", time.Hour)
 	c.sync()
 	c.want("of the readable ones", "k", "b", "c")
-	if !c.health.Unavailable() {
+	if !c.Unavailable() {
 		t.Error("nothing says that a file cannot be read")
 	}
 	for range 2 * silentLookups {
@@ -204,18 +204,18 @@ func TestOneUnreadable(t *testing.T) {
 // nothing for longer than is believed.
 func FuzzFile(f *testing.F) {
 	good := record{Item: hash("p", idOf("k")), Model: "m", Until: start.Add(time.Hour), DecidedAt: start}
-	f.Add(encodeFile("p", good)[len(format.Magic)+3+64+1:])
+	f.Add(encodeFile("p", good)[len(kind.Format.Magic)+3+64+1:])
 	f.Add([]byte(`{"process":"p","cooldowns":[{"item":"` + good.Item + `","everything":true,"until":"9999-12-31T23:59:59Z","decided_at":"0001-01-01T00:00:00Z"}]}`))
 	f.Add([]byte(`{"process":"p","cooldowns":null}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		raw := format.Encode(body)
+		raw := kind.Format.Encode(body)
 		for _, raw := range [][]byte{raw, body} {
-			file, err := decodeAs("p", raw)
+			file, err := kind.Parse("p", raw)
 			if err != nil {
 				continue
 			}
 			b := cooldown.New()
-			file.apply([]Item{{idOf("k"), b}}, len(body)%2 == 0, start)
+			all{{idOf("k"), b}}.Merge(file, len(body)%2 == 0, start)
 			for _, state := range b.List(start) {
 				if state.Until.After(start.Add(cooldown.Longest)) || len(state.Name) > cooldown.MaxNameLength {
 					t.Errorf("in cooldown: %+v", state)

@@ -2,10 +2,9 @@
 // batches, responses. Only that account can be asked for it again.
 //
 // What is known lies in memory, bounded in all and for each client, and in Caddy's
-// storage: each process writes one file with what it has learned, and reads those
-// of the others. The file of a process that has ended is taken over by another one
-// and removed. Nothing on a request's path waits for storage, and a crash loses
-// what was learned in the last few seconds.
+// storage, where processes exchange it as package processfiles says: of two records
+// about an id the later one counts. A crash loses what was learned in the last few
+// seconds.
 //
 // Neither ids nor keys nor the names of clients are part of a file: it has hashes
 // in their place.
@@ -14,6 +13,7 @@ package idstore
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"sync"
 	"time"
 )
@@ -63,18 +63,21 @@ func (e entry) expired(now time.Time) bool {
 	return now.Sub(time.Unix(int64(e.minute)*60, 0)) > keptFor
 }
 
-// book is what is known. It is safe for concurrent use.
+// book is what is known. It is safe for concurrent use. Requests wait for its lock, so
+// nothing slow is done with it.
 type book struct {
 	mu      sync.Mutex
 	entries map[id]entry
 	clients map[clientHash]*queue
-	owners  []Owner
+	owners  []Owner // is only appended to: see entry.owner
 	indexes map[Owner]uint32
-	changed bool // what this process keeps in its file
+	version int // changes with what this process keeps in its file
+
+	encoded encoded // belongs to the pass
 }
 
 // queue has the ids of a client in the order in which they were made. Some may be
-// forgotten already.
+// forgotten already, until expire removes them.
 type queue struct {
 	ids  []id
 	live int
@@ -122,7 +125,9 @@ func (b *book) index(owner Owner) uint32 {
 // add puts an entry in, and takes out what there is no room for.
 func (b *book) add(i id, e entry) {
 	old, known := b.entries[i]
-	b.changed = b.changed || e.own || known && old.own
+	if e.own || known && old.own {
+		b.version++
+	}
 	q := b.clients[e.client]
 	if q == nil {
 		q = new(queue)
@@ -157,7 +162,9 @@ func (b *book) forgetFirst(client clientHash) {
 
 func (b *book) forget(i id, e entry) {
 	delete(b.entries, i)
-	b.changed = b.changed || e.own
+	if e.own {
+		b.version++
+	}
 	q := b.clients[e.client]
 	if q.live--; q.live == 0 {
 		delete(b.clients, e.client)
@@ -182,17 +189,7 @@ func (b *book) expire(now time.Time) {
 			b.forget(i, e)
 		}
 	}
-}
-
-// touch has the own file be written.
-func (b *book) touch() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.changed = true
-}
-
-func (b *book) isChanged() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.changed
+	for _, q := range b.clients {
+		q.ids = slices.DeleteFunc(q.ids, func(i id) bool { _, known := b.entries[i]; return !known })
+	}
 }

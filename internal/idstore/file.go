@@ -1,42 +1,40 @@
 package idstore
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/processfiles"
 	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
 )
 
-// format is that of a file. Its content is JSON.
-var format = safestore.Format{Magic: "freetier-ids", Version: 1}
+// kind is that of the files. They are JSON: see records.
+var kind = &processfiles.Kind[*records]{
+	Name:      "ids of files and responses",
+	Folder:    "freetier/llm_gateway/ids",
+	Suffix:    ".ids",
+	Format:    safestore.Format{Magic: "freetier-ids", Version: 1},
+	Most:      8 << 20, // one with all that may be known has 2 MB
+	SilentFor: processfiles.SilentFor,
+	Decode:    decode,
+}
 
-// maxRead bounds a file, in bytes. One with all that may be known has 2 MB.
-const maxRead = 8 << 20
+// encodeAgain is after what time what has expired is left out of the file.
+const encodeAgain = time.Hour
 
-var (
-	errOther    = errors.New("it is the file of another process")
-	errTooLarge = fmt.Errorf("it is larger than %d MB", maxRead>>20)
-)
+var errRecords = errors.New("its records are impossible")
 
-// file is what a process writes.
-type file struct {
-	// Process is the random name of the process, and the salt of the hashes of
-	// owners in its file.
-	Process string `json:"process"`
-	// Written is when: a file that does not change any more is that of a process
-	// that has ended.
-	Written time.Time `json:"written"`
-	// Ended says that the process has ended in order: whoever reads the file
-	// takes over what it has.
-	Ended bool `json:"ended,omitempty"`
-	// Owners are hashes, to which the records refer by their number.
+// records are what a file has.
+type records struct {
+	// Owners are hashes, to which the records refer by their number. The name of
+	// the process is their salt.
 	Owners []string `json:"owners"`
 	// Records are packed: see appendRecord.
 	Records []byte `json:"records"`
@@ -73,90 +71,131 @@ func saltedOwner(process string, o Owner) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// encode returns the file of a process, nil if it keeps nothing.
-func (b *book) encode(process string, ended bool, now time.Time) []byte {
+// encoded is what encode has returned.
+type encoded struct {
+	process string
+	version int
+	at      time.Time
+	records []byte
+}
+
+// encode returns the records in the file of a process, nil if it keeps nothing. It
+// encodes 50,000 of them only when they have changed.
+func (b *book) encode(process string, now time.Time) []byte {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	if e := &b.encoded; e.process == process && e.version == b.version && now.Sub(e.at) < encodeAgain {
+		b.mu.Unlock()
+		return e.records
+	}
 	b.expire(now)
-	b.changed = false
-	records := make([]record, 0, len(b.entries))
+	own := make([]record, 0, len(b.entries))
 	for i, e := range b.entries {
 		if e.own {
-			records = append(records, record{i, e})
+			own = append(own, record{i, e})
 		}
 	}
-	if len(records) == 0 {
-		return nil
+	b.encoded = encoded{process: process, version: b.version, at: now}
+	owners := b.owners
+	b.mu.Unlock()
+	if len(own) > 0 {
+		b.encoded.records = pack(process, own, owners)
 	}
-	slices.SortFunc(records, func(a, b record) int {
+	return b.encoded.records
+}
+
+// pack returns records as they are in the file of a process.
+func pack(process string, own []record, owners []Owner) []byte {
+	slices.SortFunc(own, func(a, b record) int {
 		return cmp.Or(cmp.Compare(a.minute, b.minute), slices.Compare(a.id[:], b.id[:]))
 	})
-	f := file{Process: process, Written: now.UTC().Round(0), Ended: ended, Records: make([]byte, 0, len(records)*recordSize)}
+	packed := records{Records: make([]byte, 0, len(own)*recordSize)}
 	numbers := make(map[uint32]uint32)
-	for _, r := range records {
+	for _, r := range own {
 		n, known := numbers[r.owner]
 		if !known {
 			n = uint32(len(numbers))
 			numbers[r.owner] = n
-			f.Owners = append(f.Owners, saltedOwner(process, b.owners[r.owner]))
+			packed.Owners = append(packed.Owners, saltedOwner(process, owners[r.owner]))
 		}
 		r.owner = n
-		f.Records = appendRecord(f.Records, r)
+		packed.Records = appendRecord(packed.Records, r)
 	}
-	body, err := json.Marshal(&f)
-	if err != nil {
-		return nil // it has nothing that JSON cannot have
-	}
-	return format.Encode(append(body, '\n'))
+	object, _ := json.Marshal(&packed) // it has nothing that JSON cannot have
+	return object
 }
 
-// decode returns the file of a process.
-func decode(process string, raw []byte) (*file, error) {
-	body, err := format.Decode(raw)
-	if err != nil {
-		return nil, err
+func decode(body []byte) (processfiles.Header, *records, error) {
+	var f struct {
+		processfiles.Header
+		records
 	}
-	f := new(file)
-	if err := json.Unmarshal(body, f); err != nil || len(f.Records)%recordSize != 0 {
-		return nil, safestore.ErrCorrupt
+	if err := json.Unmarshal(body, &f); err != nil {
+		return f.Header, nil, err
+	}
+	if len(f.Records)%recordSize != 0 {
+		return f.Header, nil, errRecords
 	}
 	for r := f.Records; len(r) > 0; r = r[recordSize:] {
 		if readRecord(r).owner >= uint32(len(f.Owners)) {
-			return nil, safestore.ErrCorrupt
+			return f.Header, nil, errRecords
 		}
 	}
-	if f.Process != process {
-		return nil, errOther
-	}
-	return f, nil
+	return f.Header, &f.records, nil
 }
 
-// merge takes in what a file has that is not known, of the owners that there are.
-// own says that this process keeps it from now on. It reports whether there are
-// records of unknown owners, for other configurations.
-func (b *book) merge(f *file, owners []Owner, own bool, now time.Time) (unknown bool) {
-	salted := make(map[string]Owner, len(owners))
-	for _, o := range owners {
+// known is a book and the keys that there are.
+type known struct {
+	*book
+	owners []Owner
+}
+
+// Items implements [processfiles.Content].
+func (k *known) Items() (all processfiles.Fingerprint) {
+	for _, o := range k.owners {
+		all.Add(o)
+	}
+	return all
+}
+
+// Own implements [processfiles.Content].
+func (k *known) Own(process string, now time.Time) []byte { return k.encode(process, now) }
+
+// Merge implements [processfiles.Content].
+func (k *known) Merge(f *processfiles.File[*records], take bool, now time.Time) (changed int, unknown bool) {
+	salted := make(map[string]Owner, len(k.owners))
+	for _, o := range k.owners {
 		salted[saltedOwner(f.Process, o)] = o
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for packed := f.Records; len(packed) > 0; packed = packed[recordSize:] {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for packed := f.Content.Records; len(packed) > 0; packed = packed[recordSize:] {
 		r := readRecord(packed)
 		if r.expired(now) {
 			continue
 		}
-		owner, ok := salted[f.Owners[r.owner]]
+		owner, ok := salted[f.Content.Owners[r.owner]]
 		if !ok {
 			unknown = true
 			continue
 		}
-		known, there := b.entries[r.id]
-		if there && (known.minute > r.minute || known.minute == r.minute && (known.own || !own)) {
-			continue
+		if k.merge(r, owner, take) {
+			changed++
 		}
-		r.owner, r.own = b.index(owner), own || there && known.own
-		b.add(r.id, r.entry)
 	}
-	return unknown
+	return changed, unknown
+}
+
+// merge adds a record of an owner unless something later is known, and reports whether
+// it did. Of two owners in one minute the same one counts in all processes.
+func (b *book) merge(r record, owner Owner, take bool) bool {
+	mine, there := b.entries[r.id]
+	if there {
+		order := cmp.Or(cmp.Compare(r.minute, mine.minute), bytes.Compare(owner[:], b.owners[mine.owner][:]))
+		if order < 0 || order == 0 && (mine.own || !take) {
+			return false
+		}
+	}
+	r.owner, r.own = b.index(owner), take || there && mine.own
+	b.add(r.id, r.entry)
+	return true
 }

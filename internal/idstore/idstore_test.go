@@ -1,34 +1,74 @@
 package idstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/caddyserver/certmagic"
 	"github.com/jonboulle/clockwork"
 	"go.uber.org/zap"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/processfiles"
 )
 
 var start = time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
 
 func owner(n byte) Owner { return Owner{n} }
 
+// How package processfiles works.
+const (
+	interval      = 10 * time.Second
+	rewriteAfter  = 5 * time.Minute
+	silentFor     = processfiles.SilentFor
+	silentLookups = 3
+	passLimit     = time.Minute
+)
+
 // process is a Store at a storage that others share.
 type process struct {
 	*Store
-	site Site
+	site    processfiles.Site
+	owners  []Owner
+	written atomic.Value // the name of the last file that it has written
+}
+
+// writer is the storage of a process.
+type writer struct {
+	certmagic.Storage
+	process *process
+}
+
+func (w writer) Store(ctx context.Context, key string, value []byte) error {
+	err := w.Storage.Store(ctx, key, value)
+	if name := path.Base(key); err == nil && strings.HasSuffix(name, kind.Suffix) {
+		w.process.written.Store(name)
+	}
+	return err
 }
 
 func newProcessAt(storage certmagic.Storage, clock clockwork.Clock, owners ...Owner) *process {
-	return &process{New(), Site{Storage: storage, Clock: clock, Logger: zap.NewNop(), Owners: func() []Owner { return owners }}}
+	p := &process{owners: owners}
+	p.Store = New(func() []Owner { return p.owners })
+	p.site = processfiles.Site{Storage: writer{storage, p}, Clock: clock, Logger: zap.NewNop()}
+	return p
 }
 
-func (p *process) passes(ended bool) { p.run(context.Background(), p.site, passLimit, ended) }
+func (p *process) passes(ended bool) {
+	if ended {
+		p.End(context.Background(), p.site, true)
+		return
+	}
+	p.Sync(context.Background(), p.site, passLimit)
+}
 
 func (p *process) wants(t *testing.T, client, name string, want Owner) {
 	t.Helper()
@@ -43,7 +83,7 @@ func (p *process) wants(t *testing.T, client, name string, want Owner) {
 
 func files(t *testing.T, storage *certmagic.FileStorage) (names []string) {
 	t.Helper()
-	entries, err := os.ReadDir(filepath.Join(storage.Path, filepath.FromSlash(folder)))
+	entries, err := os.ReadDir(filepath.Join(storage.Path, filepath.FromSlash(kind.Folder)))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
@@ -126,12 +166,12 @@ func TestProcesses(t *testing.T) {
 	a.passes(true)
 	clock.Advance(interval)
 	b.passes(false)
-	if got := files(t, storage); len(got) != 1 || got[0] != b.process+suffix {
+	if got := files(t, storage); len(got) != 1 || got[0] != b.written.Load() {
 		t.Errorf("the files are %q, want only that of the process that goes on", got)
 	}
 	b.passes(true)
 	c := newProcessAt(storage, clock, owner(1), owner(2))
-	c.Read(c.site)
+	c.passes(false)
 	c.wants(t, "alice", "file-1", owner(1))
 	c.wants(t, "alice", "file-2", owner(2))
 }
@@ -148,7 +188,7 @@ func TestKilled(t *testing.T) {
 		b.wants(t, "alice", "file-1", owner(1))
 		clock.Advance(silentFor / silentLookups)
 	}
-	if got := files(t, storage); len(got) != 1 || got[0] != b.process+suffix {
+	if got := files(t, storage); len(got) != 1 || got[0] != b.written.Load() {
 		t.Errorf("the files are %q, want only that of the process that goes on", got)
 	}
 	clock.Advance(keptFor + time.Hour)
@@ -169,7 +209,7 @@ func TestSignOfLife(t *testing.T) {
 		b.passes(false)
 		clock.Advance(rewriteAfter)
 	}
-	if got := files(t, storage); len(got) != 1 || got[0] != a.process+suffix {
+	if got := files(t, storage); len(got) != 1 || got[0] != a.written.Load() {
 		t.Errorf("the files are %q, want that of the process that has made the id", got)
 	}
 }
@@ -187,7 +227,7 @@ func TestUnknownOwners(t *testing.T) {
 	if got := files(t, storage); len(got) != 1 {
 		t.Errorf("the files are %q, want that of the ended process", got)
 	}
-	b.site.Owners = func() []Owner { return []Owner{owner(1)} } // after a reload
+	b.owners = []Owner{owner(1)} // after a reload
 	b.passes(false)
 	b.wants(t, "alice", "file-1", owner(1))
 }
@@ -199,14 +239,14 @@ func TestForeignFiles(t *testing.T) {
 	a := newProcessAt(storage, clock, owner(1))
 	a.Learn("alice", "file-1", owner(1), clock.Now())
 	a.passes(false)
-	raw, err := storage.Load(ctx, keyOf(a.process))
+	raw, err := storage.Load(ctx, path.Join(kind.Folder, a.written.Load().(string)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	broken := append([]byte(nil), raw...)
 	broken[len(broken)-5] ^= 1
 	for name, content := range map[string][]byte{"copied": raw, "broken": broken, "foreign": []byte("hello"), "cut": raw[:len(raw)/2]} {
-		if err := storage.Store(ctx, keyOf(name), content); err != nil {
+		if err := storage.Store(ctx, kind.Key(name), content); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -225,82 +265,88 @@ func TestForeignFiles(t *testing.T) {
 	}
 }
 
-// failing is a storage that fails, or hangs until it is released.
-type failing struct {
-	certmagic.Storage
-	err  error
-	hang chan struct{}
-}
-
-func (f *failing) List(ctx context.Context, path string, recursive bool) ([]string, error) {
-	if f.hang != nil {
-		<-f.hang
-	}
-	if f.err != nil {
-		return nil, f.err
-	}
-	return f.Storage.List(ctx, path, recursive)
-}
-
-// A storage that fails or hangs holds up nothing, and gets everything later.
-func TestTrouble(t *testing.T) {
-	inner, clock := &certmagic.FileStorage{Path: t.TempDir()}, clockwork.NewFakeClockAt(start)
-	storage := &failing{Storage: inner, err: errors.New("broken")}
-	a := newProcessAt(storage, clock, owner(1))
-	a.Learn("alice", "file-1", owner(1), clock.Now())
-	a.passes(false)
-	a.wants(t, "alice", "file-1", owner(1))
-	storage.err, storage.hang = nil, make(chan struct{})
-	a.run(context.Background(), a.site, 10*time.Millisecond, false)
-	a.run(context.Background(), a.site, 10*time.Millisecond, false) // it waits for the first, in vain
-	close(storage.hang)
-	for range 1000 { // the first one ends some time
-		if len(a.busy) == 0 {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	a.site.Storage = inner
-	a.passes(false)
-	b := newProcessAt(inner, clock, owner(1))
-	b.Read(b.site)
-	b.wants(t, "alice", "file-1", owner(1))
-}
-
 // Neither ids nor the names of clients nor keys can be read in a file.
 func TestFileShowsNothing(t *testing.T) {
 	b := newBook()
 	b.learn("alice", "file-secret", owner('k'), start)
-	content := b.encode("process", false, start)
+	content := b.encode("process", start)
 	if string(content) == "" {
 		t.Fatal("no file")
 	}
 	for _, secret := range []string{"alice", "file-secret", fmt.Sprintf("%x", owner('k'))} {
-		if containsText(content, secret) {
+		if bytes.Contains(content, []byte(secret)) {
 			t.Errorf("the file shows %q", secret)
 		}
 	}
 }
 
-func containsText(content []byte, text string) bool {
-	for i := range content {
-		if len(content)-i >= len(text) && string(content[i:i+len(text)]) == text {
-			return true
-		}
-	}
-	return false
-}
-
 func FuzzDecode(f *testing.F) {
 	b := newBook()
 	b.learn("alice", "file-1", owner(1), start)
-	f.Add(b.encode("p", false, start))
-	f.Add(format.Encode([]byte(`{"process":"p","owners":["a"],"records":"AAAA"}`)))
+	f.Add(append([]byte(`{"process":"p",`), b.encode("p", start)[1:]...))
+	f.Add([]byte(`{"process":"p","owners":["a"],"records":"AAAA"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		for _, raw := range [][]byte{body, format.Encode(body)} {
-			if file, err := decode("p", raw); err == nil {
-				newBook().merge(file, []Owner{owner(1)}, true, start)
+		for _, raw := range [][]byte{body, kind.Format.Encode(body)} {
+			if file, err := kind.Parse("p", raw); err == nil {
+				(&known{newBook(), []Owner{owner(1)}}).Merge(file, true, start)
 			}
 		}
 	})
+}
+
+// A file of the first version is read.
+func TestFirstVersion(t *testing.T) {
+	const name = "0123456789abcdef0123456789abcdef"
+	raw, err := os.ReadFile(filepath.Join("testdata", name+kind.Suffix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	storage, clock := &certmagic.FileStorage{Path: t.TempDir()}, clockwork.NewFakeClockAt(start.Add(time.Hour))
+	if err := storage.Store(t.Context(), kind.Key(name), raw); err != nil {
+		t.Fatal(err)
+	}
+	p := newProcessAt(storage, clock, owner(1), owner(2))
+	p.passes(false)
+	p.wants(t, "alice", "file-1", owner(1))
+	p.wants(t, "bob", "resp_2", owner(2))
+	p.wants(t, "alice", "batch_3", owner(1))
+	if got := files(t, storage); len(got) != 1 || got[0] != p.written.Load() {
+		t.Errorf("the files are %q, want only that of the process that has taken over", got)
+	}
+}
+
+// Of two keys that are said to have made an id in the same minute, the same one counts
+// in all processes, in whatever order they read the files.
+func TestSameMinute(t *testing.T) {
+	var found [2]Owner
+	for i, order := range [][]byte{{1, 2}, {2, 1}} {
+		k := &known{newBook(), []Owner{owner(1), owner(2)}}
+		for _, n := range order {
+			b := newBook()
+			b.learn("alice", "file-1", owner(n), start)
+			body := append(fmt.Appendf(nil, `{"process":"p%d",`, n), b.encode(fmt.Sprint("p", n), start)[1:]...)
+			file, err := kind.Parse(fmt.Sprint("p", n), kind.Format.Encode(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			k.Merge(file, true, start)
+		}
+		found[i], _ = k.find("alice", "file-1", start)
+	}
+	if found[0] != found[1] || found[0] == (Owner{}) {
+		t.Errorf("found %x and %x", found[0][:1], found[1][:1])
+	}
+}
+
+// What has expired takes no room, however long a client goes on.
+func TestExpiredQueue(t *testing.T) {
+	b, now := newBook(), start
+	for i := range 200 {
+		now = now.Add(24 * time.Hour)
+		b.learn("alice", fmt.Sprint("file-", i), owner(1), now)
+		b.encode("p", now)
+	}
+	if n := len(b.clients[hashOfClient("alice")].ids); n > 40 {
+		t.Errorf("%d ids are in the queue of a client with %d", n, len(b.entries))
+	}
 }

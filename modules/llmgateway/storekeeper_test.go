@@ -135,7 +135,7 @@ func TestNoCooldownsNoFiles(t *testing.T) {
 		t.Errorf("files: %v", files)
 	}
 	entries := 0
-	for _, pool := range []*caddy.UsagePool{cooldownKeepers, cooldownStores, histories} {
+	for _, pool := range []*caddy.UsagePool{storeKeepers, stores, histories} {
 		pool.Range(func(any, any) bool { entries++; return true })
 	}
 	if entries != 0 {
