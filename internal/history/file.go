@@ -3,43 +3,35 @@ package history
 import (
 	"bytes"
 	"compress/gzip"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/processfiles"
 	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
 	"github.com/caddy-freetier/caddy-freetier/internal/status"
 )
 
-// format is that of a file. Its content is JSON, compressed.
-var format = safestore.Format{Magic: "freetier-history", Version: 1}
+// kind is that of the files. They are JSON, compressed: see file.
+var kind = &processfiles.Kind[*contents]{
+	Name:      "the status page's history",
+	Folder:    "freetier/history",
+	Suffix:    ".history",
+	Format:    safestore.Format{Magic: "freetier-history", Version: 1},
+	Most:      16 << 20,
+	SilentFor: silentFor,
+	Decode:    decode,
+}
 
-const (
-	// Bounds of a file as it is read, in bytes.
-	maxFile         = 16 << 20
-	maxUncompressed = 128 << 20
-)
-
-// Why a file is not used.
-var (
-	errOther = errors.New("it is the file of another process")
-)
-
-// errCorrupt is why a file is quarantined.
-var errCorrupt = safestore.ErrCorrupt
+// maxUncompressed bounds the JSON of a file as it is read, in bytes.
+const maxUncompressed = 128 << 20
 
 // file is the JSON of a file.
 type file struct {
-	Process  string               `json:"process"`
-	Written  time.Time            `json:"written"`
-	Ended    bool                 `json:"ended"` // the process writes it no longer
+	processfiles.Header
 	Absorbed map[string]time.Time `json:"absorbed,omitempty"`
 	Series   []fileSeries         `json:"series"`
 	Events   []status.Event       `json:"events"`
@@ -82,9 +74,12 @@ func pointsOf(all []filePoint) (ps points) {
 	return ps
 }
 
-// encode returns the file of these contents.
+// encode returns what the file of these contents has.
 func (c *contents) encode(now time.Time, ended bool) ([]byte, error) {
-	f := file{Process: c.process, Written: now.UTC(), Ended: ended, Absorbed: c.absorbed, Series: []fileSeries{}, Events: c.events}
+	f := file{
+		Header:   processfiles.Header{Process: c.process, Written: now.UTC(), Ended: ended},
+		Absorbed: c.absorbed, Series: []fileSeries{}, Events: c.events,
+	}
 	for name, s := range c.series {
 		f.Series = append(f.Series, fileSeries{name.kind, name.name, s.fine.file(), s.coarse.file()})
 	}
@@ -97,23 +92,15 @@ func (c *contents) encode(now time.Time, ended bool) ([]byte, error) {
 	if err := zip.Close(); err != nil {
 		return nil, err
 	}
-	return format.Encode(body.Bytes()), nil
+	return body.Bytes(), nil
 }
 
-// decodeAs decodes the file of a process.
-func decodeAs(process string, raw []byte) (c contents, ended bool, err error) {
-	body, err := format.Decode(raw)
-	if err != nil {
-		return c, false, err
-	}
+func decode(body []byte) (processfiles.Header, *contents, error) {
 	f := new(file)
 	if err := f.read(body); err != nil {
-		return c, false, fmt.Errorf("%w: %w", errCorrupt, err)
+		return f.Header, nil, err
 	}
-	if f.Process != process {
-		return c, false, errOther
-	}
-	c = newContents(process)
+	c := newContents(f.Process)
 	for _, s := range f.Series {
 		if mine := c.of(id{s.Kind, shortened(s.Name)}); mine != nil {
 			mine.add(&series{fine: pointsOf(s.Fine), coarse: pointsOf(s.Coarse)})
@@ -121,7 +108,7 @@ func decodeAs(process string, raw []byte) (c contents, ended bool, err error) {
 	}
 	c.events = newest(f.Events)
 	maps.Copy(c.absorbed, f.Absorbed)
-	return c, f.Ended, nil
+	return f.Header, &c, nil
 }
 
 func (f *file) read(body []byte) error {
@@ -130,9 +117,4 @@ func (f *file) read(body []byte) error {
 		return err
 	}
 	return json.NewDecoder(io.LimitReader(zip, maxUncompressed)).Decode(f)
-}
-
-func checksum(body []byte) string {
-	sum := sha256.Sum256(body)
-	return hex.EncodeToString(sum[:])
 }

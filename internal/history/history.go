@@ -2,22 +2,27 @@
 // last day in slots of five minutes, the last month by the hour, and the last
 // changes. Its memory is bounded, whatever is pinged how often.
 //
-// It outlives reloads, and restarts in Caddy's storage. Each process writes a file
-// of its own there and adds up those of the others; a file whose process has
-// ended is absorbed by another. So several processes on one storage do not
-// overwrite each other, and no sample counts twice.
+// It outlives reloads, and restarts in Caddy's storage, in files as package
+// processfiles says: each process adds up its own and those of the others.
+//
+// Sums, unlike records of which the latest counts, must not be added twice. So the
+// process that absorbs the file of one that has ended says so in its own file, and
+// the absorbed one does not count any more from then on, whether it has been removed
+// or not. A process that finds itself absorbed, because it was silent for so long that
+// it was taken for dead, goes on under another name with what the other one cannot
+// have. That two absorb the same file at once is prevented by a lock of the storage;
+// where that excludes nobody, samples of one process can count twice.
 package history
 
 import (
 	"cmp"
-	"crypto/rand"
-	"encoding/hex"
 	"maps"
 	"math"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/processfiles"
 	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
 	"github.com/caddy-freetier/caddy-freetier/internal/status"
 )
@@ -39,12 +44,11 @@ type id struct{ kind, name string }
 type History struct {
 	mu     sync.Mutex
 	own    contents
-	fresh  contents          // of own, what was recorded since it was last written
-	others map[string]*other // by the names of their processes
+	fresh  contents    // of own, what was recorded since it was last written
+	others []*contents // what is in the files of other processes
 
-	// busy holds a token while the storage is used.
-	busy   chan struct{}
-	health safestore.Health
+	guard  *safestore.Guard
+	folder *processfiles.Folder[*contents] // touched under the guard only
 }
 
 // contents are what a process has recorded, or absorbed from others.
@@ -57,17 +61,12 @@ type contents struct {
 
 // New returns an empty history.
 func New() *History {
-	return &History{own: newContents(newProcess()), fresh: newContents(""), others: make(map[string]*other), busy: make(chan struct{}, 1)}
+	process := processfiles.NewProcess()
+	return &History{own: newContents(process), fresh: newContents(""), guard: safestore.NewGuard(), folder: kind.NewFolder(process)}
 }
 
 func newContents(process string) contents {
 	return contents{process: process, series: make(map[id]*series), absorbed: make(map[string]time.Time)}
-}
-
-func newProcess() string {
-	var name [8]byte
-	_, _ = rand.Read(name[:]) // never fails
-	return hex.EncodeToString(name[:])
 }
 
 // Destruct implements caddy.Destructor.
@@ -112,13 +111,6 @@ func (h *History) AddEvent(e status.Event) {
 	defer h.mu.Unlock()
 	h.own.events = newest(append(h.own.events, e))
 	h.fresh.events = newest(append(h.fresh.events, e))
-}
-
-// rename goes on under another name, since another process has all that this one
-// has written.
-func (h *History) rename() {
-	h.own = newContents(newProcess())
-	h.own.merge(&h.fresh)
 }
 
 // Events returns the last changes, the latest first.
