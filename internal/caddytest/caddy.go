@@ -128,11 +128,15 @@ func (c *Caddy) TryLoad(cfg []byte) error {
 	if err != nil {
 		return err
 	}
+	ports, err := reusedPorts(cfg)
+	if err != nil {
+		return err
+	}
 	use(c)
 	if err := caddy.Load(cfg, true); err != nil {
 		return err
 	}
-	return waitForListeners(cfg)
+	return waitForListeners(ports)
 }
 
 // Adapt turns a Caddyfile into JSON. Errors name the file `Caddyfile` and a line.

@@ -14,11 +14,12 @@ import (
 //
 // Tests of several packages run at the same time, and two Caddys can listen on one
 // port without an error. So each process has blocks of ports of its own: it listens
-// on the block's lock port as long as it runs.
+// on the block's lock port as long as it runs. Blocks are small, since there can be
+// more packages under test at the same time than the machine has cores.
 const (
 	firstPort  = 20000
-	blockPorts = 1000
-	blocks     = 12
+	blockPorts = 100
+	blocks     = 120
 	firstLock  = firstPort - blocks
 )
 
