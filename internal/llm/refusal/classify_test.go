@@ -21,13 +21,17 @@ type testCase struct {
 	in   Input
 }
 
+// caseFiles are the files in testdata and the number of cases that each has at
+// least. Tests range over the cases, and would pass without any.
+var caseFiles = map[string]int{"documented.txt": 38, "providers.txt": 179, "regressions.txt": 82}
+
 // load reads the cases of testdata/*.txt. A case begins with `=== name`, has
 // lines with what is expected, and then the response as it was sent.
 func load(t testing.TB) []testCase {
 	t.Helper()
 	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no cases in testdata (%v)", err)
+	if err != nil || len(files) != len(caseFiles) {
+		t.Fatalf("testdata has %v (%v), want the files of %v", files, err, caseFiles)
 	}
 	var cases []testCase
 	for _, file := range files {
@@ -35,10 +39,15 @@ func load(t testing.TB) []testCase {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for block := range strings.SplitSeq(string(text), "=== ") {
+		before := len(cases)
+		for block := range strings.SplitSeq("\n"+string(text), "\n=== ") {
 			if strings.TrimSpace(block) != "" {
 				cases = append(cases, parseCase(t, block))
 			}
+		}
+		least, known := caseFiles[filepath.Base(file)]
+		if n := len(cases) - before; !known || n < least {
+			t.Fatalf("%s: %d cases, want at least %d", file, n, least)
 		}
 	}
 	return cases
@@ -55,6 +64,9 @@ func parseCase(t testing.TB, block string) testCase {
 	for line := range strings.Lines(head) {
 		key, value, _ := strings.Cut(line, ":")
 		c.want[key] = strings.TrimSpace(value)
+	}
+	if c.want["want"] == "" {
+		t.Fatalf("%s: no verdict is expected", name)
 	}
 	response = strings.TrimRight(response, "\n")
 	if !strings.Contains(response, "\n\n") {

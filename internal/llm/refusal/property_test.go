@@ -3,6 +3,7 @@ package refusal
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -50,19 +51,21 @@ func check(t testing.TB, in Input, v Verdict) {
 	}
 }
 
-// mutate removes, renames and adds members of a JSON value.
+// mutate removes, renames and adds members of a JSON value: the same ones in every
+// run, for a given r.
 func mutate(r *rand.Rand, v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		out := make(map[string]any)
-		for name, member := range v {
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			member := mutate(r, v[name])
 			switch r.IntN(8) {
 			case 0:
 				continue
 			case 1:
 				name = strings.ToUpper(name[:1]) + name[1:] + "_"
 			}
-			out[name] = mutate(r, member)
+			out[name] = member
 		}
 		if r.IntN(2) == 0 {
 			out[fmt.Sprintf("x%d", r.IntN(9))] = randomValue(r)
