@@ -1,6 +1,8 @@
 package chat
 
 import (
+	"strings"
+
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
@@ -55,11 +57,13 @@ func (c *choiceReader) delta(v rawjson.Value, whole bool) {
 }
 
 // detailsText returns the reasoning that only reasoning_details have.
-func detailsText(details rawjson.Value) (text string) {
+func detailsText(details rawjson.Value) string {
+	var text strings.Builder
 	for detail := range details.Elements {
-		text += detail.Get("text").Text() + detail.Get("summary").Text()
+		text.WriteString(detail.Get("text").Text())
+		text.WriteString(detail.Get("summary").Text())
 	}
-	return text
+	return text.String()
 }
 
 func (c *choiceReader) signatures(details rawjson.Value) {

@@ -9,6 +9,11 @@ import (
 
 const contentPath = "messages[].content"
 
+// maxDepth bounds how deep content stands in content. Of the blocks that the API has,
+// a search result or document in the result of a tool is the deepest. Each level is
+// read through once more by the one above it.
+const maxDepth = 8
+
 func readMessages(r *neutral.Request, value rawjson.Value) error {
 	for message := range value.Elements {
 		dropBeside(r, "messages", message, "role", "content")
@@ -21,7 +26,7 @@ func readMessages(r *neutral.Request, value rawjson.Value) error {
 				return err
 			}
 		case "assistant":
-			parts, err := readBlocks(r, contentPath, content)
+			parts, err := readBlocks(r, contentPath, content, 0)
 			if err != nil {
 				return err
 			}
@@ -38,7 +43,7 @@ func readMessages(r *neutral.Request, value rawjson.Value) error {
 
 // readUser reads a user's turn: the results of calls, and what the user says.
 func readUser(r *neutral.Request, content rawjson.Value) error {
-	parts, err := readBlocks(r, contentPath, content)
+	parts, err := readBlocks(r, contentPath, content, 0)
 	if err != nil {
 		return err
 	}
@@ -62,13 +67,17 @@ func readUser(r *neutral.Request, content rawjson.Value) error {
 	return nil
 }
 
-func readBlocks(r *neutral.Request, path string, content rawjson.Value) ([]neutral.Part, error) {
+// readBlocks reads content that stands in so many others.
+func readBlocks(r *neutral.Request, path string, content rawjson.Value, depth int) ([]neutral.Part, error) {
+	if depth > maxDepth {
+		return nil, &neutral.InvalidError{Param: contentPath, Reason: "content stands too deep in other content"}
+	}
 	if content.Is('"') {
 		return []neutral.Part{{Kind: neutral.Text, Text: content.Text()}}, nil
 	}
 	var parts []neutral.Part
 	for block := range content.Elements {
-		part, ok, err := readBlock(r, path, block)
+		part, ok, err := readBlock(r, path, block, depth)
 		if err != nil {
 			return nil, err
 		}
@@ -80,17 +89,17 @@ func readBlocks(r *neutral.Request, path string, content rawjson.Value) ([]neutr
 }
 
 // readBlock reads a content block. ok is false for one that is left out.
-func readBlock(r *neutral.Request, path string, block rawjson.Value) (part neutral.Part, ok bool, err error) {
+func readBlock(r *neutral.Request, path string, block rawjson.Value, depth int) (part neutral.Part, ok bool, err error) {
 	kind := block.Get("type").Text()
 	switch kind {
 	case "text":
 		dropBeside(r, path, block, "type", "text")
 		return neutral.Part{Kind: neutral.Text, Text: block.Get("text").Text()}, true, nil
 	case "image", "document":
-		return readMedia(r, path, kind, block)
+		return readMedia(r, path, kind, block, depth)
 	case "search_result":
 		dropBeside(r, path, block, "type", "source", "title", "content")
-		inner, err := readBlocks(r, path+"[].content", block.Get("content"))
+		inner, err := readBlocks(r, path+"[].content", block.Get("content"), depth+1)
 		text := block.Get("title").Text() + "\n" + block.Get("source").Text() + "\n" + neutral.JoinText(inner)
 		return neutral.Part{Kind: neutral.Text, Text: text}, true, err
 	case "thinking":
@@ -104,7 +113,7 @@ func readBlock(r *neutral.Request, path string, block rawjson.Value) (part neutr
 		call.Name = block.Get("name").Text()
 		return neutral.Part{Kind: neutral.Call, Call: call}, true, nil
 	case "tool_result":
-		return readResult(r, path, block)
+		return readResult(r, path, block, depth)
 	case "tool_reference":
 		return neutral.Part{Kind: neutral.Text, Text: "Loaded tools: " + block.Get("tool_name").Text()}, true, nil
 	case "container_upload":
@@ -118,14 +127,14 @@ func readBlock(r *neutral.Request, path string, block rawjson.Value) (part neutr
 	return part, false, &neutral.UnsupportedError{Param: path, What: "content of the type " + kind, Where: []neutral.Dialect{neutral.Messages}}
 }
 
-func readResult(r *neutral.Request, path string, block rawjson.Value) (neutral.Part, bool, error) {
+func readResult(r *neutral.Request, path string, block rawjson.Value, depth int) (neutral.Part, bool, error) {
 	dropBeside(r, path, block, "type", "tool_use_id", "content", "is_error")
-	inner, err := readBlocks(r, path+"[].content", block.Get("content"))
+	inner, err := readBlocks(r, path+"[].content", block.Get("content"), depth+1)
 	result := &neutral.ToolResult{CallID: block.Get("tool_use_id").Text(), Parts: inner, IsError: block.Get("is_error").Bool()}
 	return neutral.Part{Kind: neutral.Result, Result: result}, true, err
 }
 
-func readMedia(r *neutral.Request, path, kind string, block rawjson.Value) (neutral.Part, bool, error) {
+func readMedia(r *neutral.Request, path, kind string, block rawjson.Value, depth int) (neutral.Part, bool, error) {
 	dropBeside(r, path, block, "type", "source", "title", "context")
 	media := &neutral.MediaPart{Type: neutral.Image}
 	if kind == "document" {
@@ -144,7 +153,7 @@ func readMedia(r *neutral.Request, path, kind string, block rawjson.Value) (neut
 	case "text":
 		return documentText(block, source.Get("data").Text()), true, nil
 	case "content":
-		inner, err := readBlocks(r, path, source.Get("content"))
+		inner, err := readBlocks(r, path, source.Get("content"), depth+1)
 		return documentText(block, neutral.JoinText(inner)), true, err
 	default:
 		return neutral.Part{}, false, &neutral.InvalidError{Param: path, Reason: "unknown source of a " + kind}

@@ -11,10 +11,12 @@ type Collector struct {
 
 // openPart gathers the text of the part that is being received.
 type openPart struct {
-	text   strings.Builder
-	inCall bool
-	isOpen bool
-	kind   PartKind
+	text     strings.Builder // of the part that began last, also after its end
+	input    strings.Builder // of the call under way
+	inCall   bool
+	isOpen   bool
+	kind     PartKind
+	lastText int // where the last part with text stands, counted from 1
 }
 
 // Event adds an event.
@@ -52,10 +54,10 @@ func (c *Collector) Event(e *Event) {
 		call := *e.Call
 		call.Input = ""
 		choice.Parts = append(choice.Parts, Part{Kind: Call, Call: &call, Sig: e.Sig})
-		open.text.Reset()
+		open.input.Reset()
 		open.inCall = true
 	case CallDelta:
-		open.text.WriteString(e.Text)
+		open.input.WriteString(e.Text)
 	case CallEnd:
 		c.endCall(choice, open, e)
 	case MediaPartOut:
@@ -83,16 +85,14 @@ func (c *Collector) endCall(choice *Choice, open *openPart, e *Event) {
 		choice.Parts = choice.Parts[:last]
 		return
 	}
-	choice.Parts[last].Call.Input = open.text.String()
+	choice.Parts[last].Call.Input = open.input.String()
 }
 
 func (c *Collector) cite(choice *Choice, open *openPart, e *Event) {
 	open.end(choice)
-	for i := len(choice.Parts) - 1; i >= 0; i-- {
-		if choice.Parts[i].Kind == Text {
-			choice.Parts[i].Citations = append(choice.Parts[i].Citations, *e.Citation)
-			return
-		}
+	if open.lastText > 0 {
+		part := &choice.Parts[open.lastText-1]
+		part.Citations = append(part.Citations, *e.Citation)
 	}
 }
 
@@ -110,8 +110,6 @@ func (o *openPart) add(choice *Choice, kind PartKind, text string) {
 		o.end(choice)
 		if last := len(choice.Parts) - 1; kind == Text && last >= 0 && choice.Parts[last].Kind == Text {
 			o.isOpen, o.kind = true, kind // a citation stood between two pieces
-			o.text.Reset()
-			o.text.WriteString(choice.Parts[last].Text)
 		} else {
 			o.begin(choice, kind)
 		}
@@ -122,6 +120,9 @@ func (o *openPart) add(choice *Choice, kind PartKind, text string) {
 func (o *openPart) begin(choice *Choice, kind PartKind) {
 	o.end(choice)
 	choice.Parts = append(choice.Parts, Part{Kind: kind})
+	if kind == Text {
+		o.lastText = len(choice.Parts)
+	}
 	o.isOpen, o.kind = true, kind
 	o.text.Reset()
 }

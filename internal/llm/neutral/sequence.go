@@ -8,6 +8,9 @@ const maxPending = 16 << 20
 // maxCalls bounds the calls of a response.
 const maxCalls = 1024
 
+// maxCallName bounds the name of a tool that comes in pieces.
+const maxCallName = 4096
+
 // maxRemembered bounds the arguments of a call that are remembered.
 const maxRemembered = 64 << 10
 
@@ -80,7 +83,7 @@ func (s *Sequencer) Piece(p Piece, emit Emit) {
 	if call.id == "" {
 		call.id = p.ID
 	}
-	if !call.started && p.Name != call.name {
+	if !call.started && p.Name != call.name && len(call.name) < maxCallName {
 		call.name += p.Name // a few send the name in pieces
 	}
 	if call.sig.Value == "" {

@@ -1,8 +1,9 @@
 package neutral
 
-import "slices"
-
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // noResult stands for the result of a call that the client does not have. All
 // dialects but Responses' refuse a call without one.
@@ -24,8 +25,9 @@ func (r *Request) Turns() []Message {
 			continue
 		}
 		said := r.Messages[at]
+		said.Parts = slices.Clip(said.Parts) // appending copies them, once
 		for at++; at < len(r.Messages) && r.Messages[at].Role == Assistant; at++ {
-			said.Parts = append(slices.Clip(said.Parts), r.Messages[at].Parts...)
+			said.Parts = append(said.Parts, r.Messages[at].Parts...)
 		}
 		next := at
 		for next < len(r.Messages) && r.Messages[next].Role != Assistant {

@@ -33,6 +33,7 @@ func TestLargeRequests(t *testing.T) {
 		"calls":         {neutral.Responses, `{"input":[` + repeat(many, `{"type":"function_call","call_id":"c%","name":"f","arguments":"{}"}`) + `,` + repeat(many, `{"type":"function_call_output","call_id":"c%","output":"o"}`) + `]}`},
 		"calls of one":  {neutral.Gemini, `{"contents":[{"role":"model","parts":[` + repeat(many, `{"functionCall":{"name":"f"}}`) + `]},{"parts":[` + repeat(many, `{"functionResponse":{"name":"f","response":{"n":%}}}`) + `]}]}`},
 		"turns":         {neutral.Chat, `{"messages":[` + repeat(many, `{"role":"user","content":"a"},{"role":"assistant","content":"b"}`) + `]}`},
+		"turns of one":  {neutral.Messages, `{"max_tokens":1,"messages":[` + repeat(many, `{"role":"assistant","content":"a"}`) + `]}`},
 		"fields":        {neutral.Chat, `{"messages":[{"role":"user","content":"a"}],` + repeat(many, `"x%":1`) + `}`},
 		"references":    {neutral.Chat, `{"messages":[{"role":"user","content":"a"}],"tools":[{"function":{"name":"f","parameters":{"type":"object","properties":{` + repeat(many, `"p%":{"$ref":"#/$defs/d%"}`) + `},"$defs":{` + repeat(many, `"d%":{"type":"string"}`) + `}}}}]}`},
 		"all of":        {neutral.Chat, `{"messages":[{"role":"user","content":"a"}],"tools":[{"function":{"name":"f","parameters":{"allOf":[` + repeat(many, `{"properties":{"p%":{}},"required":["p%"]}`) + `]}}}]}`},
@@ -60,6 +61,28 @@ func TestLargeResponses(t *testing.T) {
 		contains(t, string(dialect), got, "The calls of the response are too large")
 		containsNot(t, string(dialect), got, "[DONE]")
 		containsNot(t, string(dialect), got, "response.completed")
+	}
+}
+
+// TestDeepContent has content in content, which would be read once for each level.
+func TestDeepContent(t *testing.T) {
+	nested := func(levels int) string {
+		return `{"max_tokens":1,"messages":[{"role":"user","content":` +
+			strings.Repeat(`[{"type":"tool_result","tool_use_id":"c","content":`, levels) + `"a"` + strings.Repeat(`}]`, levels) + `}]}`
+	}
+	read(t, neutral.Messages, nested(3))
+	if _, err := translate.Read(neutral.Messages, []byte(nested(1000))); err == nil || !strings.Contains(err.Error(), "too deep") {
+		t.Errorf("got the error %v, want one that says that the content is too deep", err)
+	}
+}
+
+// TestLongNames has what comes in more pieces than anybody sends.
+func TestLongNames(t *testing.T) {
+	pieces := strings.Split(strings.Repeat(call(`"index":0,`, `"i"`, `"ab"`, `""`)+"|"+call(`"index":0,`, `"i"`, `"c"`, `""`)+"|", 10_000), "|")
+	body := data(append(pieces[:len(pieces)-1], called, "[DONE]")...)
+	got := stream(read(t, neutral.Chat, least[neutral.Chat]), neutral.Chat, body)
+	if len(got) > 20_000 {
+		t.Errorf("got %d bytes for the name of a call", len(got))
 	}
 }
 
