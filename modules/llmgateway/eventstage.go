@@ -14,7 +14,7 @@ type eventStage struct {
 	failed  func(event []byte) // called with the data of an event that is a failure
 
 	begun  []byte // the beginning of an event
-	joined []byte // begun, and what came behind it
+	passed []byte // what passed last, if an event had begun before
 	inside bool   // what has passed ends inside of an event
 }
 
@@ -24,16 +24,22 @@ var failureSign = []byte(`"error`)
 // pass implements stage. An event that is longer than longestEvent passes in
 // pieces. What has begun is lost when the stream breaks off.
 func (s *eventStage) pass(p []byte, then continuation) []byte {
+	had := len(s.begun)
 	text := p
-	if len(s.begun) > 0 {
-		s.joined = append(append(s.joined[:0], s.begun...), p...)
-		text = s.joined
+	if had > 0 {
+		s.begun = append(s.begun, p...)
+		text = s.begun
 	}
-	end := eventsEnd(text)
+	end := eventsEnd(text, had)
 	if then == nothing || len(text)-end > longestEvent {
 		end = len(text)
 	}
-	s.begun = append(s.begun[:0], text[end:]...)
+	switch {
+	case had == 0:
+		s.begun = append(s.begun, p[end:]...)
+	case end > 0:
+		s.begun, s.passed = append(s.passed[:0], text[end:]...), s.begun
+	}
 	text = text[:end]
 	if end > 0 {
 		s.inside = !endsEvent(text)
@@ -59,21 +65,22 @@ func (s *eventStage) inspect(events []byte) {
 }
 
 // eventsEnd returns the length of the whole events that p begins with: an event
-// ends with a blank line.
-func eventsEnd(p []byte) int {
-	for end := len(p); end > 0; {
-		end = bytes.LastIndexByte(p[:end], '\n') + 1
-		if endsEvent(p[:end]) {
-			return end
+// ends with a blank line. None does in the first bytes, so many as are seen.
+func eventsEnd(p []byte, seen int) int {
+	first := max(0, seen-2) // what ends an event may have begun there
+	end := bytes.LastIndex(p[first:], []byte("\r\r")) + 1
+	if end > 0 {
+		end += first + 1
+	}
+	for at := len(p); at > end; at-- {
+		if at = first + bytes.LastIndexByte(p[first:at], '\n') + 1; at == first {
+			break
 		}
-		if end > 0 {
-			end--
+		if endsEvent(p[:at]) {
+			return max(end, at)
 		}
 	}
-	if end := bytes.LastIndex(p, []byte("\r\r")); end >= 0 {
-		return end + 2
-	}
-	return 0
+	return end
 }
 
 // endsEvent reports whether p ends with a blank line.

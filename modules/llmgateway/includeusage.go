@@ -68,6 +68,7 @@ type usageFilter struct {
 	seen func(event []byte) // is shown the event
 
 	waiting []byte // has arrived, and is no whole event yet
+	line    int    // where its last line begins
 	ready   []byte
 }
 
@@ -76,7 +77,8 @@ func (f *usageFilter) pass(p []byte, then continuation) []byte {
 	f.waiting, f.ready = append(f.waiting, p...), f.ready[:0]
 	at := 0
 	for {
-		length := eventstream.BlockLength(f.waiting[at:])
+		var length int
+		length, f.line = eventstream.BlockEnd(f.waiting[at:], f.line)
 		if length == 0 {
 			break
 		}
@@ -89,9 +91,11 @@ func (f *usageFilter) pass(p []byte, then continuation) []byte {
 	}
 	if then != more || len(f.waiting)-at > longestEvent {
 		f.ready = append(f.ready, f.waiting[at:]...)
-		at = len(f.waiting)
+		at, f.line = len(f.waiting), 0
 	}
-	f.waiting = f.waiting[:copy(f.waiting, f.waiting[at:])]
+	if at > 0 {
+		f.waiting = f.waiting[:copy(f.waiting, f.waiting[at:])]
+	}
 	return f.ready
 }
 

@@ -24,15 +24,23 @@ type Event struct {
 // together with the blank line that ends it. It returns 0 if the block has not
 // ended.
 func BlockLength(p []byte) int {
-	for next := 0; ; {
+	length, _ := BlockEnd(p, 0)
+	return length
+}
+
+// BlockEnd is BlockLength for a block that comes in pieces. line is where the line
+// began with which the bytes ended before, none of which need be read again. It
+// returns where the last one begins now if the block has not ended.
+func BlockEnd(p []byte, line int) (length, next int) {
+	for next = line; ; {
 		end := bytes.IndexByte(p[next:], '\n')
 		if end < 0 {
-			return 0
+			return 0, next
 		}
-		line := bytes.TrimSuffix(p[next:next+end], []byte("\r"))
+		text := bytes.TrimSuffix(p[next:next+end], []byte("\r"))
 		next += end + 1
-		if len(line) == 0 {
-			return next
+		if len(text) == 0 {
+			return next, 0
 		}
 	}
 }
