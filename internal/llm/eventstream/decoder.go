@@ -36,7 +36,7 @@ func (d *Decoder) Write(piece []byte, yield func(name string, data []byte)) erro
 				continue
 			}
 		}
-		end := lineEnd(piece)
+		end := LineEnd(piece)
 		if end < 0 {
 			d.kept = append(d.kept, piece...)
 			return d.grow(len(piece))
@@ -57,17 +57,26 @@ func (d *Decoder) Write(piece []byte, yield func(name string, data []byte)) erro
 	return nil
 }
 
-// lineEnd returns where the first line of a piece ends, -1 if it does not.
-func lineEnd(piece []byte) int {
-	end := bytes.IndexByte(piece, '\n')
-	line := piece
-	if end >= 0 {
-		line = piece[:end]
+// lineStep is how much of a piece is searched for the end of a line at once. Without it
+// each line that ends with CR would cost a search for LF in all that follows.
+const lineStep = 4 << 10
+
+// LineEnd returns where the first line of a piece ends, with LF or CR, -1 if it does not.
+func LineEnd(piece []byte) int {
+	for at := 0; at < len(piece); at += lineStep {
+		part := piece[at:min(at+lineStep, len(piece))]
+		end := bytes.IndexByte(part, '\n')
+		if end >= 0 {
+			part = part[:end]
+		}
+		if cr := bytes.IndexByte(part, '\r'); cr >= 0 {
+			return at + cr
+		}
+		if end >= 0 {
+			return at + end
+		}
 	}
-	if cr := bytes.IndexByte(line, '\r'); cr >= 0 {
-		return cr
-	}
-	return end
+	return -1
 }
 
 // grow counts the bytes of the event under way.

@@ -51,6 +51,14 @@ func TestDecoder(t *testing.T) {
 	}
 }
 
+// TestManyLines has many lines that end with CR in one piece. If each cost a search
+// through the others, the test would not end.
+func TestManyLines(t *testing.T) {
+	if got := decode(t, strings.Repeat("\r", 4<<20)+"data: a\n\n"); !slices.Equal(got, []string{"|a"}) {
+		t.Errorf("got %q, want the one event", got)
+	}
+}
+
 func TestDecoderIsBounded(t *testing.T) {
 	var d eventstream.Decoder
 	piece := []byte(strings.Repeat("x", 1<<20))

@@ -3,6 +3,8 @@ package refusal
 import (
 	"bytes"
 	"slices"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/eventstream"
 )
 
 // Event is an event of an event stream. Its fields are parts of the stream and not
@@ -44,19 +46,18 @@ func NextEvent(p []byte, whole bool) (e Event, n int) {
 // CRLF). ended is false if p has no end of line. A CR at the end of p does not
 // count as one, since an LF may follow.
 func nextLine(p []byte) (line []byte, size int, ended bool) {
-	i := bytes.IndexByte(p, '\n')
-	ended = i >= 0
-	line, size = p, len(p)
-	if ended {
-		line, size = p[:i], i+1
+	end := eventstream.LineEnd(p)
+	switch {
+	case end < 0:
+		return p, len(p), false
+	case p[end] == '\n':
+		return p[:end], end + 1, true
+	case end == len(p)-1:
+		return p, len(p), false
+	case p[end+1] == '\n':
+		return p[:end], end + 2, true
 	}
-	if j := bytes.IndexByte(line, '\r'); j >= 0 && (j < len(line)-1 || ended) {
-		if j == len(line)-1 {
-			return line[:j], size, true
-		}
-		return line[:j], j + 1, true
-	}
-	return line, size, ended
+	return p[:end], end + 1, true
 }
 
 // add adds a field. Several data fields are joined with a newline.
