@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,7 @@ type views struct {
 		Lang       string
 		Width      int
 		Background string
+		Headers    []string // of tables, as screen readers have them
 		Violations []string
 	}
 	Problems []string
@@ -86,6 +88,11 @@ func TestBrowser(t *testing.T) {
 		}
 		if strings.HasSuffix(v.Name, " 360") && v.Width > 360 {
 			t.Errorf("%s: the page is %d pixels wide", v.Name, v.Width)
+		}
+		for _, header := range []string{"24 ", "shop-api", host(d.upstreams["fast"])} {
+			if !slices.ContainsFunc(v.Headers, func(h string) bool { return strings.HasPrefix(h, header) }) {
+				t.Errorf("%s: screen readers have no header %q among %q", v.Name, header, v.Headers)
+			}
 		}
 		for _, violation := range v.Violations {
 			t.Errorf("%s: %s", v.Name, violation)

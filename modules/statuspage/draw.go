@@ -13,40 +13,53 @@ func (f formatter) drawings() template.FuncMap {
 	return template.FuncMap{"strip": f.strip, "bar": f.bar, "curve": f.curve, "keys": f.keys, "quota": f.quota, "stack": f.stack}
 }
 
-// marks are the characters of a history's day with the classes of their bars.
+// marks are the characters of a history's day with the classes of their bars. A
+// background without a class is one of the first kind.
 var marks = []struct {
 	mark  byte
 	class string
 }{{'.', "u"}, {'c', "c"}, {'~', "m"}, {'x', "d"}, {'-', "n"}}
 
-// strip draws a day as a bar for each half an hour. Bars of one kind are one dashed
-// path, and those that follow each other one line of it, so that an uneventful day
-// is a few bytes and any other not many.
+// strip draws a day as a bar for each half an hour. The kind of bar that would take
+// most bytes is the background; each other kind is a path over it. So an uneventful
+// day is an empty element, and one that changes every half hour is a few hundred
+// bytes. The style scales the paths and cuts them into bars.
+//
+// It is hidden from screen readers: the row says the uptime, in its own cell.
 func (f formatter) strip(h status.History) template.HTML {
-	label := f.text("strip none")
-	if h.UptimeDay != nil {
-		label = f.text("strip label", share(h.UptimeDay))
-	}
-	var paths strings.Builder
-	for _, m := range marks {
-		if lines := linesOf(h.Day, m.mark); lines != "" {
-			fmt.Fprintf(&paths, `<path class="%s" d="%s"/>`, m.class, lines)
+	lines := make([]string, len(marks))
+	background := 0
+	for i, m := range marks {
+		lines[i] = linesOf(h.Day, m.mark)
+		if len(lines[i]) > len(lines[background]) {
+			background = i
 		}
 	}
-	return template.HTML(fmt.Sprintf(`<svg class="strip" viewBox="0 0 %d 24" preserveAspectRatio="none" role="img" aria-label="%s">%s</svg>`,
-		len(h.Day)*6, template.HTMLEscapeString(label), &paths))
+	var paths strings.Builder
+	for i, m := range marks {
+		if i != background && lines[i] != "" {
+			fmt.Fprintf(&paths, `<path class=%s d="%s"/>`, m.class, lines[i])
+		}
+	}
+	class := ""
+	if background > 0 {
+		class = fmt.Sprintf(` class=%s`, marks[background].class)
+	}
+	return template.HTML(fmt.Sprintf(`<svg aria-hidden=true%s>%s</svg>`, class, &paths))
 }
 
-// linesOf returns a line for each run of a mark.
+// linesOf returns a line for each run of a mark, in half hours.
 func linesOf(day string, mark byte) string {
 	var lines strings.Builder
+	move, end := 'M', 0 // of the run before
 	for from := 0; from < len(day); from++ {
 		to := from
 		for to < len(day) && day[to] == mark {
 			to++
 		}
 		if to > from {
-			fmt.Fprintf(&lines, "M%d 12h%d", from*6+1, (to-from)*6-2)
+			fmt.Fprintf(&lines, "%c%d 0h%d", move, from-end, to-from)
+			move, end = 'm', to
 			from = to
 		}
 	}
@@ -81,31 +94,39 @@ func (f formatter) curve(h status.History) template.HTML {
 	if !any {
 		return ""
 	}
-	return template.HTML(fmt.Sprintf(`<svg class="curve" viewBox="0 0 %d 32" preserveAspectRatio="none" role="img" aria-label="%s"><path class="base" d="M0 31h%[1]d"/><path class="l" d="%[3]s"/></svg>`,
-		6*len(h.Latencies), template.HTMLEscapeString(f.text("curve label", milliseconds(most))), line(h.Latencies, most)))
+	return template.HTML(fmt.Sprintf(`<svg role=img aria-label="%s"><path d="%s"/></svg>`,
+		template.HTMLEscapeString(f.text("curve label", milliseconds(most))), line(h.Latencies, most)))
 }
 
+// levels is how many heights a curve can have above the lowest. They are two pixels
+// apart, and most steps from one value to the next have one digit.
+const levels = 14
+
 // line returns a path through values, in steps from one to the next, which are
-// short. Where there is no value it is interrupted; a value alone is a dot.
+// short. Where there is no value it is interrupted. The style scales it.
 func line(values []*float64, most float64) string {
 	var path strings.Builder
-	before := -1 // the height of the value before
+	before := -1   // the height of the value before
+	command := 'l' // of the next step; a space after the first
 	for i, v := range values {
 		if v == nil {
 			before = -1
 			continue
 		}
-		y := 30
+		y := levels
 		if most > 0 {
-			y = int(math.Round(30 - 28**v/most))
+			y = int(math.Round(levels * (1 - *v/most)))
 		}
-		switch {
+		switch step := y - before; {
 		case before < 0:
-			fmt.Fprintf(&path, "M%d %dh1l5 0", 6*i, y)
-		case y-before < 0:
-			fmt.Fprintf(&path, " 6%d", y-before)
+			fmt.Fprintf(&path, "M%d %dh1", i, y)
+			command = 'l'
+		case step < 0:
+			fmt.Fprintf(&path, "%c1%d", command, step)
+			command = ' '
 		default:
-			fmt.Fprintf(&path, " 6 %d", y-before)
+			fmt.Fprintf(&path, "%c1 %d", command, step)
+			command = ' '
 		}
 		before = y
 	}

@@ -40,17 +40,18 @@ func (f formatter) formats() template.FuncMap {
 		"firstChannels":  first[status.Channel],
 		"firstDNS":       first[status.DNSUpstream],
 		"firstEvents":    func(all []status.Event) []status.Event { return latest(all, 20) },
-		"more":           func(n int) template.HTML { return f.more(n) },
+		"more":           func(n int) template.HTML { return f.more("<li class=note>", n, "</li>") },
+		"moreRows":       func(n int) template.HTML { return f.more("<tr><td class=note>", n, "") },
 	}
 }
 
-// more says how many of a list the page leaves out.
-func (f formatter) more(n int) template.HTML {
+// more says how many of a list the page leaves out, in an element.
+func (f formatter) more(begin template.HTML, n int, end template.HTML) template.HTML {
 	left := f.left(n - limit)
 	if left == "" {
 		return ""
 	}
-	return template.HTML(`<li class="note">` + template.HTMLEscapeString(left) + `</li>`)
+	return begin + template.HTML(template.HTMLEscapeString(left)) + end
 }
 
 func (f formatter) left(n int) string {
@@ -104,8 +105,7 @@ func (f formatter) when(at any) template.HTML {
 	case *time.Time:
 		t = *at
 	}
-	return template.HTML(fmt.Sprintf(`<time datetime="%s">%s</time>`,
-		t.UTC().Format(time.RFC3339), t.UTC().Format("01-02 15:04 UTC")))
+	return template.HTML("<time>" + t.UTC().Format("2006-01-02 15:04:05Z") + "</time>")
 }
 
 func day(t time.Time) string { return t.Format(time.DateOnly) }

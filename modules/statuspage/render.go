@@ -10,6 +10,7 @@ import (
 	"html"
 	"html/template"
 	"maps"
+	"regexp"
 	"slices"
 )
 
@@ -17,8 +18,8 @@ import (
 var files embed.FS
 
 var (
-	style  = mustRead("page/page.css")
-	script = mustRead("page/page.js")
+	style  = withoutComments(mustRead("page/page.css"))
+	script = withoutComments(mustRead("page/page.js"))
 
 	// build tells pages of one build from those of another: their script may be
 	// older than what it is sent.
@@ -36,12 +37,23 @@ var (
 // of the page and an event.
 var parts = []string{"summary", "targets", "upstreams", "channels", "clients", "dns", "receipt", "events"}
 
+// shades paint the bars of a strip that are lower than others over those that are
+// not: the color of the card above and below, that of the bar between.
+const shades = `<svg class="shades" aria-hidden="true">` +
+	`<linearGradient id="m" x2="0" y1="-13" y2="13" gradientUnits="userSpaceOnUse"><stop offset=".12"/><stop offset=".12" class="m"/><stop offset=".88" class="m"/><stop offset=".88"/></linearGradient>` +
+	`<linearGradient id="n" x2="0" y1="-13" y2="13" gradientUnits="userSpaceOnUse"><stop offset=".33"/><stop offset=".33" class="n"/><stop offset=".67" class="n"/><stop offset=".67"/></linearGradient></svg>`
+
 func mustRead(name string) []byte {
 	content, err := files.ReadFile(name)
 	if err != nil {
 		panic(err) // it is embedded
 	}
 	return content
+}
+
+// withoutComments removes the lines that are comments.
+func withoutComments(content []byte) []byte {
+	return regexp.MustCompile(`(?m)^\s*(//|/\*).*\n`).ReplaceAll(content, nil)
 }
 
 func buildOf(contents ...[]byte) string {
@@ -125,7 +137,7 @@ func (p *rendering) document() []byte {
 <html lang="%s" data-build="%s"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><meta name="robots" content="noindex"><title>%s</title><link rel="icon" href="data:,"><style>`,
 		p.lang, build, t("title"))
 	doc.Write(style)
-	fmt.Fprintf(&doc, `</style></head><body><header><h1>%s</h1><span id="live" class="live" data-on="%s" data-off="%s">%s</span><a href="?lang=%s" hreflang="%[5]s" lang="%[5]s">%s</a></header><main>`,
+	fmt.Fprintf(&doc, `</style></head><body>`+shades+`<header><h1>%s</h1><span id="live" class="live" data-on="%s" data-off="%s">%s</span><a href="?lang=%s" hreflang="%[5]s" lang="%[5]s">%s</a></header><main>`,
 		t("title"), t("live"), t("reconnecting"), fmt.Sprintf(t("static"), p.of.Generated.Format("15:04 UTC")), other, t("other"))
 	for i, name := range parts {
 		hidden := ""

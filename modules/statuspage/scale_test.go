@@ -19,6 +19,9 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/status"
 )
 
+// maxPage is the bound for a page of 50 targets and 50 upstreams.
+const maxPage = 60_000
+
 // large returns a Caddyfile with so many targets, upstreams and keys.
 func large(addr, upstream string, targets, upstreams, keys int) string {
 	var b strings.Builder
@@ -42,8 +45,8 @@ func large(addr, upstream string, targets, upstreams, keys int) string {
 	return b.String()
 }
 
-// The page and the JSON do not grow with the number of keys, and what 50 targets
-// and 50 upstreams add is a kilobyte each at most, although each half hour of their
+// The page and the JSON do not grow with the number of keys, and with 50 targets
+// and 50 upstreams the page has less than 60 kB, although each half hour of their
 // day is another than the one before.
 func TestSizes(t *testing.T) {
 	up := caddytest.NewUpstream(t, caddytest.Answer(200, "text/plain", "ok"))
@@ -55,8 +58,11 @@ func TestSizes(t *testing.T) {
 		c := caddytest.Start(t, large(addr, up.URL, 50, 50, keys), caddytest.WithStorage(storage))
 		page := get(t, c, "http://"+addr+"/").body
 		sizes[keys] = len(page)
-		if n := len(page); n > 120_000 {
+		if n := len(page); n > maxPage {
 			t.Errorf("the page has %d bytes", n)
+		}
+		if n := strings.Count(page, "<tr><th>") - 2; n != 100 {
+			t.Errorf("the page has %d rows of targets and upstreams, want 100", n)
 		}
 		var zipped bytes.Buffer
 		zip := gzip.NewWriter(&zipped)

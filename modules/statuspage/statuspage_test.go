@@ -82,7 +82,7 @@ func TestPlaces(t *testing.T) {
 			base := "http://" + addr + place.prefix
 			ping(t, c)
 			page := get(t, c, base+"/")
-			if page.status != http.StatusOK || !strings.Contains(page.body, "<b>api</b>") || !strings.Contains(page.header.Get("Content-Type"), "text/html") {
+			if page.status != http.StatusOK || !strings.Contains(page.body, "<th>api ") || !strings.Contains(page.header.Get("Content-Type"), "text/html") {
 				t.Errorf("the page: status %d, %v: %s", page.status, page.header, page.body)
 			}
 			var s status.Status

@@ -73,6 +73,8 @@ var texts = map[string]text{
 	"targets awake":    {"%d awake", "%d 个醒着"},
 
 	"targets":     {"Targets", "保活目标"},
+	"target":      {"target", "目标"},
+	"last ping":   {"last ping", "最近 ping"},
 	"day strip":   {"the last 24 hours", "最近 24 小时"},
 	"24 h":        {"24 h", "24 小时"},
 	"30 days":     {"30 days", "30 天"},
@@ -86,8 +88,6 @@ var texts = map[string]text{
 	"up":          {"up", "正常"},
 	"failing":     {"failing", "异常"},
 	"down":        {"down", "宕机"},
-	"strip label": {"last 24 hours: %s up", "最近 24 小时：可用 %s"},
-	"strip none":  {"last 24 hours: nothing recorded yet", "最近 24 小时：尚无记录"},
 
 	"accounts":   {"Hours of accounts", "账户时长"},
 	"hours used": {"hours used", "已用小时"},
@@ -96,10 +96,12 @@ var texts = map[string]text{
 	"avoided":    {"cold starts avoided", "避免的冷启动"},
 
 	"upstreams":   {"Upstreams", "上游"},
+	"upstream":    {"upstream", "上游"},
+	"last load":   {"last load", "最近加载"},
 	"load times":  {"load times of the last 24 hours", "最近 24 小时加载时间"},
 	"fastest":     {"fastest", "最快"},
 	"score":       {"score", "评分"},
-	"curve label": {"load times of the last 24 hours, %s at most", "最近 24 小时加载时间，最高 %s"},
+	"curve label": {"%s at most", "最高 %s"},
 
 	"channels":     {"Channels", "渠道"},
 	"tier":         {"tier", "层级"},

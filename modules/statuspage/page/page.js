@@ -4,7 +4,8 @@ const say=(c,t)=>{live.className="live "+c;if(live.textContent!==t)live.textCont
 const ago=new Intl.RelativeTimeFormat(lang,{numeric:"auto",style:"short"});
 const units=[["day",86400],["hour",3600],["minute",60],["second",1]];
 const show=e=>{
-const at=new Date(e.dateTime),s=Math.round((at-Date.now())/1000);
+if(!e.dateTime)e.dateTime=e.textContent;
+const at=new Date(e.dateTime.replace(" ","T")),s=Math.round((at-Date.now())/1000);
 const [u,n]=units.find(([,n])=>Math.abs(s)>=n)||units[3];
 const t=ago.format(Math.trunc(s/n),u);
 if(e.textContent!==t)e.textContent=t;

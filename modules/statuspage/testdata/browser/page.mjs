@@ -37,6 +37,8 @@ for (const [locale, lang] of [["en-GB", "en"], ["zh-CN", "zh"]]) {
 			const { context, tab, took } = await open(name, { locale, colorScheme, viewport: { width, height: 800 }, deviceScaleFactor: width < 500 ? 2 : 1 });
 			await tab.waitForSelector("#live.on");
 			await tab.evaluate(axe);
+			const devtools = await context.newCDPSession(tab);
+			const { nodes } = await devtools.send("Accessibility.getFullAXTree");
 			const { violations } = await tab.evaluate(() => axe.run());
 			found.views.push({
 				name,
@@ -44,6 +46,7 @@ for (const [locale, lang] of [["en-GB", "en"], ["zh-CN", "zh"]]) {
 				lang: await tab.evaluate(() => document.documentElement.lang),
 				width: await tab.evaluate(() => document.documentElement.scrollWidth),
 				background: await tab.evaluate(() => getComputedStyle(document.body).backgroundColor),
+				headers: nodes.filter((n) => !n.ignored && ["columnheader", "rowheader"].includes(n.role?.value)).map((n) => n.name?.value),
 				violations: violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html).slice(0, 3).join(" ")}`),
 			});
 			if (folder) {
@@ -66,17 +69,17 @@ for (const [locale, lang] of [["en-GB", "en"], ["zh-CN", "zh"]]) {
 {
 	const { context, tab } = await open("live", { locale: "en-GB" });
 	await tab.waitForSelector("#live.on");
-	const card = tab.locator("#targets li", { hasText: "toggled" });
+	const card = tab.locator("#targets tr", { hasText: "toggled" });
 	const follow = async (step, seen) => {
 		const started = performance.now();
 		await fetch(control + step);
 		await seen.waitFor({ timeout: 90_000 });
 		found.live[step] = Math.round(performance.now() - started);
 	};
-	await card.locator(".pill.up").waitFor();
-	await follow("/down", card.locator(".pill.down"));
-	await follow("/up", card.locator(".pill.up"));
-	await follow("/reload", tab.locator("#targets li", { hasText: "after-the-reload" }));
+	await card.locator("i.up").waitFor();
+	await follow("/down", card.locator("i.down"));
+	await follow("/up", card.locator("i.up"));
+	await follow("/reload", tab.locator("#targets tr", { hasText: "after-the-reload" }));
 	await context.close();
 }
 await browser.close();
