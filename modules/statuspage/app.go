@@ -58,7 +58,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.keeper = &history.Keeper{History: pooled.(*history.History), Storage: ctx.Storage(), Clock: rt.Clock(), Logger: ctx.Logger()}
 
 	rt.Status().Observe(a.keeper.History.Record)
-	rt.Status().Listen(a.keeper.History.AddEvent)
+	rt.Status().Listen(a.record)
 	rt.Status().Annotate(a.annotate)
 	if err := a.followEvents(rt); err != nil {
 		return err

@@ -16,6 +16,10 @@ import (
 // there are, the modules are asked once in that time.
 const refreshEvery = time.Second
 
+// settle is how long a change may wait for others, which often come together, until
+// it is shown. It bounds how often the modules are asked while much changes.
+const settle = 200 * time.Millisecond
+
 // board has the latest status, as it is shown to all viewers.
 type board struct {
 	registry *status.Registry
@@ -24,12 +28,15 @@ type board struct {
 	closing   chan struct{}
 	closeOnce sync.Once
 	arrived   chan struct{} // holds a token when there may be a first viewer
+	news      chan struct{} // holds a token when a module has reported a change
 
-	mu      sync.Mutex
-	latest  *snapshot
-	viewers map[language]int
-	changed chan struct{} // closed when a page has changed
-	pages   map[language]*rendering
+	mu        sync.Mutex
+	latest    *snapshot // nil before the first, and when it is known to be outdated
+	fresh     time.Time // until when the latest may be shown
+	viewers   map[language]int
+	addresses map[string]int // viewers by their address; none has 0
+	changed   chan struct{}  // closed when a page has changed
+	pages     map[language]*rendering
 }
 
 // snapshot is a status with its JSON. It never changes.
@@ -40,13 +47,15 @@ type snapshot struct {
 
 func newBoard(registry *status.Registry, clock clockwork.Clock) *board {
 	return &board{
-		registry: registry,
-		clock:    clock,
-		closing:  make(chan struct{}),
-		arrived:  make(chan struct{}, 1),
-		changed:  make(chan struct{}),
-		viewers:  make(map[language]int),
-		pages:    make(map[language]*rendering),
+		registry:  registry,
+		clock:     clock,
+		closing:   make(chan struct{}),
+		arrived:   make(chan struct{}, 1),
+		news:      make(chan struct{}, 1),
+		changed:   make(chan struct{}),
+		viewers:   make(map[language]int),
+		addresses: make(map[string]int),
+		pages:     make(map[language]*rendering),
 	}
 }
 
@@ -65,17 +74,55 @@ func (b *board) run(ctx context.Context) {
 	}
 }
 
-// watch renews the pages until nobody looks at them any more.
+// watch renews the pages until nobody looks at them any more: when the status is
+// too old to be shown, and soon after a module has reported a change. A ticker would
+// not do. The status can be younger than a tick, because a request has asked for it,
+// and then a change would wait for the next one.
 func (b *board) watch(ctx context.Context) {
-	ticker := b.clock.NewTicker(refreshEvery)
-	defer ticker.Stop()
 	for b.renew() {
-		select {
-		case <-ticker.Chan():
-		case <-ctx.Done():
+		due := b.clock.NewTimer(b.freshFor())
+		// A fake clock can have moved since, past the time of the timer.
+		if b.freshFor() > 0 {
+			select {
+			case <-due.Chan():
+			case <-b.news:
+				b.settle(ctx)
+			case <-ctx.Done():
+			}
+		}
+		due.Stop()
+		if ctx.Err() != nil {
 			return
 		}
 	}
+}
+
+// freshFor returns for how long the latest status may still be shown.
+func (b *board) freshFor() time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.fresh.Sub(b.clock.Now())
+}
+
+// report says that something has changed, which viewers see soon.
+func (b *board) report() {
+	select {
+	case b.news <- struct{}{}:
+	default:
+	}
+}
+
+// settle waits for what changes at the same time, and drops the latest status.
+func (b *board) settle(ctx context.Context) {
+	timer := b.clock.NewTimer(settle)
+	defer timer.Stop()
+	select {
+	case <-timer.Chan():
+	case <-ctx.Done():
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.latest = nil
 }
 
 // renew renews the pages that somebody looks at, and reports whether there are
@@ -113,10 +160,11 @@ func (b *board) render(lang language) (changed bool) {
 // current returns the latest status. It is called with the lock held.
 func (b *board) current() *snapshot {
 	now := b.clock.Now()
-	if b.latest != nil && now.Sub(b.latest.Generated) < refreshEvery && !now.Before(b.latest.Generated) {
+	if b.latest != nil && now.Before(b.fresh) && !now.Before(b.latest.Generated) {
 		return b.latest
 	}
 	b.latest = newSnapshot(b.registry.Collect(now))
+	b.fresh = b.clock.Now().Add(refreshEvery)
 	return b.latest
 }
 
@@ -151,18 +199,19 @@ func (b *board) view(lang language) (*rendering, <-chan struct{}) {
 	return b.pages[lang], b.changed
 }
 
-// enter counts a viewer, unless there are too many.
-func (b *board) enter(lang language) bool {
+// enter counts a viewer at an address, unless there are too many.
+func (b *board) enter(lang language, address string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	total := 0
 	for _, viewers := range b.viewers {
 		total += viewers
 	}
-	if total >= maxViewers {
+	if total >= maxViewers || b.addresses[address] >= maxViewersOf {
 		return false
 	}
 	b.viewers[lang]++
+	b.addresses[address]++
 	b.render(lang)
 	select {
 	case b.arrived <- struct{}{}:
@@ -172,8 +221,12 @@ func (b *board) enter(lang language) bool {
 }
 
 // leave undoes enter.
-func (b *board) leave(lang language) {
+func (b *board) leave(lang language, address string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.viewers[lang]--
+	b.addresses[address]--
+	if b.addresses[address] == 0 {
+		delete(b.addresses, address)
+	}
 }

@@ -21,12 +21,18 @@ var kinds = map[string]string{
 // followEvents records the changes that modules report.
 func (a *App) followEvents(rt *runtime.App) error {
 	for name, kind := range kinds {
-		record := func(event caddy.Event) { a.keeper.History.AddEvent(changeOf(kind, event, rt)) }
+		record := func(event caddy.Event) { a.record(changeOf(kind, event, rt)) }
 		if err := rt.Events().On(name, record); err != nil {
 			return fmt.Errorf("following the event %s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// record adds a change to the history, and shows it to those who look.
+func (a *App) record(change status.Event) {
+	a.keeper.History.AddEvent(change)
+	a.board.report()
 }
 
 // changeOf returns what an event says.

@@ -2,6 +2,7 @@ package statuspage
 
 import (
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -10,8 +11,11 @@ import (
 )
 
 const (
-	// maxViewers is how many pages can be live at once.
-	maxViewers = 1000
+	// maxViewers is how many pages can be live at once, maxViewersOf how many of one
+	// client address, so that no client keeps the others out. An IPv6 address counts
+	// as its /48 network, which is what a site gets (RFC 6177).
+	maxViewers   = 1000
+	maxViewersOf = 200
 
 	// comeBack is after which time a browser asks again when its events have
 	// ended, in milliseconds: after a reload, for the new configuration.
@@ -27,12 +31,12 @@ const (
 // serveEvents sends the parts of a page that have changed, until the viewer leaves
 // or the configuration ends.
 func (h *Handler) serveEvents(w http.ResponseWriter, r *http.Request) error {
-	lang := languageOf(r)
-	if !h.board.enter(lang) {
+	lang, address := languageOf(r), addressOf(r)
+	if !h.board.enter(lang, address) {
 		w.Header().Set("Retry-After", "10")
 		return caddyhttp.Error(http.StatusServiceUnavailable, nil)
 	}
-	defer h.board.leave(lang)
+	defer h.board.leave(lang, address)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
 	if r.Method == http.MethodHead {
@@ -41,6 +45,17 @@ func (h *Handler) serveEvents(w http.ResponseWriter, r *http.Request) error {
 	v := viewer{response: w, control: http.NewResponseController(w)}
 	defer func() { _ = v.control.SetWriteDeadline(time.Time{}) }()
 	return v.follow(r, h.board, lang)
+}
+
+// addressOf returns the client's address, or its network.
+func addressOf(r *http.Request) string {
+	text, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	if ip, err := netip.ParseAddr(text); err == nil && ip.Is6() && !ip.Is4In6() {
+		if network, err := ip.WithZone("").Prefix(48); err == nil {
+			return network.String()
+		}
+	}
+	return text
 }
 
 // viewer is somebody who looks at a page.

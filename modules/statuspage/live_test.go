@@ -2,6 +2,7 @@ package statuspage_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"net/http"
@@ -213,6 +214,49 @@ func TestViewersShare(t *testing.T) {
 	}
 	for _, v := range viewers {
 		_ = v.close()
+	}
+}
+
+// A change that a module reports is seen before the status is a second old.
+func TestChangesAreSeenSoon(t *testing.T) {
+	clock := clockwork.NewFakeClockAt(time.Date(2027, 3, 4, 12, 0, 0, 0, time.UTC))
+	var failing atomic.Bool
+	target := caddytest.NewUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+		if failing.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	addr := caddytest.Addr(t)
+	c := caddytest.Start(t, strings.Replace(site(target.URL, addr, "status_page"), "target api {", "target api {\nfailures 1", 1), caddytest.WithFakeClock(clock))
+	ping(t, c)
+	v := view(t, patient(t), "http://"+addr+"/")
+	if !v.until("<i class=up>") {
+		t.Fatal("the page does not show the target")
+	}
+	began := clock.Now()
+	for _, down := range []bool{true, false} {
+		failing.Store(down)
+		ping(t, c)
+		seen := make(chan bool, 1)
+		go func() { seen <- v.until(map[bool]string{true: "<i class=down>", false: "<i class=up>"}[down]) }()
+		// The clock stands still but for the time that a change may wait.
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		for done := false; !done; {
+			select {
+			case ok := <-seen:
+				done = true
+				if !ok {
+					t.Fatal("the events end")
+				}
+			case <-ctx.Done():
+				t.Fatalf("down %v is not seen", down)
+			case <-time.After(10 * time.Millisecond):
+				if clock.Now().Sub(began) < 800*time.Millisecond {
+					clock.Advance(50 * time.Millisecond)
+				}
+			}
+		}
+		cancel()
 	}
 }
 
