@@ -216,7 +216,7 @@ func (a *App) Cleanup() error {
 	}
 	for _, n := range a.Notify {
 		if n != nil && n.outbox != nil {
-			if _, err := outboxes.Delete(n.key); err != nil {
+			if err := n.closeOutbox(); err != nil {
 				return err
 			}
 		}

@@ -48,7 +48,12 @@ func (n *Notification) run(ctx context.Context) {
 		}
 		n.outbox.save(ctx, storageLimit)
 	}
-	n.outbox.save(context.WithoutCancel(ctx), farewellLimit)
+	ended := context.WithoutCancel(ctx)
+	if uses, _ := queues.References(n.key); uses == 1 {
+		n.outbox.release(ended) // no configuration follows
+		return
+	}
+	n.outbox.save(ended, farewellLimit)
 	n.outbox.signal() // for the configuration that follows
 }
 

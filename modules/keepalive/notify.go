@@ -59,7 +59,7 @@ type Notification struct {
 	clock     clockwork.Clock
 	failures  int // in a row
 
-	key    string // of the outbox in the pool
+	key    string // of the queue in the pool
 	outbox *outbox
 }
 

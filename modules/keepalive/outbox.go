@@ -1,6 +1,7 @@
 package keepalive
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -17,9 +18,9 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
 )
 
-// outboxes holds an *outbox for each receiver. What waits in it outlives a
-// reload in memory, and a restart in Caddy's storage.
-var outboxes = caddy.NewUsagePool()
+// queues holds a *queue for each receiver. What waits in it outlives a reload in
+// memory, and a restart in Caddy's storage.
+var queues = caddy.NewUsagePool()
 
 // outboxFolder is where messages wait in Caddy's storage, a file for each
 // receiver and process. See outboxFile.
@@ -41,12 +42,9 @@ func (m message) topic() string {
 	return m.Fields["target"] + "/" + name
 }
 
-// outbox holds the last message of each topic until its receiver has taken it.
-type outbox struct {
-	file   *outboxFile
-	clock  clockwork.Clock
-	logger *zap.Logger
-	health safestore.Health
+// queue holds the last message of each topic until its receiver has taken it.
+type queue struct {
+	guard *safestore.Guard
 
 	changed chan struct{} // has a token after a message was added
 	sending chan struct{} // holds a token while messages are sent
@@ -56,10 +54,28 @@ type outbox struct {
 	begun    bool               // whether what waited before the start was read
 	tended   time.Time          // when the folder was looked at last
 	saved    map[string]message // what the file has
-	lapses   time.Time          // when the file may be taken over by others
+	lapses   time.Time          // when the file may be taken over by others; zero: at once
 }
 
-// openOutbox takes the receiver's outbox from the pool.
+func newQueue() *queue {
+	return &queue{
+		guard:    safestore.NewGuard(),
+		changed:  make(chan struct{}, 1),
+		sending:  make(chan struct{}, 1),
+		messages: make(map[string]message),
+	}
+}
+
+// outbox is a receiver's queue in the storage of a configuration. A reload makes a new
+// storage even if its configuration is the same, and ends the old one.
+type outbox struct {
+	*queue
+	file   *outboxFile
+	clock  clockwork.Clock
+	logger *zap.Logger
+}
+
+// openOutbox takes the receiver's queue from the pool.
 func (n *Notification) openOutbox(app *App) error {
 	identity, err := json.Marshal([]any{n.url, n.body, n.header, n.Events})
 	if err != nil {
@@ -67,80 +83,79 @@ func (n *Notification) openOutbox(app *App) error {
 	}
 	sum := sha256.Sum256(identity)
 	n.key = string(sum[:])
-	value, _, err := outboxes.LoadOrNew(n.key, func() (caddy.Destructor, error) {
-		return &outbox{
-			file:     &outboxFile{storage: app.ctx.Storage(), prefix: outboxFolder + hex.EncodeToString(sum[:16]) + "-", owner: self},
-			clock:    app.clock,
-			logger:   app.logger,
-			changed:  make(chan struct{}, 1),
-			sending:  make(chan struct{}, 1),
-			messages: make(map[string]message),
-		}, nil
-	})
-	if err != nil {
-		return err
+	pooled, _ := queues.LoadOrStore(n.key, newQueue())
+	n.outbox = &outbox{
+		queue:  pooled.(*queue),
+		file:   &outboxFile{storage: app.ctx.Storage(), prefix: outboxFolder + hex.EncodeToString(sum[:16]) + "-", owner: self, logger: app.logger},
+		clock:  app.clock,
+		logger: app.logger,
 	}
-	n.outbox = value.(*outbox)
 	return nil
 }
 
-// Destruct implements caddy.Destructor. What waits stays in the storage, and
-// another process, or this one after a restart, may take it over at once.
-func (o *outbox) Destruct() error {
-	o.mu.Lock()
-	messages, begun := o.messages, o.begun
-	o.mu.Unlock()
-	if !begun {
-		return nil // the configuration has not started
+// closeOutbox gives the queue back. What waits stays in the storage.
+func (n *Notification) closeOutbox() error {
+	last, err := queues.Delete(n.key)
+	if last {
+		n.outbox.release(context.Background()) // what has come since the end of run
 	}
-	_, err := safestore.Within(context.Background(), farewellLimit, func(ctx context.Context) (any, error) {
-		return nil, o.file.store(ctx, messages, time.Time{})
-	})
-	o.report(context.Background(), err)
-	return nil
+	return err
 }
 
 // add puts a message in, in place of an earlier one of its topic.
-func (o *outbox) add(m message) {
-	o.mu.Lock()
-	o.messages[m.topic()] = m
-	o.mu.Unlock()
-	o.signal()
+func (q *queue) add(m message) {
+	q.mu.Lock()
+	q.messages[m.topic()] = m
+	q.mu.Unlock()
+	q.signal()
 }
 
 // signal wakes up the one who sends.
-func (o *outbox) signal() {
+func (q *queue) signal() {
 	select {
-	case o.changed <- struct{}{}:
+	case q.changed <- struct{}{}:
 	default:
 	}
 }
 
 // waiting returns the messages that wait, in the order in which they came.
-func (o *outbox) waiting() []message {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return slices.SortedFunc(maps.Values(o.messages), func(a, b message) int { return a.At.Compare(b.At) })
+func (q *queue) waiting() []message {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.SortedFunc(maps.Values(q.messages), func(a, b message) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.topic(), b.topic()))
+	})
 }
 
 // remove takes messages out that were sent, unless a later one has come.
-func (o *outbox) remove(sent []message) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+func (q *queue) remove(sent []message) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	for _, m := range sent {
-		if o.messages[m.topic()].At.Equal(m.At) {
-			delete(o.messages, m.topic())
+		if q.messages[m.topic()].At.Equal(m.At) {
+			delete(q.messages, m.topic())
 		}
 	}
 }
 
-// tend keeps what is stored in order, every tendEvery: it takes over what
-// processes have left that ended, this one's own before a restart among it, and
-// renews the hold on this process's file.
+// merge adds messages of another process, or of before a restart. Of a topic the
+// latest one stays.
+func (q *queue) merge(stored map[string]message) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for topic, m := range stored {
+		if mine, ok := q.messages[topic]; topic == m.topic() && (!ok || m.At.After(mine.At)) {
+			q.messages[topic] = m
+		}
+	}
+}
+
+// tend keeps what is stored in order, every tendEvery: it takes over what processes
+// have left that ended, and renews the hold on the file of this process.
 func (o *outbox) tend(ctx context.Context) {
 	now := o.clock.Now()
 	o.mu.Lock()
-	due, begun := o.tended.IsZero() || now.Sub(o.tended) >= tendEvery, o.begun
+	due := o.tended.IsZero() || now.Sub(o.tended) >= tendEvery
 	if due {
 		o.tended = now
 	}
@@ -148,51 +163,67 @@ func (o *outbox) tend(ctx context.Context) {
 	if !due {
 		return
 	}
-	_, err := safestore.Within(ctx, storageLimit, func(ctx context.Context) (any, error) {
-		// The own file is read once: later it can have what was sent meanwhile.
-		return nil, o.file.takeOver(ctx, now, !begun, func(left map[string]message) error {
-			o.merge(left)
-			return o.write(ctx)
-		})
-	})
-	o.report(ctx, err)
-	o.mu.Lock()
-	o.begun = begun || err == nil
-	o.mu.Unlock()
+	o.store(ctx, storageLimit, func(ctx context.Context) error { return o.takeOver(ctx, now) })
 	o.save(ctx, storageLimit)
 }
 
-// merge adds messages of another process, or of before a restart. Of a topic the
-// latest one stays.
-func (o *outbox) merge(stored map[string]message) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for topic, m := range stored {
-		if mine, ok := o.messages[topic]; topic == m.topic() && (!ok || m.At.After(mine.At)) {
-			o.messages[topic] = m
-		}
+// takeOver takes over what waited before a restart, and what other processes have
+// left.
+func (o *outbox) takeOver(ctx context.Context, now time.Time) error {
+	keep := func(left map[string]message) error {
+		o.merge(left)
+		return o.write(ctx, false)
 	}
+	if !o.hasBegun() {
+		// The own file is read once: later it can have what was sent meanwhile.
+		if err := o.file.takeOverOwn(ctx, keep); err != nil {
+			return err
+		}
+		o.mu.Lock()
+		o.begun = true
+		o.mu.Unlock()
+	}
+	return o.file.takeOverOthers(ctx, now, keep)
+}
+
+func (q *queue) hasBegun() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.begun
 }
 
 // save writes what waits to the storage, if it has changed or the hold on the
 // file must be renewed.
 func (o *outbox) save(ctx context.Context, limit time.Duration) {
-	_, err := safestore.Within(ctx, limit, func(ctx context.Context) (any, error) { return nil, o.write(ctx) })
-	o.report(ctx, err)
+	o.store(ctx, limit, func(ctx context.Context) error { return o.write(ctx, false) })
 }
 
-// write does that without a time limit.
-func (o *outbox) write(ctx context.Context) error {
+// release does that a last time, so that another process, or this one after a
+// restart, may take over at once what waits.
+func (o *outbox) release(ctx context.Context) {
+	if o.hasBegun() { // else the configuration has not started
+		o.store(ctx, farewellLimit, func(ctx context.Context) error { return o.write(ctx, true) })
+	}
+}
+
+// write writes to the file. released says that the process does not hold it any more.
+func (o *outbox) write(ctx context.Context, released bool) error {
 	now := o.clock.Now()
 	o.mu.Lock()
 	messages := maps.Clone(o.messages)
 	same := maps.EqualFunc(messages, o.saved, func(a, b message) bool { return a.At.Equal(b.At) })
-	same = same && (len(messages) == 0 || now.Before(o.lapses.Add(-tendEvery)))
+	held := now.Before(o.lapses.Add(-tendEvery)) // for long enough
+	if released {
+		held = o.lapses.IsZero()
+	}
 	o.mu.Unlock()
-	if same {
+	if same && (len(messages) == 0 || held) {
 		return nil
 	}
-	lapses := now.Add(outboxHold)
+	var lapses time.Time
+	if !released {
+		lapses = now.Add(outboxHold)
+	}
 	if err := o.file.store(ctx, messages, lapses); err != nil {
 		return err
 	}
@@ -202,8 +233,10 @@ func (o *outbox) write(ctx context.Context) error {
 	return nil
 }
 
-func (o *outbox) report(ctx context.Context, err error) {
+// store has f use the storage, and logs when that has become available or not.
+func (o *outbox) store(ctx context.Context, limit time.Duration, f func(context.Context) error) {
+	err := o.guard.Do(ctx, limit, f)
 	if ctx.Err() == nil {
-		o.health.Report(o.logger, err, "storage unavailable; keeping notifications in memory", "storage recovered; notifications are stored again")
+		o.guard.Report(o.logger, err, "storage unavailable; keeping notifications in memory", "storage recovered; notifications are stored again")
 	}
 }

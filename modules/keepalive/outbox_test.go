@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,14 +16,8 @@ import (
 
 // newOutbox returns the outbox of a process.
 func newOutbox(storage certmagic.Storage, clock clockwork.Clock, process string) *outbox {
-	return &outbox{
-		file:     &outboxFile{storage: storage, prefix: outboxFolder + "receiver-", owner: process},
-		clock:    clock,
-		logger:   zap.NewNop(),
-		changed:  make(chan struct{}, 1),
-		sending:  make(chan struct{}, 1),
-		messages: make(map[string]message),
-	}
+	logger := zap.NewNop()
+	return &outbox{newQueue(), &outboxFile{storage, outboxFolder + "receiver-", process, logger}, clock, logger}
 }
 
 func down(target string, at time.Time) message {
@@ -71,7 +66,7 @@ func TestOutboxesOfProcesses(t *testing.T) {
 					deliver(o)
 					o.save(ctx, storageLimit)
 				case 4:
-					o.Destruct()
+					o.release(ctx)
 					delete(processes, i)
 				case 5:
 					killed = true
@@ -81,7 +76,7 @@ func TestOutboxesOfProcesses(t *testing.T) {
 			// The rest end in some way, and a new process goes on.
 			for i, o := range processes {
 				if i%2 == 0 {
-					o.Destruct()
+					o.release(ctx)
 				}
 			}
 			o := newOutbox(storage, clock, "new")
@@ -134,7 +129,15 @@ func TestOutboxIsHeld(t *testing.T) {
 // brokenStorage fails while it is broken.
 type brokenStorage struct {
 	certmagic.Storage
-	broken bool
+	broken     bool
+	unreadable string // what is in the keys of files that cannot be read
+}
+
+func (s *brokenStorage) Load(ctx context.Context, key string) ([]byte, error) {
+	if s.unreadable != "" && strings.Contains(key, s.unreadable) {
+		return nil, errors.New("input/output error")
+	}
+	return s.Storage.Load(ctx, key)
 }
 
 func (s *brokenStorage) Store(ctx context.Context, key string, value []byte) error {
@@ -183,5 +186,62 @@ func TestOutboxWithoutStorage(t *testing.T) {
 	}
 	if storage.Exists(ctx, o.file.key()) {
 		t.Error("its file is still there")
+	}
+}
+
+// A file that is damaged or cannot be read keeps no other one from being taken over,
+// nor the process from leaving its own.
+func TestOutboxBesideBadFiles(t *testing.T) {
+	ctx, clock := context.Background(), clockwork.NewFakeClock()
+	storage := &brokenStorage{Storage: &certmagic.FileStorage{Path: t.TempDir()}}
+	bad := make(map[string]string)
+	for _, name := range []string{"0", "z"} { // before and after the good one
+		for what, text := range map[string]string{"damaged": `{"messages":{`, "unreadable": "{}"} {
+			key := outboxFolder + "receiver-" + name + what + suffix
+			if err := storage.Store(ctx, key, []byte(text)); err != nil {
+				t.Fatal(err)
+			}
+			bad[key] = what
+		}
+	}
+	storage.unreadable = "unreadable"
+	left := newOutbox(storage, clock, "left")
+	left.tend(ctx)
+	left.add(down("a", clock.Now()))
+	left.release(ctx)
+	o := newOutbox(storage, clock, "new")
+	for range 3 {
+		o.tend(ctx)
+		clock.Advance(tendEvery)
+	}
+	if n := len(o.waiting()); n != 1 || storage.Exists(ctx, left.file.key()) {
+		t.Errorf("%d messages wait, want the one of the process that has ended", n)
+	}
+	o.release(ctx)
+	if stored, err := o.file.load(ctx, o.file.key()); err != nil || stored == nil || stored.isHeld(clock.Now()) {
+		t.Errorf("the process has left %+v, %v", stored, err)
+	}
+	for key, what := range bad {
+		if damaged := what == "damaged"; storage.Exists(ctx, key) == damaged || storage.Exists(ctx, key+".bad") != damaged {
+			t.Errorf("%s is there: %v", key, storage.Exists(ctx, key))
+		}
+	}
+}
+
+// Messages of one moment are sent in the same order each time.
+func TestOutboxOrder(t *testing.T) {
+	o, now := newOutbox(nil, nil, "mine"), time.Unix(1, 0)
+	for _, target := range []string{"c", "a", "d", "b"} {
+		o.add(down(target, now))
+	}
+	o.add(down("z", now.Add(-time.Second)))
+	for range 20 {
+		order := ""
+		for _, m := range o.waiting() {
+			order += m.Fields["target"]
+		}
+		if order != "zabcd" {
+			t.Fatalf("the order is %s, want zabcd", order)
+		}
 	}
 }

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/safestore"
 )
 
 const (
@@ -23,12 +26,17 @@ const (
 // outboxFile is where the messages for one receiver wait in Caddy's storage.
 // Each process has a file of its own, so that none overwrites what another one
 // is about to send. A file is there only while messages wait. One that its
-// process does not hold any more is taken over by another process.
+// process does not hold any more is taken over by another process, which sends what is
+// in it: unlike what package processfiles exchanges, a message must be one process's.
 type outboxFile struct {
 	storage certmagic.Storage
 	prefix  string // of the keys of all processes
 	owner   string // this process
+	logger  *zap.Logger
 }
+
+// suffix is how the keys of all files end.
+const suffix = ".json"
 
 // storedOutbox is what a file has.
 type storedOutbox struct {
@@ -36,7 +44,7 @@ type storedOutbox struct {
 	Messages map[string]message `json:"messages"`       // by topic
 }
 
-func (f *outboxFile) key() string { return f.prefix + f.owner + ".json" }
+func (f *outboxFile) key() string { return f.prefix + f.owner + suffix }
 
 // store writes the messages to the file of this process, and removes it when
 // there are none.
@@ -58,48 +66,62 @@ func (f *outboxFile) remove(ctx context.Context, key string) error {
 	return nil
 }
 
-// load reads a file. One that is missing or unreadable is empty.
-func (f *outboxFile) load(ctx context.Context, key string) (stored storedOutbox, err error) {
+// load reads a file, nil if there is none. One that is no JSON is quarantined.
+func (f *outboxFile) load(ctx context.Context, key string) (*storedOutbox, error) {
 	raw, err := f.storage.Load(ctx, key)
-	if errors.Is(err, fs.ErrNotExist) {
-		return stored, nil
-	}
-	if err == nil && json.Unmarshal(raw, &stored) != nil {
-		stored = storedOutbox{}
-	}
-	return stored, err
-}
-
-// takeOver calls keep with the messages of each file whose process does not hold
-// it any more, and then removes the file. keep must have stored them by then. own
-// says whether that includes the file of this process.
-func (f *outboxFile) takeOver(ctx context.Context, now time.Time, own bool, keep func(map[string]message) error) error {
-	if own { // first, since keep writes to it
-		if err := f.takeOverFile(ctx, f.key(), now, keep); err != nil {
-			return err
-		}
-	}
-	keys, err := f.storage.List(ctx, strings.TrimSuffix(outboxFolder, "/"), false)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, safestore.ErrFolder) {
+		return nil, nil
 	}
 	if err != nil {
+		return nil, err
+	}
+	stored := new(storedOutbox)
+	if err := json.Unmarshal(raw, stored); err != nil {
+		return nil, f.quarantine(ctx, key, raw, err)
+	}
+	return stored, nil
+}
+
+// quarantine moves a damaged file away.
+func (f *outboxFile) quarantine(ctx context.Context, key string, raw []byte, reason error) error {
+	bad := key + ".bad"
+	if err := f.storage.Store(ctx, bad, raw); err != nil {
 		return err
 	}
-	for _, key := range keys {
-		if !strings.HasPrefix(key, f.prefix) || key == f.key() {
-			continue
-		}
-		if err := f.takeOverFile(ctx, key, now, keep); err != nil {
-			return err
-		}
+	if err := f.remove(ctx, key); err != nil {
+		return err
 	}
+	f.logger.Warn("file of notifications quarantined: they are not sent",
+		zap.String("file", key), zap.String("kept_as", bad), zap.NamedError("reason", reason))
 	return nil
 }
 
-func (f *outboxFile) takeOverFile(ctx context.Context, key string, now time.Time, keep func(map[string]message) error) error {
+// takeOverOwn calls keep with the messages of this process's file.
+func (f *outboxFile) takeOverOwn(ctx context.Context, keep func(map[string]message) error) error {
+	stored, err := f.load(ctx, f.key())
+	if err != nil || stored == nil {
+		return err
+	}
+	return keep(stored.Messages)
+}
+
+// takeOverOthers calls keep with the messages of each file whose process does not hold
+// it any more, and then removes the file. keep must have stored them by then. A file
+// that cannot be taken over keeps no other one from it.
+func (f *outboxFile) takeOverOthers(ctx context.Context, now time.Time, keep func(map[string]message) error) error {
+	names, err := safestore.List(ctx, f.storage, strings.TrimSuffix(outboxFolder, "/"))
+	for _, name := range names {
+		key := outboxFolder + name
+		if strings.HasPrefix(key, f.prefix) && strings.HasSuffix(key, suffix) && key != f.key() {
+			err = errors.Join(err, f.takeOver(ctx, key, now, keep))
+		}
+	}
+	return err
+}
+
+func (f *outboxFile) takeOver(ctx context.Context, key string, now time.Time, keep func(map[string]message) error) error {
 	stored, err := f.load(ctx, key)
-	if err != nil || f.isHeld(key, stored, now) || (key == f.key() && len(stored.Messages) == 0) {
+	if err != nil || stored == nil || stored.isHeld(now) {
 		return err
 	}
 	if err := f.storage.Lock(ctx, key); err != nil {
@@ -108,16 +130,14 @@ func (f *outboxFile) takeOverFile(ctx context.Context, key string, now time.Time
 	// Without the cancellation of ctx, which must not leave the lock behind.
 	defer f.storage.Unlock(context.WithoutCancel(ctx), key)
 	stored, err = f.load(ctx, key) // another process may have been faster
-	if err != nil || f.isHeld(key, stored, now) {
+	if err != nil || stored == nil || stored.isHeld(now) {
 		return err
 	}
-	if err := keep(stored.Messages); err != nil || key == f.key() {
+	if err := keep(stored.Messages); err != nil {
 		return err
 	}
 	return f.remove(ctx, key)
 }
 
-// isHeld reports whether a file belongs to another process that may live.
-func (f *outboxFile) isHeld(key string, stored storedOutbox, now time.Time) bool {
-	return key != f.key() && now.Before(stored.Until)
-}
+// isHeld reports whether a file belongs to a process that may live.
+func (s *storedOutbox) isHeld(now time.Time) bool { return now.Before(s.Until) }
