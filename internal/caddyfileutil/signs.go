@@ -85,14 +85,17 @@ func checkQuotes(at *caddyfile.Dispenser) error {
 // URL, which is valid, is not followed by a scheme.
 var joinedURL = regexp.MustCompile(`[,;，；、](?:https?|h3|tls|tcp|udp)://`)
 
+var aURL = regexp.MustCompile(`^(?:https?|tls|tcp|udp)://`)
+
 // checkSeparators returns an error for commas and semicolons between values: they
 // would be a part of the values.
 func checkSeparators(at *caddyfile.Dispenser) error {
 	args := lineOf(at)[1:]
 	for i, arg := range args {
-		isLast := i == len(args)-1
+		// The last value may end in a comma, as in `contains swagger,`.
+		isText := i == len(args)-1 && !aURL.MatchString(arg.Text)
 		ends := strings.TrimRight(arg.Text, ",;，；、") != arg.Text
-		if !arg.Quoted() && (ends && !isLast || joinedURL.MatchString(arg.Text)) {
+		if !arg.Quoted() && (ends && !isText || joinedURL.MatchString(arg.Text)) {
 			return at.Errf("%s: separate values with white space; there is no comma or semicolon", at.Val())
 		}
 	}

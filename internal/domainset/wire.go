@@ -15,7 +15,7 @@ const maxName = 255
 
 var (
 	errLabel = errors.New("a name consists of labels of 1 to 63 characters with dots between them")
-	errChars = errors.New("a name consists of letters, digits and hyphens, with *. before it or not")
+	errChars = errors.New("a name consists of letters, digits and hyphens, with *. before it or not; several names are separated by white space")
 	errLong  = errors.New("the name is too long")
 )
 
@@ -59,7 +59,7 @@ func asciiLabel(label string) (string, error) {
 		switch c := label[i]; {
 		case c >= 0x80:
 			international = true
-		case c <= ' ', c > '~', strings.IndexByte(`*/:\"#|^=`, c) >= 0:
+		case c <= ' ', c > '~', strings.IndexByte(`*/:\"#|^=,;`, c) >= 0:
 			return "", errChars
 		}
 	}

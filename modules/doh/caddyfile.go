@@ -220,6 +220,14 @@ func (h *Handler) setFilter(args []string) error {
 }
 
 func (h *Handler) setRebind(args []string) error {
+	for _, arg := range args {
+		switch arg {
+		case "on":
+			return errors.New("on would be a name whose private addresses pass; write rebind_protection without a value")
+		case "off":
+			return errors.New("off would be a name whose private addresses pass; leave the line out, for that is the default")
+		}
+	}
 	h.RebindProtection = &Rebind{Except: args}
 	_, err := newFilter(nil, h.RebindProtection)
 	return err

@@ -36,7 +36,8 @@ func parsePath(path string) ([]string, error) {
 		return nil, nil
 	}
 	steps := strings.Split(path, ".")
-	if slices.Contains(steps, "") {
+	isJSONPath := func(step string) bool { return strings.HasSuffix(step, "]") }
+	if slices.Contains(steps, "") || steps[0] == "$" || slices.ContainsFunc(steps, isJSONPath) {
 		return nil, fmt.Errorf("%q is not a path; write one such as data.0.status", path)
 	}
 	return steps, nil

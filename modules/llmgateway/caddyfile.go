@@ -205,6 +205,9 @@ func (c *Client) checkKeys(others []*Client) error {
 		return fmt.Errorf("client %s: a key is empty", c.Name)
 	}
 	for i, key := range c.Keys {
+		if key == "limit" || key == "models" {
+			return fmt.Errorf("client %s: %s stands in a block: write { behind the keys, and %s into the next line", c.Name, key, key)
+		}
 		err := checkKeyWord(key)
 		if slices.Contains(c.Keys[:i], key) {
 			err = errSameKey

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -374,6 +375,11 @@ func (c *Channel) parseURL() error {
 	u, err := url.Parse(cmp.Or(c.URL, c.presetURL))
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
 		return errors.New("the URL must look like https://api.example.com or https://api.example.com/v1")
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return errors.New("the URL has no port number from 1 to 65535")
+		}
 	}
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return errors.New("the URL must have no user, query or fragment; keys go into api_key")

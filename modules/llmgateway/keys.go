@@ -165,6 +165,10 @@ var (
 
 	// assignment is a line of an environment file.
 	assignment = regexp.MustCompile(`(?i)^(export |[A-Z0-9_]*(KEY|TOKEN|SECRET)[A-Z0-9_]*=[^=])`)
+
+	// filePlace is the path or the URL of a file. Base64 can begin with a slash too,
+	// but hardly has another one and no capital letter.
+	filePlace = regexp.MustCompile(`^(\.{1,2}/|/[a-z0-9._-]+/[a-z0-9._/-]+$|file:|https?://)`)
 )
 
 // checkKey refuses a text that no provider gives out as a key and no client
@@ -183,6 +187,8 @@ func checkKey(key string) error {
 		return errKeyVariable
 	case assignment.MatchString(key):
 		return errors.New("is a whole line of an environment file: keep the value only")
+	case filePlace.MatchString(key):
+		return errors.New("is where a file is: for the keys in a file write {file./path/to/keys}")
 	case strings.HasSuffix(key, "..."), key[0] == '<' && key[len(key)-1] == '>':
 		return errKeyPlaceholder
 	case strings.ContainsAny(key, ",;"):

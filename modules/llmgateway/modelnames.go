@@ -19,7 +19,7 @@ func checkModelName(name string) error {
 		return errors.New("a model's name is empty")
 	case strings.ContainsAny(name, ",;，、；"):
 		return fmt.Errorf("model %q: separate models with white space; there is no comma", name)
-	case name == "to" || strings.ContainsAny(name, "=→⇒") || strings.Contains(name, "->"):
+	case name == "to" || strings.EqualFold(name, "as") || strings.ContainsAny(name, "=→⇒") || strings.Contains(name, "->"):
 		return fmt.Errorf("model %q: a channel's own name for a model is given with as: models gpt-4 as gpt-4-0125-preview", name)
 	case hasAnyPrefix(name, "//", "--", "#", "/*", "*/", "<!--"):
 		return fmt.Errorf("model %q: a comment begins with # and a white space before that", name)
