@@ -96,111 +96,134 @@ func TestRecipe(t *testing.T) {
 
 func testRecipe(t *testing.T, recipe string, copies int) {
 	addr := caddytest.Addr(t)
-	upstreams := []*caddytest.Upstream{app(t, "a"), app(t, "b")}[:copies]
-	c := caddytest.Start(t, serve(t, recipe, addr, upstreams...))
-	client := c.Client()
-	do := func(method, path string, body []byte) (int, string) {
-		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+addr+path, bytes.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := client.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		text, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return resp.StatusCode, string(text)
-	}
-	// asked returns how many requests with a path the upstreams got.
-	asked := func(path string) (n int) {
-		for _, u := range upstreams {
-			for _, r := range u.Requests() {
-				if r.URI == path {
-					n++
-				}
-			}
-		}
-		return n
-	}
-	healthy := func() {
-		t.Helper()
-		for range 2 {
-			if status, _ := do(http.MethodGet, "/hello", nil); status != http.StatusOK {
-				t.Fatalf("/hello: status %d", status)
-			}
-			if status, text := do(http.MethodPost, "/hello", []byte("order")); status != http.StatusOK || text != "order" {
-				t.Fatalf("POST /hello: status %d, %q", status, text)
-			}
-		}
-	}
-
-	healthy()
-	// An error of the app: it reaches the client, and counts for nothing.
-	for range 5 {
-		if status, text := do(http.MethodGet, "/500", nil); status != 500 || text != `{"detail":"bug in this URL"}` {
-			t.Errorf("/500: status %d, %q", status, text)
-		}
-		healthy()
-	}
-	if n := asked("/500"); n != 5 {
-		t.Errorf("/500 was asked for %d times, want 5", n)
-	}
-	if fails := fails(t, c); fails != 0 {
-		t.Errorf("after a 500 the upstreams have %d failures", fails)
-	}
-
-	// An upstream's fault, on one copy: the other takes over.
+	r := &recipeTest{T: t, site: "http://" + addr, upstreams: []*caddytest.Upstream{app(t, "a"), app(t, "b")}[:copies]}
+	r.caddy = caddytest.Start(t, serve(t, recipe, addr, r.upstreams...))
+	r.client = r.caddy.Client()
+	r.healthy()
+	r.errorsOfTheApp()
 	if copies == 2 {
-		for _, path := range []string{"/502-on-a", "/503-on-b", "/504-on-a", "/reset-on-b"} {
-			for _, method := range []string{http.MethodGet, http.MethodPut} {
-				if status, text := do(method, path, []byte("whole")); status != http.StatusOK || text != "whole" {
-					t.Errorf("%s %s: status %d, %q", method, path, status, text)
-				}
+		r.faultsOfOneCopy()
+	}
+	r.postsOnce()
+	r.faultsOfAllCopies()
+	if copies == 2 { // whatever the method, the other one answers
+		r.upstreams[0].Listener.Close()
+		r.upstreams[0].CloseClientConnections()
+		r.healthy()
+	}
+}
+
+// recipeTest is a recipe that runs with one or two copies of an API.
+type recipeTest struct {
+	*testing.T
+	caddy     *caddytest.Caddy
+	client    *http.Client
+	site      string
+	upstreams []*caddytest.Upstream
+}
+
+func (r *recipeTest) do(method, path string, body []byte) (int, string) {
+	r.Helper()
+	req, err := http.NewRequestWithContext(r.Context(), method, r.site+path, bytes.NewReader(body))
+	if err != nil {
+		r.Fatal(err)
+	}
+	resp, err := r.client.Do(req)
+	if err != nil {
+		r.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+// asked returns how many requests with a path the upstreams got.
+func (r *recipeTest) asked(path string) (n int) {
+	for _, u := range r.upstreams {
+		for _, got := range u.Requests() {
+			if got.URI == path {
+				n++
 			}
 		}
-		healthy()
 	}
+	return n
+}
 
-	// A POST is sent once, and answered as the app does.
+// healthy requires other URLs to work, with and without a body.
+func (r *recipeTest) healthy() {
+	r.Helper()
+	for range 2 {
+		if status, _ := r.do(http.MethodGet, "/hello", nil); status != http.StatusOK {
+			r.Fatalf("/hello: status %d", status)
+		}
+		if status, text := r.do(http.MethodPost, "/hello", []byte("order")); status != http.StatusOK || text != "order" {
+			r.Fatalf("POST /hello: status %d, %q", status, text)
+		}
+	}
+}
+
+// An error of the app reaches the client, and counts for nothing.
+func (r *recipeTest) errorsOfTheApp() {
+	for range 5 {
+		if status, text := r.do(http.MethodGet, "/500", nil); status != 500 || text != `{"detail":"bug in this URL"}` {
+			r.Errorf("/500: status %d, %q", status, text)
+		}
+		r.healthy()
+	}
+	if n := r.asked("/500"); n != 5 {
+		r.Errorf("/500 was asked for %d times, want 5", n)
+	}
+	if fails := fails(r.T, r.caddy); fails != 0 {
+		r.Errorf("after a 500 the upstreams have %d failures", fails)
+	}
+}
+
+// After an upstream's fault on one copy the other takes over.
+func (r *recipeTest) faultsOfOneCopy() {
+	for _, path := range []string{"/502-on-a", "/503-on-b", "/504-on-a", "/reset-on-b"} {
+		for _, method := range []string{http.MethodGet, http.MethodPut} {
+			if status, text := r.do(method, path, []byte("whole")); status != http.StatusOK || text != "whole" {
+				r.Errorf("%s %s: status %d, %q", method, path, status, text)
+			}
+		}
+	}
+	r.healthy()
+}
+
+// A POST is sent once, and answered as the app does.
+func (r *recipeTest) postsOnce() {
 	for _, path := range []string{"/502", "/503", "/504"} {
-		if status, text := do(http.MethodPost, path, []byte("order")); fmt.Sprint("/", status) != path || !strings.Contains(text, "bug") {
-			t.Errorf("POST %s: status %d, %q", path, status, text)
+		if status, text := r.do(http.MethodPost, path, []byte("order")); fmt.Sprint("/", status) != path || !strings.Contains(text, "bug") {
+			r.Errorf("POST %s: status %d, %q", path, status, text)
 		}
-		if n := asked(path); n != 1 {
-			t.Errorf("POST %s reached the app %d times", path, n)
+		if n := r.asked(path); n != 1 {
+			r.Errorf("POST %s reached the app %d times", path, n)
 		}
 	}
-	if status, _ := do(http.MethodPost, "/reset", []byte("order")); status != http.StatusBadGateway || asked("/reset") != 1 {
-		t.Errorf("POST /reset: status %d, it reached the app %d times", status, asked("/reset"))
+	if status, _ := r.do(http.MethodPost, "/reset", []byte("order")); status != http.StatusBadGateway || r.asked("/reset") != 1 {
+		r.Errorf("POST /reset: status %d, it reached the app %d times", status, r.asked("/reset"))
 	}
-	healthy()
+	r.healthy()
+}
 
-	// An upstream's fault, on all copies, again and again: only that URL fails.
+// After an upstream's fault on all copies, again and again, only that URL fails. Of
+// a body beyond the buffers the failure is that of the one that got it.
+func (r *recipeTest) faultsOfAllCopies() {
 	for _, path := range []string{"/502", "/503", "/504", "/reset"} {
 		for range 5 {
-			if status, _ := do(http.MethodGet, path, nil); status < 502 {
-				t.Errorf("%s: status %d", path, status)
+			if status, _ := r.do(http.MethodGet, path, nil); status < 502 {
+				r.Errorf("%s: status %d", path, status)
 			}
-			healthy()
+			r.healthy()
 		}
 	}
-	// A body beyond the buffers: the failure is that of the one that got it.
-	if status, _ := do(http.MethodPut, "/503", bytes.Repeat([]byte("x"), 3_000_000)); status != http.StatusServiceUnavailable {
-		t.Errorf("PUT /503 of 3 MB: status %d", status)
+	if status, _ := r.do(http.MethodPut, "/503", bytes.Repeat([]byte("x"), 3_000_000)); status != http.StatusServiceUnavailable {
+		r.Errorf("PUT /503 of 3 MB: status %d", status)
 	}
-	healthy()
-
-	// One that is down: whatever the method, the other one answers.
-	if copies == 2 {
-		upstreams[0].Listener.Close()
-		upstreams[0].CloseClientConnections()
-		healthy()
-	}
+	r.healthy()
 }
 
 // fails counts the failures that Caddy remembers.

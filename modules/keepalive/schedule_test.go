@@ -33,100 +33,103 @@ func at(t *testing.T, s string) time.Time {
 	return parsed
 }
 
+// cronTimes are the times after one at which a schedule is due.
+var cronTimes = []struct {
+	name, expression, zone, after string
+	want                          []string
+}{
+	{
+		"every three minutes", "*/3 * * * *", "Asia/Shanghai", "2026-03-01T00:00:00Z",
+		[]string{"2026-03-01T00:03:00Z", "2026-03-01T00:06:00Z"},
+	},
+	{
+		"within a second", "*/3 * * * *", "Asia/Shanghai", "2026-03-01T00:02:59.999Z",
+		[]string{"2026-03-01T00:03:00Z"},
+	},
+	{
+		"just after", "*/3 * * * *", "", "2026-03-01T00:03:00.5Z",
+		[]string{"2026-03-01T00:06:00Z"},
+	},
+	{
+		"seconds", "*/20 * * * * *", "", "2026-03-01T00:03:50Z",
+		[]string{"2026-03-01T00:04:00Z", "2026-03-01T00:04:20Z"},
+	},
+	{
+		"a time of day in Shanghai", "30 7 * * *", "Asia/Shanghai", "2026-03-01T00:00:00Z",
+		[]string{"2026-03-01T23:30:00Z", "2026-03-02T23:30:00Z"},
+	},
+	{
+		"a day of the week in the zone", "0 1 * * MON", "Asia/Shanghai", "2026-03-01T00:00:00Z",
+		[]string{"2026-03-01T17:00:00Z", "2026-03-08T17:00:00Z"},
+	},
+	{
+		"the 31st", "0 0 31 * *", "", "2026-01-31T00:00:00Z",
+		[]string{"2026-03-31T00:00:00Z", "2026-05-31T00:00:00Z"},
+	},
+	{
+		"29 February", "0 0 29 2 *", "America/New_York", "2026-01-01T00:00:00Z",
+		[]string{"2028-02-29T05:00:00Z", "2032-02-29T05:00:00Z"},
+	},
+	{
+		"a day of the month or of the week", "0 0 10 * 1", "", "2026-03-01T00:00:00Z",
+		[]string{"2026-03-02T00:00:00Z", "2026-03-09T00:00:00Z", "2026-03-10T00:00:00Z"},
+	},
+	// New York: at 2026-03-08 02:00 EST it becomes 03:00 EDT, at 07:00 UTC.
+	{
+		"a skipped time comes after the gap", "30 2 * * *", "America/New_York", "2026-03-07T08:00:00Z",
+		[]string{"2026-03-08T07:00:00Z", "2026-03-09T06:30:00Z"},
+	},
+	{
+		"the hours around the gap", "0 1,2,3 * * *", "America/New_York", "2026-03-08T05:00:00Z",
+		[]string{"2026-03-08T06:00:00Z", "2026-03-08T07:00:00Z", "2026-03-09T05:00:00Z"},
+	},
+	{
+		"every half hour over the gap", "*/30 * * * *", "America/New_York", "2026-03-08T06:00:00Z",
+		[]string{"2026-03-08T06:30:00Z", "2026-03-08T07:00:00Z", "2026-03-08T07:30:00Z"},
+	},
+	{
+		"every hour over the gap", "15 * * * *", "America/New_York", "2026-03-08T06:00:00Z",
+		[]string{"2026-03-08T06:15:00Z", "2026-03-08T07:15:00Z"},
+	},
+	// At 2026-11-01 02:00 EDT it becomes 01:00 EST, at 06:00 UTC.
+	{
+		"a time that comes twice counts once", "30 1 * * *", "America/New_York", "2026-11-01T04:00:00Z",
+		[]string{"2026-11-01T05:30:00Z", "2026-11-02T06:30:00Z"},
+	},
+	{
+		"asked in the hour that comes again", "30 1,2 * * *", "America/New_York", "2026-11-01T06:10:00Z",
+		[]string{"2026-11-01T07:30:00Z", "2026-11-02T06:30:00Z"},
+	},
+	{
+		"the end of the hour that comes again", "0 2 * * *", "America/New_York", "2026-11-01T05:30:00Z",
+		[]string{"2026-11-01T07:00:00Z", "2026-11-02T07:00:00Z"},
+	},
+	{
+		"every half hour through the hour that comes again", "*/30 * * * *", "America/New_York", "2026-11-01T05:00:00Z",
+		[]string{"2026-11-01T05:30:00Z", "2026-11-01T06:00:00Z", "2026-11-01T06:30:00Z", "2026-11-01T07:00:00Z"},
+	},
+	// Cairo skips midnight itself: 2026-04-24 00:00 becomes 01:00, at 22:00 UTC.
+	{
+		"midnight that is skipped", "0 0 * * *", "Africa/Cairo", "2026-04-23T00:00:00Z",
+		[]string{"2026-04-23T22:00:00Z", "2026-04-24T21:00:00Z"},
+	},
+	// Lord Howe moves its clocks by half an hour: 2026-04-05 02:00 becomes 01:30, at 15:00 UTC.
+	{
+		"a change by half an hour", "*/15 * * * *", "Australia/Lord_Howe", "2026-04-04T14:45:00Z",
+		[]string{"2026-04-04T15:00:00Z", "2026-04-04T15:15:00Z", "2026-04-04T15:30:00Z"},
+	},
+	{
+		"a change by half an hour, once", "45 1 * * *", "Australia/Lord_Howe", "2026-04-04T14:00:00Z",
+		[]string{"2026-04-04T14:45:00Z", "2026-04-05T15:15:00Z"},
+	},
+	{
+		"an offset of 45 minutes", "0 12 * * *", "Asia/Kathmandu", "2026-01-01T00:00:00Z",
+		[]string{"2026-01-01T06:15:00Z", "2026-01-02T06:15:00Z"},
+	},
+}
+
 func TestCronNext(t *testing.T) {
-	for _, test := range []struct {
-		name, expression, zone, after string
-		want                          []string
-	}{
-		{
-			"every three minutes", "*/3 * * * *", "Asia/Shanghai", "2026-03-01T00:00:00Z",
-			[]string{"2026-03-01T00:03:00Z", "2026-03-01T00:06:00Z"},
-		},
-		{
-			"within a second", "*/3 * * * *", "Asia/Shanghai", "2026-03-01T00:02:59.999Z",
-			[]string{"2026-03-01T00:03:00Z"},
-		},
-		{
-			"just after", "*/3 * * * *", "", "2026-03-01T00:03:00.5Z",
-			[]string{"2026-03-01T00:06:00Z"},
-		},
-		{
-			"seconds", "*/20 * * * * *", "", "2026-03-01T00:03:50Z",
-			[]string{"2026-03-01T00:04:00Z", "2026-03-01T00:04:20Z"},
-		},
-		{
-			"a time of day in Shanghai", "30 7 * * *", "Asia/Shanghai", "2026-03-01T00:00:00Z",
-			[]string{"2026-03-01T23:30:00Z", "2026-03-02T23:30:00Z"},
-		},
-		{
-			"a day of the week in the zone", "0 1 * * MON", "Asia/Shanghai", "2026-03-01T00:00:00Z",
-			[]string{"2026-03-01T17:00:00Z", "2026-03-08T17:00:00Z"},
-		},
-		{
-			"the 31st", "0 0 31 * *", "", "2026-01-31T00:00:00Z",
-			[]string{"2026-03-31T00:00:00Z", "2026-05-31T00:00:00Z"},
-		},
-		{
-			"29 February", "0 0 29 2 *", "America/New_York", "2026-01-01T00:00:00Z",
-			[]string{"2028-02-29T05:00:00Z", "2032-02-29T05:00:00Z"},
-		},
-		{
-			"a day of the month or of the week", "0 0 10 * 1", "", "2026-03-01T00:00:00Z",
-			[]string{"2026-03-02T00:00:00Z", "2026-03-09T00:00:00Z", "2026-03-10T00:00:00Z"},
-		},
-		// New York: at 2026-03-08 02:00 EST it becomes 03:00 EDT, at 07:00 UTC.
-		{
-			"a skipped time comes after the gap", "30 2 * * *", "America/New_York", "2026-03-07T08:00:00Z",
-			[]string{"2026-03-08T07:00:00Z", "2026-03-09T06:30:00Z"},
-		},
-		{
-			"the hours around the gap", "0 1,2,3 * * *", "America/New_York", "2026-03-08T05:00:00Z",
-			[]string{"2026-03-08T06:00:00Z", "2026-03-08T07:00:00Z", "2026-03-09T05:00:00Z"},
-		},
-		{
-			"every half hour over the gap", "*/30 * * * *", "America/New_York", "2026-03-08T06:00:00Z",
-			[]string{"2026-03-08T06:30:00Z", "2026-03-08T07:00:00Z", "2026-03-08T07:30:00Z"},
-		},
-		{
-			"every hour over the gap", "15 * * * *", "America/New_York", "2026-03-08T06:00:00Z",
-			[]string{"2026-03-08T06:15:00Z", "2026-03-08T07:15:00Z"},
-		},
-		// At 2026-11-01 02:00 EDT it becomes 01:00 EST, at 06:00 UTC.
-		{
-			"a time that comes twice counts once", "30 1 * * *", "America/New_York", "2026-11-01T04:00:00Z",
-			[]string{"2026-11-01T05:30:00Z", "2026-11-02T06:30:00Z"},
-		},
-		{
-			"asked in the hour that comes again", "30 1,2 * * *", "America/New_York", "2026-11-01T06:10:00Z",
-			[]string{"2026-11-01T07:30:00Z", "2026-11-02T06:30:00Z"},
-		},
-		{
-			"the end of the hour that comes again", "0 2 * * *", "America/New_York", "2026-11-01T05:30:00Z",
-			[]string{"2026-11-01T07:00:00Z", "2026-11-02T07:00:00Z"},
-		},
-		{
-			"every half hour through the hour that comes again", "*/30 * * * *", "America/New_York", "2026-11-01T05:00:00Z",
-			[]string{"2026-11-01T05:30:00Z", "2026-11-01T06:00:00Z", "2026-11-01T06:30:00Z", "2026-11-01T07:00:00Z"},
-		},
-		// Cairo skips midnight itself: 2026-04-24 00:00 becomes 01:00, at 22:00 UTC.
-		{
-			"midnight that is skipped", "0 0 * * *", "Africa/Cairo", "2026-04-23T00:00:00Z",
-			[]string{"2026-04-23T22:00:00Z", "2026-04-24T21:00:00Z"},
-		},
-		// Lord Howe moves its clocks by half an hour: 2026-04-05 02:00 becomes 01:30, at 15:00 UTC.
-		{
-			"a change by half an hour", "*/15 * * * *", "Australia/Lord_Howe", "2026-04-04T14:45:00Z",
-			[]string{"2026-04-04T15:00:00Z", "2026-04-04T15:15:00Z", "2026-04-04T15:30:00Z"},
-		},
-		{
-			"a change by half an hour, once", "45 1 * * *", "Australia/Lord_Howe", "2026-04-04T14:00:00Z",
-			[]string{"2026-04-04T14:45:00Z", "2026-04-05T15:15:00Z"},
-		},
-		{
-			"an offset of 45 minutes", "0 12 * * *", "Asia/Kathmandu", "2026-01-01T00:00:00Z",
-			[]string{"2026-01-01T06:15:00Z", "2026-01-02T06:15:00Z"},
-		},
-	} {
+	for _, test := range cronTimes {
 		t.Run(test.name, func(t *testing.T) {
 			c, now := newCron(t, test.expression, test.zone), at(t, test.after)
 			for _, want := range test.want {

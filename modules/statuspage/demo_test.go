@@ -69,14 +69,8 @@ func newDemo(t *testing.T) *demo {
 	return d
 }
 
-// caddyfile returns the configuration, with a target of a name.
-func (d *demo) caddyfile(target string) string {
-	return strings.NewReplacer(
-		"CAFILE", d.caFile, "PAGE", d.places[0], "SITE", d.places[1], "EXTRA", target,
-		"APP", d.upstreams["app"], "TOGGLED", d.upstreams["toggled"], "LLM", d.upstreams["llm"], "DNS", d.upstreams["dns"],
-		"FAST", host(d.upstreams["fast"]), "SLOW", host(d.upstreams["slow"]), "BROKEN", host(d.upstreams["broken"]),
-		"USERINFO", "http://secret-user:secret-password@"+host(d.upstreams["app"]),
-	).Replace(`{
+// demoCaddyfile is the configuration, with words in capital letters for what differs.
+const demoCaddyfile = `{
 	keepalive {
 		target shop-api {
 			url      APP/health?key=secret-query
@@ -152,7 +146,16 @@ http://SITE {
 		client bob /secret-path-of-bob
 	}
 }
-`)
+`
+
+// caddyfile returns the configuration, with a target of a name.
+func (d *demo) caddyfile(target string) string {
+	return strings.NewReplacer(
+		"CAFILE", d.caFile, "PAGE", d.places[0], "SITE", d.places[1], "EXTRA", target,
+		"APP", d.upstreams["app"], "TOGGLED", d.upstreams["toggled"], "LLM", d.upstreams["llm"], "DNS", d.upstreams["dns"],
+		"FAST", host(d.upstreams["fast"]), "SLOW", host(d.upstreams["slow"]), "BROKEN", host(d.upstreams["broken"]),
+		"USERINFO", "http://secret-user:secret-password@"+host(d.upstreams["app"]),
+	).Replace(demoCaddyfile)
 }
 
 // host returns the host and port of a URL.
