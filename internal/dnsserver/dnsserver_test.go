@@ -487,9 +487,12 @@ func TestManyConnections(t *testing.T) {
 	l := listen(t, dnsserver.TCP, clock)
 	defer l.use(texts("a"))()
 	var conns []*dns.Conn
-	for range most + 10 {
+	for i := range most + 10 {
 		conn := l.dial()
 		ask(t, conn, query("a."))
+		if err := clock.BlockUntilContext(t.Context(), min(i+1, most)); err != nil { // until it is idle
+			t.Fatal(err)
+		}
 		clock.Advance(time.Millisecond)
 		conns = append(conns, conn)
 	}
