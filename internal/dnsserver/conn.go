@@ -43,6 +43,7 @@ type conn struct {
 	clock   clockwork.Clock
 	client  netip.Addr
 	network netip.Prefix
+	asker   *client // all connections of the network
 
 	slots   chan struct{}
 	name    string // that the client has asked for
@@ -121,9 +122,10 @@ func (c *conn) read() {
 			return
 		}
 		c.slots <- struct{}{}
+		c.asker.slots <- struct{}{}
 		c.server.slots <- struct{}{}
 		if !c.begin() {
-			<-c.server.slots
+			c.releaseSlots()
 			return
 		}
 		c.running.Add(1)
@@ -223,7 +225,12 @@ func (c *conn) end() {
 		c.timer.Reset(idleTimeout)
 	}
 	c.mu.Unlock()
+	c.releaseSlots()
+}
+
+func (c *conn) releaseSlots() {
 	<-c.server.slots
+	<-c.asker.slots
 	<-c.slots
 }
 

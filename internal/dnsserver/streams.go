@@ -20,8 +20,11 @@ const (
 	maxConnsClient = 128
 
 	// maxQueries is how many queries of all connections of a listener are
-	// answered at once.
-	maxQueries = 8192
+	// answered at once, and maxQueriesClient how many of them one client has. A
+	// query counts until its response is sent: clients that do not read, or ask
+	// for names of servers that do not answer, hold up no others.
+	maxQueries       = 8192
+	maxQueriesClient = 1024
 
 	acceptPause = 50 * time.Millisecond
 )
@@ -35,8 +38,14 @@ type streams struct {
 
 	mu      sync.Mutex
 	conns   map[*conn]struct{}
-	clients map[netip.Prefix]int
+	clients map[netip.Prefix]*client
 	closed  bool
+}
+
+// client is who has connections, of which there is at least one.
+type client struct {
+	conns int           // guarded by streams.mu
+	slots chan struct{} // for its queries that are answered at once
 }
 
 func newStreams(s *Socket, listener net.Listener) *streams {
@@ -45,7 +54,7 @@ func newStreams(s *Socket, listener net.Listener) *streams {
 		listener: listener,
 		slots:    make(chan struct{}, maxQueries),
 		conns:    make(map[*conn]struct{}),
-		clients:  make(map[netip.Prefix]int),
+		clients:  make(map[netip.Prefix]*client),
 	}
 	t.running.Add(1)
 	go t.serve()
@@ -87,14 +96,18 @@ func (t *streams) admit(raw net.Conn) *conn {
 	if t.closed {
 		return nil
 	}
-	if t.clients[c.network] >= maxConnsClient && !t.evict(func(other *conn) bool { return other.network == c.network }) {
+	if known := t.clients[c.network]; known != nil && known.conns >= maxConnsClient && !t.evict(func(other *conn) bool { return other.network == c.network }) {
 		return nil
 	}
 	if len(t.conns) >= maxConns && !t.evict(func(*conn) bool { return true }) {
 		return nil
 	}
 	t.conns[c] = struct{}{}
-	t.clients[c.network]++
+	if t.clients[c.network] == nil {
+		t.clients[c.network] = &client{slots: make(chan struct{}, maxQueriesClient)}
+	}
+	c.asker = t.clients[c.network]
+	c.asker.conns++
 	t.running.Add(1)
 	return c
 }
@@ -130,7 +143,7 @@ func (t *streams) removeLocked(c *conn) {
 		return
 	}
 	delete(t.conns, c)
-	if t.clients[c.network]--; t.clients[c.network] == 0 {
+	if c.asker.conns--; c.asker.conns == 0 {
 		delete(t.clients, c.network)
 	}
 }
