@@ -190,8 +190,14 @@ func (a *App) Start() error {
 // Stop ends the pings of this configuration. One that is under way is left to
 // the configuration that follows, if that knows the target.
 func (a *App) Stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), farewellLimit)
+	defer cancel()
 	for _, t := range a.Targets {
 		t.pinger.stop()
+		if uses, _ := states.References(t.pinger.key); uses == 1 {
+			// Not in Cleanup: the storage can have ended before.
+			t.pinger.end(ctx)
+		}
 	}
 	a.client.CloseIdleConnections()
 	a.following.CloseIdleConnections()
@@ -200,18 +206,12 @@ func (a *App) Stop() error {
 
 // Cleanup gives up what Provision took from the pools, however far it came.
 func (a *App) Cleanup() error {
-	ctx, cancel := context.WithTimeout(context.Background(), farewellLimit)
-	defer cancel()
 	for _, t := range a.Targets {
 		if t == nil || t.pinger == nil {
 			continue
 		}
-		last, err := states.Delete(t.pinger.key)
-		if err != nil {
+		if _, err := states.Delete(t.pinger.key); err != nil {
 			return err
-		}
-		if last && t.pinger.state.begun() {
-			t.pinger.lease.resign(ctx, t.pinger.state.share())
 		}
 	}
 	for _, n := range a.Notify {

@@ -88,3 +88,19 @@ func TestOutboxAfterReload(t *testing.T) {
 	c.Reload(fmt.Sprintf(config, fmt.Sprintf(target, "a")+fmt.Sprintf(target, "b")))
 	stored("b")
 }
+
+// What instances share is stored before the storage ends, whichever Caddy cleans up
+// first.
+func TestLeaseAtTheEnd(t *testing.T) {
+	up := counting(t)
+	for range 20 {
+		clock := clockwork.NewFakeClock()
+		c := caddytest.Start(t, "{\n\tstorage ending\n\tkeepalive {\n\t\tjitter 0%\n\t\ttarget a "+up.URL+"\n\t}\n}\n", caddytest.WithFakeClock(clock))
+		b := &bench{t: t, Caddy: c, clock: clock}
+		b.settled("a", 1)
+		c.Stop()
+		if n := c.Logs.Count("storage unavailable"); n != 0 {
+			t.Fatalf("the storage was used after its end; the log is:\n%s", c.Logs)
+		}
+	}
+}

@@ -1,6 +1,8 @@
 package keepalive
 
 import (
+	"context"
+
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/awake"
@@ -78,4 +80,13 @@ func (p *pinger) stop() {
 		p.release()
 	}
 	p.state.stop(p)
+}
+
+// end ends the ping under way and leaves the target to other instances: no
+// configuration follows that has it.
+func (p *pinger) end(ctx context.Context) {
+	p.state.cancel()
+	if p.state.begun() {
+		p.lease.resign(ctx, p.state.share())
+	}
 }
