@@ -340,6 +340,20 @@ func waiting(function string) int {
 	return strings.Count(stacks.String(), function)
 }
 
+// settle waits until nothing happens any more: in several looks in a row all
+// goroutines but the caller's wait for something. So a fake clock is turned only when
+// nothing else is left to do, however slow the machine is.
+func settle() {
+	for quiet := 0; quiet < 10; quiet++ {
+		time.Sleep(2 * time.Millisecond)
+		var stacks strings.Builder
+		_ = pprof.Lookup("goroutine").WriteTo(&stacks, 2)
+		if strings.Count(stacks.String(), " [running")+strings.Count(stacks.String(), " [runnable") > 1 {
+			quiet = 0
+		}
+	}
+}
+
 // Answers outlive a reload, as long as the upstreams stay.
 func TestCacheOutlivesReload(t *testing.T) {
 	u := caddytest.NewDoHUpstream(t, caddytest.Records(t, "@ 300 IN A 192.0.2.1"))

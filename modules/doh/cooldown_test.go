@@ -166,15 +166,16 @@ func TestServfailIsNoFault(t *testing.T) {
 func TestFastest(t *testing.T) {
 	const queries = 200
 	sound := caddytest.DoH(caddytest.Records(t, "@ 60 IN A 192.0.2.1"))
+	clock := clockwork.NewFakeClock()
 	after := func(delay time.Duration) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
-			time.Sleep(delay)
+			clock.Advance(delay)
 			sound(w, r)
 		}
 	}
-	fast, slow := caddytest.NewTLSUpstream(t, sound), caddytest.NewTLSUpstream(t, after(10*time.Millisecond))
+	fast, slow := caddytest.NewTLSUpstream(t, after(time.Millisecond)), caddytest.NewTLSUpstream(t, after(10*time.Millisecond))
 	failing := caddytest.NewTLSUpstream(t, caddytest.Answer(http.StatusTooManyRequests, "", ""))
-	p := startPool(t, nil, t.TempDir(), "policy fastest", up(t, slow, "/"), up(t, fast, "/"), up(t, failing, "/"))
+	p := startPool(t, clock, t.TempDir(), "policy fastest", up(t, slow, "/"), up(t, fast, "/"), up(t, failing, "/"))
 	p.ask(queries)
 	if n := len(fast.Requests()); n < queries*3/4 {
 		t.Errorf("the fastest was asked %d times of %d", n, queries)

@@ -175,18 +175,9 @@ func (p *pooled) burst(clock *clockwork.FakeClock, n int) (passed time.Duration)
 	for int(answered.Load())+waiting(exchanges)-before < n {
 		time.Sleep(time.Millisecond)
 	}
-	for last := int64(-1); answered.Load() < int64(n); {
-		if now := answered.Load(); now != last {
-			last = now
-			time.Sleep(200 * time.Millisecond)
-			continue
-		}
-		if passed >= 4*time.Second {
-			break
-		}
+	for settle(); answered.Load() < int64(n) && passed < 4*time.Second; settle() {
 		clock.Advance(400 * time.Millisecond)
 		passed += 400 * time.Millisecond
-		last = -1
 	}
 	wait()
 	return passed

@@ -179,19 +179,16 @@ func TestNextTier(t *testing.T) {
 }
 
 // turn turns the clock until the second tier has answered, and returns by how many
-// tenths of a second. After half of the time it goes on only if nothing happens.
+// tenths of a second.
 func (p *tiered) turn(done <-chan *dns.Msg) (steps int) {
 	p.t.Helper()
 	for ; steps < 45; steps++ {
-		pause := 2 * time.Millisecond
-		if steps >= 25 {
-			pause = time.Second
-		}
+		settle()
 		select {
 		case reply := <-done:
 			want(p.t, reply, "192.0.2.2")
 			return steps
-		case <-time.After(pause):
+		default:
 			p.clock.Advance(100 * time.Millisecond)
 		}
 	}

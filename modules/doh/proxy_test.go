@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jonboulle/clockwork"
 	"github.com/miekg/dns"
@@ -74,10 +75,11 @@ func TestProxyAccounts(t *testing.T) {
 // One of two accounts is faulty and chosen first: no query fails, with Caddy's
 // retries or without.
 func TestProxyFaults(t *testing.T) {
+	const hedge = 50 * time.Millisecond
 	for fault, misbehave := range caddytest.DoHFaults() {
 		bad := caddytest.NewTLSUpstream(t, misbehave)
 		good := caddytest.NewDoHUpstream(t, caddytest.Records(t, "@ 60 IN A 192.0.2.1"))
-		accounts := []string{up(t, bad, "/bad"), up(t, good, "/good"), "hedge 50ms"}
+		accounts := []string{up(t, bad, "/bad"), up(t, good, "/good"), fmt.Sprintf("hedge %v", hedge)}
 		for _, options := range [][]string{
 			{"lb_policy first"},
 			{"lb_policy first", "lb_retries 1"},
@@ -86,10 +88,14 @@ func TestProxyFaults(t *testing.T) {
 		} {
 			t.Run(fault+"/"+strings.Join(options, ", "), func(t *testing.T) {
 				addr := caddytest.Addr(t)
-				c := caddytest.Start(t, proxy(addr, accounts, options...))
+				clock := clockwork.NewFakeClock()
+				c := caddytest.Start(t, proxy(addr, accounts, options...), caddytest.WithFakeClock(clock))
 				for method, send := range methods {
 					query := question("www.example.", dns.TypeA)
-					reply := answer(t, query, send(t, c.Client(), "http://"+addr+"/dns-query", pack(t, query)))
+					msg := pack(t, query)
+					reply := answer(t, query, askFaulty(t, clock, bad, hangs[fault], hedge, func() response {
+						return send(t, c.Client(), "http://"+addr+"/dns-query", msg)
+					}))
 					if len(reply.Answer) != 1 || reply.Answer[0].(*dns.A).A.String() != "192.0.2.1" {
 						t.Errorf("%s: the answer is %v", method, reply)
 					}
@@ -118,13 +124,20 @@ func TestProxyPassiveHealth(t *testing.T) {
 	}
 }
 
-// When all accounts fail, the answer is SERVFAIL, and Caddy has no error to log.
+// When all accounts fail, the answer is SERVFAIL, and Caddy has no error to log. Each
+// attempt takes three seconds of the transport's clock, so that it finds the time of
+// lb_try_duration over. The proxy has a clock of its own, by which no time passes.
 func TestProxyAllFail(t *testing.T) {
-	u := caddytest.NewTLSUpstream(t, caddytest.Reset)
-	for _, option := range []string{"", "lb_retries 3", "lb_try_duration 150ms\n\t\tlb_try_interval 1ms"} {
+	clock := clockwork.NewFakeClock()
+	u := caddytest.NewTLSUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		clock.Advance(3 * time.Second)
+		caddytest.Reset(w, r)
+	})
+	for _, option := range []string{"", "lb_retries 3", "lb_try_duration 10m\n\t\tlb_try_interval 1ms"} {
 		t.Run(option, func(t *testing.T) {
 			addr := caddytest.Addr(t)
-			c := caddytest.Start(t, proxy(addr, []string{up(t, u, "/1"), up(t, u, "/2")}, option))
+			accounts := []string{up(t, u, "/1"), up(t, u, "/2"), "timeout 20m"}
+			c := caddytest.Start(t, proxy(addr, accounts, option), caddytest.WithFakeClock(clock))
 			query := question("www.example.", dns.TypeA)
 			if reply := answer(t, query, get(t, c.Client(), "http://"+addr+"/dns-query", pack(t, query))); reply.Rcode != dns.RcodeServerFailure {
 				t.Errorf("the answer is %v", reply)

@@ -162,10 +162,11 @@ func TestStaleAtOnce(t *testing.T) {
 	}
 	passed := time.Duration(0)
 	for waiting := true; waiting; {
+		settle()
 		select {
 		case <-first:
 			waiting = false
-		case <-time.After(10 * time.Millisecond):
+		default:
 			clock.Advance(100 * time.Millisecond)
 			passed += 100 * time.Millisecond
 		}
