@@ -51,6 +51,7 @@ type fleet struct {
 	// interval is that of the ledger, and quota that of the DNS server in a month.
 	interval time.Duration
 	quota    int
+	zone     string // of the quotas
 	all      []*machine
 
 	chat *caddytest.Upstream // has chatQuota for the good key, and refuses the other
@@ -73,6 +74,7 @@ func newFleet(t *testing.T, redis *redistest.Server, manner redistest.Manner, ma
 		t:        t,
 		interval: 400 * time.Millisecond,
 		quota:    dnsQuota,
+		zone:     zoneAtNoon(time.Now()),
 		storage:  fmt.Sprintf("redistest %s %s", redis.Addr, manner),
 		dns:      caddytest.NewDNSServer(t, "udp", caddytest.Records(t, "@ 60 IN A 192.0.2.1")),
 		app:      caddytest.NewUpstream(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }),
@@ -89,6 +91,13 @@ func newFleet(t *testing.T, redis *redistest.Server, manner redistest.Manner, ma
 	})
 	f.add(machines)
 	return f
+}
+
+// zoneAtNoon returns a time zone in which it is about noon: no day, and no month, may
+// end while its quota is used up.
+func zoneAtNoon(now time.Time) string {
+	// The sign of these names is the opposite of the usual one.
+	return fmt.Sprintf("Etc/GMT%+d", now.UTC().Hour()-12)
 }
 
 // add starts more machines.
@@ -123,7 +132,7 @@ http://%s {
 		doh {
 			cache off
 			upstream udp://%s {
-				quota %d/month
+				quota %d/month %s
 			}
 		}
 	}
@@ -137,7 +146,7 @@ http://%s {
 			channel good %s {
 				api_key %s
 				models  m
-				quota   %d/day
+				quota   %d/day %s
 			}
 			channel many %s {
 				api_key sk-many-key-1001 sk-many-key-1002 sk-many-key-1003 sk-many-key-1004 sk-many-key-1005
@@ -146,8 +155,8 @@ http://%s {
 		}
 	}
 }
-`, m.admin, m.fleet.storage, m.fleet.interval, m.fleet.app.URL, m.addr, m.fleet.dns.Addr(), m.fleet.quota,
-		m.fleet.chat.URL, limitedKey, m.fleet.chat.URL, goodKey, chatQuota, m.fleet.chat.URL)
+`, m.admin, m.fleet.storage, m.fleet.interval, m.fleet.app.URL, m.addr, m.fleet.dns.Addr(), m.fleet.quota, m.fleet.zone,
+		m.fleet.chat.URL, limitedKey, m.fleet.chat.URL, goodKey, chatQuota, m.fleet.zone, m.fleet.chat.URL)
 	config, err := caddytest.Adapt(caddyfile)
 	if err != nil {
 		m.fleet.t.Fatal(err)
