@@ -22,50 +22,54 @@ func encodeFile(process string, records ...record) []byte {
 	return fileOf(fmt.Sprintf(`{"process":%q,"written":"2026-03-01T12:00:00Z","ended":false,%s`, process, encode(records)[1:]))
 }
 
+func goodRecord(process string) record {
+	return record{Item: hash(process, idOf("k")), Model: "m", Until: start.Add(time.Hour), DecidedAt: start}
+}
+
+// hostileFiles are what can be in the file of a process p.
+var hostileFiles = map[string]struct {
+	raw  func() []byte
+	warn string // "" for no warning
+	left bool   // the file stays
+}{
+	"good":    {func() []byte { return encodeFile("p", goodRecord("p")) }, "", true},
+	"empty":   {func() []byte { return nil }, "ignored", true},
+	"foreign": {func() []byte { return []byte("root:x:0:0\n") }, "ignored", true},
+	"binary":  {func() []byte { return []byte("\x00\xff\xfe") }, "ignored", true},
+	"cut off": {func() []byte { raw := encodeFile("p", goodRecord("p")); return raw[:len(raw)/2] }, "quarantined", false},
+	"a bit has changed": {func() []byte {
+		raw := encodeFile("p", goodRecord("p"))
+		raw[len(raw)-20] ^= 1
+		return raw
+	}, "quarantined", false},
+	"no JSON": {func() []byte { return kind.Format.Encode([]byte("{")) }, "quarantined", false},
+	"a wrong type": {func() []byte {
+		body := []byte(`{"process":"p","cooldowns":[{"item":7}]}`)
+		return kind.Format.Encode(body)
+	}, "quarantined", false},
+	"a version below 1": {func() []byte { return []byte(kind.Format.Magic + " 0 x\n{}") }, "quarantined", false},
+	"a newer version":   {func() []byte { return []byte(kind.Format.Magic + " 2 x\nanything") }, "ignored", true},
+	"another process's": {func() []byte { return encodeFile("q", goodRecord("q")) }, "ignored", true},
+	"too large":         {func() []byte { return make([]byte, kind.Most+1) }, "ignored", true},
+	"a folder":          {func() []byte { return []byte("x/") }, "ignored", true},
+	"impossible times": {func() []byte {
+		far := time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+		a, b, c := goodRecord("p"), goodRecord("p"), goodRecord("p")
+		a.Until, b.DecidedAt = far, far
+		c.Everything, c.DecidedAt, c.Covers = true, far, far
+		return encodeFile("p", a, b, c)
+	}, "", true},
+	"long names": {func() []byte {
+		r := goodRecord("p")
+		r.Model = strings.Repeat("x", 1<<20)
+		return encodeFile("p", r)
+	}, "", true},
+}
+
 // Files that are broken, hostile, from the future or no files of ours change
 // nothing but what they may say, and each is warned of once.
 func TestHostileFiles(t *testing.T) {
-	good := func(process string) record {
-		return record{Item: hash(process, idOf("k")), Model: "m", Until: start.Add(time.Hour), DecidedAt: start}
-	}
-	for name, test := range map[string]struct {
-		raw  func() []byte
-		warn string // "" for no warning
-		left bool   // the file stays
-	}{
-		"good":    {func() []byte { return encodeFile("p", good("p")) }, "", true},
-		"empty":   {func() []byte { return nil }, "ignored", true},
-		"foreign": {func() []byte { return []byte("root:x:0:0\n") }, "ignored", true},
-		"binary":  {func() []byte { return []byte("\x00\xff\xfe") }, "ignored", true},
-		"cut off": {func() []byte { raw := encodeFile("p", good("p")); return raw[:len(raw)/2] }, "quarantined", false},
-		"a bit has changed": {func() []byte {
-			raw := encodeFile("p", good("p"))
-			raw[len(raw)-20] ^= 1
-			return raw
-		}, "quarantined", false},
-		"no JSON": {func() []byte { return kind.Format.Encode([]byte("{")) }, "quarantined", false},
-		"a wrong type": {func() []byte {
-			body := []byte(`{"process":"p","cooldowns":[{"item":7}]}`)
-			return kind.Format.Encode(body)
-		}, "quarantined", false},
-		"a version below 1": {func() []byte { return []byte(kind.Format.Magic + " 0 x\n{}") }, "quarantined", false},
-		"a newer version":   {func() []byte { return []byte(kind.Format.Magic + " 2 x\nanything") }, "ignored", true},
-		"another process's": {func() []byte { return encodeFile("q", good("q")) }, "ignored", true},
-		"too large":         {func() []byte { return make([]byte, kind.Most+1) }, "ignored", true},
-		"a folder":          {func() []byte { return []byte("x/") }, "ignored", true},
-		"impossible times": {func() []byte {
-			far := time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
-			a, b, c := good("p"), good("p"), good("p")
-			a.Until, b.DecidedAt = far, far
-			c.Everything, c.DecidedAt, c.Covers = true, far, far
-			return encodeFile("p", a, b, c)
-		}, "", true},
-		"long names": {func() []byte {
-			r := good("p")
-			r.Model = strings.Repeat("x", 1<<20)
-			return encodeFile("p", r)
-		}, "", true},
-	} {
+	for name, test := range hostileFiles {
 		t.Run(name, func(t *testing.T) {
 			storage, clock := newMemory(), clockwork.NewFakeClockAt(start)
 			storage.values[kind.Key("p")] = test.raw()

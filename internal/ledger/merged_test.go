@@ -125,7 +125,7 @@ func TestMerging(t *testing.T) {
 	f.pass(2)
 	f.wantSum("three passes after a count")
 
-	// Nobody is told when the merger dies.
+	// The merger dies without notice.
 	f.all = slices.DeleteFunc(f.all, func(p *process) bool { return p == merger })
 	f.count()
 	f.pass(3 + patience + patienceSpread)

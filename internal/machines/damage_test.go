@@ -155,9 +155,9 @@ func files(t *testing.T, storage string) map[string][]byte {
 // usual are the damages of a plain test run; with FREETIER_FAULTS=1 it is all of them.
 var usual = []string{"cut off", "to come", "wrong types", "a folder"}
 
-// Whatever has become of the files in the storage, Caddy starts, does all its work,
-// says once for each file what is wrong, and writes files that are good again.
-func TestDamagedFiles(t *testing.T) {
+// newFleetOfOne returns what a Caddy with all modules needs.
+func newFleetOfOne(t *testing.T) *fleet {
+	t.Helper()
 	f := &fleet{
 		t:   t,
 		dns: caddytest.NewDNSServer(t, "udp", caddytest.Records(t, "@ 60 IN A 192.0.2.1")),
@@ -176,6 +176,33 @@ func TestDamagedFiles(t *testing.T) {
 			caddytest.JSON(http.StatusOK, completion)(w, r)
 		}
 	})
+	return f
+}
+
+// putDamaged writes files, after they were damaged, to a storage folder.
+func putDamaged(t *testing.T, storage string, good map[string][]byte, damage func([]byte) []byte) {
+	t.Helper()
+	for name, raw := range good {
+		path := filepath.Join(storage, "freetier", name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if raw := damage(slices.Clone(raw)); raw != nil {
+			err = os.WriteFile(path, raw, 0o600)
+		} else {
+			err = os.Mkdir(path, 0o700)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Whatever has become of the files in the storage, Caddy starts, does all its work,
+// says once for each file what is wrong, and writes files that are good again.
+func TestDamagedFiles(t *testing.T) {
+	f := newFleetOfOne(t)
 	storage := t.TempDir()
 	w := startWhole(t, f, storage)
 	for range 30 {
@@ -212,21 +239,7 @@ func TestDamagedFiles(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			f.t = t
 			storage := t.TempDir()
-			for name, raw := range good {
-				path := filepath.Join(storage, "freetier", name)
-				if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-					t.Fatal(err)
-				}
-				var err error
-				if raw := damage(slices.Clone(raw)); raw != nil {
-					err = os.WriteFile(path, raw, 0o600)
-				} else {
-					err = os.Mkdir(path, 0o700)
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
+			putDamaged(t, storage, good, damage)
 			w := startWhole(t, f, storage)
 			w.serve(t, "with damaged files")
 			w.Stop()
