@@ -72,7 +72,9 @@ func (r *record) ends() time.Time {
 	return r.Until
 }
 
-// rank orders records by how much is lost without them.
+// rank orders records by how much is lost without them: those of whole items first,
+// then those of models that are configured. Clients can make up any number of other
+// names, which must not push out the rest.
 func (r *record) rank() int {
 	switch {
 	case r.Everything, r.Model == cooldown.All:

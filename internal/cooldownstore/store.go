@@ -2,10 +2,15 @@
 // storage, so that they outlive a restart, and exchanges them among processes on
 // one storage, as package processfiles says.
 //
-// A file has the decisions that a process has made. Of the decisions about one thing
-// the latest counts, so the order of reading does not matter.
+// A file has the decisions that its process has made: a cooldown, a success that ended
+// one, or a lift by hand. Of the decisions about a name of an item the latest counts
+// ([cooldown.Breaker.Apply]), so files can be read in any order and several times.
+// A shorter cooldown is over before another process would have read it.
 //
-// Keys and URLs are no part of a file: it has salted hashes in their place.
+// A file has no keys or URLs, only hashes of them. They are salted with the name of the
+// process, so that they differ from file to file. Decisions about items that this
+// configuration does not have stay in their file until another one has them or they
+// are over.
 package cooldownstore
 
 import (
@@ -15,13 +20,13 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/processfiles"
 )
 
-// ID tells what a Breaker is about, such as a channel and a key. Storage has
-// nothing but a salted hash of it.
+// ID identifies what a Breaker is about, such as a key of a channel. Only a salted hash
+// of it is stored.
 type ID [32]byte
 
 // Item is something with cooldowns.
 type Item struct {
-	// ID should be a hash, which no other Item has.
+	// ID must be a hash. No other Item may have it.
 	ID      ID
 	Breaker *cooldown.Breaker
 }
@@ -40,7 +45,7 @@ func New(items func() []Item) *Store {
 	return &Store{processfiles.NewExchange(kind, content, changed), changed}
 }
 
-// NewBreaker returns a Breaker that tells the Store of its decisions.
+// NewBreaker returns a Breaker whose decisions are written soon after they are made.
 func (s *Store) NewBreaker() *cooldown.Breaker { return cooldown.NewNotifying(s.changed) }
 
 // all are the items that there are.

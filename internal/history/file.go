@@ -26,7 +26,8 @@ var kind = &processfiles.Kind[*contents]{
 	Decode:    decode,
 }
 
-// maxUncompressed bounds the JSON of a file as it is read, in bytes.
+// maxUncompressed bounds the JSON of a file as it is read, in bytes: a small file can
+// expand to any size.
 const maxUncompressed = 128 << 20
 
 // file is the JSON of a file.
@@ -44,7 +45,8 @@ type fileSeries struct {
 	Coarse []filePoint `json:"coarse"`
 }
 
-// filePoint is slot, ok, failed, cold, timed and the sum of latencies.
+// filePoint has the slot, ok, failed, cold, timed and the sum of latencies in
+// milliseconds, as an array: names would be most of a file.
 type filePoint [6]float64
 
 func (p point) file() filePoint {

@@ -2,16 +2,17 @@
 // last day in slots of five minutes, the last month by the hour, and the last
 // changes. Its memory is bounded, whatever is pinged how often.
 //
-// It outlives reloads, and restarts in Caddy's storage, in files as package
-// processfiles says: each process adds up its own and those of the others.
+// It outlives reloads in memory, and restarts in Caddy's storage, in files as package
+// processfiles describes: each process adds what is in its own file and in those of
+// the others.
 //
-// Sums, unlike records of which the latest counts, must not be added twice. So the
-// process that absorbs the file of one that has ended says so in its own file, and
-// the absorbed one does not count any more from then on, whether it has been removed
-// or not. A process that finds itself absorbed, because it was silent for so long that
-// it was taken for dead, goes on under another name with what the other one cannot
-// have. That two absorb the same file at once is prevented by a lock of the storage;
-// where that excludes nobody, samples of one process can count twice.
+// Numbers, unlike records of which the latest counts, must not be added twice. So a
+// process that absorbs the file of one that has ended names it in its own file; from
+// then on the absorbed file does not count, whether it has been removed or not. A
+// process that finds itself absorbed, because it was silent for so long that it was
+// taken for dead, goes on under another name with what it has recorded since it last
+// wrote its file. A lock of the storage keeps two processes from absorbing one file.
+// Where locks exclude nobody, samples can count twice.
 package history
 
 import (
@@ -28,24 +29,25 @@ import (
 )
 
 const (
-	// maxSeries bounds the number of targets and upstreams, and so the memory: 17
-	// kB each at most.
+	// maxSeries bounds the number of targets and upstreams. Dynamic upstreams can
+	// be ever new ones. A series has 17 kB at most: see point.
 	maxSeries = 1000
 
 	// maxName bounds the names of series and the texts of events, in bytes.
 	maxName = 300
 )
 
-// id is of which target or upstream a series is.
+// id identifies a target or an upstream.
 type id struct{ kind, name string }
 
 // History is what a process knows. It belongs to the process: the configurations
-// with one storage share it.
+// with one storage share it. Pings and requests record in it, so its lock is not held
+// while the storage is used or a file is encoded.
 type History struct {
 	mu     sync.Mutex
 	own    contents
-	fresh  contents    // of own, what was recorded since it was last written
-	others []*contents // what is in the files of other processes
+	fresh  contents    // the part of own that was recorded since it was last written
+	others []*contents // what is in the files of other processes; it is not changed
 
 	guard  *safestore.Guard
 	folder *processfiles.Folder[*contents] // touched under the guard only
@@ -93,7 +95,7 @@ func (h *History) Record(sample status.Sample) {
 	}
 }
 
-// of returns a series of the own process, nil if there are too many.
+// of returns a series, which it adds if need be, nil if there are too many.
 func (c *contents) of(name id) *series {
 	s := c.series[name]
 	if s == nil && len(c.series) < maxSeries {
@@ -134,9 +136,8 @@ func newest(events []status.Event) []status.Event {
 	return events[:min(len(events), status.MaxEvents)]
 }
 
-// taken reports whether what a process has written is among what this process or
-// another has, too: then its file does not count any more. It is called with the
-// lock held.
+// taken reports whether this process or another one has absorbed a process: then the
+// file of that does not count any more. It is called with the lock held.
 func (h *History) taken(process string) bool {
 	if _, ok := h.own.absorbed[process]; ok {
 		return true
@@ -166,7 +167,7 @@ func (h *History) Of(kind, name string, now time.Time) status.History {
 	return describe(all, now)
 }
 
-// describe sums up series.
+// describe adds up the series that processes have of one target or upstream.
 func describe(all []*series, now time.Time) status.History {
 	h := status.NoHistory()
 	const perSlot = uint32(30 * time.Minute / fine)
@@ -271,7 +272,7 @@ func (c *contents) absorb(o *contents, now time.Time) {
 	c.absorbed[o.process] = now
 }
 
-// merge adds other contents.
+// merge adds other contents. It must not be called twice with the same ones.
 func (c *contents) merge(o *contents) {
 	for name, s := range o.series {
 		if mine := c.of(name); mine != nil {

@@ -17,10 +17,11 @@ const (
 	keepCoarse = 31 * 24 * time.Hour
 )
 
-// point is what came of the pings or loads in a slot. The times of 24 hours and
-// a month are 1,050 points, of 16 bytes each.
+// point is the outcome of the pings or loads in a slot. A series has about 300 fine and
+// 745 coarse ones, of 16 bytes each. Counts stop at 65,535, which takes 18 pings a
+// second for an hour.
 type point struct {
-	slot             uint32 // since 1970, in the length of a slot
+	slot             uint32 // number since 1970
 	ok, failed, cold uint16 // cold ones are among those that are ok
 	timed            uint16 // those with a latency
 	latency          float32
@@ -56,7 +57,7 @@ func (ps points) add(p point) points {
 	return slices.Insert(ps, i, p)
 }
 
-// between returns the points of the slots from one to another, without that.
+// between returns the points from slot from up to, but not including, slot to.
 func (ps points) between(from, to uint32) points {
 	bySlot := func(p point, slot uint32) int { return cmp.Compare(p.slot, slot) }
 	first, _ := slices.BinarySearchFunc(ps, from, bySlot)
@@ -64,8 +65,8 @@ func (ps points) between(from, to uint32) points {
 	return ps[first:max(first, after)]
 }
 
-// kept returns the points that are not too old. A clock that was wrong can have
-// left some in the future.
+// kept returns the points that are not too old. It drops those in the future, which a
+// wrong clock can have left: they would be kept for ever.
 func (ps points) kept(now time.Time, length, keep time.Duration) points {
 	return slices.Clone(ps.between(slotOf(now.Add(-keep), length), slotOf(now.Add(coarse), length)+1))
 }

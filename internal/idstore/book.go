@@ -1,13 +1,17 @@
 // Package idstore remembers which account has made what a provider keeps: files,
 // batches, responses. Only that account can be asked for it again.
 //
-// What is known lies in memory, bounded in all and for each client, and in Caddy's
-// storage, where processes exchange it as package processfiles says: of two records
-// about an id the later one counts. A crash loses what was learned in the last few
-// seconds.
+// A client can only ask for what it has made itself: an id is stored as the hash of
+// the client's name and the id. The number of ids is bounded, in all and for each
+// client, so no client can push out what another one has made.
 //
-// Neither ids nor keys nor the names of clients are part of a file: it has hashes
-// in their place.
+// They are in memory and in Caddy's storage, where processes exchange them as
+// package processfiles describes: of two records about an id the later one counts. A
+// crash loses what was learned in the last few seconds: accounts are asked for such an
+// id one after the other, as for any that is unknown.
+//
+// A file has no ids, keys or names of clients, only hashes of them. Those of keys are
+// salted with the name of the process, so that they differ from file to file.
 package idstore
 
 import (
@@ -27,7 +31,7 @@ const (
 	maxKnown    = 50_000
 	maxOfClient = 10_000
 
-	// keptFor is how long something is known after it was made. Providers keep
+	// keptFor is how long an id is kept after it was learned. Providers keep
 	// responses for 30 days.
 	keptFor = 31 * 24 * time.Hour
 )
@@ -40,8 +44,8 @@ func idOf(client, name string) id {
 	return id(h[:16])
 }
 
-// clientHash tells clients apart. That two are the same costs them nothing but
-// room.
+// clientHash identifies a client for maxOfClient. Two clients with the same hash
+// share that bound, and nothing else.
 type clientHash uint32
 
 func hashOfClient(client string) clientHash {
@@ -49,9 +53,9 @@ func hashOfClient(client string) clientHash {
 	return clientHash(binary.BigEndian.Uint32(h[:]))
 }
 
-// entry is what is known of an id.
+// entry is what is known of an id. It is kept small, since there can be 50,000.
 type entry struct {
-	owner  uint32 // index
+	owner  uint32 // index in book.owners
 	minute uint32 // when it was made, since 1970
 	client clientHash
 	own    bool // this process keeps it in its file
@@ -122,7 +126,8 @@ func (b *book) index(owner Owner) uint32 {
 	return i
 }
 
-// add puts an entry in, and takes out what there is no room for.
+// add puts an entry in. Beyond a bound it forgets the oldest id of the client, or of
+// the client that has most.
 func (b *book) add(i id, e entry) {
 	old, known := b.entries[i]
 	if e.own || known && old.own {

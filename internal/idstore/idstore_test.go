@@ -70,7 +70,7 @@ func (p *process) passes(ended bool) {
 	p.Sync(context.Background(), p.site, passLimit)
 }
 
-func (p *process) wants(t *testing.T, client, name string, want Owner) {
+func (p *process) want(t *testing.T, client, name string, want Owner) {
 	t.Helper()
 	got, ok := p.Find(client, name, p.site.Clock.Now())
 	if want == (Owner{}) && ok {
@@ -96,12 +96,12 @@ func files(t *testing.T, storage *certmagic.FileStorage) (names []string) {
 // Ids are known to the client that has made them, and to nobody else.
 func TestFind(t *testing.T) {
 	p := newProcessAt(&certmagic.FileStorage{Path: t.TempDir()}, clockwork.NewFakeClockAt(start), owner(1))
-	p.wants(t, "alice", "file-1", Owner{})
+	p.want(t, "alice", "file-1", Owner{})
 	p.Learn("alice", "file-1", owner(1), start)
-	p.wants(t, "alice", "file-1", owner(1))
-	p.wants(t, "bob", "file-1", Owner{})
+	p.want(t, "alice", "file-1", owner(1))
+	p.want(t, "bob", "file-1", Owner{})
 	p.Learn("alice", "file-1", owner(2), start.Add(time.Minute))
-	p.wants(t, "alice", "file-1", owner(2))
+	p.want(t, "alice", "file-1", owner(2))
 	if _, ok := p.Find("alice", "file-1", start.Add(keptFor+2*time.Minute)); ok {
 		t.Error("it is known for ever")
 	}
@@ -160,8 +160,8 @@ func TestProcesses(t *testing.T) {
 		b.passes(false)
 	}
 	for _, p := range []*process{a, b} {
-		p.wants(t, "alice", "file-1", owner(1))
-		p.wants(t, "alice", "file-2", owner(2))
+		p.want(t, "alice", "file-1", owner(1))
+		p.want(t, "alice", "file-2", owner(2))
 	}
 	a.passes(true)
 	clock.Advance(interval)
@@ -172,8 +172,8 @@ func TestProcesses(t *testing.T) {
 	b.passes(true)
 	c := newProcessAt(storage, clock, owner(1), owner(2))
 	c.passes(false)
-	c.wants(t, "alice", "file-1", owner(1))
-	c.wants(t, "alice", "file-2", owner(2))
+	c.want(t, "alice", "file-1", owner(1))
+	c.want(t, "alice", "file-2", owner(2))
 }
 
 // A process that has been killed leaves what it had written.
@@ -185,7 +185,7 @@ func TestKilled(t *testing.T) {
 	b := newProcessAt(storage, clock, owner(1))
 	for range silentLookups + 2 {
 		b.passes(false)
-		b.wants(t, "alice", "file-1", owner(1))
+		b.want(t, "alice", "file-1", owner(1))
 		clock.Advance(silentFor / silentLookups)
 	}
 	if got := files(t, storage); len(got) != 1 || got[0] != b.written.Load() {
@@ -223,13 +223,13 @@ func TestUnknownOwners(t *testing.T) {
 	a.passes(true)
 	b := newProcessAt(storage, clock, owner(9))
 	b.passes(false)
-	b.wants(t, "alice", "file-1", Owner{})
+	b.want(t, "alice", "file-1", Owner{})
 	if got := files(t, storage); len(got) != 1 {
 		t.Errorf("the files are %q, want that of the ended process", got)
 	}
 	b.owners = []Owner{owner(1)} // after a reload
 	b.passes(false)
-	b.wants(t, "alice", "file-1", owner(1))
+	b.want(t, "alice", "file-1", owner(1))
 }
 
 // What is no file of ids is left alone or moved away, and warned of once.
@@ -253,7 +253,7 @@ func TestForeignFiles(t *testing.T) {
 	b := newProcessAt(storage, clock, owner(1))
 	b.passes(false)
 	b.passes(false)
-	b.wants(t, "alice", "file-1", owner(1))
+	b.want(t, "alice", "file-1", owner(1))
 	left := make(map[string]bool)
 	for _, name := range files(t, storage) {
 		left[name] = true
@@ -307,9 +307,9 @@ func TestFirstVersion(t *testing.T) {
 	}
 	p := newProcessAt(storage, clock, owner(1), owner(2))
 	p.passes(false)
-	p.wants(t, "alice", "file-1", owner(1))
-	p.wants(t, "bob", "resp_2", owner(2))
-	p.wants(t, "alice", "batch_3", owner(1))
+	p.want(t, "alice", "file-1", owner(1))
+	p.want(t, "bob", "resp_2", owner(2))
+	p.want(t, "alice", "batch_3", owner(1))
 	if got := files(t, storage); len(got) != 1 || got[0] != p.written.Load() {
 		t.Errorf("the files are %q, want only that of the process that has taken over", got)
 	}

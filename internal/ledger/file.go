@@ -24,8 +24,8 @@ type file struct {
 	// Counts are those of the process, in the common file those of all
 	// processes that were compacted into it.
 	Counts counts `json:"counts"`
-	// Compacted are the processes whose files the common file has taken over
-	// lately, and what was in them.
+	// Compacted are the processes whose files were compacted in the last hour or
+	// so, and what was in them.
 	Compacted map[string]compacted `json:"folded,omitempty"`
 }
 
@@ -34,7 +34,7 @@ type compacted struct {
 	Counts counts  `json:"counts"`
 }
 
-// counts holds numbers by a counter's key and the beginning of the period.
+// counts has the numbers by a counter's key and the beginning of the period.
 type counts map[string]map[instant]int64
 
 // Why a file is ignored.

@@ -57,7 +57,7 @@ var mergedKey = path.Join(folder, mergedName)
 // mergedFormat is that of the merged file. Its content is JSON.
 var mergedFormat = safestore.Format{Magic: "freetier-ledger-merged", Version: 1}
 
-// merged is what the merged file holds.
+// merged is the JSON of the merged file.
 type merged struct {
 	// By is the merger, and Written when it has written the file, which is its
 	// sign of life.
@@ -67,7 +67,7 @@ type merged struct {
 	// Versions says which version of each process's file is in Counts. A
 	// process knows from it how much of them is its own.
 	Versions map[string]string `json:"versions"`
-	// Compacted are the processes that were compacted lately.
+	// Compacted are those of the common file: see file.
 	Compacted []string `json:"compacted,omitempty"`
 	// Counts are those of all files, but of recent periods only.
 	Counts counts `json:"counts"`

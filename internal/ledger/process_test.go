@@ -95,7 +95,7 @@ func TestTwoProcesses(t *testing.T) {
 			third := caddytest.StartProcess(t, home, config(addrs[0]))
 			wantUsed(t, addrs[0], 60+taken.Load())
 			if took, _ := ask(t, addrs[0], 1); took {
-				t.Error("a spent quota was passed after a restart")
+				t.Error("a quota that was used up was exceeded after a restart")
 			}
 			third.End()
 		})

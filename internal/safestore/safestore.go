@@ -1,7 +1,11 @@
 // Package safestore guards the use of Caddy's storage by code that can go on
-// without it. A storage is any module: it may be slow, hang without heeding its
-// context, fail for a while, or panic. None of that may hold up a request or
-// take down the server.
+// without it. A storage is any module: it may be slow, ignore its context, fail for
+// a while, or panic. None of that may delay a request or take down the server.
+//
+// [Within] limits one operation, [Guard] a series of them that must not overlap, and
+// [Health] logs when the storage fails and recovers. [Format] is the header of all
+// files that are read by other processes, and [List] lists a folder in the ways in
+// which storages differ.
 package safestore
 
 import (
@@ -43,7 +47,7 @@ func Recover(f func() error) (err error) {
 
 // Within calls f in a goroutine of its own and waits for it, but no longer than
 // limit, even if f ignores its context. The goroutine ends when f does; what f
-// returns after the limit is lost. A panic in f is returned as an error.
+// returns after the limit is discarded. A panic in f is returned as an error.
 func Within[T any](ctx context.Context, limit time.Duration, f func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	type outcome struct {

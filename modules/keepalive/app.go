@@ -126,7 +126,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := sameQuotas(a.Targets); err != nil {
 		return err
 	}
-	a.warn(a.logger.Warn)
+	common := &commonReview{a.Targets, a.Source}
+	common.warn(a.logger.Warn)
 	for i, n := range a.Notify {
 		if n == nil {
 			return errors.New("a notification is null")

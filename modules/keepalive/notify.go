@@ -165,15 +165,18 @@ func (n *Notification) takes(event string) bool {
 	return len(n.Events) == 0 || slices.Contains(n.Events, strings.TrimPrefix(event, "keepalive."))
 }
 
-// notify passes an event on to its receivers, and never waits.
-func (a *App) notify(name string, data map[string]any) {
+// receivers are those of a configuration.
+type receivers []*Notification
+
+// notify passes an event on to those that take it, and never waits.
+func (rs receivers) notify(name string, data map[string]any, at time.Time) {
 	fields := map[string]string{"name": name}
 	for key, value := range data {
 		fields[key] = fmt.Sprint(value)
 	}
-	for _, n := range a.Notify {
+	for _, n := range rs {
 		if n.takes(name) {
-			n.outbox.add(message{Fields: fields, At: a.clock.Now()})
+			n.outbox.add(message{Fields: fields, At: at})
 		}
 	}
 }

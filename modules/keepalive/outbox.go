@@ -54,7 +54,7 @@ type queue struct {
 	begun    bool               // whether what waited before the start was read
 	tended   time.Time          // when the folder was looked at last
 	saved    map[string]message // what the file has
-	lapses   time.Time          // when the file may be taken over by others; zero: at once
+	lapses   time.Time          // the end of the file's lease; zero: it has none
 }
 
 func newQueue() *queue {
@@ -151,7 +151,7 @@ func (q *queue) merge(stored map[string]message) {
 }
 
 // tend keeps what is stored in order, every tendEvery: it takes over what processes
-// have left that ended, and renews the hold on the file of this process.
+// have left that ended, and renews the lease of the file of this process.
 func (o *outbox) tend(ctx context.Context) {
 	now := o.clock.Now()
 	o.mu.Lock()
@@ -192,7 +192,7 @@ func (q *queue) hasBegun() bool {
 	return q.begun
 }
 
-// save writes what waits to the storage, if it has changed or the hold on the
+// save writes what waits to the storage, if it has changed or the lease of the
 // file must be renewed.
 func (o *outbox) save(ctx context.Context, limit time.Duration) {
 	o.store(ctx, limit, func(ctx context.Context) error { return o.write(ctx, false) })
@@ -206,23 +206,23 @@ func (o *outbox) release(ctx context.Context) {
 	}
 }
 
-// write writes to the file. released says that the process does not hold it any more.
+// write writes to the file, with a lease or, as its process's last act, without one.
 func (o *outbox) write(ctx context.Context, released bool) error {
 	now := o.clock.Now()
 	o.mu.Lock()
 	messages := maps.Clone(o.messages)
 	same := maps.EqualFunc(messages, o.saved, func(a, b message) bool { return a.At.Equal(b.At) })
-	held := now.Before(o.lapses.Add(-tendEvery)) // for long enough
+	leased := now.Before(o.lapses.Add(-tendEvery)) // for long enough
 	if released {
-		held = o.lapses.IsZero()
+		leased = o.lapses.IsZero()
 	}
 	o.mu.Unlock()
-	if same && (len(messages) == 0 || held) {
+	if same && (len(messages) == 0 || leased) {
 		return nil
 	}
 	var lapses time.Time
 	if !released {
-		lapses = now.Add(outboxHold)
+		lapses = now.Add(outboxLease)
 	}
 	if err := o.file.store(ctx, messages, lapses); err != nil {
 		return err

@@ -105,7 +105,7 @@ func TestOutboxesOfProcesses(t *testing.T) {
 }
 
 // A process that lives keeps its file, however long its receiver is away.
-func TestOutboxIsHeld(t *testing.T) {
+func TestOutboxLease(t *testing.T) {
 	ctx, clock := context.Background(), clockwork.NewFakeClock()
 	storage := &certmagic.FileStorage{Path: t.TempDir()}
 	mine, other := newOutbox(storage, clock, "mine"), newOutbox(storage, clock, "other")
@@ -119,7 +119,7 @@ func TestOutboxIsHeld(t *testing.T) {
 		}
 		clock.Advance(tendEvery)
 	}
-	clock.Advance(outboxHold)
+	clock.Advance(outboxLease)
 	other.tend(ctx)
 	if n := len(other.waiting()); n != 1 {
 		t.Errorf("after the end of the process another one has %d of its messages, want 1", n)
@@ -218,7 +218,7 @@ func TestOutboxBesideBadFiles(t *testing.T) {
 		t.Errorf("%d messages wait, want the one of the process that has ended", n)
 	}
 	o.release(ctx)
-	if stored, err := o.file.load(ctx, o.file.key()); err != nil || stored == nil || stored.isHeld(clock.Now()) {
+	if stored, err := o.file.load(ctx, o.file.key()); err != nil || stored == nil || stored.isLeased(clock.Now()) {
 		t.Errorf("the process has left %+v, %v", stored, err)
 	}
 	for key, what := range bad {

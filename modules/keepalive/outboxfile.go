@@ -15,19 +15,24 @@ import (
 )
 
 const (
-	// outboxHold is for how long a file belongs to the process that has written
-	// it. A process that lives renews the hold while messages wait.
-	outboxHold = 5 * time.Minute
+	// outboxLease is for how long a file belongs to the process that has written
+	// it. A living process renews the lease while messages wait.
+	outboxLease = 5 * time.Minute
 
 	// tendEvery is how often files are looked for whose process has ended.
 	tendEvery = time.Minute
 )
 
 // outboxFile is where the messages for one receiver wait in Caddy's storage.
-// Each process has a file of its own, so that none overwrites what another one
-// is about to send. A file is there only while messages wait. One that its
-// process does not hold any more is taken over by another process, which sends what is
-// in it: unlike what package processfiles exchanges, a message must be one process's.
+//
+// Each process has a file of its own, so that none overwrites what another one is
+// about to send. The file is there only while messages wait, and has a lease. When
+// that is over its process has died, and another one takes the messages over: it
+// writes them to its own file, then removes the old one, under a lock of the storage.
+// This is not an exchange of package processfiles, in which all processes know
+// everything, because a message must be sent by one process only.
+//
+// Files have no checksum: earlier versions wrote them as plain JSON.
 type outboxFile struct {
 	storage certmagic.Storage
 	prefix  string // of the keys of all processes
@@ -40,7 +45,7 @@ const suffix = ".json"
 
 // storedOutbox is what a file has.
 type storedOutbox struct {
-	Until    time.Time          `json:"until,omitzero"` // of the hold; zero: its process has ended
+	Until    time.Time          `json:"until,omitzero"` // the end of the lease; zero: its process has ended
 	Messages map[string]message `json:"messages"`       // by topic
 }
 
@@ -105,9 +110,9 @@ func (f *outboxFile) takeOverOwn(ctx context.Context, keep func(map[string]messa
 	return keep(stored.Messages)
 }
 
-// takeOverOthers calls keep with the messages of each file whose process does not hold
-// it any more, and then removes the file. keep must have stored them by then. A file
-// that cannot be taken over keeps no other one from it.
+// takeOverOthers calls keep, which must store them, with the messages of each file
+// whose lease is over, and then removes the file. A file that cannot be taken over
+// does not keep others from being taken over.
 func (f *outboxFile) takeOverOthers(ctx context.Context, now time.Time, keep func(map[string]message) error) error {
 	names, err := safestore.List(ctx, f.storage, strings.TrimSuffix(outboxFolder, "/"))
 	for _, name := range names {
@@ -121,7 +126,7 @@ func (f *outboxFile) takeOverOthers(ctx context.Context, now time.Time, keep fun
 
 func (f *outboxFile) takeOver(ctx context.Context, key string, now time.Time, keep func(map[string]message) error) error {
 	stored, err := f.load(ctx, key)
-	if err != nil || stored == nil || stored.isHeld(now) {
+	if err != nil || stored == nil || stored.isLeased(now) {
 		return err
 	}
 	if err := f.storage.Lock(ctx, key); err != nil {
@@ -130,7 +135,7 @@ func (f *outboxFile) takeOver(ctx context.Context, key string, now time.Time, ke
 	// Without the cancellation of ctx, which must not leave the lock behind.
 	defer f.storage.Unlock(context.WithoutCancel(ctx), key)
 	stored, err = f.load(ctx, key) // another process may have been faster
-	if err != nil || stored == nil || stored.isHeld(now) {
+	if err != nil || stored == nil || stored.isLeased(now) {
 		return err
 	}
 	if err := keep(stored.Messages); err != nil {
@@ -139,5 +144,5 @@ func (f *outboxFile) takeOver(ctx context.Context, key string, now time.Time, ke
 	return f.remove(ctx, key)
 }
 
-// isHeld reports whether a file belongs to a process that may live.
-func (s *storedOutbox) isHeld(now time.Time) bool { return now.Before(s.Until) }
+// isLeased reports whether a file belongs to a process that may be alive.
+func (s *storedOutbox) isLeased(now time.Time) bool { return now.Before(s.Until) }

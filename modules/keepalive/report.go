@@ -33,7 +33,7 @@ func (rep *reporter) emit(name, message string, more map[string]any) {
 	data := map[string]any{"target": rep.target, "upstream": rep.upstream, "message": message}
 	maps.Copy(data, more)
 	rep.app.events.Emit(rep.app.ctx, name, data)
-	rep.app.notify(name, data)
+	receivers(rep.app.Notify).notify(name, data, rep.app.clock.Now())
 }
 
 // ping records every ping, and logs it for those who look closely.

@@ -9,15 +9,15 @@ import (
 	"go.uber.org/zap"
 )
 
-// hastyInterval is an interval below which its unit is probably wrong: nothing
-// falls asleep within it.
+// hastyInterval is an interval below which its unit is probably wrong: no platform
+// puts an instance to sleep within a second.
 const hastyInterval = time.Second
 
 // warning is where a warning goes: to a log, or to a report.
 type warning func(text string, fields ...zap.Field)
 
-// withSource adds where in the Caddyfile a warning is about. JSON has no such
-// places.
+// withSource adds the file and line of the Caddyfile that a warning is about. A
+// configuration that was written as JSON has none.
 func withSource(source string, fields ...zap.Field) []zap.Field {
 	if source == "" {
 		return fields
@@ -116,23 +116,28 @@ func (r *review) warnCost(to warning) {
 	}
 }
 
-// alike is what looks the same in many typefaces.
+// alike maps characters that look the same in many typefaces to one of them.
 var alike = strings.NewReplacer("l", "1", "i", "1", "|", "1", "o", "0", "_", "", "-", "", ".", "")
 
-// warn warns of what is wrong with the settings of all targets together.
-func (a *App) warn(to warning) {
-	if len(a.Targets) == 0 {
-		to("keepalive has no target, so it pings nothing; write one into its block, such as: target api https://api.example.com/health",
-			withSource(a.Source)...)
-	}
-	a.warnAccounts(to)
+// commonReview warns of what is wrong with the settings of all targets together.
+type commonReview struct {
+	targets []*Target
+	source  string // of the app
 }
 
-// warnAccounts warns of accounts whose names are hard to tell apart: each has
-// the hours of its own.
-func (a *App) warnAccounts(to warning) {
+func (r *commonReview) warn(to warning) {
+	if len(r.targets) == 0 {
+		to("keepalive has no target, so it pings nothing; write one into its block, such as: target api https://api.example.com/health",
+			withSource(r.source)...)
+	}
+	r.warnAccounts(to)
+}
+
+// warnAccounts warns of accounts whose names are hard to tell apart: each name has
+// quotas of its own, so a typo doubles what the configuration believes there is.
+func (r *commonReview) warnAccounts(to warning) {
 	names := make(map[string]string) // by what they look like
-	for _, t := range a.Targets {
+	for _, t := range r.targets {
 		for _, q := range t.Quotas {
 			if q.Account == "" {
 				continue
