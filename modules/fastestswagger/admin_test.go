@@ -2,6 +2,7 @@ package fastestswagger_test
 
 import (
 	"encoding/json"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -65,16 +66,27 @@ func TestAdmin(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	a, b := newPlatform(t, caddytest.Echo), newPlatform(t, caddytest.Echo)
 	s := start(t, "", "", a, b)
-	s.loaded(a, 100*time.Millisecond, swagger)
-	s.loaded(b, 0, caddytest.Reset)
-	s.Reload(proxy(s.addr, "", "header_up X-Reload 1", a, b)) // a new registry
-	for series, want := range map[string]float64{
+	counts := map[string]float64{
 		`caddy_fastest_swagger_probes_total{result="passed",upstream="` + a.Addr() + `"}`: 1,
 		`caddy_fastest_swagger_probes_total{result="failed",upstream="` + b.Addr() + `"}`: 1,
 		`caddy_fastest_swagger_load_seconds_count{upstream="` + a.Addr() + `"}`:           1,
 		`caddy_fastest_swagger_load_seconds_sum{upstream="` + a.Addr() + `"}`:             .1,
-		`caddy_fastest_swagger_winner{upstream="` + a.Addr() + `"}`:                       1,
-		`caddy_fastest_swagger_winner{upstream="` + b.Addr() + `"}`:                       0,
+	}
+	before := make(map[string]float64) // of earlier tests, whose ports have come again
+	for series := range counts {
+		before[series] = s.Metric(series)
+	}
+	s.loaded(a, 100*time.Millisecond, swagger)
+	s.loaded(b, 0, caddytest.Reset)
+	s.Reload(proxy(s.addr, "", "header_up X-Reload 1", a, b)) // a new registry
+	for series, want := range counts {
+		if got := s.Metric(series) - before[series]; math.Abs(got-want) > 1e-9 {
+			t.Errorf("%s grows by %v, want %v", series, got, want)
+		}
+	}
+	for series, want := range map[string]float64{
+		`caddy_fastest_swagger_winner{upstream="` + a.Addr() + `"}`: 1,
+		`caddy_fastest_swagger_winner{upstream="` + b.Addr() + `"}`: 0,
 	} {
 		if got := s.Metric(series); got != want {
 			t.Errorf("%s is %v, want %v", series, got, want)
