@@ -118,6 +118,46 @@ func Read(name string, content []byte, o Options) (*Pool, error) {
 	return p, nil
 }
 
+// readKeys reads a list of keys, separated by lines, white space and commas, with
+// comments behind #.
+func (p *Pool) readKeys(text string, o Options) error {
+	given, err := o.channel()
+	if err != nil {
+		return err
+	}
+	channels := make(map[string]*Channel)
+	left := 0
+	for number, line := range strings.Split(text, "\n") {
+		line, _, _ = strings.Cut(line, "#")
+		line = strings.NewReplacer("Bearer ", " ", "bearer ", " ").Replace(line)
+		keys, none := keysOf(strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" \t,;", r) }))
+		left += none
+		for _, key := range keys {
+			c := given
+			if c == nil {
+				provider := providerOf(key)
+				if provider == "" {
+					return fmt.Errorf("line %d: whose key is this? Say it with --provider or --url", number+1)
+				}
+				c = &Channel{Name: provider, Provider: provider, Models: o.models()}
+			}
+			if channels[c.Name] == nil {
+				channels[c.Name] = c
+				p.Channels = append(p.Channels, c)
+			}
+			c = channels[c.Name]
+			c.Keys = append(c.Keys, key)
+		}
+	}
+	for _, c := range p.Channels {
+		c.Keys, _ = keysOf(c.Keys) // each once
+	}
+	if left > 0 {
+		p.note("words of the list that are no keys: %d", left)
+	}
+	return nil
+}
+
 func explained(notes []string) string {
 	if len(notes) == 0 {
 		return ""

@@ -313,6 +313,24 @@ func (s *Selection) loadFallback(ctx caddy.Context) error {
 	return nil
 }
 
+// upstreamSettings returns what the scores of all upstreams have in common.
+func (s *Selection) upstreamSettings() upstreamSettings {
+	return upstreamSettings{
+		page: s.page,
+		common: scoreKey{
+			transport: fingerprint(s.parent.Transport),
+			header:    headerHash(s.header),
+			path:      s.page.RequestURI(),
+			contains:  s.Contains,
+			expect:    fmt.Sprint(s.Expect),
+			maxSize:   s.MaxSize,
+			interval:  time.Duration(s.Interval),
+			timeout:   time.Duration(s.Timeout),
+		},
+		header: s.parent.Headers,
+	}
+}
+
 // Validate checks what a Caddyfile's parser has no say in.
 func (s *Selection) Validate() error {
 	if s.Interval <= 0 || s.Timeout <= 0 {

@@ -123,23 +123,6 @@ type upstreamSettings struct {
 	header *headers.Handler // of the proxy; nil: none
 }
 
-func (s *Selection) upstreamSettings() upstreamSettings {
-	return upstreamSettings{
-		page: s.page,
-		common: scoreKey{
-			transport: fingerprint(s.parent.Transport),
-			header:    headerHash(s.header),
-			path:      s.page.RequestURI(),
-			contains:  s.Contains,
-			expect:    fmt.Sprint(s.Expect),
-			maxSize:   s.MaxSize,
-			interval:  time.Duration(s.Interval),
-			timeout:   time.Duration(s.Timeout),
-		},
-		header: s.parent.Headers,
-	}
-}
-
 // key returns the key of an upstream's score.
 func (s *upstreamSettings) key(info reverseproxy.DialInfo) scoreKey {
 	key := s.common
