@@ -35,7 +35,7 @@ golden: ## write the generated pages and other golden files anew
 	UPDATE_GOLDEN=1 go test ./internal/... ./modules/... . -run 'Markdown|Golden|Page'
 
 bench: ## measure against plain Caddy, side by side
-	go test ./internal/bench -run xxx -bench . -benchtime 6x
+	go run ./internal/bench
 
 fuzz: ## fuzz each reader of outside input for a while: make fuzz FUZZTIME=10m
 	.ci/fuzz $(or $(FUZZTIME),1m)

@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"bytes"
@@ -73,12 +73,16 @@ func answerStreamed(w http.ResponseWriter, r *http.Request) {
 // send sends a request and checks the length of the response, unless that is
 // negative.
 func send(b *testing.B, client *http.Client, url string, body []byte, answer int) {
+	sendAs(b, client, url, sdkHeader, body, answer)
+}
+
+func sendAs(b *testing.B, client *http.Client, url string, header http.Header, body []byte, answer int) {
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		b.Error(err)
 		return
 	}
-	req.Header = sdkHeader
+	req.Header = header
 	resp, err := client.Do(req)
 	if err != nil {
 		b.Error(err)

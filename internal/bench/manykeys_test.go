@@ -1,6 +1,9 @@
-package bench
+package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -99,4 +102,53 @@ func BenchmarkChannels(b *testing.B) {
 	}
 	many := gatewaySide(b, channels.String(), 16)
 	compare(b, one, many, 3000)
+}
+
+// Ten thousand clients in a file.
+func BenchmarkClients(b *testing.B) {
+	upstream := newUpstream(b, answerWhole)
+	clients := make([]map[string]string, 10_000)
+	for i := range clients {
+		hash := sha256.Sum256(fmt.Appendf(nil, "key-of-person-%d", i))
+		clients[i] = map[string]string{"name": fmt.Sprint("person-", i), "key_sha256": hex.EncodeToString(hash[:])}
+	}
+	content, err := json.Marshal(clients)
+	if err != nil {
+		b.Fatal(err)
+	}
+	file := filepath.Join(b.TempDir(), "clients.json")
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	channel := channelWith("a", upstream.URL, "sk-upstream-0", "")
+	compare(b, gatewaySide(b, channel, 16), gatewaySide(b, "clients_file "+file+"\n"+channel, 16), 3000)
+}
+
+// A DoH server with a thousand upstreams, against one with one.
+func BenchmarkDoHUpstreams(b *testing.B) {
+	url, ca := dohServer(b)
+	site := func(n int) string {
+		var upstreams strings.Builder
+		for i := range n {
+			fmt.Fprintf(&upstreams, "\t\tupstream %s/account-%d {\n\t\t\ttls_ca %s\n\t\t}\n", url, i, ca)
+		}
+		return "\tdoh {\n" + upstreams.String() + "\t}"
+	}
+	compareDoH(b, 1<<30, site(1), site(1000))
+}
+
+// BenchmarkStart measures the time from the start of the process to the first response.
+func BenchmarkStart(b *testing.B) {
+	upstream := newUpstream(b, answerWhole)
+	var took time.Duration
+	n := 0
+	for b.Loop() {
+		start := time.Now()
+		side := newSide(b, gatewaySite(upstream.URL, ""), "/v1/chat/completions", chat(1<<10), len(answer), 1)
+		side.send(b, 0)
+		took += time.Since(start)
+		n++
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(took.Milliseconds())/float64(n), "ms")
 }
