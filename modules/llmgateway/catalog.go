@@ -18,6 +18,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/jonboulle/clockwork"
 	"go.uber.org/zap"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
 )
 
 const (
@@ -125,13 +127,17 @@ func (c *Channel) list(ctx context.Context, now time.Time) ([]string, error) {
 func (c *Channel) listWith(ctx context.Context, from candidate, now time.Time) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ownRequests(ctx), catalogTimeout)
 	defer cancel()
-	out := &http.Request{Method: http.MethodGet, URL: c.target(&url.URL{Path: "/v1/models"}, from.key), Host: c.base.Host, Header: make(http.Header)}
-	if c.auth.Scheme == "x-api-key" {
+	d, path := c.listDialect(), "/v1/models"
+	if d.dialect == neutral.Gemini {
+		path = "/v1beta/models"
+	}
+	out := &http.Request{Method: http.MethodGet, URL: c.targetIn(&d, &url.URL{Path: path}, from.key), Host: c.base.Host, Header: make(http.Header)}
+	if c.auth.Scheme == "x-api-key" || d.dialect == neutral.Messages {
 		out.Header.Set("Anthropic-Version", "2023-06-01")
 	}
 	maps.Copy(out.Header, c.headers.set)
 	if from.key != nil {
-		c.showKey(out, "/v1/models", from.key)
+		c.showKeyIn(out, &d, path, from.key)
 	}
 	c.awake.Probe(c.dial, now)
 	res, err := c.http.RoundTrip(out.WithContext(ctx))
@@ -149,6 +155,20 @@ func (c *Channel) listWith(ctx context.Context, from candidate, now time.Time) (
 	}
 	from.mask().inBytes(text, true)
 	return parseCatalog(text)
+}
+
+// listDialect is the dialect in which the channel is asked for its models: one of
+// OpenAI's where it speaks one, else the first, whose list may be the only one.
+func (c *Channel) listDialect() (d spoken) {
+	for _, d := range c.spoken {
+		if d.dialect == neutral.Chat || d.dialect == neutral.Responses {
+			return d
+		}
+	}
+	if len(c.spoken) > 0 {
+		d = c.spoken[0]
+	}
+	return d
 }
 
 // parseCatalog reads the list of models in the forms of OpenAI and Anthropic

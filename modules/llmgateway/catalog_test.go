@@ -132,3 +132,32 @@ func TestWildcardModels(t *testing.T) {
 		t.Errorf("the channel was asked again after a reload")
 	}
 }
+
+// A channel is asked for its models as its dialect's SDK would ask.
+func TestCatalogOfDialects(t *testing.T) {
+	for _, test := range []struct{ name, path, speaks, uri, header string }{
+		{"messages", "", "speaks messages", "/v1/models", "X-Api-Key"},
+		{"messages with a base of their own", "/v1", "speaks messages URL/anthropic", "/anthropic/v1/models", "X-Api-Key"},
+		{"gemini", "", "speaks gemini", "/v1beta/models", "X-Goog-Api-Key"},
+		{"gemini with its version", "/v1beta", "speaks gemini", "/v1beta/models", "X-Goog-Api-Key"},
+		{"gemini with a base of its own", "/v1", "speaks gemini URL/google/v1", "/google/v1/models", "X-Goog-Api-Key"},
+		{"messages before chat", "/openai/v1", "speaks messages URL/anthropic\nspeaks chat", "/openai/v1/models", "Authorization"},
+		{"chat with a base of its own", "/v1", "speaks chat URL/openai/v1", "/openai/v1/models", "Authorization"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			up := caddytest.NewUpstream(t, caddytest.JSON(200, `{"data":[{"id":"m"}]}`))
+			addr := caddytest.Addr(t)
+			channel := "channel a " + up.URL + test.path + " {\napi_key key-of-a\nmodels *\n" + strings.ReplaceAll(test.speaks, "URL", up.URL) + "\n}"
+			c := caddytest.Start(t, site(addr, "client alice alice-key\n"+channel))
+			g := &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
+			g.waitForModels(t, "a/m")
+			got := up.Next(t)
+			if got.URI != test.uri || !strings.HasSuffix(got.Header.Get(test.header), "key-of-a") {
+				t.Errorf("asked for %s with %v, want %s with the key in %s", got.URI, got.Header, test.uri, test.header)
+			}
+			if version := got.Header.Get("Anthropic-Version"); (version != "") != (test.header == "X-Api-Key") {
+				t.Errorf("the version of Anthropic's API is %q", version)
+			}
+		})
+	}
+}
