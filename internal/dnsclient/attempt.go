@@ -90,6 +90,7 @@ type liveness struct {
 	refuted atomic.Bool   // whether an earlier doubt since the last response was in vain
 }
 
+// hear records a read with data.
 func (l *liveness) hear() { l.heard.Add(1) }
 
 // doubt records that nothing was received since the count was heard.
@@ -124,6 +125,7 @@ type monitored struct {
 	live *liveness
 }
 
+// Read implements net.Conn.
 func (c *monitored) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 {

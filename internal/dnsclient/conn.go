@@ -54,6 +54,7 @@ type conn struct {
 	timer    clockwork.Timer
 }
 
+// newConn starts the reader and the writer of an open connection.
 func newConn(open net.Conn, l limits, clock clockwork.Clock) *conn {
 	c := &conn{
 		Conn:    open,

@@ -82,6 +82,8 @@ func (s *Stream) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 	return s.exchange(ctx, msg, new(Attempt))
 }
 
+// exchange is Exchange with the attempt of a StreamClient. A connection that ends before
+// it has taken the query is replaced; after that, the caller decides.
 func (s *Stream) exchange(ctx context.Context, msg []byte, a *Attempt) ([]byte, error) {
 	switch {
 	case len(msg) < headerLen:

@@ -17,25 +17,32 @@ import (
 )
 
 const (
-	// handshakeTimeout bounds the TLS handshake, and writeTimeout the sending
-	// of a response to a client that does not read.
+	// handshakeTimeout bounds the TLS handshake. writeTimeout bounds the write of a
+	// response to a client that does not read.
 	handshakeTimeout = 10 * time.Second
 	writeTimeout     = 10 * time.Second
 
-	// idleTimeout is how long a connection without a query under way stays
-	// open. Android closes its own after 20 seconds; a query that crosses our
-	// close would be lost to clients that do not ask again.
+	// idleTimeout is how long a connection without a pending query stays open.
+	// Android closes its own connections after 20 seconds, so that it closes first.
+	// If the server did, a query could be sent at the same moment and be lost, since
+	// some clients do not repeat it.
 	idleTimeout = 30 * time.Second
 
-	// maxPipelined is how many queries of a connection are answered at once;
-	// beyond, it is not read (RFC 7766, section 6.2.1.1).
+	// maxPipelined is how many queries of a connection are answered at once (RFC
+	// 7766, section 6.2.1.1). With more of them, the connection is not read until
+	// one is answered.
 	maxPipelined = 128
 
-	lengthLen = 2
-	frameStep = 4096
+	lengthLen = 2    // of the length before a message
+	frameStep = 4096 // by which buffers grow; see frame.read
 )
 
 // conn is a connection over TCP or TLS.
+//
+//	handshake ──▶ idle ◀── begin, end ──▶ queries pending
+//	                │ idleTimeout, or evicted by streams
+//	                ▼
+//	             closed
 type conn struct {
 	server  *streams
 	raw     net.Conn
@@ -45,16 +52,16 @@ type conn struct {
 	network netip.Prefix
 	asker   *client // all connections of the network
 
-	slots   chan struct{}
-	name    string // that the client has asked for
-	running sync.WaitGroup
+	slots   chan struct{}  // one element for each pending query
+	name    string         // the client's server name (SNI), in lower case
+	running sync.WaitGroup // the goroutines of pending queries
 
-	writing sync.Mutex // held while a response is sent
+	writing sync.Mutex // responses must not be mixed
 
-	mu      sync.Mutex
-	timer   clockwork.Timer
-	pending int       // queries under way
-	idle    time.Time // since when there is none
+	mu      sync.Mutex      // guards the fields below
+	timer   clockwork.Timer // calls closeIdle; nil before the handshake has succeeded
+	pending int             // queries without a response yet
+	idle    time.Time       // when pending became 0
 	closed  bool
 }
 
@@ -78,7 +85,7 @@ func (c *conn) stream() net.Conn {
 	return c.raw
 }
 
-// serve reads queries until the connection ends, and waits for those under way:
+// serve reads queries until the connection ends, and waits for those that are pending:
 // a client may close its own direction after its last query.
 func (c *conn) serve() {
 	defer c.server.running.Done()
@@ -94,7 +101,7 @@ func (c *conn) serve() {
 	c.running.Wait()
 }
 
-// handshake performs the TLS handshake and reports whether queries can come.
+// handshake performs the TLS handshake, and reports whether the connection is ready.
 func (c *conn) handshake() bool {
 	if c.tls == nil {
 		return c.server.socket.address.Network == TCP
@@ -133,16 +140,17 @@ func (c *conn) read() {
 	}
 }
 
-// frame holds a query and its response, with the length before it.
+// frame holds a query, and its response with the length before it.
 type frame struct {
 	in, out []byte
 	request Request
 }
 
-// frames are used again: most queries and responses are short.
+// frames are reused, so that a query allocates no buffers.
 var frames = sync.Pool{New: func() any { return new(frame) }}
 
-// read reads a query of n bytes. Memory for a long one is taken as it comes.
+// read reads a query of n bytes. The buffer grows only as data arrives: otherwise two
+// bytes of a client could make the server allocate 64 KB.
 func (f *frame) read(r io.Reader, n int) error {
 	f.in = f.in[:0]
 	for len(f.in) < n {
@@ -155,7 +163,7 @@ func (f *frame) read(r io.Reader, n int) error {
 	return nil
 }
 
-// release lets the frame be used again, unless it is unusually large.
+// release returns the frame for reuse, unless it is unusually large.
 func (f *frame) release() {
 	f.request = Request{}
 	if cap(f.in)+cap(f.out) <= 4*frameStep {
@@ -163,6 +171,7 @@ func (f *frame) release() {
 	}
 }
 
+// grown returns a buffer of length n, which is buf if that is large enough.
 func grown(buf []byte, n int) []byte {
 	if cap(buf) < n {
 		return make([]byte, n, max(n, 512))
@@ -191,7 +200,9 @@ func (c *conn) answer(f *frame) {
 	f.release()
 }
 
-// write sends a message with its length, in one piece.
+// write sends a message and its length with one write, as RFC 7766, section 8,
+// recommends. After an error the connection is closed, since a part of the message may
+// have been sent.
 func (c *conn) write(message []byte) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -204,7 +215,7 @@ func (c *conn) write(message []byte) {
 	}
 }
 
-// begin counts a query, and reports whether the connection is still open.
+// begin counts a pending query. It returns false if the connection is closed.
 func (c *conn) begin() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -217,7 +228,7 @@ func (c *conn) begin() bool {
 	return true
 }
 
-// end ends a query. After the last one the connection is idle.
+// end ends a pending query. After the last one the connection is idle.
 func (c *conn) end() {
 	c.mu.Lock()
 	if c.pending--; c.pending == 0 && !c.closed {
@@ -228,28 +239,28 @@ func (c *conn) end() {
 	c.releaseSlots()
 }
 
+// releaseSlots lets another query of the client and of the listener begin.
 func (c *conn) releaseSlots() {
 	<-c.server.slots
 	<-c.asker.slots
 	<-c.slots
 }
 
-// idleSince returns since when no query has been under way, and reports
-// whether none is.
+// idleSince returns when the connection became idle, and whether it still is.
 func (c *conn) idleSince() (time.Time, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.idle, c.pending == 0
 }
 
-// closeIdle closes the connection unless a query has just come.
+// closeIdle closes the connection, unless a query has arrived meanwhile.
 func (c *conn) closeIdle() {
 	if _, idle := c.idleSince(); idle {
 		c.close()
 	}
 }
 
-// close closes the connection, over TLS with an alert that says so.
+// close closes the connection, over TLS with the alert close_notify.
 func (c *conn) close() {
 	c.mu.Lock()
 	if c.closed {
@@ -262,7 +273,7 @@ func (c *conn) close() {
 	}
 	c.mu.Unlock()
 	if c.tls != nil {
-		_ = c.tls.Close() // bounds the time for the alert
+		_ = c.tls.Close() // waits at most five seconds for the alert to be written
 	}
 	_ = c.raw.Close()
 }

@@ -1,17 +1,28 @@
 // Package dnsserver serves DNS over UDP, TCP and TLS (RFC 1035, 7766, 7858) on
 // sockets that belong to the process.
 //
-// A socket stays open while configurations replace each other, and a service,
-// which is the handler of one configuration, is put behind it:
+// A socket stays open over reloads. A Service, which is the handler of one
+// configuration, is used by the socket for as long as the configuration runs:
 //
 //	socket, err := dnsserver.Open(address, logger)
 //	…
 //	socket.Use(service)      // in Start: from now on it answers
 //	…
-//	socket.Release(service)  // in Stop: the one before or after it answers
+//	socket.Release(service)  // in Stop: the newest of the others answers
 //
-// So a reload loses no query, not even one that lies in the queue of a UDP
-// socket, and a configuration that fails to start leaves the old one in place.
+// So a reload loses no query, not even one in the queue of a UDP socket, and a
+// configuration that fails to start leaves the previous one in place.
+//
+//	Socket ─┬─ packets (UDP) ───────────────────┐
+//	        └─ streams (TCP, TLS) ── conn, conn ┴──▶ current Service ──▶ Handler
+//
+// The work for clients is bounded everywhere: queries at once per connection, per
+// client and per socket, connections per client and per socket, and the time of
+// handshakes, writes and idle connections.
+//
+// The files: socket.go has the sockets and their services; packets.go serves UDP;
+// streams.go accepts connections and conn.go serves one; handle.go calls the handler
+// and truncates responses for UDP.
 package dnsserver
 
 import (
@@ -34,23 +45,26 @@ const (
 	TLS = "tls"
 )
 
-// The ports that listeners have by default (RFC 1035, RFC 7858).
+// The default ports of listeners (RFC 1035, section 4.2; RFC 7858, section 3.1).
 const (
 	portDNS = "53"
 	portTLS = "853"
 )
 
+// maxMessage is the longest message: over TCP its length has 16 bits.
 const maxMessage = 65535
 
-// Address is where a listener listens.
+// Address is the address of a listener. It is also the key of its socket, so that equal
+// addresses must be equal values.
 type Address struct {
 	Network string // UDP, TCP or TLS
-	Host    string // an IP address; empty for all
-	Port    string
+	Host    string // an IP address in its canonical form; empty for all
+	Port    string // a number
 }
 
-// ParseAddress reads an address such as `tls/:853`, `udp/127.0.0.1:53` or
-// `tcp/[::1]`. The port can be left out.
+// ParseAddress parses an address such as `tls/:853`, `udp/127.0.0.1:53` or
+// `tcp/[::1]`. The port is optional. Host names are an error: they could resolve to
+// another address at each load.
 func ParseAddress(text string) (Address, error) {
 	network, rest, ok := strings.Cut(text, "/")
 	if !ok || network != UDP && network != TCP && network != TLS {
@@ -79,58 +93,63 @@ func ParseAddress(text string) (Address, error) {
 	return a, nil
 }
 
-// String returns the address as ParseAddress reads it.
+// String returns the address in the form of ParseAddress.
 func (a Address) String() string { return a.Network + "/" + a.hostPort() }
 
 func (a Address) hostPort() string { return net.JoinHostPort(a.Host, a.Port) }
 
-// Public reports whether others than this machine and its local network may
-// reach the address.
+// Public reports whether the address may be reached from outside this machine and its
+// local network. All addresses of the machine together count as public.
 func (a Address) Public() bool {
 	ip, err := netip.ParseAddr(a.Host)
 	return err != nil || !ip.IsLoopback() && !ip.IsPrivate() && !ip.IsLinkLocalUnicast() && !sharedSpace.Contains(ip)
 }
 
-// sharedSpace is for carriers' translators and overlay networks (RFC 6598).
+// sharedSpace is the address space of carrier-grade NAT (RFC 6598), which overlay
+// networks use as well.
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 
-// Request is a query as it came. Its message must not be used after the
-// handler has returned.
+// Request is a query that was received. Message must not be used after the handler
+// has returned, since its buffer is reused.
 type Request struct {
-	Network    string
-	Client     netip.Addr
-	ServerName string // what a client over TLS has asked for, in lower case
-	Message    []byte
+	Network    string     // UDP, TCP or TLS
+	Client     netip.Addr // without a zone; IPv4 addresses are unmapped
+	ServerName string     // the server name that a client over TLS has sent (SNI), in lower case
+	Message    []byte     // not parsed or checked
 }
 
-// Handler appends the response to a query to buf, which is empty, and returns
-// it; an empty response is none. It is called by several goroutines at once.
-// For UDP the server truncates the response to what the client can receive.
+// Handler appends the response to a query to buf, which is empty, and returns it. If
+// it returns an empty response, none is sent. It is called concurrently. The server
+// truncates responses over UDP to the size that the client can receive.
 type Handler func(r *Request, buf []byte) []byte
 
-// Service is what answers for one configuration.
+// Service is the handler of one configuration, with a count of the queries that it is
+// answering, so that the configuration's resources are released only after them.
+//
+//	in use ── Release ──▶ released, queries are being answered ── the last one ──▶ ended
 type Service struct {
 	handler Handler
-	tls     *tls.Config // nil but for TLS
+	tls     *tls.Config // nil, except for TLS
 	clock   clockwork.Clock
 
-	mu      sync.Mutex
-	running int
-	ended   chan struct{} // closed when it has been released and no query is under way
-	left    bool
+	mu       sync.Mutex    // guards the fields below
+	running  int           // queries that are being answered
+	released bool          // no more queries begin
+	ended    chan struct{} // closed once released is set and running is 0
 }
 
-// NewService returns a service. Over TLS its configuration is used for new
-// connections.
+// NewService returns a service. config is used for new TLS connections; existing ones
+// keep the certificate that they were opened with.
 func NewService(handler Handler, config *tls.Config, clock clockwork.Clock) *Service {
 	return &Service{handler: handler, tls: config, clock: clock, ended: make(chan struct{})}
 }
 
-// acquire reports whether the service may be given another query, and counts it.
+// acquire counts a query, for which the caller must call done. It returns false if the
+// service has been released.
 func (s *Service) acquire() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.left {
+	if s.released {
 		return false
 	}
 	s.running++
@@ -145,24 +164,25 @@ func (s *Service) done() {
 	s.endIfIdle()
 }
 
-// leave lets no more queries begin.
-func (s *Service) leave() {
+// release keeps more queries from beginning. It may be called more than once.
+func (s *Service) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.left {
-		s.left = true
+	if !s.released {
+		s.released = true
 		s.endIfIdle()
 	}
 }
 
-// endIfIdle is called with the lock held.
+// endIfIdle ends a released service after its last query. The caller holds the lock.
 func (s *Service) endIfIdle() {
-	if s.left && s.running == 0 {
+	if s.released && s.running == 0 {
 		close(s.ended)
 	}
 }
 
-// wait waits until no query is under way, or for at most a time.
+// wait waits until all queries are answered, but no longer than most. The time is real
+// time: a fake clock that stands still must not block a reload.
 func (s *Service) wait(most time.Duration) {
 	timer := time.NewTimer(most)
 	defer timer.Stop()

@@ -13,20 +13,21 @@ import (
 )
 
 const (
-	// maxPackets is how many queries over UDP are answered at once. Those
-	// beyond wait in the socket's queue, where the kernel drops what is too
-	// many.
+	// maxPackets is how many queries over UDP are answered at once. More of them
+	// wait in the socket's receive queue, and the kernel drops those that do not
+	// fit.
 	maxPackets = 4096
 
-	// maxPacket is the longest query over UDP that is read; what is cut off is
-	// malformed.
+	// maxPacket is the longest query over UDP that is read. A longer one is cut
+	// off, and so malformed.
 	maxPacket = 4096
 
-	// queueSize is the size of the socket's receive queue that is asked for, in
-	// bytes: the bursts of a reload fit in.
+	// queueSize is the requested size of the socket's receive queue, in bytes. The
+	// queries that arrive during a reload fit into it.
 	queueSize = 4 << 20
 
-	// readPause is how long to wait after an error that may last.
+	// readPause delays the next read after an error, so that one that persists
+	// does not use a whole core.
 	readPause = 10 * time.Millisecond
 )
 
@@ -34,18 +35,21 @@ const (
 type packets struct {
 	socket *Socket
 	conn   *net.UDPConn
-	// anyAddress says that the socket receives queries to several addresses.
-	// The response must come from the one that the query was sent to.
+
+	// anyAddress reports whether the socket receives queries to several addresses.
+	// A response must be sent from the address that its query was sent to, or the
+	// client ignores it (RFC 2181, section 4.1).
 	anyAddress bool
-	slots      chan struct{}
-	buffers    sync.Pool // of *packet
-	running    sync.WaitGroup
+
+	slots   chan struct{} // one element for each query that is being answered
+	buffers sync.Pool     // of *packet
+	running sync.WaitGroup
 }
 
-// packet is a query and its response.
+// packet holds the buffers of a query and its response, which are reused.
 type packet struct {
 	in, out []byte
-	control []byte
+	control []byte // of the query; see source
 	client  netip.AddrPort
 	request Request
 }
@@ -81,7 +85,8 @@ func (p *packets) serve() {
 			return
 		}
 		if err != nil {
-			// Such as that a client's port was closed, which is reported here.
+			// For example ECONNREFUSED for an earlier response: ICMP has reported
+			// that the client's port is closed.
 			p.socket.logger.Load().Debug("reading a UDP query failed", zap.Error(err))
 			p.release(q)
 			time.Sleep(readPause)
@@ -93,6 +98,7 @@ func (p *packets) serve() {
 	}
 }
 
+// release returns the buffers to the pool, and lets another query begin.
 func (p *packets) release(q *packet) {
 	q.request = Request{}
 	p.buffers.Put(q)
@@ -123,8 +129,9 @@ func (p *packets) answer(q *packet) {
 	}
 }
 
-// source returns the control message with which a response is sent from the
-// address that the query was sent to.
+// source returns the control message for a response, given that of its query: it makes
+// the kernel send the response from the address that the query was sent to. A
+// dual-stack socket reports an IPv4 query in either form. See ip(7) and ipv6(7).
 func source(control []byte) []byte {
 	if m := new(ipv6.ControlMessage); m.Parse(control) == nil && m.Dst != nil && m.Dst.To4() == nil {
 		return (&ipv6.ControlMessage{Src: m.Dst, IfIndex: m.IfIndex}).Marshal()

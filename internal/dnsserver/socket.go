@@ -15,26 +15,32 @@ import (
 	"go.uber.org/zap"
 )
 
-// sockets holds the sockets of the process, by their addresses.
+// sockets are the open sockets of the process, by address. A new configuration opens
+// its sockets before the previous one closes them, so that those which both have stay
+// open.
 var sockets = caddy.NewUsagePool()
 
-// releaseGrace is how long Release waits for queries that are under way. They
-// end by themselves before that, with the timeout of the query.
+// releaseGrace is how long Release waits for queries that are being answered. They end
+// before that by the timeout of a query, unless the user has set a longer one.
 const releaseGrace = 10 * time.Second
 
-// Socket is a listening socket with the services behind it.
+// Socket is a listening socket and the services that use it. During a reload these are
+// the service of the previous configuration and that of the new one.
 type Socket struct {
 	address Address
-	logger  atomic.Pointer[zap.Logger]
-	server  interface{ close() }
+	logger  atomic.Pointer[zap.Logger] // of the newest configuration
+	server  interface{ close() }       // *packets or *streams
 
 	mu       sync.Mutex
-	services []*Service // the last one answers
-	current  atomic.Pointer[Service]
+	services []*Service // in the order of Use; guarded by mu
+
+	// current is the last of services, which answers; nil if there is none. It is
+	// read without the lock, for every query.
+	current atomic.Pointer[Service]
 }
 
-// Open opens the socket of an address, or returns the one that is open. Each
-// Open needs a Close.
+// Open opens the socket of an address, or returns the one that is already open. Each
+// call needs a call of Close.
 func Open(address Address, logger *zap.Logger) (*Socket, error) {
 	pooled, _, err := sockets.LoadOrNew(address, func() (caddy.Destructor, error) {
 		s := &Socket{address: address}
@@ -53,8 +59,9 @@ func Open(address Address, logger *zap.Logger) (*Socket, error) {
 	return s, nil
 }
 
-// listen opens the socket. Unlike Caddy's own listeners it shares its port with
-// nobody, so that a port in use is an error.
+// listen opens the socket. Caddy's own listeners set SO_REUSEPORT, so that two programs
+// can share a port without noticing, and each gets a part of the queries. Here a port
+// in use is an error.
 func (s *Socket) listen() error {
 	var config net.ListenConfig
 	config.KeepAlive = 2 * time.Minute
@@ -80,6 +87,7 @@ func (s *Socket) listen() error {
 	return nil
 }
 
+// explain adds to an error what the user can do about it.
 func (s *Socket) explain(err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -92,7 +100,7 @@ func (s *Socket) explain(err error) error {
 	return fmt.Errorf("listen %s: %w", s.address, err)
 }
 
-// Use lets a service answer from now on.
+// Use makes a service answer all queries from now on.
 func (s *Socket) Use(service *Service) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,9 +108,9 @@ func (s *Socket) Use(service *Service) {
 	s.current.Store(service)
 }
 
-// Release takes a service away, so that the last of the others answers, and
-// waits for the queries that it is answering. When none is left, queries that
-// come are not read before the next Use or Close.
+// Release removes a service, and waits for the queries that it is answering. The
+// newest of the other services answers then. If there is none, queries get no response
+// and new connections are closed until the next Use.
 func (s *Socket) Release(service *Service) {
 	s.mu.Lock()
 	s.services = slices.DeleteFunc(s.services, func(other *Service) bool { return other == service })
@@ -112,26 +120,27 @@ func (s *Socket) Release(service *Service) {
 	}
 	s.current.Store(last)
 	s.mu.Unlock()
-	service.leave()
+	service.release()
 	service.wait(releaseGrace)
 }
 
-// acquire returns the service that answers, which is given back by its method
-// done, or nil if there is none.
+// acquire returns the current service, or nil if there is none. The caller must call
+// the service's method done.
 func (s *Socket) acquire() *Service {
 	for {
 		service := s.current.Load()
 		if service == nil || service.acquire() {
 			return service
 		}
-		// It has been replaced since.
+		// It was released between Load and acquire, and then current has
+		// changed.
 		if s.current.Load() == service {
 			return nil
 		}
 	}
 }
 
-// Close gives the socket back. The last Close closes it, and its connections.
+// Close releases the socket. The last call closes it and its connections.
 func (s *Socket) Close() error {
 	_, err := sockets.Delete(s.address)
 	return err

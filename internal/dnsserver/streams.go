@@ -12,10 +12,9 @@ import (
 )
 
 const (
-	// maxConns is how many connections a listener has at once, and
-	// maxConnsClient how many of them one client has: an IPv6 network of 64
-	// bits is one client. Beyond, the connection that has been idle longest is
-	// closed.
+	// maxConns is how many connections a listener has at once, and maxConnsClient
+	// how many of them one client has. A /64 network of IPv6 is one client. With
+	// more, the one that has been idle longest is closed.
 	maxConns       = 8192
 	maxConnsClient = 128
 
@@ -26,6 +25,7 @@ const (
 	maxQueries       = 8192
 	maxQueriesClient = 1024
 
+	// acceptPause delays the next accept after an error.
 	acceptPause = 50 * time.Millisecond
 )
 
@@ -33,12 +33,12 @@ const (
 type streams struct {
 	socket   *Socket
 	listener net.Listener
-	slots    chan struct{}
-	running  sync.WaitGroup
+	slots    chan struct{}  // one element for each query that is being answered
+	running  sync.WaitGroup // serve, and one for each connection
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards the fields below
 	conns   map[*conn]struct{}
-	clients map[netip.Prefix]*client
+	clients map[netip.Prefix]*client // by clientNetwork; only those with a connection
 	closed  bool
 }
 
@@ -70,7 +70,7 @@ func (t *streams) serve() {
 			return
 		}
 		if err != nil {
-			// Such as too many open files, which may pass.
+			// For example too many open files, which is temporary.
 			t.socket.logger.Load().Warn("accepting a DNS connection failed", zap.String("listener", t.socket.address.String()), zap.Error(err))
 			time.Sleep(acceptPause)
 			continue
@@ -83,8 +83,8 @@ func (t *streams) serve() {
 	}
 }
 
-// admit returns the connection if it may be served, after it has made room for
-// it, and else nil.
+// admit adds a connection. If there are too many, it closes an idle one, and returns nil
+// if none is idle, if the socket is closed or if no service answers.
 func (t *streams) admit(raw net.Conn) *conn {
 	service := t.socket.current.Load()
 	if service == nil {
@@ -112,8 +112,8 @@ func (t *streams) admit(raw net.Conn) *conn {
 	return c
 }
 
-// evict closes the connection that has been idle longest of those that match,
-// and reports whether there was one. It is called with the lock held.
+// evict closes the connection that has been idle longest of those that match, and
+// reports whether there was one. The caller holds the lock.
 func (t *streams) evict(match func(*conn) bool) bool {
 	var oldest *conn
 	var since time.Time
@@ -126,12 +126,12 @@ func (t *streams) evict(match func(*conn) bool) bool {
 		return false
 	}
 	t.removeLocked(oldest)
-	// Not here: over TLS it may have to wait for the client.
+	// In a goroutine, since over TLS it may have to wait for the client.
 	go oldest.close()
 	return true
 }
 
-// remove forgets a connection that has ended.
+// remove removes a connection that has ended.
 func (t *streams) remove(c *conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -169,7 +169,8 @@ func (t *streams) config(service *Service) *tls.Config {
 	return service.tls
 }
 
-// clientNetwork returns what counts as one client.
+// clientNetwork returns the network that counts as one client: an IPv4 address, or a /64
+// network of IPv6, in which one machine has as many addresses as it wants.
 func clientNetwork(ip netip.Addr) netip.Prefix {
 	bits := 32
 	if ip.Is6() {

@@ -12,39 +12,41 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// files holds the contents of the files in use, by kind and absolute path, so
-// that a reload does not read them again.
+// files are the files in use, by kind and absolute path, so that a reload reads a file
+// again only if it has changed.
 var files = caddy.NewUsagePool()
 
-// fileKey is the key of a file's contents.
+// fileKey is a key of files. One file may be in use as a set and as a hosts file.
 type fileKey struct {
-	kind string
+	kind string // "set" or "hosts"
 	path string
 }
 
-// File is a file whose content is kept in memory and replaced when the file
-// changes. Configurations share it.
+// File is the content of a file in memory. Refresh replaces it as a whole when the file
+// changes, so that readers take no lock. Configurations share it.
 type File[T any] struct {
 	path    string
 	key     fileKey
 	read    func(io.Reader) (*T, LineErrors, error)
-	content atomic.Pointer[T]
+	content atomic.Pointer[T] // immutable; never nil after open
 
-	mu   sync.Mutex
-	seen os.FileInfo
+	mu   sync.Mutex  // guards the fields below, and lets one Refresh run at a time
+	seen os.FileInfo // of the file that was last read
 	bad  LineErrors
 }
 
-// OpenSet reads a list of domains. It is given back by Close.
+// OpenSet reads a list of domains. Close releases it.
 func OpenSet(path string) (*File[Set], error) {
 	return open("set", path, readSet)
 }
 
-// OpenHosts reads a hosts file. It is given back by Close.
+// OpenHosts reads a hosts file. Close releases it.
 func OpenHosts(path string) (*File[Hosts], error) {
 	return open("hosts", path, readHosts)
 }
 
+// open returns the file at a path, which is read if it is not in use yet or has changed.
+// The kind and read belong together.
 func open[T any](kind, path string, read func(io.Reader) (*T, LineErrors, error)) (*File[T], error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -67,21 +69,21 @@ func open[T any](kind, path string, read func(io.Reader) (*T, LineErrors, error)
 	return f, nil
 }
 
-// Content returns what the file held when it was last read. It does not change.
+// Content returns the content of the file when it was last read. It is immutable.
 func (f *File[T]) Content() *T { return f.content.Load() }
 
 // Path returns the absolute path.
 func (f *File[T]) Path() string { return f.path }
 
-// Bad returns which lines could not be read.
+// Bad returns the malformed lines of the file when it was last read.
 func (f *File[T]) Bad() LineErrors {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.bad
 }
 
-// Refresh reads the file again if it has changed, and reports whether it has.
-// After an error the content stays as it was.
+// Refresh reads the file again if it has changed, and reports whether it has. After an
+// error the previous content stays in use.
 func (f *File[T]) Refresh() (changed bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -102,11 +104,13 @@ func (f *File[T]) Refresh() (changed bool, err error) {
 	return true, nil
 }
 
+// sameFile reports whether a file has not changed. A file that was replaced by a rename
+// has another inode; one that was written in place has another time or size.
 func sameFile(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
 }
 
-// Close gives the file back.
+// Close releases the file. Its content may still be used.
 func (f *File[T]) Close() error {
 	_, err := files.Delete(f.key)
 	return err
@@ -123,7 +127,7 @@ type Refresher interface {
 	Close() error
 }
 
-// CloseAll gives files back.
+// CloseAll closes files.
 func CloseAll(all []Refresher) error {
 	var errs []error
 	for _, f := range all {

@@ -12,16 +12,24 @@ import (
 // Hosts maps names to addresses, as a hosts file does, and addresses back to
 // names. The zero value is empty.
 type Hosts struct {
-	exact, below Table // of indexes into lists, below without the asterisk
-	lists        [][]netip.Addr
-	index        map[string]uint32 // of lists, by the bytes of their addresses; used while it is built
-	reverse      Table             // of indexes into names, by the name of the PTR record
-	names        []string          // in wire format
+	exact Table // name ──▶ index into lists
+	below Table // the same for *.name, without the asterisk
+
+	// lists are the different lists of addresses. A list of names to block has
+	// only one, for all its names.
+	lists [][]netip.Addr
+
+	// index is the index into lists by the bytes of a list's addresses. It is used
+	// only while names are added.
+	index map[string]uint32
+
+	reverse Table    // name of a PTR record ──▶ index into names
+	names   []string // the targets of PTR records, in wire format
 }
 
-// Add gives names an address. `*.example` stands for all names below example,
-// unless they are given themselves. The first name that an address is given to
-// is the one that its PTR record has.
+// Add adds an address to names. `*.example` stands for all names below example, except
+// those that are added themselves. The PTR record of an address has the first name that
+// the address was added to.
 func (h *Hosts) Add(ip netip.Addr, names ...string) error {
 	ip = ip.Unmap()
 	for i, name := range names {
@@ -50,8 +58,8 @@ func (h *Hosts) Add(ip netip.Addr, names ...string) error {
 	return nil
 }
 
-// add adds an address to a name's list. Lists are shared: a list of names to
-// block has one list for all of them.
+// add replaces a name's list by one that has the address as well, which may be shared
+// with other names.
 func (h *Hosts) add(table *Table, name []byte, ip netip.Addr) error {
 	var list []netip.Addr
 	if i, ok := table.Get(name); ok {
@@ -78,10 +86,10 @@ func (h *Hosts) add(table *Table, name []byte, ip netip.Addr) error {
 	return table.Set(name, i)
 }
 
-// addReverse keeps the first name of an address.
+// addReverse sets the target of an address's PTR record, unless it has one.
 func (h *Hosts) addReverse(ip netip.Addr, name []byte) error {
 	if ip.IsUnspecified() {
-		return nil // that is no address, but says that a name is blocked
+		return nil // 0.0.0.0 and :: mark blocked names
 	}
 	text, err := Reverse(netip.PrefixFrom(ip, ip.BitLen()))
 	if err != nil {
@@ -99,8 +107,8 @@ func (h *Hosts) addReverse(ip netip.Addr, name []byte) error {
 	return h.reverse.Set(reverse, uint32(len(h.names)-1))
 }
 
-// Addrs returns the addresses of a name in wire format and lower case, and
-// reports whether the name is there.
+// Addrs returns the addresses of a name, which is in wire format and lower case, and
+// whether the name or a wildcard above it was added.
 func (h *Hosts) Addrs(name []byte) ([]netip.Addr, bool) {
 	if i, ok := h.exact.Get(name); ok {
 		return h.lists[i], true
@@ -117,8 +125,8 @@ func (h *Hosts) Addrs(name []byte) ([]netip.Addr, bool) {
 	return nil, false
 }
 
-// Pointer returns the name, in wire format, that the PTR record of a name in
-// wire format and lower case has, and reports whether there is one.
+// Pointer returns the target of a PTR record, and whether there is one. Both the
+// record's name and the target are in wire format, the name in lower case.
 func (h *Hosts) Pointer(name []byte) (string, bool) {
 	i, ok := h.reverse.Get(name)
 	if !ok {
@@ -130,7 +138,8 @@ func (h *Hosts) Pointer(name []byte) (string, bool) {
 // Len returns the number of names.
 func (h *Hosts) Len() int { return h.exact.Len() + h.below.Len() }
 
-// readHosts reads a hosts file: an address and names a line (hosts(5)).
+// readHosts reads a hosts file, in which a line has an address and its names; see
+// hosts(5).
 func readHosts(r io.Reader) (*Hosts, LineErrors, error) {
 	h := new(Hosts)
 	bad, err := readLines(r, func(words []string) error {
@@ -142,7 +151,7 @@ func readHosts(r io.Reader) (*Hosts, LineErrors, error) {
 			return errors.New("there is no name behind the address")
 		}
 		if ip.Zone() != "" {
-			return nil // it has a meaning on the machine itself only
+			return nil // a link-local address has a meaning on this machine only
 		}
 		return h.Add(ip, words[1:]...)
 	})

@@ -10,25 +10,27 @@ import (
 	"strings"
 )
 
-// maxLine is the longest line of a file that is read, in bytes.
+// maxLine is the longest line of a file, in bytes. A longer one is an error of the file.
 const maxLine = 64 << 10
 
-// LineErrors says which lines of a file could not be read. They are left out.
+// LineErrors are the malformed lines of a file, which are ignored: a typo in a list of a
+// million names must not make the other names unusable.
 type LineErrors struct {
-	// Count is their number, Line that of the first one, and Err what is wrong
-	// with it.
-	Count, Line int
-	Err         error
+	Count int   // number of malformed lines
+	Line  int   // number of the first one, from 1
+	Err   error // its error
 }
 
+// note counts a malformed line, and keeps the first error.
 func (e *LineErrors) note(line int, err error) {
 	if e.Count++; e.Count == 1 {
 		e.Line, e.Err = line, err
 	}
 }
 
-// readLines calls read with the words of each line that has any; # begins a
-// comment. What read refuses is noted, but for ErrFull, which ends it.
+// readLines calls read with the words of each line that is not empty; # begins a comment.
+// A line for which read returns an error is malformed, except for ErrFull, which ends
+// readLines.
 func readLines(r io.Reader, read func(words []string) error) (bad LineErrors, err error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 4<<10), maxLine)
@@ -54,8 +56,8 @@ func readLines(r io.Reader, read func(words []string) error) (bad LineErrors, er
 	return bad, lines.Err()
 }
 
-// readSet reads a list: a domain a line, or lines of dnsmasq such as
-// `server=/example.com/example.net/192.0.2.53`, whose address does not matter.
+// readSet reads a list: one domain per line, or lines in the form of dnsmasq such as
+// `server=/example.com/example.net/192.0.2.53`, of which the address is ignored.
 func readSet(r io.Reader) (*Set, LineErrors, error) {
 	set := new(Set)
 	bad, err := readLines(r, func(words []string) error {
@@ -71,14 +73,14 @@ func readSet(r io.Reader) (*Set, LineErrors, error) {
 	return set, bad, err
 }
 
-// addServer adds the domains of a line of dnsmasq, between slashes.
+// addServer adds the domains of a line of dnsmasq, given the text after "server=/".
 func (s *Set) addServer(domains string) error {
 	last := strings.LastIndexByte(domains, '/')
 	if last < 0 {
 		return errors.New("the last domain has no / behind it; the form is server=/domain/")
 	}
 	for domain := range strings.SplitSeq(domains[:last], "/") {
-		// In dnsmasq a dot or an asterisk before a domain changes little.
+		// dnsmasq treats .example.com like example.com.
 		if domain = strings.TrimPrefix(domain, "."); domain == "" {
 			return errors.New("there is no domain between two /")
 		}
@@ -89,7 +91,7 @@ func (s *Set) addServer(domains string) error {
 	return nil
 }
 
-// openFile opens a file to read lines from, not a folder or a pipe.
+// openFile opens a regular file. A pipe would block, and a folder has no lines.
 func openFile(path string) (*os.File, os.FileInfo, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -102,8 +104,8 @@ func openFile(path string) (*os.File, os.FileInfo, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	// The file that was opened is the one that counts: another can have
-	// taken its place since.
+	// Stat of the open file, since another file may have been renamed to path
+	// meanwhile.
 	if info, err = file.Stat(); err != nil {
 		_ = file.Close()
 		return nil, nil, err

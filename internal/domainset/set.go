@@ -1,8 +1,18 @@
-// Package domainset holds large sets of domain names: what `for` routes, names
-// that are exempt from a rule, and the names of hosts files.
+// Package domainset has large sets of domain names: the names of `for`, those that are
+// exempt from a rule, and those of hosts files.
 //
-// A name is looked up as it stands in a DNS message, in lower case, without an
-// allocation. A million names take less than 64 MB.
+// A name is looked up in the wire format of DNS messages, in lower case, without an
+// allocation. A million names need less than 64 MB of memory, in tables without
+// pointers, which the garbage collector does not scan.
+//
+//	Set    names and wildcards ─┐
+//	Hosts  names ──▶ addresses ─┴─▶ Table: name ──▶ number
+//
+//	File   a Set or Hosts that is read from a file, shared by configurations, and
+//	       replaced as a whole when the file changes
+//
+// The files: wire.go converts names; table.go has the hash table; set.go and hosts.go
+// are built on it; list.go reads lines and file.go watches the files.
 package domainset
 
 import (
@@ -11,17 +21,17 @@ import (
 	"strings"
 )
 
-// How a name was added.
+// The flags of a name in a Set's table.
 const (
-	plain uint32 = 1 << iota
-	starred
+	plain   uint32 = 1 << iota // added as example.com
+	starred                    // added as *.example.com
 )
 
 // Set is a set of domain names. `example.com` matches itself and all names
 // below it, `*.example.com` only those below it. The zero value is empty.
 type Set struct {
 	names   Table
-	longest int // of the names, in bytes
+	longest int // the longest name in wire format, in bytes; Match skips longer suffixes
 }
 
 // Add adds a name, such as `example.com`, `*.example.com` or `.` for all
@@ -51,10 +61,13 @@ func (s *Set) Add(name string) error {
 	return s.names.Set(wire, before|how)
 }
 
-// Match returns how well the set matches a name, which is in wire format and
-// lower case, or 0 if it does not. The set that returns the greatest number has
-// the longest match. Among equally long ones that is the set with the name
-// itself, or with an asterisk before the rest.
+// Match returns the rank of the set's best match with a name, which is in wire format
+// and lower case, and 0 if there is none. Of several sets the one with the highest rank
+// has the longest match; of equally long ones, the one with the name itself, or with
+// the wildcard above it, is ranked before the one with a name that it is below.
+//
+// The name itself and then each of its parents are looked up, so that the time depends
+// on the number of labels and not on the size of the set.
 func (s *Set) Match(name []byte) int {
 	if s.names.Len() == 0 {
 		return 0
@@ -80,5 +93,5 @@ func (s *Set) Match(name []byte) int {
 // Len returns the number of names.
 func (s *Set) Len() int { return s.names.Len() }
 
-// Size returns the memory that the set takes, in bytes.
+// Size returns the memory that the set needs, in bytes.
 func (s *Set) Size() int { return s.names.Size() }

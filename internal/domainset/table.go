@@ -7,34 +7,47 @@ import (
 	"unsafe"
 )
 
-// MaxNames bounds the memory of a table: about 60 bytes a name at most.
+// MaxNames bounds the memory of a table, which is about 60 bytes per name at most.
 const MaxNames = 16_000_000
 
-// ErrFull says that a table has MaxNames names.
+// ErrFull is the error of a name that is added to a table with MaxNames names.
 var ErrFull = errors.New("there are more than 16 million names")
 
 const (
-	// Entries lie in chunks, so that a table grows without being copied.
+	// Entries are stored in chunks, so that a table grows without a copy of its
+	// entries. The upper bits of a place are the chunk, the lower ones the offset.
 	chunkBits = 18
 	chunkSize = 1 << chunkBits
 
-	// valueLen is what stands before the name of an entry.
+	// valueLen is the length of the number before the name of an entry.
 	valueLen = 4
 
 	// firstSlots is the size of the first index, a power of two.
 	firstSlots = 64
 )
 
-// Table maps domain names in wire format and lower case to numbers. A name
-// takes its own length, 4 bytes for the number and 5 to 11 bytes of index. The
-// zero value is an empty table. Readers need no lock once it is complete.
+// Table is a hash table from domain names, in wire format and lower case, to numbers.
+// Collisions are resolved by linear probing. A name needs its own length, 4 bytes for
+// the number and 5 to 11 bytes of index. The table has no pointers except to its few
+// chunks, so that the garbage collector does not scan it. The zero value is an empty
+// table. It may be read concurrently once it is complete.
+//
+//	slots   [place | 0 | place | …]          by the hash of the name
+//	            │
+//	            ▼
+//	chunks  [number (4), name | number (4), name | …]
 type Table struct {
-	seed  maphash.Seed
-	slots []uint32 // where entries lie; 0 is free
-	// chunks hold the entries: the number and the name, whose end is known by
-	// its last label of length 0. The first byte is not used.
+	// seed is random, so that nobody can choose names which all have one hash.
+	seed maphash.Seed
+
+	// slots are the places of entries; 0 is free. Their number is a power of two.
+	slots []uint32
+
+	// chunks have the entries: the number and the name, which ends with a label
+	// of length 0. The first byte is not used, so that no entry has the place 0.
 	chunks [][]byte
-	count  int
+
+	count int // of names
 }
 
 // Len returns the number of names.
@@ -88,7 +101,8 @@ func (t *Table) append(name []byte, value uint32) uint32 {
 	return uint32(at)
 }
 
-// slot returns the slot of a name, or the free one in which it belongs.
+// slot returns the index of a name's slot, or of the free slot in which it belongs. There
+// is always a free one, since the index grows before it is full.
 func (t *Table) slot(name []byte) int {
 	mask := len(t.slots) - 1
 	for i := int(maphash.Bytes(t.seed, name)) & mask; ; i = (i + 1) & mask {
@@ -102,8 +116,8 @@ func (t *Table) slot(name []byte) int {
 	}
 }
 
-// entry returns the entry at a place if its name can have the given length, and
-// else nil.
+// entry returns the entry at a place, as far as a name of the given length would extend,
+// and nil if the chunk ends before that. The caller compares the name.
 func (t *Table) entry(at uint32, length int) []byte {
 	if at == 0 {
 		return nil
@@ -115,7 +129,7 @@ func (t *Table) entry(at uint32, length int) []byte {
 	return chunk[off : off+valueLen+length]
 }
 
-// grow doubles the index.
+// grow doubles the index. Entries stay where they are.
 func (t *Table) grow() {
 	old := t.slots
 	t.slots = make([]uint32, 2*len(old))
@@ -136,7 +150,7 @@ func (t *Table) name(at uint32) []byte {
 	return name[:end+1]
 }
 
-// Size returns the memory that the table takes, in bytes.
+// Size returns the memory that the table needs, in bytes.
 func (t *Table) Size() int {
 	size := int(unsafe.Sizeof(*t)) + 4*cap(t.slots)
 	for _, chunk := range t.chunks {

@@ -19,15 +19,16 @@ var (
 	errLong  = errors.New("the name is too long")
 )
 
-// Wire returns a domain name in wire format and lower case. International
-// names become xn--…; a dot at the end does not matter, and "." is the root.
+// Wire returns a domain name in wire format (RFC 1035, section 3.1) and lower case.
+// International labels become A-labels (xn--…). A dot at the end is optional; "." is the
+// root.
 func Wire(name string) (string, error) {
 	var buf [maxName + 1]byte
 	wire, err := appendWire(buf[:0], name)
 	return string(wire), err
 }
 
-// appendWire appends a name in wire format to buf, which is empty.
+// appendWire is Wire without an allocation: it appends the name to buf, which is empty.
 func appendWire(buf []byte, name string) ([]byte, error) {
 	if name == "." {
 		return append(buf, 0), nil
@@ -51,8 +52,9 @@ func appendWire(buf []byte, name string) ([]byte, error) {
 	return append(buf, 0), nil
 }
 
-// asciiLabel returns a label as it stands in messages. Only labels with other
-// letters than ASCII go through IDNA, which refuses underscores.
+// asciiLabel returns a label in ASCII. Only labels with other characters go through
+// IDNA, which refuses underscores. Characters of the syntax of list files, such as
+// those of filter lists, are an error: the line is not a plain domain.
 func asciiLabel(label string) (string, error) {
 	international := false
 	for i := range len(label) {
@@ -76,6 +78,7 @@ func asciiLabel(label string) (string, error) {
 	return label, nil
 }
 
+// lower returns an ASCII letter in lower case. Names have no other case (RFC 4343).
 func lower(c byte) byte {
 	if 'A' <= c && c <= 'Z' {
 		return c + 'a' - 'A'
@@ -83,8 +86,9 @@ func lower(c byte) byte {
 	return c
 }
 
-// Reverse returns the name below which the PTR records of a network are. Its
-// length is a multiple of 8 bits, for IPv6 of 4 bits.
+// Reverse returns the reverse zone of a network, which has its PTR records (RFC 1035,
+// section 3.5; RFC 3596, section 2.5). The prefix length must be a multiple of 8 bits,
+// or of 4 bits for IPv6, since zones end at dots.
 func Reverse(prefix netip.Prefix) (string, error) {
 	prefix = prefix.Masked()
 	addr, bits := prefix.Addr(), prefix.Bits()

@@ -179,6 +179,7 @@ func unescaped(path string) string {
 	return path
 }
 
+// setPerIP sets `per_ip`. The limit is checked here, so that the error has its line.
 func (h *Handler) setPerIP(args []string) (err error) {
 	if h.PerIP, err = quota.ParseLimit(args); err == nil {
 		_, err = newPerIP(h.PerIP, nil)
@@ -213,12 +214,14 @@ func (h *Handler) addHosts(args []string) error {
 	return err
 }
 
+// setFilter sets `filter`. Unknown types are an error here, with its line.
 func (h *Handler) setFilter(args []string) error {
 	h.Filter = args
 	_, err := newFilter(args, nil)
 	return err
 }
 
+// setRebind sets `rebind_protection`, whose arguments are the names that are exempt.
 func (h *Handler) setRebind(args []string) error {
 	for _, arg := range args {
 		switch arg {
@@ -233,6 +236,8 @@ func (h *Handler) setRebind(args []string) error {
 	return err
 }
 
+// setQueryLog sets `query_log`. Names are logged only if they are asked for, since they
+// are the history of what people have visited.
 func (h *Handler) setQueryLog(args []string) error {
 	if len(args) > 0 && args[0] != "names" {
 		return caddyfileutil.ErrUsage
@@ -267,6 +272,7 @@ func (h *Handler) parseCache(d *caddyfile.Dispenser) error {
 	return nil
 }
 
+// cacheOptions are the options in the block of `cache`.
 func cacheOptions(c *pool.Cache) []caddyfileutil.Option {
 	return []caddyfileutil.Option{
 		{Name: "min_ttl", Parse: caddyfileutil.Duration(&c.MinTTL, 0)},
@@ -313,12 +319,14 @@ func samePath(a, b string) bool {
 	return unescaped(strings.TrimSuffix(a, "/*")) == unescaped(strings.TrimSuffix(b, "/*"))
 }
 
+// options are the options in the block of `client`.
 func (u *User) options() []caddyfileutil.Option {
 	return []caddyfileutil.Option{
 		{Name: "limit", Repeats: true, Parse: caddyfileutil.Args("<n> [requests]/<period>", "20000/day", u.addLimit)},
 	}
 }
 
+// addLimit adds a `limit`. All limits of a client apply.
 func (u *User) addLimit(args []string) error {
 	limit, err := quota.ParseLimit(args)
 	if err == nil && limit.Unit != "" {

@@ -95,6 +95,7 @@ func (h *Handler) parseFor(d *caddyfile.Dispenser) error {
 	return nil
 }
 
+// options are the options in the block of `for`. Everything else is the handler's.
 func (r *Route) options() []caddyfileutil.Option {
 	return []caddyfileutil.Option{
 		{Name: "upstream", Repeats: true, Block: true, Parse: upstreamParser(&r.Config, upstreamOptions)},

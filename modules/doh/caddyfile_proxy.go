@@ -39,6 +39,8 @@ func (s *Source) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
+// options are the options in the block of `dynamic doh`. `policy` is among them only for
+// its error, which names the option of the proxy to use instead.
 func (s *Source) options() []caddyfileutil.Option {
 	return []caddyfileutil.Option{
 		{Name: "upstream", Repeats: true, Block: true, Parse: upstreamParser(&s.Config, proxyUpstreamOptions)},

@@ -24,6 +24,9 @@ func upstreamParser(c *pool.Config, options func(*pool.Upstream) []caddyfileutil
 	return func(d *caddyfile.Dispenser) error { return parseUpstream(d, c, options) }
 }
 
+// parseUpstream parses one line of `upstream`. Addresses without placeholders are
+// checked here, with their line; others when the configuration is loaded. Errors show
+// hosts only, since a path can be a secret.
 func parseUpstream(d *caddyfile.Dispenser, c *pool.Config, options func(*pool.Upstream) []caddyfileutil.Option) error {
 	u := new(pool.Upstream)
 	hosts := make(map[string]bool)
@@ -96,6 +99,7 @@ func proxyUpstreamOptions(u *pool.Upstream) []caddyfileutil.Option {
 	return options
 }
 
+// setQuota sets `quota`, which counts queries.
 func setQuota(u *pool.Upstream, args []string) (err error) {
 	if u.Quota, err = quota.Parse(args); err == nil && u.Quota.Unit != "" {
 		err = errors.New("a quota of queries has no unit; write 300000/month, for example")
@@ -103,6 +107,8 @@ func setQuota(u *pool.Upstream, args []string) (err error) {
 	return err
 }
 
+// setBootstrap sets `bootstrap`. A name would have to be looked up, which is what the
+// option avoids.
 func setBootstrap(u *pool.Upstream, args []string) error {
 	for _, arg := range args {
 		if _, err := netip.ParseAddr(arg); err != nil {

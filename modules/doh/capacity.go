@@ -17,7 +17,7 @@ func (h *Handler) Capacity() (r capacity.Report) {
 	for _, config := range configs {
 		config.Capacity(&r)
 	}
-	if warning := h.warningOfStrangers(); warning != "" {
+	if warning := h.openQuotasWarning(); warning != "" {
 		r.Warn(warning)
 	}
 	for _, u := range h.Clients {

@@ -34,6 +34,7 @@ type subnets struct {
 
 var errECS = errors.New("ecs is strip, pass, client, or a prefix like 192.0.2.0/24")
 
+// newSubnets returns the subnets for a value of `ecs`; empty is `strip`.
 func newSubnets(word string) (*subnets, error) {
 	switch word {
 	case "":

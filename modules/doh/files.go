@@ -72,4 +72,5 @@ func (fs *files) refresh(f domainset.Refresher, failing map[string]bool) {
 	}
 }
 
+// close releases the files.
 func (fs *files) close() error { return domainset.CloseAll(fs.open) }

@@ -30,6 +30,7 @@ type filter struct {
 // filterTypes are the values of `filter`.
 var filterTypes = map[string]uint16{"a": dns.TypeA, "aaaa": dns.TypeAAAA, "https": dns.TypeHTTPS, "svcb": dns.TypeSVCB}
 
+// newFilter returns the filter for `filter` and `rebind_protection`.
 func newFilter(types []string, rebind *Rebind) (f filter, err error) {
 	for _, name := range types {
 		typ, ok := filterTypes[strings.ToLower(name)]
@@ -59,6 +60,7 @@ func (f *filter) refuse(q *dnsmsg.Query) *dnsmsg.Response {
 	return nil
 }
 
+// withholds reports whether records of a type are withheld.
 func (f *filter) withholds(typ uint16) bool {
 	return slices.Contains(f.types, typ)
 }

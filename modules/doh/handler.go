@@ -159,6 +159,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	return caddyfileutil.At(h.Source, runtime.ExplainUnset(h.provision(ctx)))
 }
 
+// provision sets up the handler. What it has opened when it fails is released by
+// Cleanup, which Caddy calls in that case too.
 func (h *Handler) provision(ctx caddy.Context) (err error) {
 	if err := collectors.register(ctx.GetMetricsRegistry()); err != nil {
 		return err
@@ -176,7 +178,7 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 		return err
 	}
 	h.queries.New = func() any { return new(dnsmsg.Query) }
-	h.warnOfStrangers(ctx.Logger())
+	h.warnOfOpenQuotas(ctx.Logger())
 	h.queryLog = h.QueryLog.open(ctx.Logger())
 	app, err := runtime.FromContext(ctx)
 	if err != nil {
@@ -189,15 +191,15 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 	return h.listen(ctx, app)
 }
 
-// warnOfStrangers logs a warning if anybody can use up the quotas.
-func (h *Handler) warnOfStrangers(logger *zap.Logger) {
-	if warning := h.warningOfStrangers(); warning != "" {
+// warnOfOpenQuotas logs a warning if anybody can use up the quotas.
+func (h *Handler) warnOfOpenQuotas(logger *zap.Logger) {
+	if warning := h.openQuotasWarning(); warning != "" {
 		logger.Warn(warning)
 	}
 }
 
-// warningOfStrangers returns the warning, or "" if it does not apply.
-func (h *Handler) warningOfStrangers() string {
+// openQuotasWarning returns the warning, or "" if it does not apply.
+func (h *Handler) openQuotasWarning() string {
 	limited := func(c pool.Config) bool {
 		return slices.ContainsFunc(c.Upstreams, func(u *pool.Upstream) bool { return u.Quota != nil })
 	}

@@ -153,6 +153,7 @@ func (f *refusal) write(w http.ResponseWriter) {
 	_, _ = w.Write(body)
 }
 
+// body returns the body of the response, in the form that the client reads.
 func (f *refusal) body() []byte {
 	if !f.json {
 		return []byte(f.text)
@@ -161,6 +162,7 @@ func (f *refusal) body() []byte {
 	return body
 }
 
+// setHeader sets the header of the response, of which the body has a length.
 func (f *refusal) setHeader(h http.Header, length int) {
 	h["Content-Type"] = plainHeader
 	h["Content-Length"] = []string{strconv.Itoa(length)}

@@ -17,6 +17,8 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/dnsmsg"
 )
 
+// jsonType is the content type of responses in JSON, as Cloudflare sends it. It is not
+// registered: application/dns+json (RFC 8427) is another format.
 const jsonType = "application/dns-json"
 
 // jsonAnswer is a response in the JSON form of Google and Cloudflare:
@@ -42,11 +44,13 @@ type jsonAnswer struct {
 	Comment    []string     `json:",omitempty"` // extended errors (RFC 8914)
 }
 
+// jsonQuestion is the question of a response.
 type jsonQuestion struct {
 	Name string `json:"name"`
 	Type uint16 `json:"type"`
 }
 
+// jsonRecord is a record, with its data in the presentation format of zone files.
 type jsonRecord struct {
 	Name string `json:"name"`
 	Type uint16 `json:"type"`

@@ -22,8 +22,8 @@ func tooMany(text string, wait time.Duration) *refusal {
 
 // perIP counts the queries of each address in the current period, in memory. An
 // IPv6 address counts as its /64 network, since one client has many addresses
-// there. All /64 networks of a /48, which is what a site gets (RFC 6177), also
-// have a limit in common.
+// there. All /64 networks of a /48, which is the most that a site usually gets
+// (RFC 6177, section 2), also have a limit in common.
 type perIP struct {
 	limit  int64 // queries per period
 	period time.Duration

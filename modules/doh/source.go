@@ -54,6 +54,7 @@ func (s *Source) Provision(ctx caddy.Context) error {
 	return caddyfileutil.At(s.Place, runtime.ExplainUnset(s.provision(ctx)))
 }
 
+// provision sets up the source. Errors get their line from Provision.
 func (s *Source) provision(ctx caddy.Context) (err error) {
 	if proxy, ok := parent.Nearest[*reverseproxy.Handler](ctx); ok {
 		if _, ok := proxy.Transport.(*Transport); !ok {

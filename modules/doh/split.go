@@ -76,6 +76,7 @@ func (r *route) match(name []byte) int {
 	return best
 }
 
+// close releases the upstreams. The handler releases the files.
 func (r *route) close() error {
 	if r.pool == nil {
 		return nil

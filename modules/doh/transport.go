@@ -156,6 +156,7 @@ func (f *refusal) response(req *http.Request) *http.Response {
 	return resp
 }
 
+// newResponse returns a response for the proxy, as if an upstream had sent it.
 func newResponse(req *http.Request, status int, body []byte) *http.Response {
 	return &http.Response{
 		Status:     http.StatusText(status),

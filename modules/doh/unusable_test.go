@@ -324,7 +324,7 @@ func TestHostileQueries(t *testing.T) {
 }
 
 // Quotas that anybody can use up are warned of.
-func TestWarningOfStrangers(t *testing.T) {
+func TestWarningOfOpenQuotas(t *testing.T) {
 	for name, test := range map[string]struct {
 		options []string
 		warned  int
