@@ -3,7 +3,9 @@ package freetiercmd
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
@@ -57,7 +59,9 @@ func runStatus(cmd *cobra.Command, _ []string) (int, error) {
 	return caddy.ExitCodeSuccess, nil
 }
 
-// problemsOf says what is wrong.
+// problemsOf returns what somebody has to look at, a sentence each, in the order of
+// the tables. A failing target or a key in cooldown is none: both come back by
+// themselves, and a monitor that runs this command would call people for nothing.
 func problemsOf(s *status.Status) (problems []string) {
 	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	for _, t := range s.Targets {
@@ -74,8 +78,8 @@ func problemsOf(s *status.Status) (problems []string) {
 	for _, u := range s.Upstreams {
 		winners[u.Pool] = winners[u.Pool] || u.Winner || u.Failures == 0
 	}
-	for pool, fine := range winners {
-		if !fine {
+	for _, pool := range slices.Sorted(maps.Keys(winners)) {
+		if !winners[pool] {
 			add("none of the upstreams of pool %d has loaded its page", pool)
 		}
 	}

@@ -242,3 +242,18 @@ func TestServerOf(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// Problems come in the same order each time.
+func TestOrderOfProblems(t *testing.T) {
+	s := status.New(statusNow)
+	var want []string
+	for pool := 1; pool <= 9; pool++ {
+		s.Upstreams = append(s.Upstreams, status.Upstream{Name: "a.example.com:443", Pool: pool, Failures: 1})
+		want = append(want, fmt.Sprintf("none of the upstreams of pool %d has loaded its page", pool))
+	}
+	for range 10 {
+		if got := problemsOf(s); !slices.Equal(got, want) {
+			t.Fatalf("got %q, want %q", got, want)
+		}
+	}
+}
