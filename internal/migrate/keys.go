@@ -7,7 +7,8 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/preset"
 )
 
-// prefixes are what keys of a provider begin with, longer ones first.
+// prefixes are what keys of a provider begin with. `sk-` alone is none of them, since
+// many providers use it.
 var prefixes = []struct{ prefix, provider string }{
 	{"AIza", "gemini"},
 	{"gsk_", "groq"},
@@ -20,7 +21,8 @@ var prefixes = []struct{ prefix, provider string }{
 	{"xai-", "xai"},
 }
 
-// looksLikeKey reports whether a text begins as keys do.
+// looksLikeKey reports whether a text begins as keys do, or is as long and as
+// uniform as tokens are.
 func looksLikeKey(text string) bool {
 	return providerOf(text) != "" || strings.HasPrefix(text, "sk-") || len(text) > 32 && !strings.ContainsAny(text, "-._")
 }

@@ -2,6 +2,13 @@
 // of keys, .env files, CSV, the channels of one-api and new-api as JSON, and tables
 // of workers (path or host → URL, model → model).
 //
+// Read finds out the kind of a file by its content and collects channels, keys and
+// URLs in a Pool; pools of several files are added up; Write turns the Pool into a
+// Caddyfile and a file of keys for each channel. What has no counterpart here, or
+// is disabled there, is left out with a note rather than guessed.
+//
+//	kindOf → readKeys, readEnv, readCSV, readJSON or readScript → Pool → Write
+//
 // All of it comes from outside. What becomes a word of the Caddyfile is checked
 // against a set of characters that mean nothing there; keys go into files of their
 // own, and no note or error has one in it.
@@ -70,14 +77,15 @@ type Forward struct {
 	URL  string
 }
 
-// leave keeps in mind that keys are left out.
+// leave remembers keys that are left out, so that Write can check that no note and
+// no line has one of them in it.
 func (p *Pool) leave(keys []string) { p.left = append(p.left, keys...) }
 
 func (p *Pool) note(format string, args ...any) {
 	p.Notes = append(p.Notes, fmt.Sprintf(format, args...))
 }
 
-// maxInput bounds what is read.
+// maxInput bounds what is read. Tables of a thousand channels have a few megabytes.
 const maxInput = 64 << 20
 
 var errNothing = errors.New("nothing in it is a key, a channel or a table that this command knows")

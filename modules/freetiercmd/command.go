@@ -1,6 +1,22 @@
 // Package freetiercmd is the command `caddy freetier`: it makes a Caddyfile of what
 // other programs have, plans it before it runs, shows what the running server's
 // pools do, checks keys, and writes the file with the clients of llm_gateway.
+//
+// Where a subcommand gets what it shows:
+//
+//	status, ping   the admin API of the running server, found as `caddy reload` finds it
+//	check          the same, since the server has the keys; with --config, the file
+//	plan           a file, which need not run
+//	import         files of other programs; package internal/migrate reads them
+//	client         the clients_file; a running gateway notices that it has changed
+//
+// A file is never run. Only our modules are provisioned, in the context of an empty
+// configuration: as root, which people use for such commands, validating the whole
+// file would leave log files that the server's own user cannot open.
+//
+// The exit code is 0 if all is well, 1 if the command has failed, and 2 if it has
+// worked and what it shows is not good, so that scripts can tell these apart. What
+// upstreams have sent, which errors quote, is made printable for the terminal.
 package freetiercmd
 
 import (

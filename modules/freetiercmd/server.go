@@ -60,7 +60,8 @@ func ask(address, method, path string, answer any) error {
 	return nil
 }
 
-// explain makes of an error of the admin API what helps.
+// explain turns an error of the admin API into what to do about it. Caddy's client
+// has the status and the body only in the text of its error.
 func explain(err error, address string) error {
 	_, said, answered := strings.Cut(err.Error(), "caddy responded with error: HTTP ")
 	if !answered {

@@ -37,7 +37,8 @@ func short(text string) string {
 	return text
 }
 
-// tables writes one table after the other.
+// tables writes one table after the other. It keeps the first error of the output,
+// such as that of a pipe that was closed, and writeStatus returns it at the end.
 type tables struct {
 	out   io.Writer
 	now   time.Time
@@ -259,7 +260,8 @@ func (t *tables) until(at *time.Time) string {
 	return "in " + roughly(at.Sub(t.now))
 }
 
-// roughly writes a duration with one unit, or two.
+// roughly writes a duration with one unit, or two where an hour more or less
+// matters. What is in the past counts as now: clocks of two machines differ.
 func roughly(d time.Duration) string {
 	switch d = max(d, 0); {
 	case d < time.Minute:

@@ -1,5 +1,28 @@
 // Package statuspage shows what the modules of a configuration do: the directive
 // `status_page` on a page for people, and the admin API as JSON.
+//
+// Nothing is collected on the request path. The way of what is shown:
+//
+//	modules ── Describe ──→ status.Registry ── Collect ──→ snapshot (Status and its JSON)
+//	pings, loads, changes ──→ history.History ── annotate ──↗        │
+//	                                                       renderParts, in each language
+//	                                                                 │
+//	GET /  ←── document ──── rendering (HTML of each part) ──── since ──→ /events
+//
+// One board a configuration owns the snapshot and its renderings. It asks the modules
+// at most once a second, and soon after a change; only while somebody looks. A
+// viewer is sent the parts whose HTML differs from what it has seen, each as one
+// event. Handlers of the same configuration share the board, whatever their paths.
+//
+// The history belongs to the process (a UsagePool by storage), so it outlives a
+// reload. The board does not: it ends at Caddy's event `stopping`, since Caddy would
+// otherwise wait for the requests of viewers, and they come back to the next one.
+//
+// The page is built for a bound of 60 kB with 50 targets and 50 upstreams: tables
+// with optional end tags left out, times that are their own machine-readable form,
+// and strips and curves whose paths have small numbers that the style scales. The
+// Content-Security-Policy allows no style attribute, so what varies is a class or an
+// attribute of SVG.
 package statuspage
 
 import (

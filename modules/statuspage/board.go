@@ -20,7 +20,9 @@ const refreshEvery = time.Second
 // it is shown. It bounds how often the modules are asked while much changes.
 const settle = 200 * time.Millisecond
 
-// board has the latest status, as it is shown to all viewers.
+// board has the latest status, as it is shown to all viewers. Rendering happens with
+// its lock held, so that a page is rendered once for all who ask at the same time;
+// writing to viewers does not, so that a slow one delays nobody.
 type board struct {
 	registry *status.Registry
 	clock    clockwork.Clock
@@ -39,7 +41,7 @@ type board struct {
 	pages     map[language]*rendering
 }
 
-// snapshot is a status with its JSON. It never changes.
+// snapshot is a status with its JSON. It never changes, and is read without a lock.
 type snapshot struct {
 	*status.Status
 	json []byte

@@ -9,7 +9,9 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/status"
 )
 
-// kinds are the kinds of changes, by the names of the events that modules emit.
+// kinds are the kinds of changes, by the names of the events that modules emit. Events
+// are used where there are some, since people hang their own handlers on these; what
+// is no event of Caddy's comes through Registry.Report.
 var kinds = map[string]string{
 	"keepalive.down":         status.EventDown,
 	"keepalive.up":           status.EventUp,

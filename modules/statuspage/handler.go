@@ -75,7 +75,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 type serveFunc func(w http.ResponseWriter, r *http.Request) error
 
-// find returns what serves a path, nil if that is not one of the page's own.
+// find returns what serves a path, nil if that is not one of the page's own. A page
+// at the root of a site must leave all other paths to the site.
 func (h *Handler) find(r *http.Request) serveFunc {
 	path := r.URL.Path
 	if h.Path != "" && path == h.Path {

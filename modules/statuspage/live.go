@@ -21,7 +21,8 @@ const (
 	// ended, in milliseconds: after a reload, for the new configuration.
 	comeBack = 1000
 
-	// aliveEvery keeps proxies from ending events that are silent.
+	// aliveEvery keeps proxies from ending events that are silent, as nginx does
+	// after 60 seconds by default.
 	aliveEvery = 20 * time.Second
 
 	// writeLimit is how long a viewer may take to read.
@@ -96,7 +97,7 @@ func (v *viewer) follow(r *http.Request, b *board, lang language) error {
 }
 
 // send sends events. It does not wait for a viewer who reads nothing, which would
-// keep Caddy from stopping.
+// keep Caddy from stopping: a write that blocks does not see the end of the request.
 func (v *viewer) send(events []byte) error {
 	_ = v.control.SetWriteDeadline(time.Now().Add(writeLimit)) // where it is supported
 	if _, err := v.response.Write(events); err != nil {

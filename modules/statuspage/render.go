@@ -82,7 +82,8 @@ type rendering struct {
 	parts []part
 }
 
-// part is a part of the page.
+// part is a part of the page. What a viewer has seen is known by versions, so that
+// its HTML is compared once a rendering and not once a viewer.
 type part struct {
 	html    []byte
 	event   []byte
@@ -171,7 +172,8 @@ func functions(lang language) template.FuncMap {
 	return all
 }
 
-// limit bounds a list on the page, which has the rest in its JSON.
+// limit bounds a list on the page, which has the rest in its JSON. A
+// part is sent as a whole whenever one of its rows changes.
 const limit = 100
 
 func first[T any](list []T) []T { return list[:min(limit, len(list))] }

@@ -41,7 +41,8 @@ func (l language) of(t text) string {
 	return t.en
 }
 
-// texts are those of the page. Templates have them by their names here.
+// texts are those of the page. Templates have them by their names here. A test
+// requires both languages, the same placeholders in them, and that each is used.
 var texts = map[string]text{
 	"title":        {"Status", "状态"},
 	"other":        {"中文", "English"}, // the link to the other language
