@@ -1,10 +1,8 @@
 package dnsclient
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -178,12 +176,18 @@ func TestIdle(t *testing.T) {
 			before := caddytest.Goroutines()
 			s := caddytest.NewDNSServer(t, network, echo)
 			running := caddytest.Goroutines()
-			stream := newStream(t, s, limits{idle: 300 * time.Millisecond, silence: 20 * time.Second})
+			stream := newStream(t, s, limits{idle: 10 * time.Second, silence: time.Hour})
+			clock := clockwork.NewFakeClock()
+			stream.clock = clock
 			for range 2 {
 				if err := lookup(t.Context(), t, stream, "www.example."); err != nil {
 					t.Fatal(err)
 				}
-				wait(t, "the connection has ended", stream.current().ended)
+				c := stream.current()
+				wait(t, "the connection has ended", func() bool {
+					clock.Advance(5 * time.Second)
+					return c.ended()
+				})
 			}
 			if n := s.Accepted(); n != 2 {
 				t.Errorf("%d connections were opened, want 2", n)
@@ -202,7 +206,9 @@ func TestSilence(t *testing.T) {
 		for name, behaviour := range map[string]caddytest.DNSBehaviour{"hang": caddytest.DNSHang, "wrong ID": caddytest.DNSStrays()["wrong ID"]} {
 			t.Run(network+" "+name, func(t *testing.T) {
 				s := caddytest.NewDNSServer(t, network, echo)
-				stream := newStream(t, s, limits{idle: 20 * time.Second, silence: 500 * time.Millisecond})
+				stream := newStream(t, s, limits{idle: time.Hour, silence: 5 * time.Second})
+				clock := clockwork.NewFakeClock()
+				stream.clock = clock
 				if err := lookup(t.Context(), t, stream, "www.example."); err != nil {
 					t.Fatal(err)
 				}
@@ -212,6 +218,7 @@ func TestSilence(t *testing.T) {
 					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 					defer cancel()
 					_ = lookup(ctx, t, stream, "www.example.")
+					clock.Advance(time.Second)
 					return c.ended()
 				})
 				s.Handle((*caddytest.DNSExchange).Answer)
@@ -471,25 +478,4 @@ func TestLargest(t *testing.T) {
 			}
 		})
 	}
-}
-
-func FuzzFrame(f *testing.F) {
-	msg := packed(f, "www.example.")
-	f.Add(append(binary.BigEndian.AppendUint16(nil, uint16(len(msg))), msg...))
-	f.Add([]byte{0, 12, 1, 2, 3})
-	f.Add([]byte{0, 0})
-	f.Add([]byte{1})
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		r := bufio.NewReaderSize(bytes.NewReader(raw), 16)
-		for {
-			msg, err := readFrame(r)
-			if err != nil {
-				return
-			}
-			if len(msg) < headerLen || int(binary.BigEndian.Uint16(raw)) != len(msg) || !bytes.Equal(raw[2:2+len(msg)], msg) {
-				t.Fatalf("%x was read as %x", raw, msg)
-			}
-			raw = raw[2+len(msg):]
-		}
-	})
 }
