@@ -27,12 +27,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 	"unicode"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
+	"github.com/caddy-freetier/caddy-freetier/internal/regularfile"
 )
 
 // largest is the maximum size of the file, in bytes. It bounds the memory for a
@@ -128,7 +128,7 @@ const KeyPrefix = "sk-ft-"
 
 // Read reads a file. If it does not exist, the error is fs.ErrNotExist.
 func Read(path string) ([]Client, error) {
-	file, err := os.Open(path)
+	file, _, err := regularfile.Open(path)
 	if err != nil {
 		return nil, err
 	}

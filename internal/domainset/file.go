@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/regularfile"
 )
 
 // files are the files in use, by kind and absolute path, so that a reload reads a file
@@ -90,7 +92,7 @@ func (f *File[T]) Refresh() (changed bool, err error) {
 	if now, err := os.Stat(f.path); err == nil && f.seen != nil && sameFile(f.seen, now) {
 		return false, nil
 	}
-	file, info, err := openFile(f.path)
+	file, info, err := regularfile.Open(f.path)
 	if err != nil {
 		return false, err
 	}

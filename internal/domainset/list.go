@@ -4,9 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
-	"os"
 	"strings"
 )
 
@@ -89,26 +87,4 @@ func (s *Set) addServer(domains string) error {
 		}
 	}
 	return nil
-}
-
-// openFile opens a regular file. A pipe would block, and a folder has no lines.
-func openFile(path string) (*os.File, os.FileInfo, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, nil, fmt.Errorf("%s is not a file", path)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	// Stat of the open file, since another file may have been renamed to path
-	// meanwhile.
-	if info, err = file.Stat(); err != nil {
-		_ = file.Close()
-		return nil, nil, err
-	}
-	return file, info, nil
 }

@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/regularfile"
 )
 
 // largestKeyFile is how large a file with keys may be, in bytes.
@@ -102,7 +103,7 @@ func (p keyPart) whole(repl *caddy.Replacer) (string, error) {
 		value, _ := repl.GetString(p.placeholder)
 		return value, nil
 	}
-	file, err := os.Open(name)
+	file, _, err := regularfile.Open(name)
 	if err != nil {
 		return "", fmt.Errorf("cannot be read: %w", err)
 	}

@@ -3,7 +3,6 @@ package llmgateway
 import (
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"strings"
 	"unicode"
@@ -11,6 +10,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/regularfile"
 )
 
 // shortKey is the number of characters below which loading warns of a key: it
@@ -127,16 +128,20 @@ func splitKeyWord(word string) (parts []keyPart, err error) {
 // resolve returns the value of a placeholder, without the white space around
 // it that files end with.
 func (p keyPart) resolve(repl *caddy.Replacer) (string, error) {
+	kind, name, _ := strings.Cut(p.placeholder, ".")
+	if kind == "file" {
+		file, _, err := regularfile.Open(name)
+		if err != nil {
+			return "", fmt.Errorf("cannot be read: %w", err)
+		}
+		_ = file.Close()
+	}
 	value, _ := repl.GetString(p.placeholder)
 	if value = strings.TrimSpace(value); value != "" {
 		return value, nil
 	}
-	kind, name, _ := strings.Cut(p.placeholder, ".")
 	if kind == "env" {
 		return "", fmt.Errorf("is empty, since the environment variable %s is not set where Caddy runs; after a change of the environment (/etc/caddy/env for instance) restart Caddy, for a reload does not read it anew", name)
-	}
-	if _, err := os.ReadFile(name); err != nil {
-		return "", fmt.Errorf("cannot be read: %w", err)
 	}
 	return "", fmt.Errorf("is empty, since the file %s is", name)
 }
