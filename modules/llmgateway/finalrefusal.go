@@ -56,7 +56,7 @@ func (a *attempt) ownRefusal() *apiError {
 	if a.model == "" && v.Kind == refusal.KindRequest {
 		return nil // also a 304
 	}
-	e := &apiError{Error: apierror.Error{Status: v.ClientStatus, Type: "api_error", Message: a.refusalMessage()}}
+	e := &apiError{Error: apierror.Error{Status: v.ClientStatus, Type: errorType(v.ClientStatus), Message: a.refusalMessage()}}
 	switch {
 	case v.ClientCode() == channelKeyRefused:
 		e.Code = channelKeyRefused
@@ -66,6 +66,17 @@ func (a *attempt) ownRefusal() *apiError {
 		return e
 	}
 	return nil
+}
+
+// errorType returns the type that OpenAI's API gives errors with a status.
+func errorType(status int) string {
+	switch {
+	case status == http.StatusTooManyRequests:
+		return "requests"
+	case status < http.StatusInternalServerError:
+		return "invalid_request_error"
+	}
+	return "api_error"
 }
 
 // errorCode returns the code of an error of ours that stands in for a refusal. Agents

@@ -1,6 +1,7 @@
 package llmgateway
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"testing"
@@ -67,4 +68,18 @@ func TestRefusalHangs(t *testing.T) {
 	g := start(t, "client alice alice-key\nchannel a "+up.URL+" {\napi_key k1\nmodels m\n}\nchannel b "+up.URL+" {\napi_key k2\nmodels m\ntier 2\n}")
 	g.chat(t, "m").wantStatus(t, 200)
 	up.WaitLeft(t)
+}
+
+// A refusal that the gateway words in the client's dialect has the type that OpenAI's
+// API gives errors with its status.
+func TestTypesOfRefusals(t *testing.T) {
+	for status, want := range map[int]string{400: "invalid_request_error", 404: "invalid_request_error", 413: "invalid_request_error", 429: "requests"} {
+		up := caddytest.NewUpstream(t, caddytest.JSON(status, `{"type":"error","error":{"type":"some_error","message":"no"}}`))
+		g := speaking(t, up, "messages")
+		res := g.do(t, http.MethodPost, "/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":"hi"}]}`)
+		var body struct{ Error struct{ Type string } }
+		if err := json.Unmarshal([]byte(res.text), &body); err != nil || body.Error.Type != want {
+			t.Errorf("status %d: the type is %q, want %q: %v %s", status, body.Error.Type, want, err, res.text)
+		}
+	}
 }
