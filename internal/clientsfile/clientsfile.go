@@ -39,6 +39,9 @@ import (
 // file that is not what it should be.
 const largest = 16 << 20
 
+// maxLimits bounds the limits of a client, all of which are counted at each request.
+const maxLimits = 100
+
 // Client is an entry of the file.
 type Client struct {
 	// Name identifies the client in logs, metrics, limits and errors. Required,
@@ -53,7 +56,7 @@ type Client struct {
 	Models []string `json:"models,omitempty"`
 
 	// Limits are written as in a Caddyfile: 1000/day, 1M tokens/month. All of
-	// them apply. Default: none.
+	// them apply. At most 100. Default: none.
 	Limits []Limit `json:"limits,omitempty"`
 
 	// Expires is when the key becomes invalid. Default: never.

@@ -46,23 +46,20 @@ func Parse(text []byte) ([]Client, error) {
 	var clients []Client
 	first := make(map[string]int) // the number of the entry, by name and by hash
 	for decoder.More() {
-		entry := entryError{number: len(clients) + 1, line: lineAt(text, decoder.InputOffset())}
+		number, begins := len(clients)+1, decoder.InputOffset()
 		var raw json.RawMessage
 		if err := decoder.Decode(&raw); err != nil {
-			entry.err = syntaxError(err)
-			return nil, &entry
+			return nil, &entryError{number: number, line: lineAt(text, begins), err: syntaxError(err)}
 		}
 		client, err := parseClient(raw)
-		entry.name = printableName(client.Name)
 		if err == nil {
 			err = client.Check()
 		}
 		if err == nil {
-			err = unique(first, client, entry.number)
+			err = unique(first, client, number)
 		}
 		if err != nil {
-			entry.err = err
-			return nil, &entry
+			return nil, &entryError{number: number, line: lineAt(text, begins), name: printableName(client.Name), err: err}
 		}
 		clients = append(clients, client)
 	}
@@ -155,6 +152,9 @@ func (c *Client) set(name string, value []byte) (known bool, err error) {
 	case "limits":
 		var limits []json.RawMessage
 		err, form = json.Unmarshal(value, &limits), `an array such as ["1000/day", "1M tokens/month"]`
+		if len(limits) > maxLimits {
+			return true, fmt.Errorf("more than %d limits", maxLimits)
+		}
 		for _, text := range limits {
 			var limit Limit
 			if err := limit.UnmarshalJSON(text); err != nil {
