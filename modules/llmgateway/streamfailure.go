@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/apierror"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/streamed"
 )
 
@@ -28,6 +29,10 @@ var (
 
 // failureEvent returns what ends a stream that has broken off.
 func (as *attempts) failureEvent() []byte {
+	if stream := as.current.translation.stream; stream != nil {
+		e := interrupted
+		return stream.Fail(nil, &neutral.Error{Status: e.Status, Type: e.Type, Code: e.Code, Message: e.Message})
+	}
 	event := interrupted.Event(as.dialect())
 	if as.current.content.events.inside {
 		return append([]byte("\n\n"), event...)

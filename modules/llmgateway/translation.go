@@ -49,6 +49,7 @@ func (q *request) clientDialect() neutral.Dialect {
 type translation struct {
 	client *neutral.Request
 	to     *spoken
+	stream *translate.Stream // of the response; nil unless that is a stream
 	// dropped names what was left out of the request, "" for nothing.
 	dropped string
 }
@@ -288,7 +289,8 @@ func (a *attempt) setTranslated(contentType string, length int64) {
 // translateStream lets what comes pass the translation.
 func (a *attempt) translateStream() {
 	b := &a.content
-	b.addStage(&translationStage{stream: translate.NewStream(a.translation.client, a.how()), body: b})
+	a.translation.stream = translate.NewStream(a.translation.client, a.how())
+	b.addStage(&translationStage{stream: a.translation.stream, body: b})
 	b.kind = usage.Events
 	b.meter(usage.Events, a.countsTokens())
 	a.setTranslated("text/event-stream", -1)
@@ -301,8 +303,7 @@ type translationStage struct {
 	out    []byte
 }
 
-// pass implements stage. A stream that breaks off is ended by whoever writes to
-// the client.
+// pass implements stage. A stream that breaks off is ended by failureEvent.
 func (s *translationStage) pass(p []byte, then continuation) []byte {
 	s.out = s.stream.Append(s.out[:0], p)
 	if then == nothing {

@@ -244,6 +244,44 @@ func TestTranslatedStreamBreaksOff(t *testing.T) {
 	}
 }
 
+// For Responses that event belongs to the response that has begun.
+func TestFailureOfTranslatedResponse(t *testing.T) {
+	whole := responsesIn["chat"].stream
+	up := caddytest.NewUpstream(t, caddytest.CutOff("text/event-stream", whole[:strings.Index(whole, "there")]))
+	g := speaking(t, up, "chat")
+	path, body := requestIn("responses", true)
+	a := g.do(t, http.MethodPost, path, body)
+	a.wantStatus(t, 200)
+	type event struct {
+		Type     string
+		Number   int `json:"sequence_number"`
+		Response struct {
+			ID        string
+			CreatedAt int64 `json:"created_at"`
+		}
+	}
+	var events []event
+	for line := range strings.Lines(a.text) {
+		if data, ok := strings.CutPrefix(line, "data: "); ok {
+			var e event
+			if err := json.Unmarshal([]byte(data), &e); err != nil {
+				t.Fatalf("%v: %s", err, data)
+			}
+			if e.Number != len(events) {
+				t.Errorf("event %d has the number %d", len(events), e.Number)
+			}
+			events = append(events, e)
+		}
+	}
+	if len(events) < 3 {
+		t.Fatalf("the client got %s", a.text)
+	}
+	first, last := events[0], events[len(events)-1]
+	if last.Type != "response.failed" || last.Response != first.Response || first.Response.ID == "" {
+		t.Errorf("the first event is %+v, the last %+v, want a failure of the same response", first, last)
+	}
+}
+
 // A channel without a call that counts tokens gets none: the count is estimated.
 func TestTokenCountsAreEstimated(t *testing.T) {
 	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
