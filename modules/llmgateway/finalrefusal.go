@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/apierror"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 )
 
@@ -63,9 +64,29 @@ func (a *attempt) ownRefusal() *apiError {
 		return e
 	case a.status < http.StatusBadRequest || a.inStream || a.isPage() || a.translation.isSet():
 		e.Code = errorCode(v)
+		if a.translation.isSet() {
+			e.Status = overloadedIn(a.translation.client.Dialect, e.Status)
+		}
 		return e
 	}
 	return nil
+}
+
+// statusOverloaded is the status by which Anthropic's API says that it is overloaded;
+// the others say 503.
+// Source: https://docs.anthropic.com/en/api/errors, as of November 2026
+const statusOverloaded = 529
+
+// overloadedIn returns a status as clients of a dialect know it. Google's SDK, for
+// one, retries a 503 and no 529.
+func overloadedIn(client neutral.Dialect, status int) int {
+	switch {
+	case client == neutral.Messages && status == http.StatusServiceUnavailable:
+		return statusOverloaded
+	case client != neutral.Messages && status == statusOverloaded:
+		return http.StatusServiceUnavailable
+	}
+	return status
 }
 
 // errorType returns the type that OpenAI's API gives errors with a status.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
 )
 
 // What providers say in the bodies of refusals, in their own forms.
@@ -80,6 +81,28 @@ func TestTypesOfRefusals(t *testing.T) {
 		var body struct{ Error struct{ Type string } }
 		if err := json.Unmarshal([]byte(res.text), &body); err != nil || body.Error.Type != want {
 			t.Errorf("status %d: the type is %q, want %q: %v %s", status, body.Error.Type, want, err, res.text)
+		}
+	}
+}
+
+// An overloaded channel has the status that the client's dialect gives that, once it
+// is translated.
+func TestStatusOfOverload(t *testing.T) {
+	for _, o := range []struct {
+		channel string
+		status  int
+		client  string
+		want    int
+	}{{"messages", 529, "gemini", 503}, {"chat", 503, "messages", 529}} {
+		up := caddytest.NewUpstream(t, caddytest.JSON(o.status, `{"error":{"type":"overloaded_error","message":"Overloaded"}}`))
+		path, body := requestIn(o.client, false)
+		if got := speaking(t, up, o.channel).do(t, http.MethodPost, path, body).StatusCode; got != o.want {
+			t.Errorf("a %s client of a %s channel that answers %d: status %d, want %d", o.client, o.channel, o.status, got, o.want)
+		}
+	}
+	for _, client := range []neutral.Dialect{neutral.Chat, neutral.Responses, neutral.Messages, neutral.Gemini} {
+		if got := overloadedIn(client, http.StatusBadGateway); got != http.StatusBadGateway {
+			t.Errorf("%s: a 502 becomes a %d", client, got)
 		}
 	}
 }
