@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,6 +40,9 @@ type Caddy struct {
 	t     testing.TB
 	admin string
 	ports map[string]int
+
+	mu         sync.Mutex
+	transports []*http.Transport // of Client
 }
 
 // Option changes how Start runs Caddy.
@@ -78,21 +82,17 @@ func Start(t testing.TB, caddyfile string, options ...Option) *Caddy {
 
 // storageDir returns a folder for Caddy's storage. Caddy does not wait for ever for
 // what is written at its end, so on a busy machine a file may come while the folder is
-// removed, which t.TempDir does not allow.
+// removed, for which t.TempDir fails a test.
 func storageDir(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "storage")
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := t.TempDir()
 	t.Cleanup(func() {
 		for range 50 {
-			if err = os.RemoveAll(dir); err == nil {
+			if os.RemoveAll(dir) == nil {
 				return
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
-		t.Errorf("removing the storage: %v", err)
 	})
 	return dir
 }
@@ -133,6 +133,7 @@ func (c *Caddy) TryLoad(cfg []byte) error {
 		return err
 	}
 	use(c)
+	c.closeIdleConnections()
 	if err := caddy.Load(cfg, true); err != nil {
 		return err
 	}
@@ -206,11 +207,25 @@ func (c *Caddy) Client() *http.Client {
 		transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem)
 	}
 	c.t.Cleanup(transport.CloseIdleConnections)
+	c.mu.Lock()
+	c.transports = append(c.transports, transport)
+	c.mu.Unlock()
 	return &http.Client{
 		Transport:     transport,
 		Timeout:       30 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+}
+
+// closeIdleConnections closes the idle connections of clients before a reload. The old
+// server closes them in the background, and a POST that is sent at that moment fails.
+func (c *Caddy) closeIdleConnections() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, transport := range c.transports {
+		transport.CloseIdleConnections()
+	}
+	http.DefaultClient.CloseIdleConnections()
 }
 
 // CAFile is the PEM file of Caddy's local certificate authority, for programs
