@@ -5,7 +5,7 @@ GOFUMPT       := go run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK   := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.13.2
 
-.PHONY: help build run test race lint fmt golden bench fuzz faults licenses smoke ci newest
+.PHONY: help build run test race lint fmt golden bench fuzz faults soak licenses smoke ci newest
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -42,6 +42,9 @@ fuzz: ## fuzz each reader of outside input for a while: make fuzz FUZZTIME=10m
 
 faults: ## kill -9 in the middle of writes 500 times, damaged files, full disks, simulated clusters
 	FREETIER_FAULTS=1 FREETIER_KILLS=500 FREETIER_SEEDS=200 go test -count=1 -timeout 60m ./internal/ledger ./internal/machines
+
+soak: ## mixed load with reloads, dying upstreams and a bad disk: make soak SOAKTIME=2h
+	FREETIER_SOAK=$(or $(SOAKTIME),30m) go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./internal/machines
 
 licenses: ## compare the licenses of what is built in with .ci/licenses.txt
 	.ci/licenses
