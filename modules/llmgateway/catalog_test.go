@@ -108,18 +108,14 @@ func TestWildcardModels(t *testing.T) {
 	}
 
 	// A failure is tried again before the hour is over, and the rest after it.
-	advance := func(d time.Duration) {
-		if err := clock.BlockUntilContext(t.Context(), 4); err != nil {
-			t.Fatal(err)
-		}
-		clock.Advance(d)
+	advance := func(d time.Duration, want string) {
+		t.Helper()
+		turnUntil(t, clock, d, "the models are "+want, func() bool { return g.modelsOf(t, "alice-key") == want })
 	}
-	advance(catalogRetry)
 	list += " broken/meta/llama"
-	g.waitForModels(t, list)
+	advance(catalogRetry, list)
 	openai.Handle(caddytest.JSON(200, `{"data":[{"id":"gpt-5"}]}`))
-	advance(catalogInterval)
-	g.waitForModels(t, "openai/first openai/gpt-5 gemini/gemini-2.5-pro gemini/gpt-4o broken/meta/llama")
+	advance(catalogInterval, "openai/first openai/gpt-5 gemini/gemini-2.5-pro gemini/gpt-4o broken/meta/llama")
 
 	// A reload goes on with what is known.
 	before := len(openai.Requests())

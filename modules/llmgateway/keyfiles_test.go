@@ -46,15 +46,7 @@ func TestKeyFiles(t *testing.T) {
 	look := func(line string) {
 		t.Helper()
 		n := g.Logs.Count(line)
-		if err := clock.BlockUntilContext(t.Context(), 2); err != nil {
-			t.Fatal(err)
-		}
-		clock.Advance(keyFileInterval)
-		for deadline := time.Now().Add(10 * time.Second); g.Logs.Count(line) == n; time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("no line says %q", line)
-			}
-		}
+		turnUntil(t, clock, keyFileInterval, "a line says "+line, func() bool { return g.Logs.Count(line) > n })
 	}
 	if got := used("client-one"); got != "sk-channel-one sk-fixed" {
 		t.Errorf("asked with %s", got)

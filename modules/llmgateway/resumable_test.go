@@ -477,7 +477,7 @@ func TestSlowPartOfUpload(t *testing.T) {
 	for proto, client := range clients {
 		body, done := startUpload(t, client, g.URL, u.RequestURI())
 		fmt.Fprint(body, "a")
-		advanceUntil(t, clock, done).wantGoogleError(t, http.StatusRequestTimeout, "DEADLINE_EXCEEDED")
+		waitFor(t, clock, uploadPeriod, done).wantGoogleError(t, http.StatusRequestTimeout, "DEADLINE_EXCEEDED")
 		body.Close()
 		if a := g.part(t, u, "", "query", 0); a.Header.Get("X-Goog-Upload-Size-Received") != "0" {
 			t.Errorf("%s: the upload does not go on: status %d, %v", proto, a.StatusCode, a.Header)

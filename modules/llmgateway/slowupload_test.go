@@ -40,21 +40,6 @@ func startUpload(t testing.TB, client *http.Client, url, path string) (*io.PipeW
 	return w, done
 }
 
-// advanceUntil turns the clock on until the response has come.
-func advanceUntil(t testing.TB, clock *clockwork.FakeClock, done <-chan answer) answer {
-	t.Helper()
-	for range 1000 {
-		select {
-		case a := <-done:
-			return a
-		case <-time.After(5 * time.Millisecond):
-			clock.Advance(uploadPeriod)
-		}
-	}
-	t.Fatal("the upload goes on")
-	return answer{}
-}
-
 // A body of which next to nothing comes is given up in each version of HTTP,
 // and later requests of the client are not affected.
 func TestSlowUploads(t *testing.T) {
@@ -66,7 +51,7 @@ func TestSlowUploads(t *testing.T) {
 			for _, begin := range []string{"", `{"model":"m","a":"`, strings.Repeat(" ", 3*leastUploaded)} {
 				body, done := startUpload(t, client, g.URL, chat)
 				fmt.Fprint(body, begin)
-				a := advanceUntil(t, clock, done)
+				a := waitFor(t, clock, uploadPeriod, done)
 				a.wantError(t, http.StatusRequestTimeout, "request_timeout")
 				if a.Proto != proto {
 					t.Errorf("refused over %s", a.Proto)
@@ -74,7 +59,7 @@ func TestSlowUploads(t *testing.T) {
 				body.Close()
 			}
 			body, done := startUpload(t, client, g.URL, "/v1/messages")
-			if a := advanceUntil(t, clock, done); a.StatusCode != http.StatusRequestTimeout || !strings.Contains(a.text, `"type":"error"`) {
+			if a := waitFor(t, clock, uploadPeriod, done); a.StatusCode != http.StatusRequestTimeout || !strings.Contains(a.text, `"type":"error"`) {
 				t.Errorf("status %d: %s", a.StatusCode, a.text)
 			}
 			body.Close()

@@ -126,11 +126,10 @@ func TestSpareChannelSleepsOn(t *testing.T) {
 // A request that has nowhere else to go waits until the channel is awake, but
 // not longer than tries may take.
 func TestRequestWaitsForSleepingChannel(t *testing.T) {
-	for name, goOn := range map[string]func(*sleeper, *clockwork.FakeClock){
-		"awake": func(s *sleeper, _ *clockwork.FakeClock) { s.wake <- struct{}{} },
-		"still asleep": func(_ *sleeper, clock *clockwork.FakeClock) {
-			clock.Advance(defaultTryDuration)
-		},
+	step := map[string]time.Duration{"awake": 0, "still asleep": defaultTryDuration}
+	for name, goOn := range map[string]func(*sleeper){
+		"awake":        func(s *sleeper) { s.wake <- struct{}{} },
+		"still asleep": func(*sleeper) {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newSleeper(t)
@@ -141,12 +140,8 @@ func TestRequestWaitsForSleepingChannel(t *testing.T) {
 			if n := a.chats(); n != 0 {
 				t.Errorf("%d requests while it sleeps", n)
 			}
-			// The ping's time limit, the wait's, and what always waits.
-			if err := clock.BlockUntilContext(t.Context(), 4); err != nil {
-				t.Fatal(err)
-			}
-			goOn(a, clock)
-			(<-answered).wantStatus(t, 200)
+			goOn(a)
+			waitFor(t, clock, step[name], answered).wantStatus(t, 200)
 			if n := a.chats(); n != 1 {
 				t.Errorf("%d requests", n)
 			}
