@@ -82,7 +82,9 @@ func TestSizes(t *testing.T) {
 		}
 		c.Stop()
 	}
-	if sizes[1000] > sizes[100]+1000 {
+	// 900 keys more would take more than 5 bytes each, were they listed. Smaller
+	// differences come from pings that one of the pages already has.
+	if sizes[1000] > sizes[100]+5*900 {
 		t.Errorf("with 100 keys the page has %d bytes, with 1000 %d", sizes[100], sizes[1000])
 	}
 	addr := caddytest.Addr(t)
