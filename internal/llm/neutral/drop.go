@@ -1,5 +1,7 @@
 package neutral
 
+import "github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
+
 // thoughtFields is where each dialect has reasoning of earlier turns.
 var thoughtFields = map[Dialect]string{
 	Chat:      "messages[].reasoning_content",
@@ -69,4 +71,14 @@ func (r *Request) DropFormatName() {
 	if r.Format.Description != "" {
 		r.Dropped.Add(r.Format.Field, ".description")
 	}
+}
+
+// Schema returns a schema that the client calls path in a form, and records what
+// the form does not have of it, such as tools[].input_schema(propertyNames).
+func (r *Request) Schema(schema rawjson.Value, form SchemaForm, path string) rawjson.Value {
+	written, lost := Schema(schema, form)
+	for _, keyword := range lost {
+		r.Dropped.Add(path, "(", keyword, ")")
+	}
+	return written
 }

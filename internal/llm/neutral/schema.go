@@ -34,16 +34,6 @@ const (
 	maxSchemaRead  = 256 << 20 // to find what they stand for, and of that
 )
 
-// Schema returns a schema that the client calls path in a form, and records what
-// the form does not have of it, such as tools[].input_schema(propertyNames).
-func (r *Request) Schema(schema rawjson.Value, form SchemaForm, path string) rawjson.Value {
-	written, lost := Schema(schema, form)
-	for _, keyword := range lost {
-		r.Dropped.Add(path, "(", keyword, ")")
-	}
-	return written
-}
-
 // Schema returns the schema of a tool's arguments, or of a response, in a form, and
 // the keywords of which something is lost. Parameters keep their names, whatever they
 // are called.
