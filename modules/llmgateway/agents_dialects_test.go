@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
@@ -245,10 +246,10 @@ func TestAgentsAndBrokenStreams(t *testing.T) {
 		}
 		for _, dialect := range []neutral.Dialect{neutral.Chat} {
 			p := &strictprovider.Provider{Dialect: dialect, Vendor: "v", Text: greeting}
-			asked := 0
+			var asked atomic.Int64
 			broken := &strictprovider.Provider{Dialect: dialect, Vendor: "v", Steps: []strictprovider.Step{{Text: "Half a thought", Breaks: true}}}
 			up := caddytest.NewUpstream(t, func(w http.ResponseWriter, r *http.Request) {
-				if asked++; asked == 1 {
+				if asked.Add(1) == 1 {
 					broken.ServeHTTP(w, r)
 					return
 				}
@@ -295,9 +296,9 @@ func TestAgentsOverFailover(t *testing.T) {
 				w.WriteHeader(http.StatusTooManyRequests)
 				return true
 			}
-			var g *testGateway
+			var started atomic.Pointer[testGateway] // the agent is another process: nothing else orders its requests after start
 			second.Intercept = func(http.ResponseWriter, int) bool {
-				g.Admin(http.MethodDelete, "/llm-gateway/cooldowns") // the first one may be asked again
+				started.Load().Admin(http.MethodDelete, "/llm-gateway/cooldowns") // the first one may be asked again
 				return false
 			}
 			var config strings.Builder
@@ -305,7 +306,8 @@ func TestAgentsOverFailover(t *testing.T) {
 				up := caddytest.NewUpstream(t, p.ServeHTTP)
 				fmt.Fprintf(&config, "channel c%d %s {\napi_key k%d\nmodels * as %s\nspeaks %s\ntier %d\n}\n", i, baseOf(up, p.Dialect), i, realModels[p.Dialect], p.Dialect, i+1)
 			}
-			g = start(t, config.String())
+			g := start(t, config.String())
+			started.Store(g)
 			if said := agentFor(task, own).ask(t, g); !strings.Contains(said, greeting) {
 				t.Errorf("it says %q", said)
 			}
