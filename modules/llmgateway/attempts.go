@@ -10,8 +10,6 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/caddy-freetier/caddy-freetier/internal/llm/conversation"
-	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 )
 
@@ -27,34 +25,33 @@ type attempts struct {
 	current  *attempt // the last one, once count is above 0
 	first    attempt  // room for it, which is mostly the only one
 	deferred *attempt // was refused; its response is open, in case nothing better comes
-	visits   []*visit // the channels that have refused
 	again    bool     // a model that was overloaded has been asked twice
-
-	// talk is what conversation returns, once knowsTalk is set.
-	talk      conversation.Identity
-	knowsTalk bool
-
-	pinned bool // only the key may be asked that has made what the request names
-	missed bool // an account did not know what the request names
 
 	latest time.Time // until when it may wait for a candidate
 
-	neutral          *neutral.Request // the client's request, once a channel needs a translation
-	untranslated     error            // why a channel could not be asked in its own dialect
-	searched, marked bool             // whether signatures of translated responses were looked for, and are there
-	// translationMemory is what is reserved of the client's memory for bodies.
-	translationMemory int64
-	// notSwitched is what a channel gave instead of another protocol.
-	notSwitched *http.Response
+	notSwitched *http.Response // what a channel gave instead of another protocol
 
-	out       clientWriter
-	delivered delivery
-	charged   charges
-	use       *use // of the client, of the model that it asked for
+	identity   conversationIdentity
+	ownership  ownership
+	translator translator
+	verdicts   verdicts
+	charges    charges
+	delivery   delivery
 }
 
 // newAttempts returns the attempts of a request before its candidates are known.
-func newAttempts(q *request) *attempts { return &attempts{request: q} }
+func newAttempts(q *request) *attempts {
+	as := &attempts{
+		request:    q,
+		identity:   conversationIdentity{request: q},
+		ownership:  ownership{request: q},
+		translator: translator{request: q},
+		charges:    charges{request: q},
+		delivery:   delivery{request: q},
+	}
+	as.verdicts = verdicts{request: q, candidates: &as.candidates, identity: &as.identity}
+	return as
+}
 
 // findCandidates finds what could answer the request and claims the first of them.
 func (as *attempts) findCandidates(r *http.Request, w http.ResponseWriter) *apiError {
@@ -65,7 +62,7 @@ func (as *attempts) findCandidates(r *http.Request, w http.ResponseWriter) *apiE
 		return modelNotFound(as.model)
 	}
 	g := as.gateway
-	found, pinned := as.pin()
+	found, pinned := as.ownership.pin()
 	switch {
 	case pinned:
 	case as.model == "" && (!g.takesUnnamed() || as.client.restricted()):
@@ -78,7 +75,7 @@ func (as *attempts) findCandidates(r *http.Request, w http.ResponseWriter) *apiE
 	}
 	choice := newChoice(g.keyPolicy, &g.balancer, r, w)
 	if g.affinity && as.model != "" && !found.isLone() && !as.location.isEmbedding() {
-		choice.identity = as.conversation()
+		choice.identity = as.identity.conversation()
 	}
 	as.candidates.begin(found, choice, found.needsOf(as.request), as.isTokenCount())
 	if as.candidates.fitNothing() {
@@ -97,7 +94,7 @@ func (as *attempts) plan() *plan {
 
 // prepare does all that comes before the first attempt.
 func (as *attempts) prepare(w http.ResponseWriter, r *http.Request) *apiError {
-	as.out.open(w, r)
+	as.delivery.out.open(w, r)
 	now := as.gateway.clock.Now()
 	if as.isTokenCount() {
 		if err := as.client.auxiliary.charge(now); err != nil {
@@ -112,7 +109,7 @@ func (as *attempts) prepare(w http.ResponseWriter, r *http.Request) *apiError {
 	if err := as.findCandidates(r, w); err != nil {
 		return err
 	}
-	return as.admit(w, now)
+	return as.charges.admit(w, now)
 }
 
 var errExhausted = errors.New("the key's quota is exhausted")
@@ -133,7 +130,7 @@ func (as *attempts) roundTrip(req *http.Request) (*http.Response, error) {
 			return nil, left
 		}
 		if a.verdict.Kind == refusal.KindAnswered {
-			as.settleOpinions()
+			as.verdicts.settleOpinions()
 			return a.res, nil
 		}
 		a.candidate.releaseSlot()
@@ -141,7 +138,7 @@ func (as *attempts) roundTrip(req *http.Request) (*http.Response, error) {
 			as.deferResponse(a)
 		}
 		if !as.mayRetry(a) || !as.claimNext(req, a) {
-			as.settleOpinions()
+			as.verdicts.settleOpinions()
 			return as.refusal(req, err), req.Context().Err()
 		}
 	}
@@ -150,9 +147,9 @@ func (as *attempts) roundTrip(req *http.Request) (*http.Response, error) {
 // make makes one attempt and records what its outcome says about the key and the
 // channel.
 func (as *attempts) make(a *attempt, req *http.Request) error {
-	if err := as.translate(a, req.URL); err != nil {
+	if err := as.translator.translate(a, req.URL); err != nil {
 		a.candidate.release()
-		a.verdict, as.untranslated = untranslatable, err
+		a.verdict, as.translator.failure = untranslatable, err
 		as.candidates.excludeChannel(a.candidate.channel)
 		a.log("no translation", zap.Error(err))
 		return err
@@ -176,10 +173,10 @@ func (as *attempts) make(a *attempt, req *http.Request) error {
 		return err // whatever came of it is the client's doing
 	}
 	a.classify(err)
-	if err == nil && as.isMissing(a) {
-		as.passOver(a)
+	if err == nil && as.ownership.isMissing(a) {
+		as.ownership.passOver(a)
 	} else {
-		as.judge(a)
+		as.verdicts.judge(a)
 	}
 	switch {
 	case err != nil:
@@ -200,7 +197,7 @@ func (as *attempts) judgeLate(a *attempt, event []byte) {
 	in.Body, in.InStream = event, true
 	a.verdict = refusal.Classify(in)
 	a.candidate.recordLateFailure(a.verdict, in.Now)
-	as.record(a)
+	as.verdicts.record(a)
 	a.log("refused", zap.Object("refusal", loggedVerdict(a.verdict)))
 }
 
@@ -211,7 +208,7 @@ func (as *attempts) leave(a *attempt, err error) {
 		a.res.Body.Close()
 	}
 	a.candidate.release()
-	as.abandonOpinions()
+	as.verdicts.abandonOpinions()
 }
 
 // mayRetry reports whether another candidate may do better than a.
@@ -243,6 +240,12 @@ func (as *attempts) deferResponse(a *attempt) {
 // keepNotSwitched is for the response of a channel that does not switch protocols.
 func (as *attempts) keepNotSwitched(res *http.Response) { as.notSwitched = res }
 
+// respond sends a response to the client.
+func (as *attempts) respond(res *http.Response) {
+	as.ownership.learnIDs(res, as.current)
+	as.delivery.respond(res, as.current)
+}
+
 // startNext begins the attempt with the claimed candidate.
 func (as *attempts) startNext() *attempt {
 	a := &as.first
@@ -252,18 +255,18 @@ func (as *attempts) startNext() *attempt {
 	a.begin(as.request, as.claimed, as.count+1)
 	as.claimed = nil
 	as.setCurrent(a)
-	as.out.mu.Lock()
+	as.delivery.out.mu.Lock()
 	as.count++
-	as.out.mu.Unlock()
-	as.startHeartbeats()
+	as.delivery.out.mu.Unlock()
+	as.delivery.out.startHeartbeats(as.request)
 	return a
 }
 
 // setCurrent makes a the attempt that counts as open at its channel. A heartbeat
 // may be about to show it in a header.
 func (as *attempts) setCurrent(a *attempt) {
-	as.out.mu.Lock()
-	defer as.out.mu.Unlock()
+	as.delivery.out.mu.Lock()
+	defer as.delivery.out.mu.Unlock()
 	if as.count > 0 {
 		as.current.candidate.channel.open.Add(-1)
 	}
@@ -333,16 +336,14 @@ func (as *attempts) sleep(ctx context.Context, pause time.Duration) bool {
 // response's connection, the body's memory, and a trial that was claimed and not
 // made are given back.
 func (as *attempts) close() {
-	as.out.end()
+	as.delivery.out.end()
 	if as.count > 0 {
-		as.settle()
+		as.charges.settle(as.current, &as.delivery)
 		as.current.candidate.channel.open.Add(-1)
 		as.current.candidate.releaseSlot()
 	}
-	as.client.reserved.Add(-as.charged.reserved)
-	if as.translationMemory > 0 {
-		as.client.bodies.Release(as.translationMemory)
-	}
+	as.charges.release()
+	as.translator.close()
 	if as.deferred != nil {
 		as.deferred.res.Body.Close()
 	}

@@ -61,6 +61,12 @@ func (as *attempts) wakeSleeper() {
 	}
 }
 
+// estimatesTokens reports whether the channel that would be asked to count the
+// tokens has no such call.
+func (as *attempts) estimatesTokens() bool {
+	return as.isTokenCount() && as.claimed.channel.translatesFrom(as.countDialect())
+}
+
 // unavailable says why no candidate may be used, and when to come again.
 func (as *attempts) unavailable(now time.Time) *apiError {
 	u := &as.candidates.survey(now).why

@@ -219,7 +219,7 @@ func (k *keyToCheck) finish(result *keycheck.Result, v refusal.Verdict) {
 	if !v.NamedByField {
 		return
 	}
-	name, cool := k.model, k.gateway.cooldownOf(v, false)
+	name, cool := k.model, newCooldown(k.gateway, v, false)
 	switch v.Kind.Target() {
 	case refusal.TargetKey:
 		name = cooldown.All

@@ -55,12 +55,12 @@ var comments = map[refusal.Dialect][]byte{
 
 // startHeartbeats is called with each attempt of a request and has an effect with
 // the first one. Only requests that ask for a stream get heartbeats.
-func (as *attempts) startHeartbeats() {
-	c, g := &as.out, as.gateway
-	if c.timer != nil || g.heartbeat <= 0 || as.upgrading || !as.streamed() {
+func (c *clientWriter) startHeartbeats(q *request) {
+	g := q.gateway
+	if c.timer != nil || g.heartbeat <= 0 || q.upgrading || !q.streamed() {
 		return
 	}
-	comment := comments[as.dialect()]
+	comment := comments[q.dialect()]
 	if comment == nil {
 		return
 	}

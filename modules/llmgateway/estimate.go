@@ -19,20 +19,14 @@ func (q *request) countDialect() neutral.Dialect {
 	return neutral.Responses
 }
 
-// estimatesTokens reports whether the channel that would be asked to count the
-// tokens has no such call.
-func (as *attempts) estimatesTokens() bool {
-	return as.isTokenCount() && as.claimed.channel.translatesFrom(as.countDialect())
-}
-
 // writeEstimate tells the client how many tokens its request has, about.
 // Sources: https://platform.claude.com/docs/en/api/messages-count-tokens,
 // https://ai.google.dev/api/tokens and
 // https://platform.openai.com/docs/api-reference/responses/input-tokens
-func (as *attempts) writeEstimate(w http.ResponseWriter) {
-	tokens := max(1, as.estimateInput())
+func (q *request) writeEstimate(w http.ResponseWriter) {
+	tokens := max(1, q.estimateInput())
 	var body any
-	switch as.countDialect() {
+	switch q.countDialect() {
 	case neutral.Messages:
 		body = map[string]any{"input_tokens": tokens}
 	case neutral.Gemini:

@@ -20,8 +20,8 @@ const channelKeyRefused = "channel_key_refused"
 func (as *attempts) refusal(req *http.Request, last error) *http.Response {
 	a := as.deferred
 	if a == nil {
-		if as.untranslated != nil && errors.Is(last, as.untranslated) {
-			return translationError(as.untranslated).response(req)
+		if as.translator.failure != nil && errors.Is(last, as.translator.failure) {
+			return translationError(as.translator.failure).response(req)
 		}
 		if errors.Is(last, errExhausted) {
 			return as.unavailable(as.gateway.clock.Now()).response(req)

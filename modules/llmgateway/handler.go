@@ -434,7 +434,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	res, err := as.roundTrip(r)
 	if err != nil {
-		as.clientLeft()
+		as.delivery.clientLeft()
 		return nil
 	}
 	as.respond(res)

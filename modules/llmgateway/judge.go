@@ -104,22 +104,22 @@ func (a *attempt) count() {
 }
 
 // record records what a verdict says about the key, the model and the channel.
-func (as *attempts) record(a *attempt) {
+func (vs *verdicts) record(a *attempt) {
 	c, v := a.candidate, a.verdict
 	if v.Kind == refusal.KindAnswered {
-		as.recordSuccess(c)
+		vs.recordSuccess(c)
 		return
 	}
 	if v.Scope() != refusal.ScopeChannel && v.Scope() != refusal.ScopeAddress {
 		c.channel.cooldowns.ResetFailures() // the channel works
 	}
 	if v.Reason == refusal.ReasonEndpoint {
-		c.channel.adviseSpeaks(a.clientDialect(), as.gateway.logger)
+		c.channel.adviseSpeaks(a.clientDialect(), vs.gateway.logger)
 	}
 	name, requested := c.cooldownName()
 	switch v.Kind.Target() {
 	case refusal.TargetKey:
-		as.coolDownKey(a, cooldown.All, false)
+		vs.coolDownKey(a, cooldown.All, false)
 	case refusal.TargetKeyModel:
 		if reqbody.Match(v.Models, name) && v.Models != "" && !c.auxiliary {
 			name, requested = v.Models, false
@@ -127,20 +127,20 @@ func (as *attempts) record(a *attempt) {
 		if name == "*" {
 			name = cooldown.All
 		}
-		as.coolDownKey(a, name, requested)
+		vs.coolDownKey(a, name, requested)
 	case refusal.TargetChannelModel:
-		if c.channel.cooldowns.Start(name, as.gateway.cooldownOf(v, requested), as.gateway.clock.Now()) {
-			as.logTransition("model in cooldown", c, requested, zap.String("model", name), zap.String("reason", string(v.Reason)))
+		if c.channel.cooldowns.Start(name, newCooldown(vs.gateway, v, requested), vs.gateway.clock.Now()) {
+			vs.logTransition("model in cooldown", c, requested, zap.String("model", name), zap.String("reason", string(v.Reason)))
 		}
 	case refusal.TargetChannel:
-		as.coolDownChannel(a)
+		vs.coolDownChannel(a)
 	}
 	c.release()
 }
 
-// cooldownOf is the cooldown that a verdict begins. A guess leaves the end of one
+// newCooldown returns the cooldown that a verdict begins. A guess leaves the end of one
 // under way as it is: what is tried in spite of it must not put that off.
-func (g *gateway) cooldownOf(v refusal.Verdict, requested bool) cooldown.Cooldown {
+func newCooldown(g *gateway, v refusal.Verdict, requested bool) cooldown.Cooldown {
 	policy, now := v.Kind.Policy().Cooldown, g.clock.Now()
 	cool := cooldown.Cooldown{
 		Reason:    string(v.Reason),
@@ -163,75 +163,75 @@ func (g *gateway) cooldownOf(v refusal.Verdict, requested bool) cooldown.Cooldow
 
 // coolDownKey puts the attempt's key in cooldown, unless the request has done so
 // with enough others.
-func (as *attempts) coolDownKey(a *attempt, name string, requested bool) {
+func (vs *verdicts) coolDownKey(a *attempt, name string, requested bool) {
 	c, v := a.candidate, a.verdict
 	if c.key == nil {
 		return
 	}
 	if !v.NamedByField {
-		visit := as.visitTo(c.channel)
+		visit := vs.visitTo(c.channel)
 		if visit.cooledDown >= maxCooledDown {
 			return
 		}
 		visit.cooledDown++
 	}
-	cool := as.gateway.cooldownOf(v, requested)
-	if !c.key.cooldowns.Start(name, cool, as.gateway.clock.Now()) {
+	cool := newCooldown(vs.gateway, v, requested)
+	if !c.key.cooldowns.Start(name, cool, vs.gateway.clock.Now()) {
 		return
 	}
-	as.logTransition("API key in cooldown", c, requested,
+	vs.logTransition("API key in cooldown", c, requested,
 		zap.String("model", name), zap.String("reason", string(v.Reason)), zap.Int("status", v.Status))
 	if name == cooldown.All {
-		as.gateway.reportKey(c, v)
+		vs.gateway.reportKey(c, v)
 	}
 }
 
 // coolDownChannel records a failure of the channel, or what keeps this server
 // from it.
-func (as *attempts) coolDownChannel(a *attempt) {
+func (vs *verdicts) coolDownChannel(a *attempt) {
 	c, v := a.candidate, a.verdict
 	if c.auxiliary {
 		return
 	}
-	policy, cool, now := v.Kind.Policy().Cooldown, as.gateway.cooldownOf(v, false), as.gateway.clock.Now()
+	policy, cool, now := v.Kind.Policy().Cooldown, newCooldown(vs.gateway, v, false), vs.gateway.clock.Now()
 	var began bool
 	if policy.After > 0 && v.Length == 0 {
 		cool.Until = time.Time{} // a channel that fails is tried all the same
-		began = c.channel.cooldowns.FailConversation(as.failureOf(), policy.After, cool, now)
+		began = c.channel.cooldowns.FailConversation(vs.identity.ofFailure(), policy.After, cool, now)
 	} else {
 		began = c.channel.cooldowns.Start(cooldown.All, cool, now)
 	}
 	if began {
-		as.gateway.logger.Info("channel marked unhealthy", zap.String("channel", c.channel.Name), zap.String("reason", string(v.Reason)))
-		as.gateway.reportChannel(c.channel, status.EventUnhealthy, "is unhealthy: "+string(v.Reason))
+		vs.gateway.logger.Info("channel marked unhealthy", zap.String("channel", c.channel.Name), zap.String("reason", string(v.Reason)))
+		vs.gateway.reportChannel(c.channel, status.EventUnhealthy, "is unhealthy: "+string(v.Reason))
 	}
 }
 
 // recordSuccess ends the cooldowns of the key and the channel, and those of the
 // model there.
-func (as *attempts) recordSuccess(c *candidate) {
+func (vs *verdicts) recordSuccess(c *candidate) {
 	name, requested := c.cooldownName()
-	now := as.gateway.clock.Now()
+	now := vs.gateway.clock.Now()
 	if c.key != nil && c.key.cooldowns.Succeed(name, now) {
-		as.logTransition("API key works again", c, requested)
+		vs.logTransition("API key works again", c, requested)
 	}
 	if c.channel.cooldowns.Succeed(cooldown.All, now) {
-		as.gateway.logger.Info("channel healthy again", zap.String("channel", c.channel.Name))
-		as.gateway.reportChannel(c.channel, status.EventHealthy, "is healthy again")
+		vs.gateway.logger.Info("channel healthy again", zap.String("channel", c.channel.Name))
+		vs.gateway.reportChannel(c.channel, status.EventHealthy, "is healthy again")
 	}
 	if c.channel.cooldowns.Succeed(name, now) {
-		as.logTransition("model works again", c, requested, zap.String("model", name))
+		vs.logTransition("model works again", c, requested, zap.String("model", name))
 	}
 }
 
 // logTransition logs that something of the candidate's begins or ends. Names that
 // clients choose are logged at debug level only: else they could fill the log.
-func (as *attempts) logTransition(message string, c *candidate, requested bool, more ...zap.Field) {
+func (vs *verdicts) logTransition(message string, c *candidate, requested bool, more ...zap.Field) {
 	level := zapcore.InfoLevel
 	if requested {
 		level = zapcore.DebugLevel
 	}
-	if entry := as.gateway.logger.Check(level, message); entry != nil {
+	if entry := vs.gateway.logger.Check(level, message); entry != nil {
 		more = append(more, zap.String("channel", c.channel.Name))
 		if c.key != nil {
 			more = append(more, zap.String("key", c.key.name()))

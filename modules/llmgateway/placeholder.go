@@ -37,7 +37,7 @@ func (d description) gatewayPlaceholder(name string) (any, bool) {
 	case "attempts":
 		return d.count, true
 	case "outcome":
-		return string(d.delivered.outcome), true
+		return string(d.delivery.outcome), true
 	case "input_tokens":
 		return d.usage().Input(), true
 	case "output_tokens":
@@ -78,18 +78,18 @@ func (d description) proxyPlaceholder(name string) (any, bool) {
 	case "upstream.latency_ms":
 		return milliseconds(d.latency()), true
 	case "upstream.duration", "duration":
-		return d.delivered.duration, true
+		return d.delivery.duration, true
 	case "upstream.duration_ms", "duration_ms":
-		return milliseconds(d.delivered.duration), true
+		return milliseconds(d.delivery.duration), true
 	case "retries":
 		return d.count - 1, true
 	case "status_code":
-		return d.delivered.status, d.delivered.status != 0
+		return d.delivery.status, d.delivery.status != 0
 	case "status_text":
-		return http.StatusText(d.delivered.status), d.delivered.status != 0
+		return http.StatusText(d.delivery.status), d.delivery.status != 0
 	}
 	if field, ok := strings.CutPrefix(name, "header."); ok {
-		values, ok := d.delivered.header[http.CanonicalHeaderKey(field)]
+		values, ok := d.delivery.header[http.CanonicalHeaderKey(field)]
 		return strings.Join(values, ","), ok
 	}
 	return nil, false
@@ -109,7 +109,7 @@ func (d description) keyName() string {
 // latency is the time to the headers of the last response. It is not known while
 // a heartbeat may ask for it.
 func (d description) latency() time.Duration {
-	if d.out.isHeld() {
+	if d.delivery.out.isHeld() {
 		return 0
 	}
 	return d.current.latency
@@ -117,7 +117,7 @@ func (d description) latency() time.Duration {
 
 // usage is what the last response states that it has cost.
 func (d description) usage() *usage.Usage {
-	if d.count == 0 || d.out.isHeld() {
+	if d.count == 0 || d.delivery.out.isHeld() {
 		return new(usage.Usage)
 	}
 	return d.current.usage()
@@ -136,10 +136,10 @@ func (d description) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		enc.AddString("sent_model", d.current.candidate.model)
 		enc.AddInt64("input_tokens", d.usage().Input())
 		enc.AddInt64("output_tokens", d.usage().Output())
-		if d.charged.estimated > 0 {
-			enc.AddInt64("estimated_tokens", d.charged.estimated)
+		if d.charges.estimated > 0 {
+			enc.AddInt64("estimated_tokens", d.charges.estimated)
 		}
-		enc.AddString("outcome", string(d.delivered.outcome))
+		enc.AddString("outcome", string(d.delivery.outcome))
 	}
 	return nil
 }

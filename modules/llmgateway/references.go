@@ -29,6 +29,14 @@ type references struct {
 	store  reqbody.Span
 }
 
+// ownership finds the account that has made what a request names, and learns from the
+// response what the account has made.
+type ownership struct {
+	*request
+	pinned bool // only the key may be asked that has made what the request names
+	missed bool // an account did not know what the request names
+}
+
 // readReferences notes the ids in a JSON body.
 func (q *request) readReferences(texts []string, store reqbody.Span) {
 	q.references.store = store
@@ -57,22 +65,22 @@ func (r *references) add(id string) {
 func (r *references) any() bool { return len(r.ids) > 0 }
 
 // keepsResponse reports whether the request lets the provider keep its response.
-func (q *request) keepsResponse() bool {
-	s := q.references.store
-	return s.End == 0 || string(bytes.TrimSpace(q.body.Slice(s.Start, s.End))) != "false"
+func (o *ownership) keepsResponse() bool {
+	s := o.references.store
+	return s.End == 0 || string(bytes.TrimSpace(o.body.Slice(s.Start, s.End))) != "false"
 }
 
 // owner returns the key that has made what the request names, and its channel. Of a
 // key that several channels have, one counts that has the model.
-func (q *request) owner() (channel *Channel, k *key) {
-	for _, id := range q.references.ids {
-		owner, ok := q.gateway.ids.Find(q.client.Name, id, q.gateway.clock.Now())
+func (o *ownership) owner() (channel *Channel, k *key) {
+	for _, id := range o.references.ids {
+		owner, ok := o.gateway.ids.Find(o.client.Name, id, o.gateway.clock.Now())
 		if !ok {
 			continue
 		}
-		for _, c := range q.gateway.channels {
+		for _, c := range o.gateway.channels {
 			set := c.keySet()
-			if i, ok := set.owned()[owner]; ok && (q.model == "" || c.has(q.model)) {
+			if i, ok := set.owned()[owner]; ok && (o.model == "" || c.has(o.model)) {
 				return c, set.at(i)
 			}
 		}
@@ -82,16 +90,16 @@ func (q *request) owner() (channel *Channel, k *key) {
 
 // pin returns a plan of the one key that has made what the request names, and false
 // if none is known to have.
-func (as *attempts) pin() (p *plan, ok bool) {
-	channel, k := as.owner()
-	if k == nil || as.model == "" && as.client.restricted() {
+func (o *ownership) pin() (p *plan, ok bool) {
+	channel, k := o.owner()
+	if k == nil || o.model == "" && o.client.restricted() {
 		return nil, false
 	}
-	sent, m := as.model, (*measures)(nil)
-	if as.model != "" {
-		sent, m = channel.sentModel(as.model)
+	sent, m := o.model, (*measures)(nil)
+	if o.model != "" {
+		sent, m = channel.sentModel(o.model)
 	}
-	as.pinned = true
+	o.pinned = true
 	return pinnedPlan(channel, k, sent, m), true
 }
 
@@ -104,8 +112,8 @@ func (c *Channel) has(model string) bool {
 // isMissing reports whether an attempt was refused since the account does not know
 // what the request names: another account may. So does a status of "not found"
 // where no model is asked, and a refusal that repeats the id. Gemini says 403.
-func (as *attempts) isMissing(a *attempt) bool {
-	if as.pinned || !as.references.any() || a.res == nil {
+func (o *ownership) isMissing(a *attempt) bool {
+	if o.pinned || !o.references.any() || a.res == nil {
 		return false
 	}
 	switch a.status {
@@ -117,7 +125,7 @@ func (as *attempts) isMissing(a *attempt) bool {
 	default:
 		return false
 	}
-	return slices.ContainsFunc(as.references.ids, func(id string) bool { return resource.Names(a.failure, id) })
+	return slices.ContainsFunc(o.references.ids, func(id string) bool { return resource.Names(a.failure, id) })
 }
 
 // missingVerdict is that on an attempt whose account does not know an id.
@@ -127,21 +135,21 @@ func missingVerdict(status int) refusal.Verdict {
 
 // passOver lets the next candidate be asked, whatever an attempt's refusal would
 // mean otherwise.
-func (as *attempts) passOver(a *attempt) {
-	a.missing, a.verdict, as.missed = true, missingVerdict(a.status), true
+func (o *ownership) passOver(a *attempt) {
+	a.missing, a.verdict, o.missed = true, missingVerdict(a.status), true
 	a.count()
 	a.candidate.release()
 }
 
 // learnsIDs reports whether the response of a request may tell ids that the account
 // keeps, and whether it is about one of them only.
-func (q *request) learnsIDs(method string) (learns, onlyOne bool) {
-	e := q.location.endpoint
+func (o *ownership) learnsIDs(method string) (learns, onlyOne bool) {
+	e := o.location.endpoint
 	switch {
 	case e == nil:
 		return true, false // an upload that goes on
 	case e == responsesEndpoint:
-		return method == http.MethodPost && q.keepsResponse(), true
+		return method == http.MethodPost && o.keepsResponse(), true
 	case e == allowedPath || e.isModelList():
 		return false, false
 	}
@@ -159,18 +167,17 @@ func (e *endpoint) makesVideos() bool {
 }
 
 // learnIDs lets the response to the client pass what learns the ids that it tells.
-func (as *attempts) learnIDs(res *http.Response) {
-	a := as.current
-	if as.count == 0 || res != a.res || a.candidate.key == nil || res.StatusCode > 299 || a.translation.isSet() || a.content.failed || !as.gateway.hasAccounts() {
+func (o *ownership) learnIDs(res *http.Response, a *attempt) {
+	if res != a.res || a.candidate.key == nil || res.StatusCode > 299 || a.translation.isSet() || a.content.failed || !o.hasAccounts() {
 		return
 	}
-	now, owner := as.gateway.clock.Now(), idstore.Owner(a.candidate.key.id)
-	for _, id := range as.references.ids {
-		if as.provesOwner(id) {
-			as.gateway.ids.Learn(as.client.Name, id, owner, now)
+	now, owner := o.gateway.clock.Now(), idstore.Owner(a.candidate.key.id)
+	for _, id := range o.references.ids {
+		if o.provesOwner(id) {
+			o.gateway.ids.Learn(o.client.Name, id, owner, now)
 		}
 	}
-	learns, onlyOne := as.learnsIDs(as.method)
+	learns, onlyOne := o.learnsIDs(o.method)
 	if !learns || a.content.source == nil || res.Header["Content-Encoding"] != nil {
 		return
 	}
@@ -181,7 +188,7 @@ func (as *attempts) learnIDs(res *http.Response) {
 	finder := resource.Finder{OnlyFirst: onlyOne}
 	a.content.addStage(&idStage{limit: limit, told: func(beginning []byte) {
 		for _, id := range finder.Find(beginning) {
-			as.gateway.ids.Learn(as.client.Name, id, owner, now)
+			o.gateway.ids.Learn(o.client.Name, id, owner, now)
 		}
 	}})
 }
@@ -190,14 +197,14 @@ func (as *attempts) learnIDs(res *http.Response) {
 // is one, and of this account: where the path names it, or another account did not know
 // it. What else stands in a body may be the argument of a tool's call, such as
 // "fileName": "main.go", and every account takes that.
-func (as *attempts) provesOwner(id string) bool {
-	return !as.pinned && (as.missed || id == as.references.inPath)
+func (o *ownership) provesOwner(id string) bool {
+	return !o.pinned && (o.missed || id == o.references.inPath)
 }
 
 // hasAccounts reports whether there is more than one key.
-func (g *gateway) hasAccounts() bool {
+func (o *ownership) hasAccounts() bool {
 	keys := 0
-	for _, c := range g.channels {
+	for _, c := range o.gateway.channels {
 		if keys += max(1, len(c.keys())); keys > 1 {
 			return true
 		}

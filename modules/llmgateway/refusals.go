@@ -27,39 +27,50 @@ type visit struct {
 	pending    *attempt // whose verdict waits for a second opinion
 }
 
+// verdicts draws the conclusions from the verdicts on a request's attempts: which keys,
+// models and channels are put in cooldown or come out of it, and which candidates are
+// not tried any more.
+type verdicts struct {
+	*request
+	candidates *candidates
+	identity   *conversationIdentity
+
+	visits []*visit // the channels that have refused
+}
+
 // visitTo returns what has been tried at a channel.
-func (as *attempts) visitTo(channel *Channel) *visit {
-	i := slices.IndexFunc(as.visits, func(v *visit) bool { return v.channel == channel })
+func (vs *verdicts) visitTo(channel *Channel) *visit {
+	i := slices.IndexFunc(vs.visits, func(v *visit) bool { return v.channel == channel })
 	if i < 0 {
-		i = len(as.visits)
-		as.visits = append(as.visits, &visit{channel: channel})
+		i = len(vs.visits)
+		vs.visits = append(vs.visits, &visit{channel: channel})
 	}
-	return as.visits[i]
+	return vs.visits[i]
 }
 
 // judge draws the conclusions from an attempt's verdict: what is put in cooldown,
 // and which candidates are not tried any more.
-func (as *attempts) judge(a *attempt) {
+func (vs *verdicts) judge(a *attempt) {
 	a.count()
-	if a.verdict.Kind == refusal.KindAnswered && len(as.visits) == 0 {
-		as.record(a)
+	if a.verdict.Kind == refusal.KindAnswered && len(vs.visits) == 0 {
+		vs.record(a)
 		return
 	}
-	v := as.visitTo(a.candidate.channel)
+	v := vs.visitTo(a.candidate.channel)
 	v.add(a)
 	first := v.pending
 	switch {
 	case first != nil && first.candidate.isAt(a.candidate):
 		v.pending = nil
 		first.verdict, a.verdict = refusal.Settle(first.verdict, a.verdict)
-		as.record(first)
-		as.record(a)
-	case first == nil && as.needsOpinion(v, a):
+		vs.record(first)
+		vs.record(a)
+	case first == nil && vs.needsOpinion(v, a):
 		v.pending = a
 	default:
-		as.record(a)
+		vs.record(a)
 	}
-	as.excludeAfter(v, a)
+	vs.excludeAfter(v, a)
 }
 
 // add counts a key that was tried.
@@ -90,59 +101,59 @@ func (v *visit) isFull() bool { return len(v.keys) >= maxTried }
 
 // needsOpinion reports whether the verdict depends on what another key gets, and
 // there is another one to ask.
-func (as *attempts) needsOpinion(v *visit, a *attempt) bool {
+func (vs *verdicts) needsOpinion(v *visit, a *attempt) bool {
 	unclear := a.verdict.Kind == refusal.KindUnclear
 	switch {
 	case a.verdict.Reason == refusal.ReasonConfigured || v.isFull():
 		return false
 	case unclear, a.verdict.Kind == refusal.KindChannel, a.verdict.AskAnotherKey:
-		return as.candidates.hasOther(a.candidate, unclear, as.gateway.clock.Now())
+		return vs.candidates.hasOther(a.candidate, unclear, vs.gateway.clock.Now())
 	}
 	return false
 }
 
 // excludeAfter takes the candidates out that would get the same refusal as a.
-func (as *attempts) excludeAfter(v *visit, a *attempt) {
+func (vs *verdicts) excludeAfter(v *visit, a *attempt) {
 	c := a.candidate
 	switch next := a.verdict.Kind.Policy().OtherKey; {
 	case a.verdict.Kind == refusal.KindAnswered:
 		return
 	case a.verdict.Scope() == refusal.ScopeAddress:
-		as.candidates.excludeChannel(c.channel)
+		vs.candidates.excludeChannel(c.channel)
 	case a.verdict.Scope() == refusal.ScopeChannel:
 		if v.failures(c) >= maxFailures || next == refusal.NextNo {
-			as.candidates.excludeModel(c)
+			vs.candidates.excludeModel(c)
 		}
-		as.candidates.putLast(c.channel)
+		vs.candidates.putLast(c.channel)
 	case v.pending == a && a.verdict.Kind == refusal.KindUnclear:
-		as.candidates.excludeAccount(c)
+		vs.candidates.excludeAccount(c)
 	case v.pending == a, next == refusal.NextYes:
 		if a.verdict.Kind.Target() == refusal.TargetKey {
-			as.candidates.excludeKey(c)
+			vs.candidates.excludeKey(c)
 		}
 	default:
-		as.candidates.excludeModel(c)
-		as.candidates.preferWider(c, a.verdict)
+		vs.candidates.excludeModel(c)
+		vs.candidates.preferWider(c, a.verdict)
 	}
 	if v.isFull() {
-		as.candidates.excludeKeysBut(c.channel, v.keys)
+		vs.candidates.excludeKeysBut(c.channel, v.keys)
 	}
 }
 
 // settleOpinions records the verdicts for which no second opinion has come.
-func (as *attempts) settleOpinions() {
-	for _, v := range as.visits {
+func (vs *verdicts) settleOpinions() {
+	for _, v := range vs.visits {
 		if first := v.pending; first != nil {
 			v.pending = nil
-			as.record(first)
+			vs.record(first)
 		}
 	}
 }
 
 // abandonOpinions gives the trials back whose verdicts nobody waits for, since
 // the client has left.
-func (as *attempts) abandonOpinions() {
-	for _, v := range as.visits {
+func (vs *verdicts) abandonOpinions() {
+	for _, v := range vs.visits {
 		if first := v.pending; first != nil {
 			v.pending = nil
 			first.candidate.release()

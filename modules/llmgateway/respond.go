@@ -27,9 +27,13 @@ const copyBufferSize = 32 << 10
 // copyBuffers are reused: a buffer is larger than most responses.
 var copyBuffers = sync.Pool{New: func() any { return new([copyBufferSize]byte) }}
 
-// delivery is what the client got of a response.
+// delivery is how the response reaches the client, and what the client has got of it.
 type delivery struct {
-	status   int         // 0 before it
+	*request
+	out     clientWriter
+	attempt *attempt // the last one, set by respond
+
+	status   int         // 0 before the response
 	header   http.Header // as the channel sent it
 	duration time.Duration
 	outcome  outcome
@@ -47,18 +51,18 @@ const (
 )
 
 // clientLeft is for a client that has left before a response was chosen.
-func (as *attempts) clientLeft() {
-	if begun := as.out.take(); !begun {
-		as.out.w.WriteHeader(statusClientClosed)
+func (d *delivery) clientLeft() {
+	if begun := d.out.take(); !begun {
+		d.out.w.WriteHeader(statusClientClosed)
 	}
-	as.finish(outcomeLeft)
+	d.finish(outcomeLeft)
 }
 
 // finish records the outcome.
-func (as *attempts) finish(o outcome) {
-	as.delivered.outcome = o
-	as.delivered.duration = as.gateway.clock.Since(as.start)
-	collectors.outcomes.WithLabelValues(as.client.label(), string(o)).Inc()
+func (d *delivery) finish(o outcome) {
+	d.outcome = o
+	d.duration = d.gateway.clock.Since(d.start)
+	collectors.outcomes.WithLabelValues(d.client.label(), string(o)).Inc()
 }
 
 // respond sends a response to the client. It does what reverse_proxy does:
@@ -66,17 +70,17 @@ func (as *attempts) finish(o outcome) {
 // leaves bit by bit. A response that breaks off never looks complete: an event
 // stream ends with an event that is an error, and for everything else respond
 // panics with http.ErrAbortHandler, as reverse_proxy does.
-func (as *attempts) respond(res *http.Response) {
+func (d *delivery) respond(res *http.Response, a *attempt) {
+	d.attempt = a
 	defer res.Body.Close()
-	as.learnIDs(res)
-	begun := as.out.take()
-	as.delivered.status, as.delivered.header = res.StatusCode, res.Header
+	begun := d.out.take()
+	d.status, d.header = res.StatusCode, res.Header
 	if begun {
-		as.delivered.status = http.StatusOK
-		as.continueStream(res)
+		d.status = http.StatusOK
+		d.continueStream(res)
 		return
 	}
-	header, isStream := as.out.w.Header(), as.isStream(res)
+	header, isStream := d.out.w.Header(), d.isStream(res)
 	copyHeader(header, res)
 	announced := len(res.Trailer)
 	if announced > 0 {
@@ -85,51 +89,54 @@ func (as *attempts) respond(res *http.Response) {
 	if isStream && header["X-Accel-Buffering"] == nil {
 		header["X-Accel-Buffering"] = notBuffered
 	}
-	as.out.w.WriteHeader(res.StatusCode)
+	d.out.w.WriteHeader(res.StatusCode)
 	if isStream {
-		as.out.passEvents()
+		d.out.passEvents()
 	}
-	if err := as.copyBody(res, isStream || flushesAtOnce(res)); err != nil {
-		as.breakOff(err, isStream)
+	if err := d.copyBody(res, isStream || flushesAtOnce(res)); err != nil {
+		d.breakOff(err, isStream)
 		return
 	}
 	res.Body.Close() // fills in res.Trailer
-	as.out.copyTrailer(res, announced)
-	as.finish(as.outcomeOf(res))
+	d.out.copyTrailer(res, announced)
+	d.finish(d.outcomeOf(res))
 }
 
 // isStream reports whether a response is an event stream of a channel.
-func (as *attempts) isStream(res *http.Response) bool {
-	a := as.current
-	return as.count > 0 && res == a.res && a.content.metered && a.content.kind == usage.Events && res.StatusCode == http.StatusOK
+func (d *delivery) isStream(res *http.Response) bool {
+	a := d.attempt
+	return d.isOf(res) && a.content.metered && a.content.kind == usage.Events && res.StatusCode == http.StatusOK
 }
 
+// isOf reports whether a response is the attempt's, and not an error of the gateway's.
+func (d *delivery) isOf(res *http.Response) bool { return res == d.attempt.res }
+
 // outcomeOf returns the outcome of a response that has passed to its end.
-func (as *attempts) outcomeOf(res *http.Response) outcome {
+func (d *delivery) outcomeOf(res *http.Response) outcome {
 	switch {
 	case res.StatusCode >= http.StatusBadRequest:
 		return outcomeRefused
-	case as.count > 0 && res == as.current.res && as.current.content.failed:
+	case d.isOf(res) && d.attempt.content.failed:
 		return outcomeBroken
 	}
 	return outcomeComplete
 }
 
 // breakOff ends a response that cannot be passed on to its end.
-func (as *attempts) breakOff(err error, isStream bool) {
-	as.current.log("response broke off", zap.Error(err))
-	left := as.out.hasLeft() || errors.As(err, new(*writeError))
-	if isStream && !left && as.out.send(as.failureEvent(), true) == nil {
-		as.finish(outcomeBroken)
+func (d *delivery) breakOff(err error, isStream bool) {
+	d.attempt.log("response broke off", zap.Error(err))
+	left := d.out.hasLeft() || errors.As(err, new(*writeError))
+	if isStream && !left && d.out.send(d.failureEvent(), true) == nil {
+		d.finish(outcomeBroken)
 		return
 	}
 	if left {
-		as.finish(outcomeLeft)
+		d.finish(outcomeLeft)
 	} else {
-		as.finish(outcomeBroken)
+		d.finish(outcomeBroken)
 	}
 	// What has arrived reaches the client before the connection is cut.
-	_ = as.out.send(nil, true)
+	_ = d.out.send(nil, true)
 	panic(http.ErrAbortHandler)
 }
 
@@ -186,18 +193,18 @@ func (e *writeError) Unwrap() error { return e.error }
 
 // copyBody copies the response's body to the client, each piece at once if flush
 // is set.
-func (as *attempts) copyBody(res *http.Response, flush bool) error {
+func (d *delivery) copyBody(res *http.Response, flush bool) error {
 	buffer := copyBuffers.Get().(*[copyBufferSize]byte)
 	defer copyBuffers.Put(buffer)
 	if flush {
-		if err := as.out.send(nil, true); err != nil { // the headers
+		if err := d.out.send(nil, true); err != nil { // the headers
 			return &writeError{err}
 		}
 	}
 	for {
 		n, err := res.Body.Read(buffer[:])
 		if n > 0 {
-			if err := as.out.send(buffer[:n], flush); err != nil {
+			if err := d.out.send(buffer[:n], flush); err != nil {
 				return &writeError{err}
 			}
 		}

@@ -198,7 +198,7 @@ func (u *uploads) serve(w http.ResponseWriter, r *http.Request, sealed []string)
 	}
 	as.client.total.Inc()
 	description{as}.offer(r)
-	as.out.open(w, r)
+	as.delivery.out.open(w, r)
 	as.source.begin(w, r, u.gateway.clock)
 	defer as.source.end()
 	defer as.close()
@@ -210,7 +210,7 @@ func (u *uploads) serve(w http.ResponseWriter, r *http.Request, sealed []string)
 		if err == nil {
 			as.current.res.Body.Close()
 		}
-		as.clientLeft()
+		as.delivery.clientLeft()
 	case err != nil:
 		as.current.log("upload failed", zap.Error(err))
 		notReached(1).write(w, r)

@@ -28,13 +28,13 @@ var (
 )
 
 // failureEvent returns what ends a stream that has broken off.
-func (as *attempts) failureEvent() []byte {
-	if stream := as.current.translation.stream; stream != nil {
+func (d *delivery) failureEvent() []byte {
+	if stream := d.attempt.translation.stream; stream != nil {
 		e := interrupted
 		return stream.Fail(nil, &neutral.Error{Status: e.Status, Type: e.Type, Code: e.Code, Message: e.Message})
 	}
-	event := interrupted.Event(as.dialect())
-	if as.current.content.events.inside {
+	event := interrupted.Event(d.dialect())
+	if d.attempt.content.events.inside {
 		return append([]byte("\n\n"), event...)
 	}
 	return event
@@ -42,15 +42,15 @@ func (as *attempts) failureEvent() []byte {
 
 // continueStream sends a response behind heartbeats, which have begun it as an
 // event stream: what is none is written as one.
-func (as *attempts) continueStream(res *http.Response) {
-	d := as.dialect()
-	if as.isStream(res) {
-		as.out.passEvents()
-		if err := as.copyBody(res, true); err != nil {
-			as.breakOff(err, true)
+func (d *delivery) continueStream(res *http.Response) {
+	dialect := d.dialect()
+	if d.isStream(res) {
+		d.out.passEvents()
+		if err := d.copyBody(res, true); err != nil {
+			d.breakOff(err, true)
 			return
 		}
-		as.finish(as.outcomeOf(res))
+		d.finish(d.outcomeOf(res))
 		return
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxReplayed+1))
@@ -58,20 +58,20 @@ func (as *attempts) continueStream(res *http.Response) {
 	o := outcomeRefused
 	switch {
 	case err != nil:
-		events, o = interrupted.Stream(d), outcomeBroken
+		events, o = interrupted.Stream(dialect), outcomeBroken
 	case res.StatusCode >= 300:
-		events = apierror.Parse(body, res.StatusCode).Stream(d)
+		events = apierror.Parse(body, res.StatusCode).Stream(dialect)
 	case len(body) > maxReplayed:
-		events = noStream.Stream(d)
+		events = noStream.Stream(dialect)
 	default:
-		if events, err = streamed.Events(d, body, as.statesUsage()); err != nil {
-			events = noStream.Stream(d)
+		if events, err = streamed.Events(dialect, body, d.statesUsage()); err != nil {
+			events = noStream.Stream(dialect)
 		} else {
 			o = outcomeComplete
 		}
 	}
-	if err := as.out.send(events, true); err != nil || as.out.hasLeft() {
+	if err := d.out.send(events, true); err != nil || d.out.hasLeft() {
 		o = outcomeLeft
 	}
-	as.finish(o)
+	d.finish(o)
 }

@@ -51,12 +51,6 @@ func (u *uses) of(model string) *use {
 	return u.models[model]
 }
 
-// countUse counts the request for its client, once.
-func (as *attempts) countUse() {
-	as.use = as.client.uses.of(as.gateway.usedNames.of(as.model))
-	as.use.requests.Add(1)
-}
-
 // countTokens counts the tokens of a request that was counted.
 func (u *use) countTokens(tokens int64) {
 	if u != nil {
