@@ -18,46 +18,46 @@ type bodyFields struct {
 }
 
 // rules returns the rules for the attempt's body, nil for none.
-func (a *attempt) rules() *fields.Rules {
-	switch m := a.candidate.measures; {
-	case m == nil || a.form != nil || a.opaque:
+func (c *call) rules() *fields.Rules {
+	switch m := c.candidate.measures; {
+	case m == nil || c.form != nil || c.opaque:
 		return nil
-	case a.translation.isSet():
-		return m.route.rules.of(a.translation.to.dialect == neutral.Chat)
+	case c.translation.isSet():
+		return m.route.rules.of(c.translation.to.dialect == neutral.Chat)
 	default:
-		return m.route.rules.of(strings.HasSuffix(a.location.path, "/chat/completions"))
+		return m.route.rules.of(strings.HasSuffix(c.location.path, "/chat/completions"))
 	}
 }
 
 // translatedBody returns the body of a translated attempt after the route's rules.
-func (a *attempt) translatedBody() []byte {
-	rules := a.rules()
+func (c *call) translatedBody() []byte {
+	rules := c.rules()
 	if rules == nil {
-		return a.rewritten
+		return c.rewritten
 	}
-	if !a.fields.known {
+	if !c.fields.known {
 		s := rules.NewScanner(true)
-		_, _ = s.Write(a.rewritten)
-		a.fields = bodyFields{known: true, translated: reqbody.Edited(a.rewritten, s.Edits())}
+		_, _ = s.Write(c.rewritten)
+		c.fields = bodyFields{known: true, translated: reqbody.Edited(c.rewritten, s.Edits())}
 	}
-	return a.fields.translated
+	return c.fields.translated
 }
 
 // withFields adds the edits that the route's rules make in the body, and returns
 // all in order.
-func (a *attempt) withFields(edits []reqbody.Edit) []reqbody.Edit {
-	rules := a.rules()
+func (c *call) withFields(edits []reqbody.Edit) []reqbody.Edit {
+	rules := c.rules()
 	if rules == nil {
 		return edits
 	}
-	if !a.fields.known {
-		s := rules.NewScanner(a.asksForOutput())
-		body, _ := a.body.Open()
+	if !c.fields.known {
+		s := rules.NewScanner(c.asksForOutput())
+		body, _ := c.body.Open()
 		_, _ = io.Copy(s, body) // what cannot be read now is not read by the attempt either
 		body.Close()
-		a.fields = bodyFields{known: true, edits: s.Edits()}
+		c.fields = bodyFields{known: true, edits: s.Edits()}
 	}
-	edits = append(edits, a.fields.edits...)
+	edits = append(edits, c.fields.edits...)
 	slices.SortStableFunc(edits, func(a, b reqbody.Edit) int {
 		if a.Start == b.Start {
 			return int(a.End - b.End)

@@ -3,7 +3,6 @@ package llmgateway
 import (
 	"cmp"
 	"maps"
-	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -172,18 +171,6 @@ func (l *learnedLimits) states() (states []learnedState) {
 		}
 	}
 	return states
-}
-
-// learn keeps the limits that the header of the attempt's response tells.
-func (a *attempt) learn(header http.Header) {
-	c := a.candidate
-	if c.key == nil || c.auxiliary || c.model == "" {
-		return
-	}
-	now := a.gateway.clock.Now()
-	if limits := refusal.Limits(header, c.channel.provider, now); limits != nil {
-		c.key.learned.record(c.model, limits, a.gateway.maxCooldown, now)
-	}
 }
 
 // learnedBlock returns what keeps the candidate from being used by what its

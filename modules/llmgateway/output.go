@@ -19,28 +19,28 @@ const shortestText = 16
 // leaves in failure. What it has read goes to the client as it came. Of a
 // response that hides its output behind more than maxHead, or that nobody can
 // look into, output is taken for granted.
-func (a *attempt) awaitOutput() (refusal.Found, error) {
-	b, d := &a.content, a.dialect()
+func (r *reply) awaitOutput() (refusal.Found, error) {
+	b, d := &r.content, r.dialect()
 	switch {
-	case b.kind == usage.Media, b.kind == usage.Text && (d == refusal.DialectOther || a.res.Header["Content-Encoding"] != nil):
+	case b.kind == usage.Media, b.kind == usage.Text && (d == refusal.DialectOther || r.res.Header["Content-Encoding"] != nil):
 		return refusal.Output, nil
 	case b.kind == usage.Events:
 		watch := refusal.Watch{Dialect: d}
 		found, err := b.readUntil(func(head []byte, whole bool) refusal.Found { return watch.Look(head, whole) })
 		if found == refusal.Failure {
-			a.failure, a.inStream = watch.Event.Data, true
+			r.failure, r.inStream = watch.Event.Data, true
 		}
 		return found, err
-	case isLines(a.res.Header):
-		return a.awaitLine(d)
+	case isLines(r.res.Header):
+		return r.awaitLine(d)
 	}
-	return a.awaitText(d)
+	return r.awaitText(d)
 }
 
 // awaitLine looks for output in a response of one JSON text a line.
-func (a *attempt) awaitLine(d refusal.Dialect) (refusal.Found, error) {
+func (r *reply) awaitLine(d refusal.Dialect) (refusal.Found, error) {
 	at := 0
-	return a.content.readUntil(func(head []byte, whole bool) refusal.Found {
+	return r.content.readUntil(func(head []byte, whole bool) refusal.Found {
 		for at < len(head) {
 			line, _, ended := bytes.Cut(head[at:], []byte("\n"))
 			if !ended && !whole {
@@ -49,7 +49,7 @@ func (a *attempt) awaitLine(d refusal.Dialect) (refusal.Found, error) {
 			at += len(line) + 1
 			if found := refusal.InspectEvent(d, nil, line); found != refusal.Nothing {
 				if found == refusal.Failure {
-					a.failure, a.inStream = line, true
+					r.failure, r.inStream = line, true
 				}
 				return found
 			}
@@ -59,11 +59,11 @@ func (a *attempt) awaitLine(d refusal.Dialect) (refusal.Found, error) {
 }
 
 // awaitText looks for output in one JSON text, or in what should be one.
-func (a *attempt) awaitText(d refusal.Dialect) (refusal.Found, error) {
-	b := &a.content
+func (r *reply) awaitText(d refusal.Dialect) (refusal.Found, error) {
+	b := &r.content
 	enough := headStep
 	switch {
-	case a.inPath.streams():
+	case r.inPath.streams():
 		enough = 1
 	case b.kind == usage.Text:
 		enough = shortestText
@@ -88,14 +88,14 @@ func (a *attempt) awaitText(d refusal.Dialect) (refusal.Found, error) {
 		return found, err
 	}
 	if text := bytes.TrimLeft(b.head, space); len(text) > 0 && text[0] == '<' {
-		a.failure = b.head
+		r.failure = b.head
 		return found, errNotAPI
 	}
 	if b.atEnd() {
 		b.tokens.Whole(b.head)
 	}
 	if found == refusal.Failure {
-		a.failure, a.inStream = b.head, false
+		r.failure, r.inStream = b.head, false
 	}
 	return found, nil
 }

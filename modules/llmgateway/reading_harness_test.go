@@ -77,8 +77,8 @@ func (r *reader) read(in incoming, client *Client) (out reading, ok bool) {
 	if c.model != "" && !client.mayUse(c.model) {
 		return reading{}, false
 	}
-	a := &attempt{request: c, candidate: &candidate{channel: r.channel, model: c.model}}
-	sent := a.outgoingRequest(req)
+	asked := &call{request: c, candidate: &candidate{channel: r.channel, model: c.model}}
+	sent := asked.outgoingRequest(req)
 	body, err := io.ReadAll(sent.Body)
 	if err != nil {
 		return reading{}, false

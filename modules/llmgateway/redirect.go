@@ -51,8 +51,8 @@ func isContent(r *http.Request) bool {
 // follow takes the place of a response that redirects. For the content of a file
 // it returns the response of where the redirects lead, and else an error: the
 // attempt has failed.
-func (a *attempt) follow(req *http.Request, res *http.Response) (*http.Response, error) {
-	if !isContent(req) || a.hasBody() {
+func (c *call) follow(req *http.Request, res *http.Response) (*http.Response, error) {
+	if !isContent(req) || c.hasBody() {
 		res.Body.Close()
 		return nil, redirected("the channel redirects (status %d)", res.StatusCode)
 	}
@@ -65,8 +65,8 @@ func (a *attempt) follow(req *http.Request, res *http.Response) (*http.Response,
 			return nil, redirected("the channel redirects to no URL (status %d)", res.StatusCode)
 		}
 		// Another host must not say what is done with the key.
-		withKey = withKey && a.candidate.channel.isOrigin(target)
-		if res, err = a.fetch(req, target, withKey); err != nil {
+		withKey = withKey && c.candidate.channel.isOrigin(target)
+		if res, err = c.fetch(req, target, withKey); err != nil {
 			return nil, err
 		}
 		if !isRedirect(res.StatusCode) {
@@ -80,19 +80,19 @@ func (a *attempt) follow(req *http.Request, res *http.Response) (*http.Response,
 
 // fetch asks for the content of a file where the channel says that it is, at the
 // channel's own host with the key.
-func (a *attempt) fetch(req *http.Request, target *url.URL, withKey bool) (*http.Response, error) {
-	channel := a.candidate.channel
+func (c *call) fetch(req *http.Request, target *url.URL, withKey bool) (*http.Response, error) {
+	channel := c.candidate.channel
 	target.User, target.Fragment, target.RawFragment = nil, "", ""
 	if target.Scheme != "https" {
 		return nil, redirected("the channel redirects to a URL that is not https")
 	}
 	if withKey {
-		out := a.outgoingRequest(req.WithContext(channel.dialContext(req.Context())))
-		channel.pointTo(out, target, a.candidate.key)
+		out := c.outgoingRequest(req.WithContext(channel.dialContext(req.Context())))
+		channel.pointTo(out, target, c.candidate.key)
 		return channel.http.RoundTrip(out)
 	}
-	target = withoutSecret(target, a.candidate.key)
-	if m := a.candidate.mask(); m.inText(target.String()) != target.String() {
+	target = withoutSecret(target, c.candidate.key)
+	if m := c.candidate.mask(); m.inText(target.String()) != target.String() {
 		return nil, redirected("the channel redirects to another host with its key")
 	}
 	out := &http.Request{Method: req.Method, URL: target, Host: target.Host, Header: make(http.Header)}
@@ -102,7 +102,7 @@ func (a *attempt) fetch(req *http.Request, target *url.URL, withKey bool) (*http
 		}
 	}
 	out.Header["Accept-Encoding"] = identity
-	res, err := a.gateway.fetchElsewhere(channel, out.WithContext(req.Context()))
+	res, err := c.gateway.fetchElsewhere(channel, out.WithContext(req.Context()))
 	if err != nil {
 		return nil, &redirectError{"the channel redirects to a host that gives no response", err}
 	}

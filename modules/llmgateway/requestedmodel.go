@@ -10,9 +10,9 @@ import (
 // has asked for, although it is passed on: Claude Code sends thoughts back only to the
 // model that they have come from, and believes the response about which one that is.
 // Without them, the provider refuses the next turn or thinks anew.
-func (a *attempt) namesRequestedModel() bool {
-	return !a.translation.isSet() && a.dialect() == refusal.DialectMessages && a.candidate.model != a.model &&
-		(a.content.kind == usage.Events || a.content.kind == usage.JSON)
+func (r *reply) namesRequestedModel() bool {
+	return !r.translation.isSet() && r.dialect() == refusal.DialectMessages && r.candidate.model != r.model &&
+		(r.content.kind == usage.Events || r.content.kind == usage.JSON)
 }
 
 // requestedModelStage puts the name of the model that the client has asked for in the
@@ -107,12 +107,12 @@ func (s *requestedModelStage) inText(c byte) {
 }
 
 // nameRequestedModel lets the response name the model that the client has asked for.
-func (a *attempt) nameRequestedModel() {
+func (r *reply) nameRequestedModel() {
 	depth := 1
-	if a.content.kind == usage.Events {
+	if r.content.kind == usage.Events {
 		depth = 2
 	}
-	a.content.addStage(&requestedModelStage{name: a.model, depth: depth})
-	a.res.ContentLength = -1
-	a.res.Header.Del("Content-Length")
+	r.content.addStage(&requestedModelStage{name: r.model, depth: depth})
+	r.res.ContentLength = -1
+	r.res.Header.Del("Content-Length")
 }

@@ -12,6 +12,21 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/usage"
 )
 
+// reply is what has come of a call. Its response is open until somebody has closed or
+// passed it on.
+type reply struct {
+	call
+
+	res     *http.Response // set once the attempt has succeeded or was refused
+	status  int            // that res stands for: of an error inside a 200 the error's
+	content responseBody   // the body of res, once that is set
+
+	// failure is the beginning of the body of a response that is a refusal or an
+	// error, or the data of the event that is one, if inStream is set.
+	failure  []byte
+	inStream bool
+}
+
 const (
 	// maxRefusal is how much of the body of a refusal is read for its reason.
 	maxRefusal = 32 << 10
@@ -30,64 +45,64 @@ const (
 //
 // failed is called with the data of each event that is a failure behind the
 // first output. With an error the response is closed.
-func (a *attempt) receive(failed func(event []byte)) (err error) {
-	a.status = a.res.StatusCode
+func (r *reply) receive(failed func(event []byte)) (err error) {
+	r.status = r.res.StatusCode
 	defer func() {
-		a.failure = bytes.Clone(a.failure[:min(len(a.failure), maxRefusal)]) // it may lie in a buffer that is reused
+		r.failure = bytes.Clone(r.failure[:min(len(r.failure), maxRefusal)]) // it may lie in a buffer that is reused
 		if err != nil {
-			a.res.Body.Close()
+			r.res.Body.Close()
 		}
 	}()
-	b := &a.content
+	b := &r.content
 	switch {
-	case a.status >= http.StatusBadRequest:
+	case r.status >= http.StatusBadRequest:
 		b.deadline.meet()
-		a.failure = a.beginning()
+		r.failure = r.beginning()
 		return nil
-	case !a.isSuccess() || a.model == "":
+	case !r.isSuccess() || r.model == "":
 		b.deadline.meet()
 		return nil
-	case isPage(a.res):
-		a.failure = a.beginning()
+	case isPage(r.res):
+		r.failure = r.beginning()
 		return errNotAPI
 	}
-	kind, clear := kindOf(a.res.Header)
+	kind, clear := kindOf(r.res.Header)
 	if clear {
-		b.meter(kind, a.countsTokens())
-	} else if err := b.sniff(a.countsTokens()); err != nil {
-		a.failure = b.head
+		b.meter(kind, r.countsTokens())
+	} else if err := b.sniff(r.countsTokens()); err != nil {
+		r.failure = b.head
 		return err
 	}
-	if b.kind == usage.Events && a.asksUsage() {
+	if b.kind == usage.Events && r.asksUsage() {
 		b.addStage(&usageFilter{seen: b.tokens.WriteFinal})
-		a.res.ContentLength = -1
-		a.res.Header.Del("Content-Length")
+		r.res.ContentLength = -1
+		r.res.Header.Del("Content-Length")
 	}
-	if a.namesRequestedModel() {
-		a.nameRequestedModel()
+	if r.namesRequestedModel() {
+		r.nameRequestedModel()
 	}
-	found, err := a.awaitOutput()
+	found, err := r.awaitOutput()
 	if err != nil {
 		return err
 	}
 	b.deadline.meet()
 	switch {
 	case found == refusal.Failure:
-		a.status = statusInside200(a.failure, a.inStream)
+		r.status = statusInside200(r.failure, r.inStream)
 		b.failed = true
 	case found != refusal.Output:
-		a.failure = b.head
+		r.failure = b.head
 		return errNoOutput
 	case b.kind == usage.Events:
-		b.watch(a.dialect(), failed)
+		b.watch(r.dialect(), failed)
 	}
 	return nil
 }
 
 // isSuccess reports whether the response has something to look into.
-func (a *attempt) isSuccess() bool {
-	status := a.res.StatusCode
-	return status >= 200 && status <= 299 && status != http.StatusNoContent && a.res.Request.Method != http.MethodHead
+func (r *reply) isSuccess() bool {
+	status := r.res.StatusCode
+	return status >= 200 && status <= 299 && status != http.StatusNoContent && r.res.Request.Method != http.MethodHead
 }
 
 // isPage reports whether a response is a web page, as providers and the proxies
@@ -171,19 +186,28 @@ func (b *responseBody) sniff(estimates bool) error {
 
 // beginning returns the beginning of a refusal's body, nil if it does not come
 // in time or cannot be read. The client gets the whole body all the same.
-func (a *attempt) beginning() []byte {
-	if a.res.Header["Content-Encoding"] != nil {
+func (r *reply) beginning() []byte {
+	if r.res.Header["Content-Encoding"] != nil {
 		return nil
 	}
-	body := peekbody.New(a.res.Body, maxRefusal)
-	a.res.Body = body
+	body := peekbody.New(r.res.Body, maxRefusal)
+	r.res.Body = body
 	select {
 	case <-body.Done():
 		return body.Beginning()
-	case <-a.gateway.clock.After(refusalTimeout):
+	case <-r.gateway.clock.After(refusalTimeout):
 		return nil
 	}
 }
 
 // space is what may stand around JSON.
 const space = " \t\r\n"
+
+// accept makes a response the attempt's.
+func (r *reply) accept(res *http.Response, d *deadline) {
+	r.res = res
+	r.content.begin(res, r.candidate.mask(), d, r.gateway.clock)
+}
+
+// usage is what the response states that it has cost, as far as it has been read.
+func (r *reply) usage() *usage.Usage { return &r.content.tokens.Usage }

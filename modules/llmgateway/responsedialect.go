@@ -7,11 +7,11 @@ import (
 )
 
 // dialect returns the API that the channel's response is in.
-func (a *attempt) dialect() refusal.Dialect {
-	if a.translation.isSet() {
-		return a.translation.to.outputDialect()
+func (c *call) dialect() refusal.Dialect {
+	if c.translation.isSet() {
+		return c.translation.to.outputDialect()
 	}
-	return a.request.dialect()
+	return c.request.dialect()
 }
 
 // dialect returns the API that the response is in. It decides what counts as

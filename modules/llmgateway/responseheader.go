@@ -6,23 +6,6 @@ import (
 	"strings"
 )
 
-// pass makes of a channel's response what can be passed on: redirects end here,
-// URLs of uploads become ours, and no secret of the channel is left in it.
-func (a *attempt) pass(req *http.Request, res *http.Response) (*http.Response, error) {
-	if isRedirect(res.StatusCode) {
-		var err error
-		if res, err = a.follow(req, res); err != nil {
-			return nil, err
-		}
-	}
-	if err := a.sealUpload(req, res); err != nil {
-		res.Body.Close()
-		return nil, err
-	}
-	cleanResponse(res, a.candidate.mask())
-	return res, nil
-}
-
 // cleanResponse takes out of a channel's response, but for its body, what must not
 // reach the client, the logs and the placeholders: the channel's secrets, wherever
 // they stand, and headers that are not for this client.
@@ -38,16 +21,16 @@ func cleanResponse(res *http.Response, m *mask) {
 
 // sign says on the response who gave it, and drops the channel's own CORS
 // headers, which would contradict ours.
-func (a *attempt) sign() {
-	header := a.res.Header
-	if !a.gateway.cors.passesOn() {
+func (r *reply) sign() {
+	header := r.res.Header
+	if !r.gateway.cors.passesOn() {
 		for name := range header {
 			if strings.HasPrefix(name, "Access-Control-") {
 				delete(header, name)
 			}
 		}
 	}
-	if a.client.any() {
+	if r.client.any() {
 		// The client's limits are ours.
 		for name := range header {
 			if strings.HasPrefix(name, "X-Ratelimit-") {
@@ -55,12 +38,12 @@ func (a *attempt) sign() {
 			}
 		}
 	}
-	header["X-Gateway-Channel"] = a.candidate.channel.signature
-	if a.translation.dropped != "" {
-		header["X-Gateway-Dropped"] = []string{a.translation.dropped}
+	header["X-Gateway-Channel"] = r.candidate.channel.signature
+	if r.translation.dropped != "" {
+		header["X-Gateway-Dropped"] = []string{r.translation.dropped}
 	}
-	if a.candidate.model != "" {
-		header["X-Gateway-Model"] = []string{a.candidate.model}
+	if r.candidate.model != "" {
+		header["X-Gateway-Model"] = []string{r.candidate.model}
 	}
 }
 

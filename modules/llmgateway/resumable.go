@@ -53,7 +53,7 @@ var (
 // sealUpload puts a URL of this gateway in the place of those at which an upload
 // goes on. The channel's own would lead past the gateway, where the client's key
 // is worth nothing, and may have the channel's key in it.
-func (a *attempt) sealUpload(req *http.Request, res *http.Response) error {
+func (c *call) sealUpload(req *http.Request, res *http.Response) error {
 	tellsByItsName := res.Header["X-Goog-Upload-Url"] != nil
 	for _, name := range uploadHeaders {
 		given := res.Header.Get(name)
@@ -64,25 +64,25 @@ func (a *attempt) sealUpload(req *http.Request, res *http.Response) error {
 		if res.StatusCode > 299 || name == "Location" && tellsByItsName || !speaksResumable(req) {
 			continue
 		}
-		channel, key := a.candidate.channel, a.candidate.key
+		channel, key := c.candidate.channel, c.candidate.key
 		target, err := res.Request.URL.Parse(given)
 		if err != nil || !channel.takesUploads(target) {
 			return redirected("the channel sends the upload on to another provider")
 		}
 		target = withoutSecret(target, key)
-		if m := a.candidate.mask(); m.inText(target.String()) != target.String() {
+		if m := c.candidate.mask(); m.inText(target.String()) != target.String() {
 			return redirected("the channel's URL for the upload shows its key in an unknown way")
 		}
-		sealer, err := a.gateway.uploads.sealers.create(req.Context())
+		sealer, err := c.gateway.uploads.sealers.create(req.Context())
 		if err != nil {
 			return err
 		}
 		handle := uploadHandle{
-			client:  a.client.Name,
+			client:  c.client.Name,
 			channel: channel.Name,
 			key:     key.hash(),
 			url:     target.String(),
-			expires: a.gateway.clock.Now().Add(uploadTime),
+			expires: c.gateway.clock.Now().Add(uploadTime),
 		}
 		res.Header[name] = []string{publicURL(req) + "?" + uploadParameter + "=" + handle.seal(sealer)}
 	}

@@ -176,28 +176,6 @@ func (c *Channel) translatesFrom(client neutral.Dialect) bool {
 	return ok && d.dialect != client
 }
 
-// asked returns the dialect of the channel in which the attempt asks it, and
-// whether speaks says anything about it.
-func (a *attempt) asked() (d *spoken, ok bool) {
-	channel := a.candidate.channel
-	switch {
-	case a.translation.isSet():
-		return a.translation.to, true
-	case len(channel.spoken) == 0:
-		return nil, false
-	}
-	client := a.clientDialect()
-	if a.isTokenCount() {
-		client = a.countDialect()
-	}
-	for i := range channel.spoken {
-		if channel.spoken[i].dialect == client {
-			return &channel.spoken[i], true
-		}
-	}
-	return nil, false
-}
-
 // targetIn returns the URL of a request in a dialect, to the canonical path and
 // query of u.
 func (c *Channel) targetIn(d *spoken, u *url.URL, k *key) *url.URL {

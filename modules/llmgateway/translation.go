@@ -98,35 +98,35 @@ func (t *translation) cleanHeader(header http.Header) {
 }
 
 // how says how the attempt's response is translated.
-func (a *attempt) how() translate.Response {
+func (r *reply) how() translate.Response {
 	return translate.Response{
-		From: a.translation.to.dialect, Vendor: a.candidate.channel.vendor(), Calls: a.gateway.calls, Now: a.gateway.clock.Now().Unix(),
+		From: r.translation.to.dialect, Vendor: r.candidate.channel.vendor(), Calls: r.gateway.calls, Now: r.gateway.clock.Now().Unix(),
 	}
 }
 
 // translateResponse makes the client's response of the channel's, which has
 // output: of a stream as it comes, else as a whole. The error is what the
 // response turns out to be.
-func (a *attempt) translateResponse() error {
-	if a.translation.client.Stream {
-		a.translateStream()
+func (r *reply) translateResponse() error {
+	if r.translation.client.Stream {
+		r.translateStream()
 		return nil
 	}
-	body, err := io.ReadAll(io.LimitReader(&a.content, largestTranslated+1))
+	body, err := io.ReadAll(io.LimitReader(&r.content, largestTranslated+1))
 	switch {
 	case err != nil:
 		return err
 	case len(body) > largestTranslated:
 		return errors.New("the response is too large to be translated")
 	}
-	text, failed := translate.Whole(a.translation.client, a.how(), body)
+	text, failed := translate.Whole(r.translation.client, r.how(), body)
 	if failed != nil {
-		a.failure = body
+		r.failure = body
 		return errNoOutput
 	}
-	a.content.kind = usage.JSON
-	a.res.Body = &replacedBody{Reader: bytes.NewReader(text), Closer: &a.content}
-	a.setTranslated("application/json", int64(len(text)))
+	r.content.kind = usage.JSON
+	r.res.Body = &replacedBody{Reader: bytes.NewReader(text), Closer: &r.content}
+	r.setTranslated("application/json", int64(len(text)))
 	return nil
 }
 
@@ -137,22 +137,22 @@ type replacedBody struct {
 }
 
 // setTranslated sets the headers of a translated response.
-func (a *attempt) setTranslated(contentType string, length int64) {
-	a.res.Header["Content-Type"] = []string{contentType}
-	delete(a.res.Header, "Content-Length")
-	delete(a.res.Header, "Etag")
-	a.res.ContentLength = length
-	a.res.Trailer = nil
+func (r *reply) setTranslated(contentType string, length int64) {
+	r.res.Header["Content-Type"] = []string{contentType}
+	delete(r.res.Header, "Content-Length")
+	delete(r.res.Header, "Etag")
+	r.res.ContentLength = length
+	r.res.Trailer = nil
 }
 
 // translateStream lets what comes pass the translation.
-func (a *attempt) translateStream() {
-	b := &a.content
-	a.translation.stream = translate.NewStream(a.translation.client, a.how())
-	b.addStage(&translationStage{stream: a.translation.stream, body: b})
+func (r *reply) translateStream() {
+	b := &r.content
+	r.translation.stream = translate.NewStream(r.translation.client, r.how())
+	b.addStage(&translationStage{stream: r.translation.stream, body: b})
 	b.kind = usage.Events
-	b.meter(usage.Events, a.countsTokens())
-	a.setTranslated("text/event-stream", -1)
+	b.meter(usage.Events, r.countsTokens())
+	r.setTranslated("text/event-stream", -1)
 }
 
 // translationStage translates a stream to the client's dialect.
