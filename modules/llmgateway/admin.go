@@ -67,9 +67,9 @@ func (a *Admin) serveChannels(w http.ResponseWriter, r *http.Request) error {
 		now := g.clock.Now()
 		for _, c := range g.channels {
 			if short {
-				summaries = append(summaries, c.summary(now))
+				summaries = append(summaries, newChannelSummary(c, now))
 			} else {
-				states = append(states, c.state(now))
+				states = append(states, newChannelState(c, now))
 			}
 		}
 	}

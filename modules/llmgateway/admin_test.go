@@ -241,11 +241,11 @@ func TestAdminSummary(t *testing.T) {
 	}
 	channelOf(t, "a").cooldowns.Start("n", cooldown.Cooldown{Until: clock.Now().Add(time.Hour)}, clock.Now())
 	channelOf(t, "a").keys()[2].cooldowns.LiftEverything(clock.Now())
-	if got := channelOf(t, "a").summary(clock.Now()).Usable; got != 0 {
+	if got := newChannelSummary(channelOf(t, "a"), clock.Now()).Usable; got != 0 {
 		t.Errorf("%d keys are usable while all models are in cooldown for the channel", got)
 	}
 	clock.Advance(2 * time.Hour)
-	if got := channelOf(t, "a").summary(clock.Now()); got.Usable != 3 || got.InCooldown != (cooldownCounts{}) {
+	if got := newChannelSummary(channelOf(t, "a"), clock.Now()); got.Usable != 3 || got.InCooldown != (cooldownCounts{}) {
 		t.Errorf("when all are over: %+v", got)
 	}
 }

@@ -93,7 +93,7 @@ func (l *lifting) add(b *cooldown.Breaker) { l.breakers = append(l.breakers, b) 
 // has for it.
 func (l *lifting) knowsModel() bool {
 	for _, c := range l.channels {
-		if models, any := c.ownModels(); any || slices.Contains(models, l.model) {
+		if models, any := ownModels(c.Models); any || slices.Contains(models, l.model) {
 			return true
 		}
 	}
@@ -103,7 +103,7 @@ func (l *lifting) knowsModel() bool {
 // models returns the names that a model can be given by.
 func (l *lifting) models() (all []string) {
 	for _, c := range l.channels {
-		models, _ := c.ownModels()
+		models, _ := ownModels(c.Models)
 		all = append(all, models...)
 	}
 	now := l.clock()

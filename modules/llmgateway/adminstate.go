@@ -102,8 +102,8 @@ func newQuotaState(unit ledger.Unit, m *quota.Meter) quotaState {
 	return quotaState{Unit: unit, Limit: m.Limit(), Used: m.Used(), Left: m.Left(), Renews: m.Renews()}
 }
 
-// state describes the channel and its keys.
-func (c *Channel) state(now time.Time) channelState {
+// newChannelState describes the channel and its keys.
+func newChannelState(c *Channel, now time.Time) channelState {
 	keys := c.keys()
 	state := channelState{
 		Name: c.Name, Host: c.base.Host, Tier: c.Tier, Weight: c.Weight,
@@ -158,10 +158,10 @@ type cooldownCounts struct {
 	ChannelModel int `json:"channel_model"` // models
 }
 
-// summary counts the channel's keys.
-func (c *Channel) summary(now time.Time) channelSummary {
+// newChannelSummary counts the channel's keys.
+func newChannelSummary(c *Channel, now time.Time) channelSummary {
 	keys := c.keys()
-	models, any := c.ownModels()
+	models, any := ownModels(c.Models)
 	models = slices.DeleteFunc(models, func(name string) bool { return !c.cooldowns.BlockOfName(name, now).Until.IsZero() })
 	s := channelSummary{
 		Name: c.Name, Host: c.base.Host, Tier: c.Tier, Weight: c.Weight,
@@ -212,8 +212,8 @@ func (s *channelSummary) count(k *key, list []cooldown.State, now time.Time, mod
 
 // ownModels returns the channel's own names for its models, and whether there can
 // be others.
-func (c *Channel) ownModels() (models []string, any bool) {
-	for _, route := range c.Models {
+func ownModels(routes []*ModelRoute) (models []string, any bool) {
+	for _, route := range routes {
 		for _, name := range route.own() {
 			if strings.Contains(name, "*") {
 				any = true

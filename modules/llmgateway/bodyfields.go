@@ -66,13 +66,3 @@ func (c *call) withFields(edits []reqbody.Edit) []reqbody.Edit {
 	})
 	return edits
 }
-
-// asksForOutput reports whether the request asks a model for output, so that
-// fields such as max_tokens may be added.
-func (q *request) asksForOutput() bool {
-	path := q.location.path
-	if i := strings.LastIndexByte(path, ':'); i > 0 {
-		return strings.HasSuffix(path[i:], "enerateContent")
-	}
-	return isCompletions(path) || path == "/v1/messages" || path == "/v1/responses"
-}

@@ -3,7 +3,6 @@ package llmgateway
 import (
 	"fmt"
 	"math"
-	"net/url"
 	"slices"
 	"strconv"
 
@@ -17,45 +16,6 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/preset"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
-
-func (h *Handler) parseChannel(d *caddyfile.Dispenser) error {
-	at := *d // where the channel begins, for errors that its end reveals
-	args, err := caddyfileutil.Arguments(d, "<name> [<url>]", "free https://api.example.com/v1")
-	if err != nil {
-		return err
-	}
-	c := &Channel{Name: args[0], Source: sourceOf(d)}
-	if channelNamed(h.Channels, c.Name) != nil {
-		return d.Errf("there are two channels named %s; give each a name of its own", c.Name)
-	}
-	if c.base = presetScheme; len(args) > 1 {
-		c.URL = args[1]
-		if err := c.parseURL(); err != nil {
-			return d.Errf("channel %s: %w", c.Name, err)
-		}
-	}
-	if err := caddyfileutil.ParseBlock(d, "channel", c.options()); err != nil {
-		return err
-	}
-	if err := c.locate(); err != nil {
-		return at.Errf("channel %s: %w", c.Name, err)
-	}
-	if len(c.Models) == 0 {
-		return at.Errf("channel %s: %w", c.Name, errNoModels)
-	}
-	if len(c.APIKeys) == 0 && c.Auth.Scheme != "none" {
-		return at.Errf("channel %s has no api_key; add one, or auth none for an API that needs no key", c.Name)
-	}
-	if c.Proxy != "" && c.Transport != nil && usesProxy(c.Transport.NetworkProxyRaw) {
-		return at.Errf("channel %s: %w", c.Name, errTwoProxies)
-	}
-	h.Channels = append(h.Channels, c)
-	return nil
-}
-
-// presetScheme stands for the URL of a preset while the block is read. All of them
-// are https.
-var presetScheme = &url.URL{Scheme: "https"}
 
 func (c *Channel) options() []caddyfileutil.Option {
 	return []caddyfileutil.Option{

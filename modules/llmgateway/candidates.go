@@ -1,36 +1,11 @@
 package llmgateway
 
 import (
-	"cmp"
 	"time"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/capability"
 )
-
-// candidate is a key of a channel, and the model to ask it for.
-type candidate struct {
-	channel   *Channel
-	key       *key      // unset for auth none
-	model     string    // the channel's own name
-	measures  *measures // of the channel's model
-	auxiliary bool      // the request only counts tokens
-	hasSlot   bool      // of those that its key has for requests under way
-}
-
-// account returns what the candidate's key shares its quotas with: other keys of
-// the same account, or nothing but itself.
-func (c *candidate) account() string {
-	if c.key == nil {
-		return ""
-	}
-	return cmp.Or(c.key.account, c.channel.account, c.key.secret)
-}
-
-// isAt reports whether the candidate is a key of the channel for the model.
-func (c *candidate) isAt(other *candidate) bool {
-	return c.channel == other.channel && c.model == other.model
-}
 
 // candidates are what could answer a request. They are made one at a time, when they
 // are needed, in the order of the plan's steps: in each step one channel after the

@@ -13,7 +13,7 @@ import (
 // Capacity says what the channels give, and what the clients may use.
 func (h *Handler) Capacity() (r capacity.Report) {
 	for _, c := range h.Channels {
-		r.Channels = append(r.Channels, c.capacity()...)
+		r.Channels = append(r.Channels, capacityOf(c)...)
 		if warning := c.warningOfProvider(); warning != "" {
 			r.Warn(warning, zap.String("channel", c.Name))
 		}
@@ -34,8 +34,8 @@ func (h *Handler) Capacity() (r capacity.Report) {
 	return r
 }
 
-// capacity describes the quotas of the channel's keys.
-func (c *Channel) capacity() (all []capacity.Quota) {
+// capacityOf describes the quotas of the channel's keys.
+func capacityOf(c *Channel) (all []capacity.Quota) {
 	keys := max(1, len(c.keys()))
 	add := func(model string, quotas []*quota.Quota) {
 		for _, q := range c.inZone(quotas) {

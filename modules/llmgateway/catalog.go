@@ -157,20 +157,6 @@ func (c *Channel) listWith(ctx context.Context, from candidate, now time.Time) (
 	return parseCatalog(text)
 }
 
-// listDialect is the dialect in which the channel is asked for its models: one of
-// OpenAI's where it speaks one, else the first, whose list may be the only one.
-func (c *Channel) listDialect() (d spoken) {
-	for _, d := range c.spoken {
-		if d.dialect == neutral.Chat || d.dialect == neutral.Responses {
-			return d
-		}
-	}
-	if len(c.spoken) > 0 {
-		d = c.spoken[0]
-	}
-	return d
-}
-
 // parseCatalog reads the list of models in the forms of OpenAI and Anthropic
 // (data), Gemini (models) and Together (the list alone).
 func parseCatalog(text []byte) (names []string, err error) {

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -19,7 +17,6 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldownstore"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/fields"
-	"github.com/caddy-freetier/caddy-freetier/internal/llm/preset"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
@@ -135,21 +132,13 @@ type Channel struct {
 	// where the key before it does may be left empty.
 	KeySources []string `json:"key_sources,omitempty"`
 
+	api
+
 	awake       *awake.Tracker
-	open        atomic.Int64     // requests under way
-	provider    refusal.Provider // by the host, "" for an unknown one
+	open        atomic.Int64 // requests under way
 	modelQuotas modelQuotas
-	preset      *preset.Preset // unset without provider
-	presetURL   string         // in the place of URL, "" if there is one
-	sides       [preset.Dialects]*side
-	auth        Auth // Auth, or the preset's
-	spoken      []spoken
-	advised     atomic.Bool // that the option speaks would help
-	account     string      // that all keys share, "" for none
+	account     string // that all keys share, "" for none
 	refusals    []refusal.UserRule
-	dialInfo    reverseproxy.DialInfo
-	base        *url.URL // without a slash at the end
-	dial        string   // host and port, also the name for awake
 	secrets     atomic.Pointer[keySet]
 	keyPolicy   KeyPolicy // KeyPolicy, or the gateway's
 	headers     headerPolicy
@@ -246,7 +235,7 @@ func (c *Channel) provision(l *loading, g *gateway, allowHeaders []string) error
 			return fmt.Errorf("refusal %d: %w", i+1, err)
 		}
 	}
-	if err := c.setSpoken(); err != nil {
+	if err := c.setSpoken(c); err != nil {
 		return err
 	}
 	c.refusals = slices.Concat(c.Refusals, g.refusals)
@@ -264,7 +253,7 @@ func (c *Channel) provision(l *loading, g *gateway, allowHeaders []string) error
 	if err := c.provisionHeaders(l, allowHeaders); err != nil {
 		return err
 	}
-	transport, err := c.transport()
+	transport, err := transportOf(c)
 	if err != nil {
 		return err
 	}
@@ -364,35 +353,10 @@ func (c *Channel) newKey(text string, l *loading) (k *key, err error) {
 
 // locate finds out where the channel's API is.
 func (c *Channel) locate() error {
-	if err := c.useProvider(); err != nil {
+	if err := c.useProvider(c); err != nil {
 		return err
 	}
-	return c.parseURL()
-}
-
-// parseURL checks the base URL and takes it apart.
-func (c *Channel) parseURL() error {
-	u, err := url.Parse(cmp.Or(c.URL, c.presetURL))
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
-		return errors.New("the URL must look like https://api.example.com or https://api.example.com/v1")
-	}
-	if port := u.Port(); port != "" {
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return errors.New("the URL has no port number from 1 to 65535")
-		}
-	}
-	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return errors.New("the URL must have no user, query or fragment; keys go into api_key")
-	}
-	if endpoint := endpointAtEnd(u.Path); endpoint != "" {
-		u.Path, u.RawPath = strings.TrimSuffix(strings.TrimRight(u.Path, "/"), endpoint), ""
-		return fmt.Errorf("the URL ends in an endpoint, %s, which requests bring along: write %s", endpoint, u)
-	}
-	u.Path = strings.TrimRight(u.Path, "/")
-	u.RawPath = strings.TrimRight(u.RawPath, "/")
-	c.base, c.dial = u, awake.Upstream(u)
-	c.dialInfo = newDialInfo(c.dial)
-	return nil
+	return c.setURL(cmp.Or(c.URL, c.presetURL))
 }
 
 // keyPlace returns where the channel's key with an index stands.
@@ -416,3 +380,6 @@ func (c *Channel) setKeySource(i int, source string) {
 	c.KeySources = append(c.KeySources, make([]string, i+1-len(c.KeySources))...)
 	c.KeySources[i] = source
 }
+
+// sleeps reports whether the channel's instance has to wake up first.
+func (c *Channel) sleeps() bool { return c.awake.Sleeps(c.dial) }

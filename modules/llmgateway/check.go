@@ -49,7 +49,7 @@ func (a *Admin) serveCheck(w http.ResponseWriter, r *http.Request) error {
 		for _, c := range g.channels {
 			names = append(names, c.Name)
 		}
-		work = append(work, g.keysToCheck(query["channel"])...)
+		work = append(work, keysToCheck(g, query["channel"])...)
 	}
 	if _, given := query["channel"]; given && len(work) == 0 {
 		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: noneOf("channel", names)}
@@ -74,7 +74,7 @@ func (a *Admin) serveCheck(w http.ResponseWriter, r *http.Request) error {
 // each key, one at a time. It counts nothing and puts nothing in cooldown, since
 // nobody would save that.
 func (h *Handler) CheckKeys(ctx context.Context, channel string, report func(line any)) {
-	work := h.gateway.keysToCheck(channel)
+	work := keysToCheck(h.gateway, channel)
 	for i := range work {
 		work[i].record = false
 	}
@@ -92,7 +92,7 @@ type keyToCheck struct {
 // keysToCheck returns the keys of the channel with a name, "" for all: one of each
 // channel, then another one of each, so that all providers are asked at the same
 // time.
-func (g *gateway) keysToCheck(channel string) (work []keyToCheck) {
+func keysToCheck(g *gateway, channel string) (work []keyToCheck) {
 	type list struct {
 		channel *Channel
 		models  *checkModels

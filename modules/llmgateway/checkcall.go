@@ -238,26 +238,6 @@ func (k *keyToCheck) modelCall() checkCall {
 	return call
 }
 
-// checkDialect is the dialect in which the channel's keys are checked: chat, or
-// the first one that it speaks. Without speaks the way in which the key is shown
-// tells which one that is.
-func (c *Channel) checkDialect() spoken {
-	for _, d := range c.spoken {
-		if d.dialect == neutral.Chat {
-			return d
-		}
-	}
-	switch {
-	case len(c.spoken) > 0:
-		return c.spoken[0]
-	case c.auth.Scheme == "x-api-key":
-		return spoken{dialect: neutral.Messages}
-	case c.auth.Scheme == "x-goog-api-key", c.provider == refusal.Gemini && !strings.HasSuffix(c.base.Path, "/openai"):
-		return spoken{dialect: neutral.Gemini}
-	}
-	return spoken{dialect: neutral.Chat}
-}
-
 // longestCheck is how much of a response is read, in bytes.
 const longestCheck = 1 << 20
 

@@ -87,6 +87,12 @@ func (c *Client) expired(now time.Time) bool {
 // limited reports whether the client may use some models only.
 func (c *Client) limited() bool { return len(c.Models) > 0 }
 
+// restricted reports whether the client is held to some models or to limits. It
+// may use endpoints that ask a model for something, and nothing else: what
+// concerns the account as a whole, and a WebSocket, could name any model and
+// cost any number of tokens.
+func (c *Client) restricted() bool { return c.limited() || c.any() }
+
 // mayUse reports whether the client may ask for the model.
 func (c *Client) mayUse(model string) bool {
 	return !c.limited() || matchesAny(c.Models, model)
@@ -185,4 +191,12 @@ func (k *keyring) client(key string) (*Client, bool) {
 		c, ok = k.listed[k.hash(sum[:])]
 	}
 	return c, ok
+}
+
+// place says where a client stands, for errors about another one.
+func (c *Client) place() string {
+	if c.Source == "" {
+		return ""
+	}
+	return ", at " + c.Source
 }

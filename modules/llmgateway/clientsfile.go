@@ -32,14 +32,6 @@ func (l *fileEntry) error(err error) error {
 	return fmt.Errorf("clients_file %s: entry %s: %w", l.path, l.Name, err)
 }
 
-// place says where a client stands, for errors about another one.
-func (c *Client) place() string {
-	if c.Source == "" {
-		return ""
-	}
-	return ", at " + c.Source
-}
-
 // clientsFile is the option clients_file. Only Provision and then its task use
 // it; requests see the keyring that is made of it.
 type clientsFile struct {

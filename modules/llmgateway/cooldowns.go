@@ -118,3 +118,17 @@ func (c *candidate) block(now time.Time) cooldown.Block {
 	}
 	return key
 }
+
+// learnedBlock returns what keeps the candidate from being used by what its
+// provider has told. Of a host that is not known to be the provider's own this is
+// a guess: it may pass on the header of an account that is not the key's.
+func (c *candidate) learnedBlock(now time.Time) cooldown.Block {
+	if c.key == nil || c.auxiliary {
+		return cooldown.Block{Guessed: true}
+	}
+	until := c.key.learned.until(c.model, now)
+	if until.IsZero() {
+		return cooldown.Block{Guessed: true}
+	}
+	return cooldown.Block{Until: until, Guessed: c.channel.provider == "", Reason: string(refusal.ReasonRateLimit)}
+}

@@ -14,14 +14,14 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/status"
 )
 
-// describe adds the channels and clients to a status. One block of a Caddyfile can
+// describeChannel adds the channels and clients to a status. One block of a Caddyfile can
 // be several gateways, which have them in common.
 func (g *gateway) describe(now time.Time, s *status.Status) {
 	for _, c := range g.channels {
 		known := func(other status.Channel) bool { return other.Name == c.Name && other.Host == c.base.Host }
 		if !slices.ContainsFunc(s.Channels, known) {
-			s.Channels = append(s.Channels, c.describe(now))
-			c.describeReceipt(now, &s.Receipt)
+			s.Channels = append(s.Channels, describeChannel(c, now))
+			describeReceipt(c, now, &s.Receipt)
 		}
 	}
 	known := make(map[string]bool, len(s.Clients))
@@ -42,7 +42,7 @@ func (g *gateway) describe(now time.Time, s *status.Status) {
 	}
 }
 
-// describe describes a client, with what it has used today by UTC.
+// describeChannel describes a client, with what it has used today by UTC.
 func (c *Client) describe(now time.Time) status.Client {
 	described := status.Client{Name: c.Name, Limits: c.describeLimits("", now)}
 	described.Requests, described.Tokens = c.uses.today()
@@ -75,9 +75,9 @@ func (l *limits) describeLimits(model string, now time.Time) []status.Quota {
 	return all
 }
 
-// describe describes the channel. Its keys are counted, not listed.
-func (c *Channel) describe(now time.Time) status.Channel {
-	summary := c.summary(now)
+// describeChannel describes the channel. Its keys are counted, not listed.
+func describeChannel(c *Channel, now time.Time) status.Channel {
+	summary := newChannelSummary(c, now)
 	described := status.Channel{
 		Name: c.Name, Host: c.base.Host, Tier: c.Tier,
 		Attempts: summary.Attempts, Answered: summary.Answered, Refused: summary.Refused,

@@ -24,14 +24,14 @@ var (
 
 // fetchElsewhere makes a request to a host that is not the channel's, but that the
 // channel has named.
-func (g *gateway) fetchElsewhere(channel *Channel, out *http.Request) (*http.Response, error) {
+func (u *uploads) fetchElsewhere(channel *Channel, out *http.Request) (*http.Response, error) {
 	// Through the proxy any address could be reached: it looks up the name.
 	if proxyOf := channel.http.Transport.Proxy; proxyOf != nil {
 		if proxy, err := proxyOf(out); proxy != nil || err != nil {
 			return nil, errProxied
 		}
 	}
-	return g.uploads.elsewhere.RoundTrip(out)
+	return u.elsewhere.RoundTrip(out)
 }
 
 // newElsewhere returns the transport for requests to hosts that no channel's URL

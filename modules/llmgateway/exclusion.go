@@ -93,11 +93,6 @@ func (c *candidates) excludesKey(next *candidate) bool {
 	return slices.ContainsFunc(c.tried, func(t candidate) bool { return t.isAt(next) && t.key == next.key })
 }
 
-// mayBeUsed reports whether a candidate may be used now, without claiming it.
-func (c *candidate) mayBeUsed(now time.Time) bool {
-	return c.lacksSlotOnly(now) && !c.isBusy()
-}
-
 // hasOther reports whether another key of a candidate's channel may be used for its
 // model, of another account if that is asked for.
 func (c *candidates) hasOther(than *candidate, otherAccount bool, now time.Time) bool {

@@ -212,7 +212,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.check(); err != nil {
 		return err
 	}
-	if err := h.checkRoutes(ctx, ctx.Logger()); err != nil {
+	if err := checkRoutes(ctx, h, ctx.Logger()); err != nil {
 		return err
 	}
 	for _, c := range h.Channels {
@@ -402,7 +402,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return nil
 	}
 	client.total.Inc()
-	q := g.newRequest(client, location, methodOf(r) == socket)
+	q := newRequest(g, client, location, methodOf(r) == socket)
 	as := newAttempts(q)
 	description{as}.offer(r)
 	if unknown == nil {

@@ -47,17 +47,6 @@ func (m *modelRef) askUsage(body *reqbody.Body) *reqbody.Edit {
 	return &reqbody.Edit{Start: m.extras.Start, End: m.extras.Start + int64(len(text)), With: with}
 }
 
-// statesUsage reports whether the client has asked that the stream tells the usage.
-func (q *request) statesUsage() bool {
-	if q.extras.End == 0 {
-		return false
-	}
-	var options struct {
-		IncludeUsage bool `json:"include_usage"`
-	}
-	return json.Unmarshal(q.body.Slice(q.extras.Start, q.extras.End), &options) == nil && options.IncludeUsage
-}
-
 // isCompletions reports whether an endpoint speaks OpenAI's chat or completions
 // dialect, in whatever spelling of its path.
 func isCompletions(path string) bool { return strings.Contains(strings.ToLower(path), "completions") }

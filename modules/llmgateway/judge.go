@@ -114,7 +114,7 @@ func (vs *verdicts) record(a *attempt) {
 		c.channel.cooldowns.ResetFailures() // the channel works
 	}
 	if v.Reason == refusal.ReasonEndpoint {
-		c.channel.adviseSpeaks(a.clientDialect(), vs.gateway.logger)
+		c.channel.adviseSpeaks(c.channel.Name, a.clientDialect(), vs.gateway.logger)
 	}
 	name, requested := c.cooldownName()
 	switch v.Kind.Target() {

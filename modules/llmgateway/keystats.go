@@ -10,7 +10,6 @@ import (
 
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
 	"github.com/caddy-freetier/caddy-freetier/internal/cooldownstore"
-	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 	"github.com/caddy-freetier/caddy-freetier/internal/slots"
 )
 
@@ -81,35 +80,4 @@ func printable(text string) string {
 		}
 		return r
 	}, text)
-}
-
-// stats are those of the candidate's key, or of its channel if it has none.
-func (c *candidate) stats() *keyStats {
-	if c.key != nil {
-		return c.key.stats
-	}
-	return c.channel.stats
-}
-
-// recordOutcome counts what came of an attempt, and keeps the last refusal.
-func (c *candidate) recordOutcome(v refusal.Verdict, now time.Time) {
-	if v.Kind == refusal.KindAnswered {
-		c.stats().recordAnswered()
-		return
-	}
-	c.stats().recordRefusal(c.countRefusal(v, now))
-}
-
-// recordLateFailure counts a response that fails on its way to the client.
-func (c *candidate) recordLateFailure(v refusal.Verdict, now time.Time) {
-	if v.Kind != refusal.KindAnswered {
-		c.stats().recordFailure(c.countRefusal(v, now))
-	}
-}
-
-// countRefusal counts a refusal by its scope and returns what is kept of it.
-func (c *candidate) countRefusal(v refusal.Verdict, now time.Time) lastRefusal {
-	scope := v.Scope().String()
-	collectors.refusals.WithLabelValues(c.channel.Name, scope).Inc()
-	return lastRefusal{At: now, Status: v.Status, Scope: scope, Reason: string(v.Reason)}
 }

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/caddy-freetier/caddy-freetier/internal/cooldown"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 )
 
@@ -171,18 +170,4 @@ func (l *learnedLimits) states() (states []learnedState) {
 		}
 	}
 	return states
-}
-
-// learnedBlock returns what keeps the candidate from being used by what its
-// provider has told. Of a host that is not known to be the provider's own this is
-// a guess: it may pass on the header of an account that is not the key's.
-func (c *candidate) learnedBlock(now time.Time) cooldown.Block {
-	if c.key == nil || c.auxiliary {
-		return cooldown.Block{Guessed: true}
-	}
-	until := c.key.learned.until(c.model, now)
-	if until.IsZero() {
-		return cooldown.Block{Guessed: true}
-	}
-	return cooldown.Block{Until: until, Guessed: c.channel.provider == "", Reason: string(refusal.ReasonRateLimit)}
 }

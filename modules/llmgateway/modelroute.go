@@ -158,6 +158,12 @@ func (c *Channel) sentOf(model string, rank int) (string, *measures) {
 	return "", nil
 }
 
+// has reports whether the channel has a model.
+func (c *Channel) has(model string) bool {
+	sent, _ := c.sentModel(model)
+	return sent != ""
+}
+
 var errOwnField = errors.New("the gateway itself writes the model and reads whether a response is streamed: there are no rules for the fields model and stream")
 
 // fieldRules are the compiled changes of a route: those of chat completions, which
@@ -204,4 +210,21 @@ func checkFieldRule(r fields.Rule) error {
 		return errOwnField
 	}
 	return nil
+}
+
+// mayServe reports whether the channel has a model that the client may use.
+func (c *Channel) mayServe(client *Client) bool {
+	if !client.limited() {
+		return true
+	}
+	for _, route := range c.Models {
+		for _, name := range route.Names {
+			for _, pattern := range client.Models {
+				if reqbody.Match(pattern, name) || reqbody.Match(name, pattern) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }

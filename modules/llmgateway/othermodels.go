@@ -81,7 +81,7 @@ func foldKey(key []byte) string {
 
 // checkOtherModels refuses a body that names a model which the client may not
 // use in any of the fields that were noted for it.
-func (q *request) checkOtherModels() *apiError {
+func checkOtherModels(q *request) *apiError {
 	if q.oddForm {
 		return invalidModel("Your key is for some models only, and this form has a field that could name another.")
 	}

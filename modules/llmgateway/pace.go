@@ -1,6 +1,7 @@
 package llmgateway
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -49,4 +50,32 @@ func isBeyondPace(m *quota.Meter, now time.Time) bool {
 	from, until := m.Window()
 	passed := float64(now.Sub(from)) / float64(until.Sub(from))
 	return float64(used) > float64(limit)*(passed+0.25)
+}
+
+// pace returns how many requests a second would just use up the quotas of the
+// candidate's key by the end of their periods; tokens if no quota is of requests. It
+// is 0 if one is used up, and 1 if there are none. Counts that nobody has needed yet
+// are not begun.
+func (c *candidate) pace(now time.Time) float64 {
+	if c.key == nil {
+		return 1
+	}
+	p := paces{requests: math.Inf(1), tokens: math.Inf(1)}
+	p.addMeters(&c.key.limits, now)
+	if c.measures != nil && c.channel.modelQuotas.any() {
+		if known := c.key.byModel.of(c.model); known != nil {
+			p.addMeters(known, now)
+		} else {
+			p.addUnused(c.channel.modelQuotas.of(c.measures), now)
+		}
+	}
+	switch {
+	case p.requests == 0 || p.tokens == 0:
+		return 0
+	case !math.IsInf(p.requests, 1):
+		return p.requests
+	case !math.IsInf(p.tokens, 1):
+		return p.tokens
+	}
+	return 1
 }

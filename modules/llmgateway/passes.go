@@ -84,12 +84,6 @@ func (l location) mayPass(r *http.Request, client *Client) *apiError {
 	return methodNotAllowed(allowed)
 }
 
-// restricted reports whether the client is held to some models or to limits. It
-// may use endpoints that ask a model for something, and nothing else: what
-// concerns the account as a whole, and a WebSocket, could name any model and
-// cost any number of tokens.
-func (c *Client) restricted() bool { return c.limited() || c.any() }
-
 // baseURL is the address under which the client reaches the gateway, as it has
 // to be configured in clients, without a version.
 func baseURL(r *http.Request) string {

@@ -149,5 +149,5 @@ func (q *request) checkElsewhere(u *url.URL) *apiError {
 	if parsed, model := parseOtherPath(u); parsed.found() && !q.inPath.found() && !q.client.mayUse(model) {
 		return modelNotFound(model)
 	}
-	return q.checkOtherModels()
+	return checkOtherModels(q)
 }

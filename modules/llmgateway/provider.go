@@ -28,8 +28,8 @@ var errNoURL = errors.New("the channel has no URL: write it behind the name, suc
 
 // useProvider looks up the channel's preset, unless it has none. It leaves what
 // the configuration has written as it is.
-func (c *Channel) useProvider() (err error) {
-	c.auth = c.Auth
+func (a *api) useProvider(c *Channel) (err error) {
+	a.auth = c.Auth
 	if c.Provider == "" {
 		if c.Region != "" {
 			return errors.New("a region needs a provider")
@@ -39,32 +39,32 @@ func (c *Channel) useProvider() (err error) {
 		}
 		return nil
 	}
-	if c.preset, err = preset.Lookup(c.Provider); err != nil {
+	if a.preset, err = preset.Lookup(c.Provider); err != nil {
 		return err
 	}
-	region, err := c.preset.Region(c.Region)
+	region, err := a.preset.Region(c.Region)
 	if err != nil {
 		return err
 	}
 	chat := region.Bases[preset.Chat]
-	c.auth.Scheme = cmp.Or(c.auth.Scheme, chat.Auth)
+	a.auth.Scheme = cmp.Or(a.auth.Scheme, chat.Auth)
 	if c.URL != "" {
 		return nil
 	}
 	if chat.URL == "" {
 		return fmt.Errorf("provider %s has no URL of its own: write yours behind the channel's name", c.Provider)
 	}
-	c.presetURL = chat.URL
+	a.presetURL = chat.URL
 	for d := preset.Responses; d < preset.Dialects; d++ {
 		if base := region.Bases[d]; base.URL != "" {
-			c.addSide(d, base, chat)
+			a.addSide(c.Auth, d, base, chat)
 		}
 	}
 	return nil
 }
 
 // addSide adds the base of a dialect, unless it is that of the chat API.
-func (c *Channel) addSide(d preset.Dialect, base, chat preset.Base) {
+func (a *api) addSide(own Auth, d preset.Dialect, base, chat preset.Base) {
 	address := base.URL
 	switch d {
 	case preset.Messages:
@@ -72,37 +72,37 @@ func (c *Channel) addSide(d preset.Dialect, base, chat preset.Base) {
 	case preset.Gemini:
 		address = address[:strings.LastIndexByte(address, '/')] // so is the version
 	}
-	auth := Auth{Scheme: cmp.Or(c.Auth.Scheme, base.Auth), Parameter: c.Auth.Parameter}
-	if address == chat.URL && auth == c.auth {
+	auth := Auth{Scheme: cmp.Or(own.Scheme, base.Auth), Parameter: own.Parameter}
+	if address == chat.URL && auth == a.auth {
 		return
 	}
 	u, _ := url.Parse(address) // a test has parsed all presets
-	c.sides[d] = &side{u, auth}
+	a.sides[d] = &side{u, auth}
 }
 
 // sideOf returns the side that serves the API of a canonical path, nil for the
 // channel's base.
-func (c *Channel) sideOf(path string) *side {
-	if c.presetURL == "" {
+func (a *api) sideOf(path string) *side {
+	if a.presetURL == "" {
 		return nil
 	}
 	switch {
 	case strings.HasPrefix(path, "/v1/messages"):
-		return c.sides[preset.Messages]
+		return a.sides[preset.Messages]
 	case strings.HasPrefix(path, "/v1/responses"):
-		return c.sides[preset.Responses]
+		return a.sides[preset.Responses]
 	case geminiVersion(path) != "":
-		return c.sides[preset.Gemini]
+		return a.sides[preset.Gemini]
 	}
 	return nil
 }
 
 // addHeaders adds what the provider needs to an outgoing request that lacks it.
-func (c *Channel) addHeaders(out *http.Request) {
-	if c.preset == nil {
+func (a *api) addHeaders(out *http.Request) {
+	if a.preset == nil {
 		return
 	}
-	for name, value := range c.preset.Headers {
+	for name, value := range a.preset.Headers {
 		if out.Header[name] == nil {
 			out.Header[name] = []string{value}
 		}
@@ -110,10 +110,10 @@ func (c *Channel) addHeaders(out *http.Request) {
 }
 
 // showKey puts the key into a request to the channel's API of a canonical path.
-func (c *Channel) showKey(out *http.Request, path string, k *key) {
-	s := c.sideOf(path)
+func (a *api) showKey(out *http.Request, path string, k *key) {
+	s := a.sideOf(path)
 	if s == nil {
-		c.auth.apply(out, k, k.header, k.value)
+		a.auth.apply(out, k, k.header, k.value)
 		return
 	}
 	header, value := s.auth.header(k.secret)
@@ -142,26 +142,34 @@ func (c *Channel) warningOfProvider() string {
 }
 
 // refusesAs returns whose refusals the channel's are.
-func (c *Channel) refusesAs() refusal.Provider {
-	if c.preset != nil {
-		return c.preset.Name
+func (a *api) refusesAs() refusal.Provider {
+	if a.preset != nil {
+		return a.preset.Name
 	}
-	return refusal.ProviderOf(c.base.Host)
+	return refusal.ProviderOf(a.base.Host)
 }
 
 // inZone returns quotas that renew when the provider's do, where they do not say
 // when.
-func (c *Channel) inZone(quotas []*quota.Quota) []*quota.Quota {
-	if c.preset == nil || c.preset.Zone == "" {
+func (a *api) inZone(quotas []*quota.Quota) []*quota.Quota {
+	if a.preset == nil || a.preset.Zone == "" {
 		return quotas
 	}
 	quotas = slices.Clone(quotas)
 	for i, q := range quotas {
 		if q.Zone == "" && (q.Period == ledger.Day || q.Period == ledger.Month) {
 			zoned := *q
-			zoned.Zone = c.preset.Zone
+			zoned.Zone = a.preset.Zone
 			quotas[i] = &zoned
 		}
 	}
 	return quotas
+}
+
+// vendor names those who can read the signatures that the channel's models give.
+func (a *api) vendor() string {
+	if a.provider != "" {
+		return string(a.provider)
+	}
+	return strings.ReplaceAll(a.base.Host, ":", "-")
 }

@@ -16,7 +16,7 @@ import (
 // sorts the directives of a site, so none of this shows in the Caddyfile.
 //
 // It looks at the lists of routes around the gateway that is being provisioned.
-func (h *Handler) checkRoutes(ctx caddy.Context, logger *zap.Logger) error {
+func checkRoutes(ctx caddy.Context, h *Handler, logger *zap.Logger) error {
 	var around []caddyhttp.RouteList // from the outermost to the innermost
 	for _, module := range ctx.Modules() {
 		switch m := module.(type) {
@@ -39,9 +39,9 @@ func (h *Handler) checkRoutes(ctx caddy.Context, logger *zap.Logger) error {
 		}
 	}
 	if len(around) > 0 {
-		h.warnOfHidden(around[len(around)-1], logger)
+		warnOfHidden(around[len(around)-1], logger)
 	}
-	h.warnOfPrefix(around, logger)
+	warnOfPrefix(h, around, logger)
 	return nil
 }
 
@@ -192,7 +192,7 @@ func checkReached(routes caddyhttp.RouteList) error {
 
 // warnOfHidden warns of a handler behind the gateway, which responds to all
 // requests that reach it.
-func (h *Handler) warnOfHidden(routes caddyhttp.RouteList, logger *zap.Logger) {
+func warnOfHidden(routes caddyhttp.RouteList, logger *zap.Logger) {
 	_ = walkHidden(routes, func(before, hidden *routed) error {
 		if before.Handler == "llm_gateway" && hidden.ends() {
 			logger.Warn("a directive is never reached, since llm_gateway without a matcher comes before it; "+
@@ -205,7 +205,7 @@ func (h *Handler) warnOfHidden(routes caddyhttp.RouteList, logger *zap.Logger) {
 
 // warnOfPrefix warns of a path matcher with a prefix that is no part of the API,
 // such as that of handle /ai/*, if nothing around the gateway rewrites the path.
-func (h *Handler) warnOfPrefix(around []caddyhttp.RouteList, logger *zap.Logger) {
+func warnOfPrefix(h *Handler, around []caddyhttp.RouteList, logger *zap.Logger) {
 	var prefix string
 	for _, routes := range around {
 		for _, route := range routes {
@@ -216,7 +216,7 @@ func (h *Handler) warnOfPrefix(around []caddyhttp.RouteList, logger *zap.Logger)
 				continue
 			}
 			for _, pattern := range pathsOf(route) {
-				if !h.isPartOfAPI(pattern) {
+				if !isPartOfAPI(pattern, h.AllowPaths) {
 					prefix = strings.TrimSuffix(pattern, "/*")
 				}
 			}
@@ -245,7 +245,7 @@ func pathsOf(route caddyhttp.Route) []string {
 }
 
 // isPartOfAPI reports whether what begins as a pattern can be a path of the API.
-func (h *Handler) isPartOfAPI(pattern string) bool {
+func isPartOfAPI(pattern string, allowed []string) bool {
 	prefix, isPrefix := strings.CutSuffix(pattern, "/*")
 	if !isPrefix || prefix == "" || strings.Contains(prefix, "*") {
 		return true // not to be judged
@@ -259,7 +259,7 @@ func (h *Handler) isPartOfAPI(pattern string) bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(h.AllowPaths, func(allowed string) bool {
-		return allowed == "*" || strings.HasPrefix(allowed, prefix+"/") || strings.HasPrefix(allowed, "/*")
+	return slices.ContainsFunc(allowed, func(path string) bool {
+		return path == "*" || strings.HasPrefix(path, prefix+"/") || strings.HasPrefix(path, "/*")
 	})
 }

@@ -2,6 +2,7 @@ package llmgateway
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -59,7 +60,7 @@ func (q *request) read(w http.ResponseWriter, r *http.Request) *apiError {
 	if err := q.readPath(r.URL); err != nil {
 		return err
 	}
-	q.readPathReference()
+	q.references.addPath(q.location)
 	switch {
 	case asked == "" || asked == q.model:
 	case q.model != "":
@@ -175,7 +176,8 @@ func (q *request) readJSON(r *http.Request, codings []coding) *apiError {
 	value, err := scanner.Finish()
 	q.stream, q.extras, q.noted = scanner.Other(0), scanner.Other(1), slices.Clone(scanner.Noted())
 	q.places = conversation.PlacesOf(scanner.Marked())
-	q.readReferences(scanner.Collected(), scanner.Marked()[len(conversation.Fields)])
+	kept := conversation.Request{Body: q.body, Places: q.places}
+	q.references.addFrom(scanner.Collected(), kept.Kept(), scanner.Marked()[len(conversation.Fields)])
 	return q.found(value, err)
 }
 
@@ -257,4 +259,15 @@ func (q *request) bodyError(err error) *apiError {
 func sentence(err error) string {
 	text := err.Error()
 	return strings.ToUpper(text[:1]) + text[1:] + "."
+}
+
+// statesUsage reports whether the client has asked that the stream tells the usage.
+func (q *request) statesUsage() bool {
+	if q.extras.End == 0 {
+		return false
+	}
+	var options struct {
+		IncludeUsage bool `json:"include_usage"`
+	}
+	return json.Unmarshal(q.body.Slice(q.extras.Start, q.extras.End), &options) == nil && options.IncludeUsage
 }

@@ -69,7 +69,7 @@ func (r *reader) read(in incoming, client *Client) (out reading, ok bool) {
 		Method: http.MethodPost, URL: u, Header: in.Header, Host: "gateway.example",
 		Body: io.NopCloser(bytes.NewReader(in.Body)), ContentLength: int64(len(in.Body)),
 	}
-	c := r.gateway.newRequest(client, location{}, false)
+	c := newRequest(r.gateway, client, location{}, false)
 	defer c.close()
 	if c.read(httptest.NewRecorder(), req) != nil || c.checkElsewhere(u) != nil {
 		return reading{}, false

@@ -84,7 +84,7 @@ func (u *paidUse) count(input, output int64) {
 
 // describeReceipt adds the models with a price that were used this month, at that
 // price. Names of one model are one line.
-func (c *Channel) describeReceipt(now time.Time, receipt *status.Receipt) {
+func describeReceipt(c *Channel, now time.Time, receipt *status.Receipt) {
 	now = now.UTC()
 	receipt.Since = time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
 	seen := make(map[string]bool)

@@ -102,7 +102,7 @@ func (c *call) fetch(req *http.Request, target *url.URL, withKey bool) (*http.Re
 		}
 	}
 	out.Header["Accept-Encoding"] = identity
-	res, err := c.gateway.fetchElsewhere(channel, out.WithContext(req.Context()))
+	res, err := c.gateway.uploads.fetchElsewhere(channel, out.WithContext(req.Context()))
 	if err != nil {
 		return nil, &redirectError{"the channel redirects to a host that gives no response", err}
 	}

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/idstore"
-	"github.com/caddy-freetier/caddy-freetier/internal/llm/conversation"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/resource"
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
@@ -37,21 +36,21 @@ type ownership struct {
 	missed bool // an account did not know what the request names
 }
 
-// readReferences notes the ids in a JSON body.
-func (q *request) readReferences(texts []string, store reqbody.Span) {
-	q.references.store = store
+// addFrom adds the ids that a JSON body names: texts are the values of its fields that
+// may be one, and kept is what it says of the conversation that the account keeps.
+func (r *references) addFrom(texts []string, kept string, store reqbody.Span) {
+	r.store = store
 	for _, text := range texts {
-		q.references.add(resource.Plain(text))
+		r.add(resource.Plain(text))
 	}
-	kept := conversation.Request{Body: q.body, Places: q.places}
-	q.references.add(resource.Plain(kept.Kept()))
+	r.add(resource.Plain(kept))
 }
 
-// readPathReference notes the id in the path.
-func (q *request) readPathReference() {
-	if e := q.location.endpoint; e != nil {
-		q.references.inPath = resource.InPath(e.path, q.location.path)
-		q.references.add(q.references.inPath)
+// addPath adds the id in the path.
+func (r *references) addPath(l location) {
+	if e := l.endpoint; e != nil {
+		r.inPath = resource.InPath(e.path, l.path)
+		r.add(r.inPath)
 	}
 }
 
@@ -101,12 +100,6 @@ func (o *ownership) pin() (p *plan, ok bool) {
 	}
 	o.pinned = true
 	return pinnedPlan(channel, k, sent, m), true
-}
-
-// has reports whether the channel has a model.
-func (c *Channel) has(model string) bool {
-	sent, _ := c.sentModel(model)
-	return sent != ""
 }
 
 // isMissing reports whether an attempt was refused since the account does not know

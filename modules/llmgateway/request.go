@@ -30,7 +30,7 @@ type request struct {
 }
 
 // newRequest returns the request of a client before it was read.
-func (g *gateway) newRequest(client *Client, l location, upgrading bool) *request {
+func newRequest(g *gateway, client *Client, l location, upgrading bool) *request {
 	return &request{gateway: g, client: client, start: g.clock.Now(), location: l, upgrading: upgrading}
 }
 

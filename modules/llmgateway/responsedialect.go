@@ -3,6 +3,7 @@ package llmgateway
 import (
 	"strings"
 
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 )
 
@@ -30,4 +31,32 @@ func (q *request) dialect() refusal.Dialect {
 		return refusal.DialectGemini
 	}
 	return refusal.DialectOther
+}
+
+// asksForOutput reports whether the request asks a model for output, so that
+// fields such as max_tokens may be added.
+func (q *request) asksForOutput() bool {
+	path := q.location.path
+	if i := strings.LastIndexByte(path, ':'); i > 0 {
+		return strings.HasSuffix(path[i:], "enerateContent")
+	}
+	return isCompletions(path) || path == "/v1/messages" || path == "/v1/responses"
+}
+
+// clientDialect returns the dialect that the request is in, "" for requests that
+// are never translated, such as those for embeddings.
+func (q *request) clientDialect() neutral.Dialect {
+	switch q.dialect() {
+	case refusal.DialectChat:
+		if strings.HasSuffix(q.location.path, "/chat/completions") {
+			return neutral.Chat
+		}
+	case refusal.DialectResponses:
+		return neutral.Responses
+	case refusal.DialectMessages:
+		return neutral.Messages
+	case refusal.DialectGemini:
+		return neutral.Gemini
+	}
+	return ""
 }

@@ -47,21 +47,6 @@ func (r *reply) sign() {
 	}
 }
 
-// mask returns the mask for the responses to the candidate's requests. It has no
-// other key of the channel: a response repeats what stood in its request, and to
-// look for thousands of keys would cost more than all the rest.
-func (c *candidate) mask() *mask {
-	if c.key == nil {
-		return c.channel.keyless
-	}
-	m := c.key.mask.Load()
-	if m == nil {
-		m = newMask(append(c.channel.headers.secrets(), c.key.secret)...)
-		c.key.mask.Store(m) // another request may have stored the same
-	}
-	return m
-}
-
 // isCredential reports whether a header carries a credential, by its name.
 func isCredential(name string) bool {
 	for word := range strings.SplitSeq(strings.ToLower(name), "-") {

@@ -242,7 +242,7 @@ func (u *uploads) open(r *http.Request, sealed []string) (*attempts, *url.URL, *
 	if err != nil || !channel.takesUploads(target) {
 		return nil, nil, uploadNotFound
 	}
-	as := newAttempts(u.gateway.newRequest(client, location{}, false))
+	as := newAttempts(newRequest(u.gateway, client, location{}, false))
 	if handle.key == (keyHash{}) {
 		as.claimed = &candidate{channel: channel}
 		return as, target, nil
@@ -283,7 +283,7 @@ func (a *attempt) forwardUpload(r *http.Request, target *url.URL) error {
 			delete(out.Header, name)
 		}
 		out.URL, out.Host = target, target.Host
-		res, err = a.gateway.fetchElsewhere(channel, out.WithContext(r.Context()))
+		res, err = a.gateway.uploads.fetchElsewhere(channel, out.WithContext(r.Context()))
 	}
 	if err != nil {
 		return a.candidate.mask().inError(err)

@@ -1,7 +1,6 @@
 package llmgateway
 
 import (
-	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -117,34 +116,6 @@ func (g *group) meanShare(now time.Time) float64 {
 		return 1
 	}
 	return max(sum/float64(n), 1e-9) // when the quotas of all others are used up
-}
-
-// pace returns how many requests a second would just use up the quotas of the
-// candidate's key by the end of their periods; tokens if no quota is of requests. It
-// is 0 if one is used up, and 1 if there are none. Counts that nobody has needed yet
-// are not begun.
-func (c *candidate) pace(now time.Time) float64 {
-	if c.key == nil {
-		return 1
-	}
-	p := paces{requests: math.Inf(1), tokens: math.Inf(1)}
-	p.addMeters(&c.key.limits, now)
-	if c.measures != nil && c.channel.modelQuotas.any() {
-		if known := c.key.byModel.of(c.model); known != nil {
-			p.addMeters(known, now)
-		} else {
-			p.addUnused(c.channel.modelQuotas.of(c.measures), now)
-		}
-	}
-	switch {
-	case p.requests == 0 || p.tokens == 0:
-		return 0
-	case !math.IsInf(p.requests, 1):
-		return p.requests
-	case !math.IsInf(p.tokens, 1):
-		return p.tokens
-	}
-	return 1
 }
 
 // paces are the slowest of several.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/preset"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 	"go.uber.org/zap"
 )
 
@@ -98,45 +99,45 @@ func (s *Speaks) check() error {
 }
 
 // setSpoken sets in which dialects the channel is asked.
-func (c *Channel) setSpoken() error {
+func (a *api) setSpoken(c *Channel) error {
 	for _, s := range c.Speaks {
 		if err := s.check(); err != nil {
 			return err
 		}
 		for _, word := range s.Dialects {
 			d := spoken{dialect: neutral.Dialect(word), auth: s.Auth}
-			if slices.ContainsFunc(c.spoken, func(other spoken) bool { return other.dialect == d.dialect }) {
+			if slices.ContainsFunc(a.spoken, func(other spoken) bool { return other.dialect == d.dialect }) {
 				return fmt.Errorf("speaks has %s twice", word)
 			}
 			if s.URL != "" {
 				d.base, _ = url.Parse(s.URL) // check has parsed it
 				d.base.Path = strings.TrimRight(d.base.Path, "/")
-				if d.base.Host != c.base.Host || d.base.Scheme != c.base.Scheme {
+				if d.base.Host != a.base.Host || d.base.Scheme != a.base.Scheme {
 					return fmt.Errorf("speaks: the base URL %s is at another host than the channel's; write a channel of its own", s.URL)
 				}
 			}
-			if d.auth.Scheme == "" && c.preset == nil {
-				d.auth = c.defaultAuth(d.dialect)
+			if d.auth.Scheme == "" && a.preset == nil {
+				d.auth = defaultAuth(c.Auth, d.dialect)
 			}
-			c.spoken = append(c.spoken, d)
+			a.spoken = append(a.spoken, d)
 		}
 	}
-	return c.speakAsPreset()
+	return a.speakAsPreset(c.Region)
 }
 
 // speakAsPreset lets a channel speak what its provider is known to, unless the
 // configuration says what it speaks or where it is.
-func (c *Channel) speakAsPreset() error {
-	if len(c.spoken) > 0 || c.presetURL == "" {
+func (a *api) speakAsPreset(region string) error {
+	if len(a.spoken) > 0 || a.presetURL == "" {
 		return nil
 	}
-	region, err := c.preset.Region(c.Region)
+	bases, err := a.preset.Region(region)
 	if err != nil {
 		return err
 	}
-	for d, base := range region.Bases {
+	for d, base := range bases.Bases {
 		if base.URL != "" {
-			c.spoken = append(c.spoken, spoken{dialect: neutral.Dialect(preset.Dialect(d).String())})
+			a.spoken = append(a.spoken, spoken{dialect: neutral.Dialect(preset.Dialect(d).String())})
 		}
 	}
 	return nil
@@ -144,10 +145,10 @@ func (c *Channel) speakAsPreset() error {
 
 // defaultAuth returns how the key is shown in a dialect where nothing else is
 // said.
-func (c *Channel) defaultAuth(d neutral.Dialect) Auth {
+func defaultAuth(own Auth, d neutral.Dialect) Auth {
 	switch {
-	case c.Auth.Scheme != "":
-		return c.Auth
+	case own.Scheme != "":
+		return own
 	case d == neutral.Messages:
 		return Auth{Scheme: "x-api-key"}
 	case d == neutral.Gemini:
@@ -158,29 +159,29 @@ func (c *Channel) defaultAuth(d neutral.Dialect) Auth {
 
 // dialectFor returns the dialect in which the channel is asked for a client's, and
 // whether that is said at all: without speaks, everything is passed on.
-func (c *Channel) dialectFor(client neutral.Dialect) (d *spoken, ok bool) {
-	for i := range c.spoken {
-		if c.spoken[i].dialect == client {
-			return &c.spoken[i], true
+func (a *api) dialectFor(client neutral.Dialect) (d *spoken, ok bool) {
+	for i := range a.spoken {
+		if a.spoken[i].dialect == client {
+			return &a.spoken[i], true
 		}
 	}
-	if len(c.spoken) == 0 || client == "" {
+	if len(a.spoken) == 0 || client == "" {
 		return nil, false
 	}
-	return &c.spoken[0], true
+	return &a.spoken[0], true
 }
 
 // translatesFrom reports whether requests in a dialect are translated.
-func (c *Channel) translatesFrom(client neutral.Dialect) bool {
-	d, ok := c.dialectFor(client)
+func (a *api) translatesFrom(client neutral.Dialect) bool {
+	d, ok := a.dialectFor(client)
 	return ok && d.dialect != client
 }
 
 // targetIn returns the URL of a request in a dialect, to the canonical path and
 // query of u.
-func (c *Channel) targetIn(d *spoken, u *url.URL, k *key) *url.URL {
+func (a *api) targetIn(d *spoken, u *url.URL, k *key) *url.URL {
 	if d.base == nil {
-		return c.target(u, k)
+		return a.target(u, k)
 	}
 	target := &url.URL{Scheme: d.base.Scheme, Host: d.base.Host, RawQuery: u.RawQuery}
 	rest, rawRest := u.Path, u.EscapedPath()
@@ -195,13 +196,13 @@ func (c *Channel) targetIn(d *spoken, u *url.URL, k *key) *url.URL {
 	if u.RawPath != "" {
 		target.RawPath = d.base.EscapedPath() + rawRest
 	}
-	return c.withAccount(target, k)
+	return a.withAccount(target, k)
 }
 
 // showKeyIn puts the key into a request in a dialect, to a canonical path.
-func (c *Channel) showKeyIn(out *http.Request, d *spoken, path string, k *key) {
-	if d.auth.Scheme == "" || d.auth == c.auth {
-		c.showKey(out, path, k)
+func (a *api) showKeyIn(out *http.Request, d *spoken, path string, k *key) {
+	if d.auth.Scheme == "" || d.auth == a.auth {
+		a.showKey(out, path, k)
 		return
 	}
 	name, value := d.auth.header(k.secret)
@@ -210,8 +211,8 @@ func (c *Channel) showKeyIn(out *http.Request, d *spoken, path string, k *key) {
 
 // adviseSpeaks says once that a channel without speaks does not know a client's
 // dialect.
-func (c *Channel) adviseSpeaks(client neutral.Dialect, logger *zap.Logger) {
-	if client == "" || len(c.spoken) > 0 || c.advised.Swap(true) {
+func (a *api) adviseSpeaks(channel string, client neutral.Dialect, logger *zap.Logger) {
+	if client == "" || len(a.spoken) > 0 || a.advised.Swap(true) {
 		return
 	}
 	speaks := neutral.Chat
@@ -219,5 +220,39 @@ func (c *Channel) adviseSpeaks(client neutral.Dialect, logger *zap.Logger) {
 		speaks = neutral.Responses
 	}
 	logger.Warn("channel does not know this dialect; say which it speaks, so that requests are translated",
-		zap.String("channel", c.Name), zap.String("dialect", string(client)), zap.String("for example", "speaks "+string(speaks)))
+		zap.String("channel", channel), zap.String("dialect", string(client)), zap.String("for example", "speaks "+string(speaks)))
+}
+
+// listDialect is the dialect in which the channel is asked for its models: one of
+// OpenAI's where it speaks one, else the first, whose list may be the only one.
+func (a *api) listDialect() (d spoken) {
+	for _, d := range a.spoken {
+		if d.dialect == neutral.Chat || d.dialect == neutral.Responses {
+			return d
+		}
+	}
+	if len(a.spoken) > 0 {
+		d = a.spoken[0]
+	}
+	return d
+}
+
+// checkDialect is the dialect in which the channel's keys are checked: chat, or
+// the first one that it speaks. Without speaks the way in which the key is shown
+// tells which one that is.
+func (a *api) checkDialect() spoken {
+	for _, d := range a.spoken {
+		if d.dialect == neutral.Chat {
+			return d
+		}
+	}
+	switch {
+	case len(a.spoken) > 0:
+		return a.spoken[0]
+	case a.auth.Scheme == "x-api-key":
+		return spoken{dialect: neutral.Messages}
+	case a.auth.Scheme == "x-goog-api-key", a.provider == refusal.Gemini && !strings.HasSuffix(a.base.Path, "/openai"):
+		return spoken{dialect: neutral.Gemini}
+	}
+	return spoken{dialect: neutral.Chat}
 }

@@ -39,14 +39,6 @@ func (t *translation) isSet() bool { return t.client != nil }
 // request.
 var untranslatable = refusal.Verdict{Kind: refusal.KindRequestHere, Reason: refusal.ReasonUnsupported, Rule: "translation", ClientStatus: http.StatusBadRequest, Status: http.StatusBadRequest}
 
-// vendor names those who can read the signatures that the channel's models give.
-func (c *Channel) vendor() string {
-	if c.provider != "" {
-		return string(c.provider)
-	}
-	return strings.ReplaceAll(c.base.Host, ":", "-")
-}
-
 // url returns the canonical path and the query of the translated request.
 func (t *translation) url(model string) *url.URL {
 	switch t.to.dialect {

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"io"
 	"net/url"
-	"strings"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
-	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/translate"
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
@@ -153,21 +151,3 @@ func (t *translator) close() {
 // translationFactor is how much memory the translation of a body needs, as a
 // multiple of it: for the whole of it, for what is read of it, and for the result.
 const translationFactor = 3
-
-// clientDialect returns the dialect that the request is in, "" for requests that
-// are never translated, such as those for embeddings.
-func (q *request) clientDialect() neutral.Dialect {
-	switch q.dialect() {
-	case refusal.DialectChat:
-		if strings.HasSuffix(q.location.path, "/chat/completions") {
-			return neutral.Chat
-		}
-	case refusal.DialectResponses:
-		return neutral.Responses
-	case refusal.DialectMessages:
-		return neutral.Messages
-	case refusal.DialectGemini:
-		return neutral.Gemini
-	}
-	return ""
-}

@@ -99,8 +99,8 @@ func resolveTransport(raw []byte, https bool) ([]byte, error) {
 
 var errTwoProxies = errors.New("proxy is short for the transport's network_proxy; keep one of the two")
 
-// transport returns the options of the channel's transport, with its proxy.
-func (c *Channel) transport() (*reverseproxy.HTTPTransport, error) {
+// transportOf returns the options of the channel's transport, with its proxy.
+func transportOf(c *Channel) (*reverseproxy.HTTPTransport, error) {
 	if c.Proxy == "" {
 		return c.Transport, nil
 	}
