@@ -242,6 +242,7 @@ func (as *attempts) keepNotSwitched(res *http.Response) { as.notSwitched = res }
 
 // respond sends a response to the client.
 func (as *attempts) respond(res *http.Response) {
+	defer res.Body.Close()
 	as.ownership.learnIDs(res, as.current)
 	as.delivery.respond(res, as.current)
 }

@@ -275,7 +275,7 @@ func TestBaseURL(t *testing.T) {
 		{"/a%2Fb", "/v1/files", "/a%2Fb/files"},
 	} {
 		c := &Channel{URL: "https://api.example" + tc.base}
-		if err := c.parseURL(); err != nil {
+		if err := c.setURL(c.URL); err != nil {
 			t.Fatal(err)
 		}
 		u, err := http.NewRequest(http.MethodGet, "http://x"+tc.request, nil)

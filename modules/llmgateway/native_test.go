@@ -75,7 +75,7 @@ func TestNativeBaseURL(t *testing.T) {
 		{"/v1", "/v1/files", "/v1/files"},
 	} {
 		c := &Channel{URL: "https://api.example" + tc.base}
-		if err := c.parseURL(); err != nil {
+		if err := c.setURL(c.URL); err != nil {
 			t.Fatal(err)
 		}
 		u, err := url.Parse(tc.request)

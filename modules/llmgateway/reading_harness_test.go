@@ -52,7 +52,7 @@ func newReader(t testing.TB) *reader {
 		limited: &Client{Name: "bob", Models: []string{"gpt-3.5*"}, bodies: budget},
 		free:    &Client{Name: "alice", bodies: budget},
 	}
-	if err := r.channel.parseURL(); err != nil {
+	if err := r.channel.setURL(r.channel.URL); err != nil {
 		t.Fatal(err)
 	}
 	return r

@@ -72,7 +72,6 @@ func (d *delivery) finish(o outcome) {
 // panics with http.ErrAbortHandler, as reverse_proxy does.
 func (d *delivery) respond(res *http.Response, a *attempt) {
 	d.attempt = a
-	defer res.Body.Close()
 	begun := d.out.take()
 	d.status, d.header = res.StatusCode, res.Header
 	if begun {

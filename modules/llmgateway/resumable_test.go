@@ -345,7 +345,7 @@ func TestTakesUploads(t *testing.T) {
 		{"https://8.8.8.8", "https://9.8.8.8/", false},
 	} {
 		c := &Channel{URL: tc.base}
-		if err := c.parseURL(); err != nil {
+		if err := c.setURL(c.URL); err != nil {
 			t.Fatal(err)
 		}
 		u, err := url.Parse(tc.url)
