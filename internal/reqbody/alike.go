@@ -14,6 +14,10 @@ import (
 // space around a name, in where they cut it (at a NUL, a bracket, a dot) and in
 // encodings that they undo. A name of ASCII letters, digits and underscores is
 // like another one only by letter case.
+//
+// Examples for the field model: Model, "model\x00", model[], mode\u200bl, ｍｏｄｅｌ,
+// %6dodel, &#109;odel, \u006dodel. It errs on the side of being alike: such a body is
+// refused, and no real API has a field that is this close to another one.
 func Alike(name, field string) bool {
 	if isPlainName(name) {
 		return strings.EqualFold(name, field)
@@ -28,7 +32,10 @@ func Alike(name, field string) bool {
 // writes more of them by accident.
 const maxEncodings = 4
 
-// isAlikeWithin is Alike for a name that may be encoded so many times.
+// isAlikeWithin is Alike for a name that may be encoded so many times. Each layer is
+// undone in the name as it is and in the name without its special characters, since a
+// decoder may drop those first. A name that is still encoded after the last layer
+// counts as alike.
 func isAlikeWithin(name, field string, encodings int) bool {
 	if foldsTo(name, field) || strings.Contains(name, `\`) && foldsTo(unescapeName(name, true), field) {
 		return true
@@ -97,6 +104,8 @@ func unescapeName(name string, likeC bool) string {
 
 // hexAfter reads the digits behind a percent sign or a backslash, and returns
 // how many bytes there are of them.
+//
+// n is 0 if there is no number: the sign then stands for itself.
 func hexAfter(s string, percent bool) (value rune, n int) {
 	digits := 2
 	switch {
@@ -152,6 +161,9 @@ func firstWord(name string) string {
 // matchesFolded compares letters and digits. Other characters are dropped, of
 // which those that are not ASCII may stand for up to two letters instead (ß and
 // ﬆ do), so that no tables of Unicode's many equivalences are needed.
+//
+// It is a small nondeterministic automaton: all ways to read the name run at once, one
+// bit each. A field of more than 63 letters is compared without.
 func matchesFolded(name, field string) bool {
 	want := make([]byte, 0, len(field))
 	for i := range len(field) {
@@ -193,6 +205,10 @@ func lower(c byte) byte {
 
 // mayBeLatin reports whether some folding makes Latin letters of a character
 // that is not ASCII: of all but the letters of other scripts.
+//
+// Full-width letters are in Latin, mathematical ones in Common, accents in Inherited. A
+// letter of, say, Cyrillic is no Latin one to any folding, however much it looks like
+// it.
 func mayBeLatin(c rune) bool {
 	return !unicode.IsLetter(c) || unicode.In(c, unicode.Latin, unicode.Common, unicode.Inherited, unicode.Other_Default_Ignorable_Code_Point)
 }
@@ -206,6 +222,9 @@ func isReadable(name string) bool {
 // IsPlainText reports whether a value is what all parsers read, with nothing in
 // it that some drop, trim or do not show: control and format characters,
 // separators of lines, white space around it, what is not Unicode.
+//
+// The gateway checks the model's name with it, wherever it stands: two names that look
+// the same in a list of allowed models and in a log must be the same.
 func IsPlainText(value string) bool {
 	return utf8.ValidString(value) && strings.TrimSpace(value) == value && !strings.ContainsFunc(value, isInvisible)
 }

@@ -10,9 +10,13 @@ import (
 	"sync/atomic"
 )
 
-// ErrTooLarge says that a body is larger than the limit.
+// ErrTooLarge says that a body is larger than the limit that Budget.Read was given. The
+// gateway answers 413. A body whose Content-Length already says so is not read at all.
 var ErrTooLarge = errors.New("the body is too large")
 
+// errClosed is returned by reads after Close. net/http's transport may go on reading
+// the body of a request whose round trip has ended, and must not see the memory of
+// another request's body then.
 var errClosed = errors.New("the body is closed")
 
 const (
@@ -23,6 +27,8 @@ const (
 	chunkSize = 512 << 10
 )
 
+// chunk is the unit in which large bodies lie in memory. It is an array, not a slice,
+// so that a pointer to it goes through the pool without an allocation.
 type chunk [chunkSize]byte
 
 var (
@@ -36,29 +42,53 @@ var (
 // small one is one piece, which net/http recognises and sends together with
 // the header; a large one lies in chunks that are used again, and a very large
 // one in a file.
+//
+// The owner, which is the request's goroutine, calls all methods; they are not safe for
+// concurrent use. The readers that Open returns may be read and closed elsewhere, as
+// net/http's transports do, also after Release: chunks and the file are given back with
+// the last reference.
 type Body struct {
+	// budget counts what the body uses; Read has set it, and it never changes.
 	budget *Budget
+	// Where the bytes lie. Of small and chunks at most one is set; with a file there is
+	// one chunk while the body is read, into which the next bytes go, and none
+	// afterwards. The piece of a small body never goes back to its pool, since its
+	// readers are not counted.
 	small  []byte
 	chunks []*chunk
 	file   *os.File
-	inFile int64 // bytes in the file
+	// inFile is how many bytes the file has, which is what the budget counts for it.
+	inFile int64
 	size   int64
-	refs   atomic.Int32 // the owner and all open readers
-	once   sync.Once
+	// refs are the owner and all open readers of chunks or of the file. The one that
+	// takes it to 0 gives the memory back.
+	refs atomic.Int32
+	// once makes a second Release harmless.
+	once sync.Once
 
 	reserved int64 // bytes of memory that the budget counts
 
+	// What splice keeps of a small body, so that the attempts of a request that ask for
+	// the same model share one text.
 	spliced []byte // small with the last edits
 	edits   []Edit
 	undo    *Edit // makes small of spliced, where that took its place
 }
 
-// Edit is a replacement in a body.
+// Edit is a replacement in a body, such as of the model's name by the channel's. An
+// empty With removes, and equal Start and End insert. The edits of one Open are in
+// order and do not overlap; nothing checks that.
 type Edit struct {
 	Start, End int64 // offsets of what is replaced
 	With       []byte
 }
 
+// read reads r to its end. A body that has exactly the capacity of its piece is read on
+// into a next one before the end is known: an io.Reader may say io.EOF only with the
+// read after the last byte. On an error the caller releases the body.
+//
+// The sink sees the bytes before the limit is checked, so that it may have read some
+// that are beyond it; its result is not used then.
 func (b *Body) read(r io.Reader, size, limit int64, sink io.Writer) error {
 	n := firstSize(size)
 	if !b.reserve(n) {
@@ -104,7 +134,8 @@ func (b *Body) read(r io.Reader, size, limit int64, sink io.Writer) error {
 	return nil
 }
 
-// reserve counts memory before it is used, and reports whether there is any.
+// reserve counts memory before it is used, and reports whether there is any. What it
+// has counted is given back by unreserve, or by removeReference at the latest.
 func (b *Body) reserve(n int64) bool {
 	if !b.budget.reserveMemory(n) {
 		return false
@@ -140,6 +171,9 @@ func (b *Body) grow() ([]byte, error) {
 	return b.addChunk()
 }
 
+// addChunk takes a chunk from the pool, moves a small body into the first one, and
+// returns what is free in it. Only here the piece of a body goes back to its pool: no
+// reader has been opened yet.
 func (b *Body) addChunk() ([]byte, error) {
 	if !b.reserve(chunkSize) {
 		return nil, ErrExhausted
@@ -155,12 +189,17 @@ func (b *Body) addChunk() ([]byte, error) {
 	return c[n:], nil
 }
 
-// spare is the capacity behind a small body for a longer name of its model.
+// spare is the capacity, in bytes, behind a small body. A replacement of the model's
+// name that is longer by at most that much is made in place, without a copy of the
+// body.
 const spare = 64
 
 // firstSize is the capacity for a body of the given length, and one byte more,
 // so that the end of a small one is seen without growing. Nobody gets the
 // memory for a large one by announcing it: the chunk comes when this is full.
+//
+// Without a Content-Length (chunked encoding, HTTP/2 without the field) 2 KB are a
+// guess: grow makes four times as much of them each time.
 func firstSize(size int64) int64 {
 	if size < 0 {
 		return 2048
@@ -168,13 +207,19 @@ func firstSize(size int64) int64 {
 	return min(size+1, smallBody)
 }
 
-// Len returns the length in bytes.
+// Len returns the length in bytes as the body was received; Open returns the length
+// with its edits.
 func (b *Body) Len() int64 { return b.size }
 
 // Release says that the owner opens no more readers. The memory is given back
 // when the last reader is closed.
+//
+// It may be called more than once. Slice, Peek and Open must not be called after it.
 func (b *Body) Release() { b.once.Do(b.removeReference) }
 
+// removeReference drops the owner's or a reader's reference and gives everything back
+// with the last one. It runs in whichever goroutine closes last, so it touches nothing
+// but the pools, the file and the budget's atomic counters.
 func (b *Body) removeReference() {
 	if b.refs.Add(-1) > 0 {
 		return
@@ -186,7 +231,8 @@ func (b *Body) removeReference() {
 	}
 }
 
-// Slice returns a copy of the bytes from start to end.
+// Slice returns a copy of the bytes from start to end, which the caller keeps. It is
+// meant for values of fields: nothing bounds its size but the body's own.
 func (b *Body) Slice(start, end int64) []byte {
 	if b.file != nil {
 		p := make([]byte, end-start)
@@ -203,6 +249,10 @@ func (b *Body) Slice(start, end int64) []byte {
 
 // Peek calls f with the bytes from start to end, of which it shows the first 64 KB
 // at most. They are valid during the call.
+//
+// Without a copy where the bytes lie in one piece, which they do not in a file or
+// across the border of two chunks. What is beyond the 64 KB is not shown, so f must
+// take a text that breaks off.
 func (b *Body) Peek(start, end int64, f func(text []byte)) {
 	if b.file == nil && b.chunks == nil {
 		f(b.original()[start:end])
@@ -233,6 +283,12 @@ func (b *Body) readAt(p []byte, at int64) (n int) {
 
 // Open returns a reader of the body with the edits made, which are in order
 // and do not overlap, and how long it is.
+//
+// The length goes into the request's ContentLength: with a wrong one HTTP/1.1 ends the
+// connection, and HTTP/2 the stream. A body of one piece comes as an io.NopCloser of a
+// *bytes.Reader, by which net/http knows that it need not be sent in a goroutine of its
+// own; closing it is not necessary. Every other reader must be closed, or its memory
+// stays counted.
 func (b *Body) Open(edits ...Edit) (io.ReadCloser, int64) {
 	length := b.size
 	for _, e := range edits {
@@ -261,6 +317,11 @@ func (b *Body) Open(edits ...Edit) (io.ReadCloser, int64) {
 
 // splice returns the text of a small body with the edits made. Those of the
 // first attempt, which mostly is the only one, are made where the text lies.
+//
+// There are three cases: the same edits as last time share the text; the first ones
+// that fit change small where it lies and remember the undo; all others make a copy.
+// The text that an earlier call has returned is never written to again, since a reader
+// may still have it.
 func (b *Body) splice(edits []Edit, length int64) []byte {
 	first := b.spliced == nil
 	if !first && slices.EqualFunc(b.edits, edits, Edit.equal) {
@@ -315,11 +376,16 @@ func (e Edit) equal(other Edit) bool {
 	return e.Start == other.Start && e.End == other.End && bytes.Equal(e.With, other.With)
 }
 
-// reader reads a body's pieces one after the other.
+// reader reads a body's pieces one after the other: parts of chunks, and between them
+// the replacements of the edits. It implements io.WriterTo, so that io.Copy needs no
+// buffer.
 type reader struct {
 	body *Body
 
-	mu     sync.Mutex // net/http may close a body while it reads it
+	// mu guards the fields below. net/http may close a body while another goroutine
+	// reads it: without the lock Close would give a chunk back that a Read is copying
+	// from.
+	mu     sync.Mutex
 	pieces [][]byte
 	closed bool
 }
@@ -334,7 +400,8 @@ func (r *reader) add(start, end int64) {
 	}
 }
 
-// Len returns how many bytes are left.
+// Len returns how many bytes are left. It makes the reader look like a *bytes.Reader to
+// code that asks for the length of what it is given.
 func (r *reader) Len() (n int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

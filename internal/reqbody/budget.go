@@ -6,8 +6,9 @@ import (
 	"sync/atomic"
 )
 
-// ErrExhausted says that the bodies under way leave no memory or space on disk
-// for another one.
+// ErrExhausted says that the bodies under way leave no memory or space on disk for
+// another one. It is temporary: the gateway answers 503, and the request may be sent
+// again.
 var ErrExhausted = errors.New("the memory for request bodies is exhausted")
 
 // Budget bounds what the bodies of many requests use together, from their
@@ -16,13 +17,21 @@ var ErrExhausted = errors.New("the memory for request bodies is exhausted")
 //
 // A share of a budget has a bound of its own below that of the whole, so that
 // no single user can exhaust it for the others.
+//
+// The process has one whole budget and each client of a gateway a share of it, see
+// internal/bodies. A reservation of a share is counted in the share and in the whole,
+// and taken back from the share where the whole refuses. The counters are atomic and
+// there is no lock, so that a refused reservation may for a moment make another one
+// fail that would have fitted; nothing is ever admitted beyond the limits.
 type Budget struct {
-	whole  *Budget // of which this is a share; a budget that is none is its own whole
+	// whole is the budget that this is a share of. One that is no share is its own
+	// whole, which spares a nil check in each method.
+	whole  *Budget
 	memory resource
 	files  resource
 }
 
-// resource counts the bytes in use.
+// resource counts the bytes in use of memory or of disk. limit never changes.
 type resource struct {
 	limit int64
 	used  atomic.Int64
@@ -36,6 +45,8 @@ func NewBudget(memory, files int64) *Budget {
 }
 
 // Share returns a share that may use the nth part of the budget.
+//
+// The parts are bounds and no reservations: shares may add up to more than the whole.
 func (b *Budget) Share(n int64) *Budget {
 	share := NewBudget(b.memory.limit/n, b.files.limit/n)
 	share.whole = b
@@ -50,6 +61,9 @@ func (b *Budget) Used() (memory, files int64) { return b.memory.used.Load(), b.f
 // one for which the budget has no room left ErrExhausted. Each piece goes to
 // sink as it arrives; its error ends the reading and is returned. sink may be
 // nil.
+//
+// Who gets a body calls Release on it. An error of r or of sink is returned as it is,
+// and the memory is given back before the call returns.
 func (b *Budget) Read(r io.Reader, size, limit int64, sink io.Writer) (*Body, error) {
 	if size > limit {
 		return nil, ErrTooLarge
@@ -65,12 +79,16 @@ func (b *Budget) Read(r io.Reader, size, limit int64, sink io.Writer) (*Body, er
 
 // Reserve reserves memory for what is made of a body, until Release. It reports
 // whether there is room for it.
+//
+// The gateway reserves for the translated body of a request here, which lives beside
+// the client's.
 func (b *Budget) Reserve(n int64) bool { return b.reserveMemory(n) }
 
 // Release gives back what Reserve has reserved.
 func (b *Budget) Release(n int64) { b.releaseMemory(n) }
 
-// reserve counts n bytes if no more than limit are in use then.
+// reserve counts n bytes if no more than limit are in use then. It adds first and looks
+// afterwards: with a look before, two requests could both see the last free bytes.
 func (r *resource) reserve(n, limit int64) bool {
 	if r.used.Add(n) > limit {
 		r.used.Add(-n)
@@ -79,10 +97,15 @@ func (r *resource) reserve(n, limit int64) bool {
 	return true
 }
 
+// isScarce reports whether more than half is in use. It says nothing about what a
+// reservation will find; it only chooses between memory and a file.
 func (r *resource) isScarce() bool { return r.used.Load() > r.limit/2 }
 
 // reserveMemory reserves memory for a piece of a body. Pieces of large bodies
 // leave an eighth of it to small ones.
+//
+// So a few uploads of many megabytes cannot make chats of a few kilobytes fail, which
+// are the most frequent requests by far.
 func (b *Budget) reserveMemory(n int64) bool {
 	mayUse := func(limit int64) int64 {
 		if n >= chunkSize {
@@ -100,6 +123,8 @@ func (b *Budget) reserveMemory(n int64) bool {
 	return true
 }
 
+// releaseMemory gives back what reserveMemory has counted. It must be called with the
+// same total, in whatever pieces; a counter below 0 would admit more than the limit.
 func (b *Budget) releaseMemory(n int64) {
 	b.memory.used.Add(-n)
 	if b.whole != b {
@@ -107,6 +132,8 @@ func (b *Budget) releaseMemory(n int64) {
 	}
 }
 
+// reserveFile reserves space on disk. No part of it is kept for small bodies, which
+// never lie in files.
 func (b *Budget) reserveFile(n int64) bool {
 	if !b.files.reserve(n, b.files.limit) {
 		return false
@@ -126,4 +153,7 @@ func (b *Budget) releaseFile(n int64) {
 }
 
 // isScarce reports whether bodies should lie in files early.
+//
+// A share that is half full counts as well as the whole: it moves its own client's
+// bodies to disk before that client meets its bound.
 func (b *Budget) isScarce() bool { return b.memory.isScarce() || b.whole.memory.isScarce() }

@@ -2,11 +2,20 @@ package reqbody
 
 import "slices"
 
-// collector collects the texts that are the values of some keys, at any depth,
-// and those in the lists that are.
+// collector collects the texts that are the values of some keys, at any depth, and
+// those in the lists that are. The gateway looks for ids that belong to an account in
+// this way, such as those of files: in
+// {"input":[{"file_id":"file-1"}],"tools":[{"vector_store_ids": ["vs_1"]}]} it finds
+// file-1 and vs_1 and sends the request to the key that made them.
+//
+// It is a hint and no check: an id that it does not find makes the request go to any
+// key. So it may skip long texts, and keys below the top level that are written with
+// escapes.
 type collector struct {
-	names   []string
-	lengths uint64 // a bit for the length of each name
+	names []string
+	// lengths has a bit for the length of each name. Most keys are ruled out by it
+	// without a comparison.
+	lengths uint64
 	texts   []string
 	written map[string]bool // the texts that were looked at, as they are written
 
@@ -19,8 +28,9 @@ type collector struct {
 const (
 	noList = -1
 
-	// maxCollected bounds the texts that are collected, and maxCollectedText each
-	// of them, in bytes as it is written.
+	// maxCollected bounds the texts that are collected, and maxCollectedText each of
+	// them, in bytes as it is written. Ids have a few dozen bytes, but the same keys
+	// may hold a prompt.
 	maxCollected     = 128
 	maxCollectedText = 512
 )
@@ -39,6 +49,8 @@ func (s *Scanner) Collect(names ...string) {
 // many the first count, and long ones do not. The slice is valid until Reset.
 func (s *Scanner) Collected() []string { return s.collector.texts }
 
+// reset returns a collector for another text, with the memory of this one. The texts
+// themselves are strings, and stay valid for whoever has copied the slice.
 func (c *collector) reset() collector {
 	clear(c.written)
 	return collector{names: c.names, lengths: c.lengths, texts: c.texts[:0], written: c.written, listDepth: noList}
@@ -54,6 +66,9 @@ func (c *collector) has(key []byte) bool {
 }
 
 // nestedKey takes a run of a key below the top level. Keys mostly come in one.
+//
+// A key that lies in one piece is compared where it lies. One that is cut is gathered
+// in capture, which no other string needs meanwhile.
 func (s *Scanner) nestedKey(p []byte, start, i int) {
 	if i < len(p) && p[i] == '"' {
 		s.collector.inKey = false

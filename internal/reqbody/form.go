@@ -31,25 +31,48 @@ const (
 // read alike: no text before the first part or behind the last, no boundary
 // but at the beginning of a line of its own, no name that needs decoding, no
 // form within a part.
+//
+// RFC 2046 allows more than parsers agree on. What is taken of it is this, in any order
+// of the parts, with CRLF at the end of each line but the last:
+//
+//	--boundary
+//	Content-Disposition: form-data; name="model"
+//
+//	whisper-1
+//	--boundary
+//	Content-Disposition: form-data; name="file"; filename="a.mp3"
+//	Content-Type: audio/mpeg
+//
+//	(any bytes)
+//	--boundary--
 type Form struct {
 	field string
 	delim []byte // -- and the boundary
 
-	state  formState
-	buf    []byte // what has not been read yet
-	offset int64  // of buf in the form
+	state formState
+	// buf has what has not been read yet: at most a step and the header of a part,
+	// since the content of files is dropped as it comes.
+	buf    []byte
+	offset int64 // of buf in the form
 	err    error
 
-	names func(name string) // is told of each part, nil: nobody is
+	// names is called with the name of each part, also of those that are of no interest
+	// here; it may be nil.
+	names func(name string)
 
 	isField bool // the part being read is the field
 	found   bool
 	text    []byte
 	value   Value
-	prefix  []byte // stands before a new value, in the place of a header with its length
+	// prefix stands before a new value. Some clients give a part a Content-Length: the
+	// value then begins at that header's line, and the prefix has the lines behind it,
+	// so that a replacement removes a length that is wrong now.
+	prefix []byte
 }
 
 // NewForm returns a Form for a field of a form with the given Content-Type.
+//
+// The error is an *InvalidError with offset 0: it is about the header, not the body.
 func NewForm(field, contentType string) (*Form, error) {
 	boundary, err := formBoundary(contentType)
 	if err != nil {
@@ -60,14 +83,23 @@ func NewForm(field, contentType string) (*Form, error) {
 
 // ContentType returns the Content-Type of the form as it was read: with its
 // boundary, and no other parameter.
+//
+// The gateway sends this one to the channel: a parameter that another parser takes for
+// the boundary would make it read another form.
 func (f *Form) ContentType() string {
 	return mime.FormatMediaType("multipart/form-data", map[string]string{"boundary": string(f.delim[2:])})
 }
 
 // Names makes the form report the name of each part.
+//
+// It must be called before the first Write. The gateway looks for fields other than the
+// model in which a client could name a further model.
 func (f *Form) Names(report func(name string)) { f.names = report }
 
 // Write reads on. The first error is returned, and again by all later calls.
+//
+// The parts of p are appended to buf in small steps, so that buf stays small however
+// large p is.
 func (f *Form) Write(p []byte) (n int, err error) {
 	for n < len(p) && f.err == nil {
 		step := min(formStep, len(p)-n)
@@ -100,7 +132,8 @@ func (f *Form) Replacement(text string) []byte { return append(bytes.Clone(f.pre
 
 func (f *Form) fail(reason string) { f.err = &InvalidError{f.offset, reason} }
 
-// discard drops the first n bytes of buf, which have been read.
+// discard drops the first n bytes of buf, which have been read. The rest moves to the
+// front: it is no longer than a delimiter or the header of a part.
 func (f *Form) discard(n int) {
 	f.buf = f.buf[:copy(f.buf, f.buf[n:])]
 	f.offset += int64(n)
@@ -142,6 +175,8 @@ func (f *Form) begin() bool {
 	return true
 }
 
+// delimEnd reads the two bytes behind a delimiter. RFC 2046 allows white space there,
+// which some parsers take for a part of a longer boundary; it is refused.
 func (f *Form) delimEnd() bool {
 	if len(f.buf) < 2 {
 		return false
@@ -159,6 +194,8 @@ func (f *Form) delimEnd() bool {
 	return true
 }
 
+// partHeader reads the header of a part up to its empty line. The boundary must not
+// stand in it: a parser that looks for boundaries first would end the part there.
 func (f *Form) partHeader() bool {
 	end := bytes.Index(f.buf, []byte("\r\n\r\n"))
 	if end > maxPartHeader || end < 0 && len(f.buf) > maxPartHeader+3 {
@@ -218,7 +255,7 @@ func (f *Form) part() bool {
 	return true
 }
 
-// readContent reads n bytes of a part's content.
+// readContent reads n bytes of a part's content, of which only the field's are kept.
 func (f *Form) readContent(n int) {
 	if f.isField {
 		if f.text = append(f.text, f.buf[:n]...); len(f.text) > maxValue {
@@ -228,6 +265,7 @@ func (f *Form) readContent(n int) {
 	f.discard(n)
 }
 
+// fieldEnd completes the value; the line break before the delimiter is no part of it.
 func (f *Form) fieldEnd() {
 	f.value.Text, f.value.End = string(f.text), f.offset
 	if !utf8.ValidString(f.value.Text) {

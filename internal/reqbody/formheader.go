@@ -6,7 +6,9 @@ import (
 	"strings"
 )
 
-// formBoundary returns the boundary of a form, if no parser can read another.
+// formBoundary returns the boundary of a form, if no parser can read another: boundary=
+// twice, boundary*= (RFC 2231) and a boundary in a quoted other parameter are refused
+// by counting the word.
 func formBoundary(contentType string) (string, error) {
 	_, params, err := mime.ParseMediaType(contentType)
 	if err != nil || strings.Count(strings.ToLower(contentType), "boundary") != 1 {
@@ -19,7 +21,8 @@ func formBoundary(contentType string) (string, error) {
 	return boundary, nil
 }
 
-// notInBoundary is RFC 2046 without the space and the comma.
+// notInBoundary reports whether a character may not stand in a boundary: those of RFC
+// 2046, section 5.1.1, without the space and the comma, at which some parsers cut.
 func notInBoundary(c rune) bool {
 	return !isAlphanumeric(c) && !strings.ContainsRune("'()+_-./:=?", c)
 }
@@ -42,6 +45,9 @@ const (
 
 // parsePartHeader reads a part's header, whose lines end with CRLF. The reason
 // is empty if it is what all parsers read alike.
+//
+// A header is refused for a line without a colon, a header given twice, and a line that
+// is folded (it begins with white space, which is no token).
 func parsePartHeader(header []byte, field string) (info partInfo, reason string) {
 	info.lengthAt = -1
 	seen := make(map[string]string)
@@ -108,6 +114,9 @@ func isPlainText(header map[string]string) bool {
 
 // dispositionParams reads `form-data; name="..."`, with the quotes or without.
 // A backslash before a quote is refused: some parsers end the text there.
+//
+// Go's mime.ParseMediaType is not used, since it also takes RFC 2231's continuations
+// (name*0=mo; name*1=del), which others read as two unknown parameters.
 func dispositionParams(value string) (map[string]string, bool) {
 	kind, rest, _ := strings.Cut(value, ";")
 	if !strings.EqualFold(strings.TrimSpace(kind), "form-data") || rest == "" {
@@ -144,7 +153,8 @@ func dispositionParams(value string) (map[string]string, bool) {
 	return params, named
 }
 
-// isToken is RFC 9110, section 5.6.2.
+// isToken reports whether s is a token, as names of headers and parameters are (RFC
+// 9110, section 5.6.2).
 func isToken(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(c rune) bool {
 		return !isAlphanumeric(c) && !strings.ContainsRune("!#$%&'*+-.^_`|~", c)

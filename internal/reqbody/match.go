@@ -2,6 +2,11 @@ package reqbody
 
 // Match reports whether name fits the pattern, in which `*` stands for any
 // characters.
+//
+// The star also takes nothing, and letter case counts: model names are identifiers of
+// the provider. It takes time in proportion to the product of both lengths at worst,
+// and no memory; path.Match would stop a star at a slash, which model names have in
+// them (meta-llama/llama-3-8b).
 func Match(pattern, name string) bool {
 	// After a mismatch the last star takes one character more; an earlier star
 	// never has to.

@@ -1,6 +1,9 @@
 package reqbody
 
-// number reads a number up to its end or the end of p.
+// number reads a number up to its end or the end of p, by the grammar of RFC 8259,
+// section 6: no plus sign, no leading zero, digits on both sides of the point. The byte
+// that ends it is left for the next step. How large it is, and how precise, is not
+// looked at: it is passed on as it is written.
 func (s *Scanner) number(p []byte, i int) int {
 	for ; i < len(p); i++ {
 		c := p[i]

@@ -9,6 +9,11 @@ import (
 	"unicode/utf8"
 )
 
+// A 64-bit word holds eight bytes of a string. lows and highs have the lowest and the
+// highest bit of each byte set, for arithmetic on all eight at once (H. S. Warren,
+// Hacker's Delight, section 6-1, "Find First 0-Byte"): (x-lows)&^x&highs has the high
+// bit set in the first byte of x that is 0, and a borrow can be wrong only in bytes
+// behind it.
 const (
 	lows  = 0x0101010101010101
 	highs = 0x8080808080808080
@@ -29,7 +34,9 @@ func suspicious(w uint64) uint64 {
 	return ((w ^ lows*0x02) - lows*0x21) | ((w ^ lows*'\\') - lows) | w
 }
 
-// str reads a string up to its end, an escape, or the end of p.
+// str reads a string up to its end, an escape, or the end of p. It looks at 32 bytes at
+// a time: strings are nearly all of a body, and the messages of a chat mostly a few
+// long ones.
 func (s *Scanner) str(p []byte, i int) int {
 	start, beyondASCII := i, byte(0)
 	for ; i+32 <= len(p); i += 32 {
@@ -67,6 +74,9 @@ func (s *Scanner) str(p []byte, i int) int {
 
 // strEnd is called at the end of a run of ordinary bytes. beyondASCII has its
 // high bit set if there may be others than ASCII among them.
+//
+// The bytes are checked and captured as one run; p[i] is what ended it, unless i is
+// len(p) and the string goes on in the next piece.
 func (s *Scanner) strEnd(p []byte, start, i int, beyondASCII byte) int {
 	if (beyondASCII >= utf8.RuneSelf || s.sequenceLength > 0) && !s.continueUTF8(p[start:i], i == len(p)) {
 		return s.fail(start, "a string is not valid UTF-8")
@@ -105,6 +115,11 @@ func (s *Scanner) strEnd(p []byte, start, i int, beyondASCII byte) int {
 //
 // A parser that drops or replaces invalid bytes, or takes the quote behind one
 // for a part of it, could find another structure.
+//
+// The classic case is C2 22: a decoder that takes two bytes for one character swallows
+// the quote and finds the end of the string elsewhere than one that replaces C2 alone.
+// RFC 8259, section 8.1, demands UTF-8 between systems, so no correct client is
+// refused.
 func (s *Scanner) continueUTF8(run []byte, goesOn bool) bool {
 	if s.sequenceLength > 0 {
 		for len(run) > 0 && !utf8.FullRune(s.sequence[:s.sequenceLength]) {
@@ -135,6 +150,9 @@ func (s *Scanner) continueUTF8(run []byte, goesOn bool) bool {
 	return isUTF8(run)
 }
 
+// append captures p, or, where that would be too much, notes that the string is long.
+// Who asked for the string decides in captured what that means: an error for the field
+// and a key, nothing for a text that is collected.
 func (s *Scanner) append(p []byte) {
 	if len(s.capture)+len(p) > maxValue {
 		s.long = true
@@ -143,7 +161,8 @@ func (s *Scanner) append(p []byte) {
 	s.capture = append(s.capture, p...)
 }
 
-// captured is called at the end of a captured string.
+// captured is called at the end of a captured string: a key of the top level, a text
+// that is collected, or the field's value.
 func (s *Scanner) captured(i int) {
 	s.capturing = false
 	if s.isKey {
@@ -165,6 +184,9 @@ func (s *Scanner) captured(i int) {
 }
 
 // capturedKey looks at a key of the top level.
+//
+// Every key is compared after its escapes were decoded, since "\u006dodel" is model to
+// all parsers. Most keys have no escapes and are compared where they lie.
 func (s *Scanner) capturedKey() {
 	s.isField, s.other, s.mark = false, -1, -1
 	if s.long {
@@ -218,6 +240,9 @@ func (s *Scanner) note(key string) {
 
 // isSnakeCase reports whether a key has nothing but lower-case letters, digits
 // and underscores, as most have: no parser takes one such key for another.
+//
+// That skips the costly comparison of compareOddKey for the fields of all APIs but
+// Gemini's, whose names are in camel case.
 func isSnakeCase(key []byte) bool {
 	for _, c := range key {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
@@ -229,6 +254,10 @@ func isSnakeCase(key []byte) bool {
 
 // compareOddKey looks for what another parser could make of a key that is none
 // of the fields.
+//
+// encoding/json, by which many providers and gateways read, matches "Model" and "MODEL"
+// with a field named model; the error says so, as it is the likeliest mistake of a
+// person.
 func (s *Scanner) compareOddKey(key string) {
 	switch {
 	case !isReadable(key):
@@ -256,6 +285,9 @@ func (s *Scanner) foundField() {
 
 // decode returns the text of a JSON string's inside, and whether it is valid
 // Unicode: parsers differ in what they make of the rest.
+//
+// A lone surrogate ("\ud800") is the usual case: encoding/json replaces it, others keep
+// it, refuse it, or end the text.
 func decode(raw []byte) (string, bool) {
 	if !strings.Contains(string(raw), `\`) {
 		return string(raw), utf8.Valid(raw)
@@ -268,6 +300,8 @@ func decode(raw []byte) (string, bool) {
 	return text, utf8.Valid(raw) && !strings.ContainsRune(text, utf8.RuneError)
 }
 
+// escape reads the byte behind a backslash. The eight that JSON knows (RFC 8259,
+// section 7) are all: some parsers take \x6d or \' and others do not.
 func (s *Scanner) escape(p []byte, i int) int {
 	switch p[i] {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
@@ -283,6 +317,8 @@ func (s *Scanner) escape(p []byte, i int) int {
 	return i + 1
 }
 
+// hexDigit reads one of the four digits behind \u. Which character they make is of
+// interest only for captured strings, which decode looks at as a whole.
 func (s *Scanner) hexDigit(p []byte, i int) int {
 	c := p[i]
 	if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'f') {

@@ -7,6 +7,10 @@ import (
 
 // isUTF8 is utf8.Valid with a faster way through Chinese, Japanese and Korean
 // text, whose sequences are three bytes long.
+//
+// The mask takes two such sequences of a word at once: lead bytes 1110xxxx at 0 and 3
+// and continuation bytes 10xxxxxx behind them. E0 and ED allow only half of the second
+// bytes (overlong forms and surrogates, RFC 3629, section 4) and go the slow way.
 func isUTF8(p []byte) bool {
 	i := 0
 	for i+8 <= len(p) {
