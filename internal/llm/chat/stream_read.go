@@ -59,10 +59,8 @@ func (s *StreamReader) Event(_ string, data []byte, emit neutral.Emit) {
 		case "usage":
 			readUsage(&s.usage, member)
 		case "choices":
-			position := 0
 			for choice := range member.Elements {
 				s.choice(choice, emit)
-				position++
 			}
 		}
 	}
