@@ -14,19 +14,24 @@ var ErrTooLong = errors.New("event of the stream is too long")
 
 // Decoder reads the events of a stream as its bytes come, in pieces that may end
 // anywhere. It reads lines that end with LF, CRLF or CR, and keeps no more than
-// the event under way.
+// the event under way. The fields id and retry, which serve to resume a stream, are
+// ignored: none of the four dialects uses them.
+//
+// The zero value is ready. A Decoder belongs to one response and is not safe for
+// concurrent use.
 type Decoder struct {
-	kept    []byte // the line under way
-	name    string
-	data    []byte
-	hasData bool
-	afterCR bool // an LF would belong to the line before
-	begun   bool // a byte order mark would not be one
-	size    int
+	kept    []byte // the line under way, empty if it lies within one piece
+	name    string // of the event under way
+	data    []byte // of the event under way; its memory is used again for the next
+	hasData bool   // tells "data:" with an empty value from no data field
+	afterCR bool   // an LF would belong to the line before
+	begun   bool   // a byte order mark would not be one
+	size    int    // of the event under way in bytes, comments included; see maxEvent
 }
 
 // Write reads a piece of the stream and calls yield for each event that has data
-// and is complete. data is valid until yield returns.
+// and is complete. data is valid until yield returns. After an error, which can only be
+// ErrTooLong, the stream cannot be read on.
 func (d *Decoder) Write(piece []byte, yield func(name string, data []byte)) error {
 	for len(piece) > 0 {
 		if d.afterCR {
@@ -79,7 +84,8 @@ func LineEnd(piece []byte) int {
 	return -1
 }
 
-// grow counts the bytes of the event under way.
+// grow counts the bytes of the event under way. They are counted as they are read, not
+// as they are kept, so that an endless comment is an error too.
 func (d *Decoder) grow(n int) error {
 	if d.size += n; d.size > maxEvent {
 		return ErrTooLong
@@ -96,6 +102,8 @@ func (d *Decoder) End(yield func(name string, data []byte)) {
 	d.dispatch(yield)
 }
 
+// line reads one line, without its end. The value loses one space and no more, as the
+// standard says: text that is not JSON may begin with another.
 func (d *Decoder) line(line []byte, yield func(name string, data []byte)) {
 	if !d.begun {
 		d.begun = true
@@ -119,6 +127,8 @@ func (d *Decoder) line(line []byte, yield func(name string, data []byte)) {
 	}
 }
 
+// dispatch ends an event. An event without data is none, whatever its name is; the
+// standard says the same.
 func (d *Decoder) dispatch(yield func(name string, data []byte)) {
 	if d.hasData && len(d.data) > 0 {
 		yield(d.name, d.data)

@@ -4,7 +4,12 @@ import "encoding/json"
 
 // chat writes the chunks of a chat completion: what each choice says, why it
 // ended, and the usage. The older completions have no messages; their chunks look
-// like the whole.
+// like the whole, and are text_completion objects too.
+//
+// The reason comes in a chunk of its own, after the content, as OpenAI sends it. A
+// choice without one gets "stop", since OpenAI's stream helper fails with "missing
+// finish_reason" on a stream that has none. The usage is taken out of all chunks but
+// the last, which has no choices and is written only for clients that expect it.
 func (w *writer) chat(whole object, withUsage bool) {
 	chunk := whole.with(map[string]any{"usage": nil})
 	if whole.text("object") != "text_completion" {
@@ -36,8 +41,9 @@ func (w *writer) chat(whole object, withUsage bool) {
 	w.out.WriteString("data: [DONE]\n\n")
 }
 
-// delta returns a message as what is new in a chunk. Calls of tools are numbered
-// there.
+// delta returns a message as what is new in a chunk. The only difference is in the
+// calls of tools: in a delta each has an index, without which OpenAI's SDK loses the
+// call, and a type, which its stream helper demands in the first delta of a call.
 func delta(message object) object {
 	calls := objects(message["tool_calls"])
 	if len(calls) == 0 {

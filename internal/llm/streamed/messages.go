@@ -3,6 +3,9 @@ package streamed
 import "encoding/json"
 
 // message writes the events of a message: its beginning, each block, and its end.
+// Indexes of blocks count from 0: Anthropic's SDK loses the text if they do not. The
+// stop reason and the final usage stand in message_delta, where they overwrite what
+// message_start has said.
 func (w *writer) message(whole object) {
 	blocks := objects(whole["content"])
 	w.event("message_start", map[string]any{"type": "message_start", "message": whole.with(map[string]any{
@@ -27,7 +30,8 @@ func (w *writer) message(whole object) {
 	w.event("message_stop", map[string]any{"type": "message_stop"})
 }
 
-// usageOrNone returns the usage, which SDKs take for granted.
+// usageOrNone returns the usage. Anthropic's SDK fails if message_start or message_delta
+// has none, so that a channel which does not count gets zeros.
 func (o object) usageOrNone() json.RawMessage {
 	if o.isSet("usage") {
 		return o["usage"]
@@ -36,7 +40,12 @@ func (o object) usageOrNone() json.RawMessage {
 }
 
 // block returns a block as it begins, empty, and what fills it. Blocks of other
-// kinds begin whole.
+// kinds, such as redacted_thinking and results of the provider's own tools, begin
+// whole and have no deltas.
+//
+// The signature comes after the thought and in one delta: the SDK overwrites it, where
+// it appends to texts. The input of a call must come as a delta too: Claude Code and
+// the SDK run a tool with {} if it stands in the block's start.
 func (w *writer) block(block object) (begun object, deltas []map[string]any) {
 	switch block.text("type") {
 	case "text":

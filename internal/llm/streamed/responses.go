@@ -2,7 +2,8 @@ package streamed
 
 import "encoding/json"
 
-// lifecycle writes an event about the response as a whole.
+// lifecycle writes an event about the response as a whole, which is nested under
+// response: Codex does not see one whose members stand at the top.
 func (w *writer) lifecycle(name string, response object) {
 	w.numbered(name, map[string]any{"response": response})
 }
@@ -15,7 +16,9 @@ func (w *writer) numbered(name string, data map[string]any) {
 }
 
 // response writes the events of a response: that it was made, each of its items,
-// and that it is complete.
+// and that it is complete. The last event repeats the whole response, and ends the
+// stream: this dialect has no [DONE]. A response with the status failed does not come
+// here, since package refusal takes it for an error, which the client gets as one.
 func (w *writer) response(whole object) {
 	begun := whole.with(map[string]any{
 		"status": "in_progress", "output": []any{}, "usage": json.RawMessage("null"), "completed_at": nil,
@@ -32,7 +35,10 @@ func (w *writer) response(whole object) {
 	w.lifecycle(end, whole)
 }
 
-// item writes the events of one item. Items begin without what their events add.
+// item writes the events of one item. Items begin without what their events add, and
+// end with the whole: Codex reads output_item.done only, while OpenAI's stream helper
+// adds up the deltas and fails if the item or the part they belong to was not begun.
+// Items of the provider's own tools have no deltas here.
 func (w *writer) item(i int, item object) {
 	added := item
 	switch item.text("type") {
@@ -64,7 +70,8 @@ func (w *writer) item(i int, item object) {
 	w.numbered("response.output_item.done", map[string]any{"output_index": i, "item": item})
 }
 
-// place is where a part of an item belongs.
+// place is where a part of an item belongs: readers find it by the item's place in
+// output, and by its id, which must be the same in all of the item's events.
 type place struct {
 	output int
 	item   string
@@ -76,7 +83,8 @@ func (p place) data(members map[string]any) map[string]any {
 	return members
 }
 
-// part writes a part of a message.
+// part writes a part of a message, which is a text or a refusal. Open Responses' schema
+// demands logprobs in events about texts, also where there are none.
 func (w *writer) part(at place, n int, part object) {
 	name, member := "response.output_text", "text"
 	if part.text("type") == "refusal" {

@@ -13,12 +13,20 @@ import (
 //
 // It keeps no more than the event under way, but for clients of Responses, whose
 // last event repeats the whole response.
+//
+//	        Append*            End             the reader's events say that all
+//	begun ──────────▶ reading ─────▶ ended     has come: a complete stream
+//	                     │      Fail           they do not, or the gateway has
+//	                     └─────────▶ ended     given up: the dialect's failure event
+//
+// After the end, each method appends nothing. So one of End and Fail counts, whichever
+// comes first, and a client never gets the end of a complete stream behind a failure.
 type Stream struct {
 	input  input
 	writer neutral.StreamWriter
-	out    []byte
-	failed *neutral.Error
-	ended  bool
+	out    []byte         // what emit appends to; the caller's between two calls
+	failed *neutral.Error // nil unless a failure event was written
+	ended  bool           // End or Fail was called
 }
 
 // NewStream returns a stream for a client.
@@ -38,7 +46,8 @@ func (s *Stream) emit(e *neutral.Event) {
 }
 
 // Append translates a piece of the channel's body and appends what it amounts to,
-// complete events only.
+// complete events only. That may be nothing, such as for half an event, a comment or a
+// piece of JSON. piece may be used again after it returns.
 func (s *Stream) Append(dst, piece []byte) []byte {
 	s.out = dst
 	if !s.ended {
@@ -48,7 +57,8 @@ func (s *Stream) Append(dst, piece []byte) []byte {
 }
 
 // End translates the end of the channel's body. A response that is not complete by
-// then ends as one that has failed.
+// then, which is one without a finish reason, ends as one that has failed: as if
+// complete, an agent would take half an answer for the whole.
 func (s *Stream) End(dst []byte) []byte {
 	s.out = dst
 	if !s.ended {
@@ -72,7 +82,8 @@ func (s *Stream) Fail(dst []byte, err *neutral.Error) []byte {
 func (s *Stream) Err() *neutral.Error { return s.failed }
 
 // Whole translates a response to a client that has asked for one JSON text. The error is
-// what the response says, or that it is not complete.
+// what the response says, or that it is not complete; nothing has gone to the client by
+// then, so the caller may still ask another channel.
 func Whole(client *neutral.Request, how Response, body []byte) ([]byte, *neutral.Error) {
 	if how.ID == "" {
 		how.ID = newID()
@@ -84,7 +95,8 @@ func Whole(client *neutral.Request, how Response, body []byte) ([]byte, *neutral
 	return how.write(client, response), nil
 }
 
-// Collect returns what a response says.
+// Collect returns what a response says, errors included. It serves Whole, and tests that
+// compare what two streams mean.
 func Collect(client *neutral.Request, how Response, body []byte) *neutral.Response {
 	var collector neutral.Collector
 	in := input{reader: how.reader(client), emit: collector.Event}
@@ -93,25 +105,27 @@ func Collect(client *neutral.Request, how Response, body []byte) *neutral.Respon
 	return collector.Response()
 }
 
-// input finds out what a channel sends, and reads it.
+// input finds out what a channel sends, and reads it. Neither the request nor the
+// Content-Type says it reliably: there are channels that send JSON though a stream was
+// asked for, and streams that are typed application/json.
 type input struct {
 	reader neutral.StreamReader
 	emit   neutral.Emit
 	kind   inputKind
-	events eventstream.Decoder
-	whole  []byte
-	failed bool
+	events eventstream.Decoder // of inputEvents
+	whole  []byte              // of inputJSON: all that has come
+	failed bool                // one of the bounds was passed; the rest is not read
 }
 
 type inputKind int
 
 const (
-	inputUnknown inputKind = iota
-	inputEvents
-	inputJSON
+	inputUnknown inputKind = iota // nothing but space has come
+	inputEvents                   // also a page of HTML, which has no events
+	inputJSON                     // also gemini's array of responses without alt=sse
 )
 
-// maxWhole bounds a response that is one JSON text.
+// maxWhole bounds a response that is one JSON text. Images come in one.
 const maxWhole = 64 << 20
 
 func (in *input) write(piece []byte) {

@@ -9,7 +9,8 @@ import (
 )
 
 // deepestMark is how deep in a body signatures are looked for. They stand in a part
-// of a part of a message.
+// of a part of a message. Without a bound, a mark inside of many brackets would be looked
+// for once at each level.
 const deepestMark = 16
 
 var mark = []byte(neutral.SignatureMark)
@@ -18,6 +19,11 @@ var mark = []byte(neutral.SignatureMark)
 // response has brought into the conversation, for a channel that speaks the client's
 // dialect: it would refuse them. A body without any, as almost all are, is returned
 // as it is; so is one that is no JSON.
+//
+// Such a body arises when a conversation begins on a translated channel and goes on with
+// one that is not: the agent sends each signature back verbatim, in place. The marks are
+// the gateway's own (neutral.Sig.Mark), so that a provider's signatures are not touched.
+// All else keeps its bytes but for the space between tokens.
 func Unmark(body []byte) []byte {
 	if !bytes.Contains(body, mark) {
 		return body
@@ -70,7 +76,10 @@ func unmark(w *rawjson.Writer, v rawjson.Value, most int) {
 }
 
 // isMarked reports whether a block, an item or a detail is nothing but another
-// vendor's reasoning.
+// vendor's reasoning, so that it goes as a whole: Anthropic requires the signature of a
+// thinking block. The types are those of messages (thinking, redacted_thinking),
+// of chat as OpenRouter extends it (reasoning.encrypted), and of responses (reasoning).
+// Gemini's signatures stand beside text and calls, which stay.
 func isMarked(v rawjson.Value) bool {
 	switch v.Get("type").Text() {
 	case "thinking":
