@@ -16,6 +16,13 @@ import (
 //
 // It is a help and no more: what is not remembered, such as after a restart, is
 // written anew. It is safe for concurrent use.
+//
+// The arguments {"path": "a"} of a Chat model become the object {"path":"a"} of a
+// client that speaks Messages; without the memory the next turn would write them
+// without the space, and the cached prefix would end at the first call. One memory
+// serves all clients of a gateway: what it returns is checked to mean the same as what
+// the client has sent, so that no client can learn another's arguments by guessing an
+// id.
 type CallMemory struct {
 	mu    sync.Mutex
 	most  int // bytes
@@ -32,6 +39,8 @@ func NewCallMemory(most int) *CallMemory {
 }
 
 // Record remembers the arguments of a call.
+//
+// No call takes more than a sixteenth of the memory.
 func (m *CallMemory) Record(id, arguments string) {
 	if m == nil || len(arguments) > m.most/16 {
 		return

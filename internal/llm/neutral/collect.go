@@ -2,7 +2,8 @@ package neutral
 
 import "strings"
 
-// Collector makes a Response of events.
+// Collector makes a Response of events, for a client that has not asked for a stream.
+// It copies what it keeps, since an event is valid only until the next one.
 type Collector struct {
 	response Response
 	open     []openPart // by choice
@@ -10,6 +11,9 @@ type Collector struct {
 }
 
 // openPart gathers the text of the part that is being received.
+//
+// A part gets its text only when it ends, so that appending a delta costs no copy of
+// those before it.
 type openPart struct {
 	text     strings.Builder // of the part that began last, also after its end
 	input    strings.Builder // of the call under way
@@ -88,6 +92,9 @@ func (c *Collector) endCall(choice *Choice, open *openPart, e *Event) {
 	choice.Parts[last].Call.Input = open.input.String()
 }
 
+// cite adds a citation to the last text. It ends the part, but text that comes next
+// goes on in the same one: Chat's annotations stand beside a message's text, not within
+// it.
 func (c *Collector) cite(choice *Choice, open *openPart, e *Event) {
 	open.end(choice)
 	if open.lastText > 0 {
@@ -96,6 +103,8 @@ func (c *Collector) cite(choice *Choice, open *openPart, e *Event) {
 	}
 }
 
+// choice returns the choice of an index, and those before it that have not begun are
+// made empty. Readers bound the index.
 func (c *Collector) choice(index int) (*Choice, *openPart) {
 	for len(c.response.Choices) <= index {
 		c.response.Choices = append(c.response.Choices, Choice{})

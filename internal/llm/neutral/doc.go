@@ -10,6 +10,20 @@
 // The packages chat, responses, messages and gemini beside it read and write one
 // dialect each, all with the same functions; package translate joins them.
 //
+// The walk of a request: a dialect's reader fills in a Request, with system texts and
+// results where the client has put them. Its writer calls [Request.Check] for what the
+// dialect lacks, [Request.Usable] for the tools, [Request.Turns] for the messages in an
+// order that all take, and [Settings.Write] for the plain fields.
+//
+// The walk of a response: a dialect's StreamReader takes tool calls apart with a
+// [Sequencer] and <think> tags with [ThinkTags], and emits Events. A StreamWriter writes
+// them for a streamed request; for one that is not streamed a [Collector] makes a Response
+// of them. Both are made of the same events.
+//
+// The shape of four dialects is behind each type here. Where a comment says what a client
+// does, it was captured from Claude Code 2.1.328, Codex 0.169.0 or Gemini CLI 0.61.0, or
+// tried with them (November 2026).
+//
 // # What is kept and what is not
 //
 // Opaque parts (arguments, schemas, signatures) keep their bytes where the other

@@ -37,6 +37,9 @@ func (r *Request) DropMedia(media *MediaPart) {
 
 // OnlyIn returns an error if a message of a role has parts that only the other role
 // may have.
+//
+// A provider would refuse it with words of its own dialect, which the client cannot
+// match to its request.
 func OnlyIn(role Role, parts []Part, path string) error {
 	for i := range parts {
 		kind := parts[i].Kind

@@ -11,6 +11,9 @@ const maxDropped = 40
 
 // Dropped lists the fields and tools of a request that were left out, as the
 // client calls them: paths without indexes, such as messages[].cache_control.
+//
+// They go to the client in the header X-Gateway-Dropped. Values never do: they may be
+// parts of a prompt.
 type Dropped struct {
 	names []string
 }

@@ -9,6 +9,10 @@ import (
 // UnsupportedError is the error of a request that would mean something else in the
 // channel's dialect. It is status 400, of scope "request here": another channel
 // may serve it.
+//
+// Where names what would do, so that the operator sees which channel is missing.
+// Without any it is what no translation can do, such as a conversation that the
+// provider has stored.
 type UnsupportedError struct {
 	Param string    // the field, as the client calls it
 	What  string    // what the channel does not have

@@ -9,8 +9,10 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
 
-// ContextExceeded is the code of an error that says that the request is longer
-// than the model's context. Clients shorten the conversation when they see it.
+// ContextExceeded is the code of an error that says that the request is longer than the
+// model's context. Clients shorten the conversation when they see it: Codex by this
+// code, Claude Code by the words of PromptTooLong. So it is recognised in all
+// providers' words.
 const ContextExceeded = "context_length_exceeded"
 
 // ReadError reads an error in any dialect, or in another form that is common:
@@ -20,6 +22,10 @@ const ContextExceeded = "context_length_exceeded"
 //
 // What is none of these is the message itself. status is HTTP's, 0 for an error in
 // a stream.
+//
+// Gemini's Chat endpoint sends the array; {"error":"…"} and {"message":"…"} are those
+// of small servers. A page of HTML, as a proxy before the provider sends it, is not
+// shown.
 func ReadError(status int, body []byte) *Error {
 	e := &Error{Status: status}
 	v, err := rawjson.Parse(body)
@@ -96,6 +102,8 @@ var contextPhrases = []string{
 	"exceeds the maximum number of tokens", "input token count", "too many tokens in the prompt",
 }
 
+// isContextExceeded looks for the phrases. A 429 that speaks of tokens is about tokens
+// a minute, and waiting helps there.
 func isContextExceeded(e *Error) bool {
 	if e.Status == http.StatusTooManyRequests || e.Status >= 500 {
 		return false
@@ -113,6 +121,10 @@ var numbers = regexp.MustCompile(`\d[\d,]*\d`)
 
 // PromptTooLong returns the words by which Messages' clients know that a request is
 // longer than the context.
+//
+// Anthropic's are "prompt is too long: 210000 tokens > 200000 maximum", at which Claude
+// Code says so or compacts the conversation. Other providers' messages have them in
+// another order, so the larger one is taken for the request.
 func (e *Error) PromptTooLong() string {
 	if strings.Contains(e.Message, "prompt is too long") {
 		return e.Message
@@ -151,6 +163,9 @@ func (e *Error) statusOr(other int) int {
 }
 
 // errorWords are parts of types and codes, and the statuses that they stand for.
+//
+// The first that fits counts, so that the more specific ones stand before "invalid",
+// which many types begin with. 529 is Anthropic's status for an overloaded model.
 var errorWords = []struct {
 	word   string
 	status int

@@ -1,6 +1,10 @@
 package neutral
 
 // EventKind is what an event of a response says.
+//
+// A reader emits deltas as they come from the provider and keeps nothing back but what
+// could still turn out to be something else: the beginning of a tag, the calls behind
+// the open one.
 type EventKind int
 
 const (
@@ -28,6 +32,10 @@ const (
 //
 // Calls do not overlap. A response that fails ends with Failed instead. An event
 // and what it points to are valid until the next one.
+//
+// With several choices (Chat's n, Gemini's candidateCount) the events of the choices
+// may mix, and the order above holds for each. Started and Failed are of the response
+// as a whole.
 type Event struct {
 	Kind   EventKind
 	Choice int // which of several choices
@@ -36,10 +44,12 @@ type Event struct {
 	Model   string
 	Created int64 // in seconds since 1970, 0 if unknown
 
-	Text       string
-	Sig        Sig
-	Redacted   bool
-	Call       *ToolCall // of the three of a call; without its input
+	Text     string
+	Sig      Sig
+	Redacted bool
+	Call     *ToolCall // of the three of a call; without its input
+	// Incomplete says that the input of a call was cut off, by the limit on output
+	// mostly. Nobody can run it.
 	Incomplete bool
 	Media      *MediaPart
 	Citation   *Citation
@@ -51,6 +61,20 @@ type Event struct {
 }
 
 // Finish is why a response has ended.
+//
+//	                chat            responses   messages       gemini
+//	FinishStop      stop            completed   end_turn       STOP
+//	FinishCalls     tool_calls      completed   tool_use       STOP
+//	FinishLength    length          incomplete  max_tokens     MAX_TOKENS
+//	FinishContext   length          failed      model_context… MAX_TOKENS
+//	FinishSequence  stop            completed   stop_sequence  STOP
+//	FinishFilter    content_filter  incomplete  refusal        SAFETY
+//	FinishPause     stop            completed   pause_turn     STOP
+//	FinishBroken    stop            failed      end_turn       MALFORMED_FUNCTION_CALL
+//
+// Readers go by the content and not by the provider's word: a response with calls is
+// FinishCalls even if the provider says stop, as xAI and, in streams, Gemini's Chat
+// endpoint do.
 type Finish int
 
 const (
@@ -64,7 +88,7 @@ const (
 	FinishBroken // the model has made a call that nobody can read
 )
 
-// Emit passes on an event.
+// Emit passes on an event, which is the reader's again when the call returns.
 type Emit func(*Event)
 
 // Response is a response as a whole.

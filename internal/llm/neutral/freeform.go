@@ -10,6 +10,12 @@ import (
 
 // FreeformField is the only parameter of the function that stands for a freeform
 // tool where a dialect has none.
+//
+// Codex's apply_patch is such a tool: its input is a patch, not JSON. To a Chat,
+// Messages or Gemini model it is a function with one string, and its call is turned
+// back:
+//
+//	{"input":"*** Begin Patch\n…"}  ─▶  *** Begin Patch
 const FreeformField = "input"
 
 // FreeformSchema is the schema of that function.
@@ -46,6 +52,9 @@ func FreeformArguments(text string) string {
 
 // FreeformText returns the text that arguments stand for. A model that has written
 // the text itself, and no JSON, meant that.
+//
+// A model may give the parameter another name: if there is exactly one text, it is
+// that.
 func FreeformText(arguments string) string {
 	object, err := rawjson.Parse([]byte(arguments))
 	if err != nil || !object.Is('{') {
@@ -69,6 +78,9 @@ func FreeformText(arguments string) string {
 
 // FreeformDecoder takes the text out of arguments as they come, in pieces that may
 // end anywhere. What the pieces say together is what FreeformText returns.
+//
+// That the two agree is tested: a client that streams and one that does not must get
+// the same patch. What cannot be decoded piece by piece is given as a whole by End.
 type FreeformDecoder struct {
 	state freeformState
 	kept  []byte // not decoded yet: the beginning, or a part of a character

@@ -3,6 +3,8 @@ package neutral
 import "strings"
 
 // SetURL sets where a media part is: at a URL, or in one (data:image/png;base64,…).
+//
+// A data URL that is not base64 stays a URL, as the client has written it.
 func (m *MediaPart) SetURL(url string) {
 	rest, ok := strings.CutPrefix(url, "data:")
 	if !ok {
@@ -77,6 +79,8 @@ func MediaOfMIME(mime string) MediaType {
 
 // Portable returns an error if a media part can be read only where it was
 // uploaded.
+//
+// from is the client's dialect, whose provider is the only one that knows the file.
 func (m *MediaPart) Portable(from Dialect) error {
 	if m.FileID == "" || m.Data != "" || m.URL != "" {
 		return nil

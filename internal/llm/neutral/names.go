@@ -13,6 +13,13 @@ const maxName = 64
 // (a letter or _, then letters, digits, _ and -; 64 at most), and back. A name
 // that needs no change is not changed. The same tools in the same order get the
 // same names in each turn and process.
+//
+// Chat, Responses and Messages take [a-zA-Z0-9_-], Gemini dots and colons too but no
+// digit or dash at the beginning. Names occur in the declarations, in the choice, in
+// the history and in the response; all of them go through here.
+//
+//	mcp.files/read                          mcp_files_read_<8 hex digits>
+//	namespace "github", tool "search"       github__search
 type Names struct {
 	sent     map[ToolRef]string // without Kind
 	declared map[string]ToolRef
@@ -56,6 +63,9 @@ func (n *Names) Sent(ref ToolRef) string {
 
 // Declared returns the tool that the client knows by the name that a model has
 // called. A name that was not declared is returned as it is, as a function's.
+//
+// Models do call tools that nobody has declared; the client answers with an error that
+// the model understands.
 func (n *Names) Declared(name string) ToolRef {
 	if ref, ok := n.declared[name]; ok {
 		return ref
@@ -77,6 +87,9 @@ func flatten(ref ToolRef) string {
 
 // hashed returns a name with the beginning of the tool's own and a hash of all of
 // it.
+//
+// The salt tells two tools apart whose hashed names are the same, or where somebody has
+// declared a name that looks hashed.
 func hashed(ref ToolRef, salt int) string {
 	const digits = 8
 	sum := sha256.Sum256([]byte(ref.Namespace + "\x00" + ref.Name + strings.Repeat("\x00", salt)))

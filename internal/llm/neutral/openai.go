@@ -7,6 +7,9 @@ import (
 )
 
 // IsOpenAI reports whether a model is OpenAI's own.
+//
+// OpenRouter and other resellers put the vendor before the name (openai/gpt-5). gpt-oss
+// is an open model, which other providers serve with the samplers of their own servers.
 func IsOpenAI(model string) bool {
 	model = withoutVendor(model)
 	return IsOpenAIReasoning(model) || (strings.HasPrefix(model, "gpt-") && !strings.HasPrefix(model, "gpt-oss"))
@@ -29,6 +32,8 @@ func IsOpenAIReasoning(model string) bool {
 func withoutVendor(model string) string { return model[strings.LastIndexByte(model, '/')+1:] }
 
 // DropSamplers leaves out what a model of OpenAI's refuses while it reasons.
+//
+// They answer 400 otherwise. With effort none the samplers are taken.
 func (r *Request) DropSamplers(settings *Settings, model string) {
 	if !IsOpenAIReasoning(model) || r.Reasoning.EffortOf() == "none" {
 		return
@@ -42,6 +47,9 @@ func (r *Request) DropSamplers(settings *Settings, model string) {
 }
 
 // StrictFormat says whether OpenAI may be told that the format is strict.
+//
+// Only a schema that came from Messages is looked at: a client of OpenAI's own dialects
+// that says strict gets OpenAI's error for a schema that is not.
 func (r *Request) StrictFormat() Switch {
 	if r.Format.Strict == On && r.Dialect == Messages && !IsStrict(r.Format.Schema) {
 		return Off

@@ -1,6 +1,7 @@
 package neutral
 
-// Target says for whom a request is written.
+// Target says for whom a request is written: the channel of one attempt. The gateway
+// makes it of the channel's options.
 type Target struct {
 	Model string // the channel's name for the model
 
@@ -24,6 +25,9 @@ type Reading struct {
 	NewID  func() string
 
 	// OpenThought says that text begins inside of a thought, which </think> ends.
+	//
+	// The channel's template must say so (as those of DeepSeek R1 and its distillations
+	// do): from the response alone it cannot be known before </think> has come.
 	OpenThought bool
 }
 
@@ -37,6 +41,9 @@ type StreamReader interface {
 }
 
 // StreamWriter writes the events of a response. There is one for each dialect.
+//
+// A writer appends whole events only, since some readers lose one that is cut across
+// two writes.
 type StreamWriter interface {
 	// Append appends the events of the client's dialect that stand for e.
 	Append(dst []byte, e *Event) []byte

@@ -1,6 +1,10 @@
 package neutral
 
 // Reasoning says how much a model may think, and whether its thoughts are wanted.
+//
+// The dialects say it in words (reasoning_effort, output_config.effort, thinkingLevel)
+// or in tokens (thinking.budget_tokens, thinkingBudget). What the client has said is
+// kept, and each writer asks for the form that its model takes: EffortOf or BudgetOf.
 type Reasoning struct {
 	Field string // as the client calls it, "" if it says nothing
 
@@ -26,6 +30,8 @@ func (r *Reasoning) IsSet() bool {
 // budgets are the tokens that stand for an effort, the largest first. Those of
 // low, medium and high are Google's for its chat endpoint.
 // Source: https://ai.google.dev/gemini-api/docs/openai (November 2026)
+// max has no entry: it is the largest budget on the way out, and no budget is read as
+// it.
 var budgets = []struct {
 	effort string
 	tokens int64

@@ -3,10 +3,16 @@ package neutral
 import "github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 
 // Request is what a client asks of a model.
+//
+// A reader makes one for each client's request, and a writer gets a copy of it for each
+// channel that is tried, so that Dropped and the settings are a channel's own. What the
+// copies share (messages, tools, names) must not be changed after reading.
 type Request struct {
 	Dialect Dialect // the client's
-	Model   string
-	Stream  bool
+	// Model is as the client names it; Gemini has it in the path, so that the caller
+	// sets it and Stream. The channel's name is in Target.
+	Model  string
+	Stream bool
 
 	// StreamUsage reports whether the client wants usage in a stream. Only chat
 	// leaves the choice.
@@ -16,7 +22,10 @@ type Request struct {
 	// where the client has put them.
 	Messages []Message
 
-	Tools    []Tool // in the order in which they were declared
+	// Tools are in the order in which they were declared. The order is part of the
+	// prefix that prompt caches compare, and decides which of two colliding names is
+	// changed.
+	Tools    []Tool
 	Names    *Names // what the tools are called towards the channel
 	Choice   ToolChoice
 	Parallel Switch // of tool calls
@@ -27,17 +36,24 @@ type Request struct {
 
 	// Needs are parts of the request that only some dialects have, and without
 	// which it would mean something else.
+	//
+	// Examples are previous_response_id and an uploaded file's id. Check compares them
+	// with the channel's dialect.
 	Needs []Need
 
 	Dropped Dropped
 
-	declared map[ToolRef]bool // the tools that the client runs
+	// declared are the tools that the client runs, by name; AddTool keeps it.
+	declared map[ToolRef]bool
 
 	// Source is the body in the client's dialect. Responses repeat parts of it.
 	Source rawjson.Value
 }
 
 // Switch is a boolean that need not be set.
+//
+// Absent and false differ: a function tool without strict is not strict in Chat, while
+// Responses tries strict unless the field is false.
 type Switch int
 
 const (
@@ -58,6 +74,9 @@ func SwitchOf(v rawjson.Value) Switch {
 }
 
 // Role is who says a message.
+//
+// Gemini has two roles and no ids, Messages has results among a user's blocks,
+// Responses has items instead of messages: all become these four.
 type Role int
 
 const (
@@ -74,6 +93,9 @@ type Message struct {
 }
 
 // PartKind is what a part of a message is.
+//
+// The order in which parts stand is that of the model. Text before a call stays before
+// it.
 type PartKind int
 
 const (
@@ -105,6 +127,10 @@ type Part struct {
 }
 
 // MediaPart is something that is not text. One of Data, URL and FileID is set.
+//
+// The dialects write one image as image_url with a data URL (Chat), input_image
+// (Responses), a source of type base64, url or file (Messages) and inlineData or
+// fileData (Gemini).
 type MediaPart struct {
 	Type   MediaType
 	MIME   string // such as image/png; empty if unknown
@@ -126,6 +152,10 @@ const (
 )
 
 // ToolCall is a call of a tool by the model.
+//
+// Chat and Responses carry the arguments as a text of JSON, Messages and Gemini as an
+// object. Models sometimes write what is no JSON; as text it survives, and each writer
+// decides.
 type ToolCall struct {
 	ID string
 	ToolRef
@@ -135,6 +165,9 @@ type ToolCall struct {
 }
 
 // ToolResult is the result of a call.
+//
+// Gemini's results have the name of the function and mostly no id, all others the id
+// and no name, so Turns fills in what is missing.
 type ToolResult struct {
 	CallID  string
 	Tool    ToolRef // filled in from the call by Turns
@@ -150,6 +183,10 @@ type Citation struct {
 }
 
 // Format is the form that the response must have.
+//
+// It is response_format in Chat, text.format in Responses, output_config.format in
+// Messages and responseMimeType with a schema in Gemini. Messages has neither a name
+// nor any JSON object without a schema.
 type Format struct {
 	Kind        FormatKind
 	Field       string // as the client calls it

@@ -27,6 +27,9 @@ const (
 	SchemaGemini
 )
 
+// Schemas come from clients and may be built to cost much: nested or recursive
+// references grow exponentially when they are put in their place. What is beyond these
+// bounds becomes a schema that allows everything, and is named as lost.
 const (
 	maxSchemaDepth = 32
 	maxReferences  = 256       // different ones
@@ -37,6 +40,11 @@ const (
 // Schema returns the schema of a tool's arguments, or of a response, in a form, and
 // the keywords of which something is lost. Parameters keep their names, whatever they
 // are called.
+//
+// What is lost only widens the schema: the model may then write arguments that the
+// client refuses, which it can correct, while a keyword that the provider does not know
+// is a 400 for the whole request ("Unknown name"). Claude Code's tools carry $schema,
+// exclusiveMinimum and additionalProperties in every session.
 func Schema(schema rawjson.Value, form SchemaForm) (written rawjson.Value, lost []string) {
 	if !schema.Is('{') {
 		if schema.IsSet() && !schema.Is('t') {
@@ -74,6 +82,9 @@ func isPlain(schema rawjson.Value) bool {
 }
 
 // schemaWriter writes a schema anew.
+//
+// The order of the keywords stays, but for type, which comes first: the bytes are part
+// of the prefix that prompt caches compare.
 type schemaWriter struct {
 	form SchemaForm
 	root rawjson.Value
@@ -253,6 +264,8 @@ func (c *schemaWriter) keyword(name string, value, schema rawjson.Value, depth i
 }
 
 // forGemini returns how Google writes a keyword, "" if it has none.
+//
+// A const is an enum of one to it, and oneOf is read as anyOf.
 func (c *schemaWriter) forGemini(name string, value, schema rawjson.Value) (string, rawjson.Value) {
 	switch name {
 	case "const":
@@ -293,6 +306,8 @@ func (c *schemaWriter) enumForGemini(value rawjson.Value) (string, rawjson.Value
 }
 
 // named writes a map of schemas, whose keys are names and no keywords.
+//
+// A parameter may be called "default", "format" or "type".
 func (c *schemaWriter) named(name string, value rawjson.Value, depth int) {
 	c.w.Name(name)
 	c.w.Open('{')

@@ -28,6 +28,9 @@ func (c *schemaWriter) reference(ref string, v rawjson.Value, depth int) {
 
 // withSiblings returns a schema with the keywords that stand beside the reference
 // to it. Of a keyword that both have, that beside the reference counts.
+//
+// JSON Schema allows siblings since draft 2019-09, and Pydantic writes description and
+// default there. Google refuses any beside a $ref.
 func (c *schemaWriter) withSiblings(target, v rawjson.Value) rawjson.Value {
 	if v.Len() == 1 {
 		return target
@@ -82,6 +85,9 @@ func (c *schemaWriter) find(ref string) rawjson.Value {
 }
 
 // pointedAt returns what a JSON pointer within the schema points at.
+//
+// #/$defs/Item is RFC 6901's form; references to other documents and to $anchor are not
+// resolved.
 func (c *schemaWriter) pointedAt(ref string) rawjson.Value {
 	pointer, ok := strings.CutPrefix(ref, "#")
 	if !ok {
@@ -102,6 +108,9 @@ func (c *schemaWriter) pointedAt(ref string) rawjson.Value {
 
 // mergeAll returns a schema with the members of its allOf put into it: their
 // properties and required names together, of all else the first.
+//
+// Google has no allOf. Where two branches disagree the result allows more than both,
+// which is recorded.
 func (c *schemaWriter) mergeAll(v rawjson.Value) rawjson.Value {
 	branches := []rawjson.Value{v}
 	for branch := range v.Get("allOf").Elements {

@@ -2,21 +2,38 @@ package neutral
 
 import "slices"
 
-// maxPending bounds the bytes of calls that wait for the one before them.
+// maxPending bounds the bytes of calls that wait for the one before them. A provider
+// that sends more gets no memory for it: the response fails with status 502.
 const maxPending = 16 << 20
 
-// maxCalls bounds the calls of a response.
+// maxCalls bounds the calls of a response; find looks through all of them.
 const maxCalls = 1024
 
 // maxCallName bounds the name of a tool that comes in pieces.
 const maxCallName = 4096
 
-// maxRemembered bounds the arguments of a call that are remembered.
+// maxRemembered bounds the arguments of a call that are remembered, in bytes. Beyond it
+// lie whole files that a model writes; to write such arguments anew costs a cache miss
+// once.
 const maxRemembered = 64 << 10
 
 // Sequencer puts the calls of one choice in a row. Providers may mix the pieces of
 // parallel calls, give them no id or the same one, and repeat or omit indexes;
 // clients take one call after the other.
+//
+// Seen of OpenAI-compatible providers: an index that is missing, begins at 1, or is the
+// same for all calls; an id only in the first piece, in each, late or empty; a name
+// that comes late, again in each piece, or in pieces; arguments in one piece or none at
+// all; a call that is sent again at another index. The reader makes a key of what tells
+// the calls apart, and everything else is settled here.
+//
+// The calls run through three states. Those before open have ended, that at open is
+// emitted as it comes, and those behind it wait with their input in memory, until the
+// open one has ended: by EndCall, by End, or because its arguments are a complete
+// object and another call has begun.
+//
+//	pieces   a{"x":  b{"y":  a1}  b2}
+//	events   Start(a) Delta({"x":) Delta(1}) End(a) Start(b) Delta({"y":) Delta(2}) End(b)
 type Sequencer struct {
 	Names  *Names
 	Vendor string // whose signatures the calls have
@@ -25,8 +42,10 @@ type Sequencer struct {
 	// Memory gets the arguments as the model has written them; it may be nil.
 	Memory *CallMemory
 
-	calls   []*pendingCall // in the order in which they came
-	open    int            // the first one that has not ended
+	calls []*pendingCall // in the order in which they came
+	open  int            // the first one that has not ended
+	// used are the ids of the response. Claude Code drops a call whose id it has seen,
+	// and runs none without one.
 	used    map[string]bool
 	pending int
 	any     bool
@@ -69,6 +88,10 @@ type Piece struct {
 }
 
 // Piece adds a piece of a call.
+//
+// What becomes known late fills in what was not: the id and the signature once, the
+// name until the call has started. A call is not started before its name is known and,
+// unless it is native, some input has come, since no dialect can add a name later.
 func (s *Sequencer) Piece(p Piece, emit Emit) {
 	call := s.find(p.Key)
 	if call == nil {
@@ -105,6 +128,8 @@ func (s *Sequencer) Piece(p Piece, emit Emit) {
 }
 
 // fail ends a response whose calls are more than anybody runs.
+//
+// It emits Failed once; what still comes of the response is for nobody.
 func (s *Sequencer) fail(emit Emit) {
 	if !s.failed {
 		s.failed = true
@@ -163,6 +188,9 @@ func (s *Sequencer) flush(call *pendingCall, emit Emit) {
 
 func (c *pendingCall) neutral() *ToolCall { return &ToolCall{ID: c.id, ToolRef: c.tool} }
 
+// end emits what is left of the open call and moves on to the next. Arguments that are
+// "" are no JSON and mean a call without any; {} is what all clients can parse. They
+// are remembered only if the client will get, and send back, another form of them.
 func (s *Sequencer) end(call *pendingCall, incomplete bool, emit Emit) {
 	s.open++
 	if call.name == "" && !call.started {
@@ -208,6 +236,9 @@ func (s *Sequencer) EndCall(key string, truncated bool, emit Emit) {
 }
 
 // unique returns an id that no other call of the response has.
+//
+// The first call that has an id keeps it, so that the client's history and the
+// provider's logs agree. Gemini's calls mostly have none.
 func (s *Sequencer) unique(id string) string {
 	for id == "" || s.used[id] {
 		id = s.NewID()

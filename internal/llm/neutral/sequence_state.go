@@ -25,6 +25,8 @@ func (s *Sequencer) LastKey() (key string, ok bool) {
 }
 
 // Repeats reports whether a whole call is one that has already come.
+//
+// The input is compared by its length and hash: the inputs themselves are not kept.
 func (s *Sequencer) Repeats(id, name, input string) bool {
 	for _, call := range s.calls {
 		if call.id == id && id != "" && call.name == name && call.length == len(input) && call.hash == hashOf(0, input) {
@@ -44,7 +46,8 @@ func (s *Sequencer) AllComplete() bool {
 	return true
 }
 
-// hashOf continues a hash (FNV-1a).
+// hashOf continues a hash (FNV-1a, 64 bits) over the pieces of an input; 0 begins one.
+// Two inputs that collide matter only if the ids, names and lengths agree as well.
 func hashOf(hash uint64, text string) uint64 {
 	if hash == 0 {
 		hash = 14695981039346656037
@@ -57,6 +60,9 @@ func hashOf(hash uint64, text string) uint64 {
 
 // jsonShape follows a JSON text as it comes, as far as needed to know whether it
 // is complete.
+//
+// It counts brackets and validates nothing: it is asked only whether the model has come
+// to the end of its arguments, so that the next call may begin.
 type jsonShape struct {
 	depth    int
 	begun    bool

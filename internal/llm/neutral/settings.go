@@ -6,7 +6,10 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
 
-// SettingID names a field that is a plain value in each dialect that has it.
+// SettingID names a field that is a plain value in each dialect that has it. A
+// dialect's table ([]Field) says which it has and what it calls them; the values are
+// passed on as they are written. What has to be converted is not here but in Reasoning,
+// Format and ToolChoice.
 type SettingID int
 
 const (
@@ -35,7 +38,8 @@ const (
 	numSettings
 )
 
-// Setting is the value of a field, and how the client calls the field.
+// Setting is the value of a field, and how the client calls the field, for the list of
+// what was dropped: generationConfig.topK for Gemini's.
 type Setting struct {
 	Name  string
 	Value rawjson.Value
@@ -49,6 +53,10 @@ func (s *Settings) IsSet(id SettingID) bool { return len(s[id].Value) > 0 }
 
 // Read records a field that the client has sent under a name, and reports whether
 // the dialect's table has it. A field that is null was not sent.
+//
+// Two values are the dialects' own: a single stop sequence becomes an array, and one
+// choice (n: 1) is what everybody gives, so that it is no reason to refuse or to report
+// anything.
 func (s *Settings) Read(table []Field, prefix, name string, value rawjson.Value) bool {
 	for _, field := range table {
 		if field.Name != name {
@@ -73,6 +81,9 @@ type Field struct {
 
 // Write writes the settings that a dialect's table has, in the table's order, and
 // records the others as dropped.
+//
+// A table may name a setting twice, where an API has an older name too: the first is
+// written.
 func (s *Settings) Write(table []Field, w *rawjson.Writer, dropped *Dropped) {
 	var written [numSettings]bool
 	for _, field := range table {
@@ -103,6 +114,8 @@ func (s *Settings) Int(id SettingID) int64 {
 }
 
 // CutStops leaves out the stop sequences that are more than a dialect takes.
+//
+// Chat takes 4 and Gemini 5 (November 2026); with more, the request would be refused.
 func (s *Settings) CutStops(most int, dropped *Dropped) {
 	stops := &s[Stop]
 	if stops.Value.Len() <= most {

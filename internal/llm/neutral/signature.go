@@ -7,6 +7,15 @@ import (
 
 // Sig is opaque state of a model's reasoning, which only the vendor that gave it
 // can read. To every other it is an error, so it is sent to no other.
+//
+// It is signature and redacted_thinking.data in Messages, encrypted_content in
+// Responses, thoughtSignature in Gemini, extra_content.google.thought_signature in
+// Gemini's Chat endpoint. Anthropic and Google answer 400 to one that is not their own.
+// Agents send theirs back unchanged and in its place, so the gateway marks each with
+// the vendor on the way out and unmarks it on the way back; without memory, and over
+// restarts and instances.
+//
+//	provider  EqQBCkYIBRgC…  ─▶  client  base64("freetier:anthropic:EqQBCkYIBRgC…")
 type Sig struct {
 	Vendor string // "" if the value did not pass through this gateway
 	Value  string
@@ -30,6 +39,9 @@ func (s Sig) Mark() string {
 
 // ReadSig returns what a client has sent back. Clients that decode base64 may
 // encode it anew with the other alphabet or without padding.
+//
+// A value without the mark comes from a conversation that did not go through this
+// gateway. It has no vendor, and so it goes to none.
 func ReadSig(value string) Sig {
 	if !strings.HasPrefix(value, SignatureMark) {
 		return Sig{Value: value}

@@ -3,8 +3,15 @@ package neutral
 import "strings"
 
 // ThinkTags takes reasoning that a local model has written into its text, between
-// <think> and </think>, out of it. Only the beginning of a response is looked at:
-// the same words later are text.
+// <think> and </think>, out of it. Servers with a parser for the model's template
+// (vLLM, SGLang) send reasoning_content instead; others leave the tags in. Only the
+// beginning of a response is looked at: the same words later are text.
+//
+//	unknown ─<think>─▶ thinking ─</think>─▶ trim ─text─▶ over
+//	   └──────────── anything else ────────────────────────┘
+//
+// A tag may be cut between pieces. Its possible beginning is kept until the next piece,
+// and nothing else is: the client sees text as it comes.
 type ThinkTags struct {
 	state thinkState
 	kept  string // may be the beginning of a tag

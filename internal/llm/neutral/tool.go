@@ -3,6 +3,10 @@ package neutral
 import "github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 
 // ToolKind is how a tool is called and what its input is.
+//
+// A call must come back as the kind that was declared: Codex aborts at a function_call
+// for a custom tool, and expects a tool_search_call item for tool_search. The first
+// three kinds are run by the client, see IsClientTool; their order matters.
 type ToolKind int
 
 const (
@@ -16,6 +20,9 @@ const (
 )
 
 // ToolRef is what a client knows a tool by.
+//
+// Codex groups tools in namespaces, and takes a call only with both names. Namespace is
+// empty for all other clients.
 type ToolRef struct {
 	Namespace string
 	Name      string
@@ -23,6 +30,10 @@ type ToolRef struct {
 }
 
 // Tool is a tool that the model may call.
+//
+// Codex declares tools in three places: tools, an input item additional_tools (all of
+// them, with newer models), and the output of a tool search. The readers add all of
+// them.
 type Tool struct {
 	ToolRef
 	Type        string // the client's word for a tool that is no function
@@ -49,6 +60,12 @@ const (
 )
 
 // ToolChoice says which tools the model may or must call.
+//
+//	chat, responses   auto    none    required   {"type":"function",…}   allowed_tools
+//	messages          auto    none    any        {"type":"tool","name"}
+//	gemini            AUTO    NONE    ANY        ANY + allowedFunctionNames
+//
+// Where a dialect cannot restrict the choice, only the allowed tools are declared.
 type ToolChoice struct {
 	Mode ChoiceMode
 	// Allowed are the only tools that may be called, all if it is empty. With
@@ -61,6 +78,9 @@ type ToolChoice struct {
 }
 
 // AddTool declares a tool. The one that was declared first keeps its name.
+//
+// Of two tools of one name the later is left out without a word: Codex may declare the
+// same tool in several places.
 func (r *Request) AddTool(tool Tool) {
 	if tool.IsClientTool() {
 		key := tool.key()
@@ -79,6 +99,10 @@ func (r *Request) AddTool(tool Tool) {
 // among them. accepts reports whether the channel has a tool of this kind; the
 // others are recorded as dropped. An error is returned if the model had to call a
 // tool that was dropped.
+//
+// A forced tool that is missing is an error and not a drop: the client waits for that
+// call and could do nothing with a text. A choice without any tool is left out, as
+// Codex sends tool_choice "auto" with an empty list when it compacts a conversation.
 func (r *Request) Usable(accepts func(*Tool) bool) ([]*Tool, ToolChoice, error) {
 	var usable []*Tool
 	choice := r.Choice

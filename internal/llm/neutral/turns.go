@@ -16,6 +16,11 @@ const noResult = "No result was recorded for this call."
 //
 // What is sent for the first turns does not depend on later ones: results are
 // looked for only up to the model's next message.
+//
+// Chat refuses a call that its results do not follow at once ("must be followed by tool
+// messages"), Gemini a turn with more or fewer results than calls, Messages a tool_use
+// without its tool_result in the next message. Claude Code sends results in the order
+// in which they came, not in that of the calls.
 func (r *Request) Turns() []Message {
 	turns := make([]Message, 0, len(r.Messages)+1)
 	for at := 0; at < len(r.Messages); {
@@ -69,7 +74,9 @@ func appendWithResults(turns []Message, said *Message, following []Message) []Me
 	return turns
 }
 
-// waitingResults are results whose calls are looked for.
+// waitingResults are the results that stand between two messages of the model, in the
+// order of the conversation. Two calls of one function in Gemini have one name: the
+// first result of the name is that of the first call.
 type waitingResults struct {
 	byID   map[string][]*ToolResult
 	byName map[string][]*ToolResult // Gemini's have a name only
@@ -98,7 +105,9 @@ func resultsOf(messages []Message) *waitingResults {
 	return w
 }
 
-// take returns the result of a call.
+// take returns the result of a call as a part of its own, with the id and the name of
+// the call, or noResult. The client's result is copied, not changed: the next channel
+// gets the same Request.
 func (w *waitingResults) take(call *ToolCall) Part {
 	own := ToolResult{Parts: []Part{{Kind: Text, Text: noResult}}}
 	if found := first(w.byID, call.ID); found != nil {
@@ -123,6 +132,9 @@ func first(results map[string][]*ToolResult, key string) *ToolResult {
 }
 
 // asText returns a result without a call as what a user says.
+//
+// It is not dropped: the model should know what the command that it has called has
+// done.
 func asText(result *ToolResult) Message {
 	intro := "Late result of a tool call:"
 	if result.Tool.Name != "" {
@@ -133,6 +145,9 @@ func asText(result *ToolResult) Message {
 }
 
 // ResultText returns the texts of a result, one below the other.
+//
+// Messages has a flag for a failed call and Gemini a field; Chat and Responses have
+// nothing. There the text has to say so, unless it does in its first 200 bytes.
 func ResultText(result *ToolResult) string {
 	var text strings.Builder
 	for i := range result.Parts {
@@ -155,6 +170,9 @@ func ResultText(result *ToolResult) string {
 // Reminder returns a system text for a place where the dialect has no system
 // messages, or models that do not take them there. Moving it to the top would
 // change the beginning of the body, and with it what prompt caches compare.
+//
+// Claude Code sends messages of role system after the first user's turn, in each
+// session. The tag is the one that it uses itself in texts of the user.
 func Reminder(text string) string {
 	if strings.HasPrefix(text, "<system-reminder>") {
 		return text
