@@ -34,12 +34,19 @@ func (p Place) check() error {
 
 // Output is a Caddyfile, and the files of keys that it names, by their names in
 // Place.Keys.
+//
+// Keys are apart so that the Caddyfile can be shown, mailed and kept in a repository.
+// The command writes them with mode 0600.
 type Output struct {
 	Caddyfile string
 	Keys      map[string]string
 }
 
 // Write writes the Caddyfile.
+//
+// A site with forwards by path and a gateway needs handle blocks, which exclude each
+// other; forwards of hosts are sites of their own. The text goes through Caddy's
+// formatter and is checked for keys as the last step, whatever it was made of.
 func (p *Pool) Write(at Place) (*Output, error) {
 	if err := at.check(); err != nil {
 		return nil, err
@@ -73,7 +80,8 @@ func (p *Pool) Write(at Place) (*Output, error) {
 	return out, nil
 }
 
-// checkShown checks that no key is in a text.
+// checkShown checks that no key is in a text. It is the last line of defence behind the
+// checks of names, URLs and models: a model may be called like a key.
 func (p *Pool) checkShown(text string) error {
 	switch i := p.shown(text); {
 	case i == noKeyShown:
@@ -125,6 +133,10 @@ func (p *Pool) shown(text string) int {
 }
 
 // gateway writes the directive with the channels, "" if there are none.
+//
+// clients_file is named though the file is not written: a gateway without clients
+// refuses everybody, and `caddy freetier client add` makes the file. Each file of keys
+// begins with a comment, so that it is never empty and says whose it is.
 func (p *Pool) gateway(at Place, out *Output) string {
 	if len(p.Channels) == 0 {
 		return ""
@@ -173,7 +185,8 @@ func before(separator, text string) string {
 	return separator + text
 }
 
-// lines writes the option models, a few names a line.
+// lines writes the option models, a few names a line; several lines of one target add
+// up.
 func (m Model) lines() string {
 	const perLine = 6
 	var text strings.Builder
@@ -198,7 +211,8 @@ func (p *Pool) forward(f Forward, beside bool) string {
 	return "handle {\n" + proxy(f) + "}\n"
 }
 
-// proxy writes the directives that send requests on.
+// proxy writes the directives that send requests on. reverse_proxy takes no path in its
+// upstream, so the base path of a URL becomes a rewrite before it.
 func proxy(f Forward) string {
 	scheme, rest, _ := strings.Cut(f.URL, "://")
 	host, base, found := strings.Cut(rest, "/")

@@ -10,7 +10,9 @@ import (
 	"strings"
 )
 
-// The names of fields, as one-api, new-api and others have them.
+// The names of fields, as one-api, new-api, FreeLLMAPI and tables made by hand have
+// them, in any letter case (baseUrl, API_KEY). Of several in one row the first of a
+// list counts.
 var (
 	keyFields      = []string{"key", "api_key", "apikey", "api-key", "keys", "api_keys", "apikeys", "token", "tokens", "secret"}
 	urlFields      = []string{"base_url", "baseurl", "base", "api_base", "url", "endpoint", "api_url", "upstream", "proxy_url"}
@@ -21,6 +23,9 @@ var (
 )
 
 // isRow reports whether an object describes a channel.
+//
+// A worker's table has neither a key nor a URL under such a name, but members whose
+// values are URLs; readObject reads those.
 func isRow(row object) bool {
 	return row.get(keyFields...) != nil || row.get(urlFields...) != nil
 }
@@ -28,10 +33,18 @@ func isRow(row object) bool {
 // types are the kinds of channels of one-api and new-api, which agree up to 25.
 // Sources, both read on 2026-11-27: github.com/songquanpeng/one-api,
 // relay/channeltype/define.go; github.com/QuantumNous/new-api, constant/channel.go.
+//
+// What is missing has no preset here, such as the makers of images and videos; a
+// channel of such a type is taken over if it has a URL of its own. Type 8 is "custom":
+// it has no provider and always a URL. Behind the provider stands the region, for
+// providers with several.
 var types = map[int]string{
 	1: "openai", 3: "azure", 8: "", 14: "anthropic", 16: "zhipu", 17: "dashscope", 20: "openrouter", 24: "gemini", 25: "moonshot cn",
 }
 
+// typesOfOneAPI and typesOfNewAPI are the types from 26 on, and 4, where the two
+// programs have given one number to different providers: 39 is Together in one-api and
+// Cloudflare in new-api. A wrong guess would send one provider's key to another.
 var typesOfOneAPI = map[int]string{
 	28: "mistral", 29: "groq", 30: "ollama", 35: "cohere", 36: "deepseek", 37: "cloudflare", 39: "together", 40: "volcengine",
 }
@@ -40,11 +53,13 @@ var typesOfNewAPI = map[int]string{
 	4: "ollama", 26: "zhipu", 34: "cohere", 39: "cloudflare", 40: "siliconflow", 42: "mistral", 43: "deepseek", 45: "volcengine", 46: "qianfan", 48: "xai",
 }
 
-// ofNewAPI are fields that new-api's table has and one-api's has not.
+// ofNewAPI are fields that new-api's table has and one-api's has not. A row with any of
+// them is new-api's: auto_ban has a default there and so is in each.
 var ofNewAPI = []string{"auto_ban", "channel_info", "tag", "setting", "settings", "param_override", "header_override", "openai_organization", "test_model"}
 
-// providerOfType returns the provider and its region of a type, and whether it is
-// one that speaks as OpenAI does at a URL of its own.
+// providerOfType returns the provider and its region of a type, such as "moonshot cn",
+// and whether the type is known. An empty provider that is known is one that speaks as
+// OpenAI does at a URL of its own.
 func providerOfType(row object, number int) (provider string, ok bool) {
 	if provider, ok = types[number]; ok {
 		return provider, true
@@ -60,6 +75,8 @@ func providerOfType(row object, number int) (provider string, ok bool) {
 }
 
 // readRow adds the channel that an object describes. about names it in notes.
+//
+// Keys that do not come into a channel are remembered, so that they are shown nowhere.
 func (p *Pool) readRow(row object, about string, o Options) {
 	var none int
 	c := &Channel{Name: row.text(nameFields...)}
@@ -73,6 +90,10 @@ func (p *Pool) readRow(row object, about string, o Options) {
 
 // readChannel adds the channel with these keys that an object describes, and reports
 // whether it has.
+//
+// status is 1 for enabled in one-api and new-api; 2 is disabled by hand and 3 by the
+// program, after errors. FreeLLMAPI and others have words, or a boolean of another
+// name.
 func (p *Pool) readChannel(c *Channel, none int, row object, about string, o Options) bool {
 	if status := row.text("status"); status != "" && status != "1" && !slices.Contains([]string{"true", "enabled", "active", "ok", "healthy"}, strings.ToLower(status)) {
 		p.note("%s: left out, since it is disabled", about)
@@ -120,6 +141,13 @@ func (p *Pool) readChannel(c *Channel, none int, row object, about string, o Opt
 
 // readPlace finds out whose API the channel is of, and where, and reports whether
 // that is known.
+//
+// The first that says something counts: a field with the provider's name, the number of
+// a type, a type that is a word, what the key begins with, the options. A URL beside it
+// may still show that it is another provider, see place.
+//
+// Azure's URL is the resource's own in these programs, to which they add the path of a
+// deployment; here it is that of the v1 API.
 func (p *Pool) readPlace(c *Channel, row object, about string, o Options) bool {
 	kind := row.text("type")
 	number, err := strconv.Atoi(kind)
@@ -161,7 +189,11 @@ func keysOfRow(row object) (keys, disabled []string, none int) {
 	return keys, disabled, none
 }
 
-// wordsOfRow returns what stands for keys, and what of that is disabled.
+// wordsOfRow returns what stands for keys, and what of that is disabled. A field holds
+// one key, several with line breaks or commas between them, or a JSON array, as a value
+// or as a text. new-api's multi_key_status_list has the state of a key by its index, 1
+// or nothing for enabled, so the order of the words must stay as it is in the field
+// until then.
 func wordsOfRow(row object) (enabled, disabled []string) {
 	var keys []string
 	switch given := row.get(keyFields...).(type) {
@@ -198,6 +230,9 @@ func wordsOfRow(row object) (enabled, disabled []string) {
 }
 
 // accountOf returns the account of a channel whose keys need one.
+//
+// Cloudflare's token needs the account in the URL: new-api has it in other, one-api in
+// config, {"user_id":"0123abcd"}.
 func accountOf(row object) string {
 	if account := row.text("account", "account_id", "other"); account != "" {
 		return account
@@ -213,6 +248,9 @@ func accountOf(row object) string {
 }
 
 // readModels reads the models of a channel, and its own names for them.
+//
+// models is a text with commas in the table, and a list of names or of objects with an
+// id in other programs' JSON.
 func (p *Pool) readModels(c *Channel, row object, about string) {
 	var listed []string
 	switch given := row.get(modelFields...).(type) {
@@ -242,6 +280,10 @@ func (p *Pool) readModels(c *Channel, row object, about string) {
 }
 
 // mapped returns the lines for models, some of which the channel calls otherwise.
+//
+// Names with the same target share a line, in the order in which they come first. A
+// name that is mapped but not listed is added: whoever has written it down means to ask
+// for it.
 func mapped(models []string, pairs object) (lines []Model, wrong int) {
 	as := make(map[string]string)
 	for _, pair := range pairs {
@@ -280,6 +322,8 @@ func mapped(models []string, pairs object) (lines []Model, wrong int) {
 var errColumns = errors.New("its first line names no column that holds keys or URLs, such as key, provider and base_url")
 
 // isCSV reports whether the first line names columns of a table of channels.
+//
+// A column of keys is required, since anything with a comma in it is CSV otherwise.
 func isCSV(text string) bool {
 	first, _, _ := strings.Cut(text, "\n")
 	if strings.ContainsAny(first, "={") {
@@ -298,6 +342,10 @@ func isCSV(text string) bool {
 }
 
 // readCSV reads a table whose first line names its columns.
+//
+// It is read leniently: rows may be shorter or longer than the first, and quotation
+// marks may stand within a field, as in JSON that a tool has not quoted. NULL and \N
+// are how MySQL and PostgreSQL write a missing value.
 func (p *Pool) readCSV(text string, o Options) error {
 	reader := csv.NewReader(strings.NewReader(text))
 	reader.FieldsPerRecord, reader.LazyQuotes, reader.TrimLeadingSpace = -1, true, true
@@ -328,6 +376,8 @@ func (p *Pool) readCSV(text string, o Options) error {
 
 // join makes one channel of those that differ in their keys only, as tables with a
 // key a row have them.
+//
+// The order of the first ones stays, and with it that of the blocks in the Caddyfile.
 func (p *Pool) join() {
 	known := make(map[string]*Channel)
 	p.Channels = slices.DeleteFunc(p.Channels, func(c *Channel) bool {

@@ -8,6 +8,9 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/preset"
 )
 
+// envKey and envURL split a name into whose it is and what: OPENROUTER_API_KEY_2 is a
+// key of OPENROUTER, OPENAI_BASE_URL and OPENAI_API_BASE the URL of OPENAI. Numbers
+// behind a name count further keys of the same account or another one.
 var (
 	envLine = regexp.MustCompile(`^(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)$`)
 	envKey  = regexp.MustCompile(`^(.+?)_?(?:API_?)?(?:KEY|TOKEN|SECRET)S?(?:_?\d+)?$`)
@@ -36,6 +39,9 @@ func isPadding(value string) bool { return value == "=" }
 
 // conventional are names of variables that may be shown: nothing else that is read
 // here is certain to be no key.
+//
+// A file may have anything to the left of =, also a key in base64 that was taken for a
+// name.
 var conventional = regexp.MustCompile(`^[A-Z][A-Z0-9]{0,15}(?:_[A-Z0-9]{1,15}){0,5}$`)
 
 // shownVariable returns the name of a variable as a note has it.
@@ -47,6 +53,10 @@ func shownVariable(name string) string {
 }
 
 // vendors are names of providers as variables have them, where the preset's differs.
+//
+// They are names that SDKs and LiteLLM use: GOOGLE_API_KEY, HF_TOKEN, ARK_API_KEY.
+// Unlike the spellings of package preset they are not for people, who get a hint, but
+// are taken as they are.
 var vendors = map[string]string{
 	"google": "gemini", "google_ai": "gemini", "google_generative_ai": "gemini", "googleai": "gemini", "aistudio": "gemini",
 	"hf": "huggingface", "hugging_face": "huggingface", "huggingfacehub": "huggingface", "huggingface_hub": "huggingface",
@@ -73,6 +83,9 @@ func vendor(name string) string {
 
 // readEnv reads variables such as GROQ_API_KEY, and OPENAI_API_KEY with
 // OPENAI_BASE_URL.
+//
+// A variable whose name says nothing (SECRET_KEY of a web framework) becomes a channel
+// only if its key tells the provider. Variables that are no keys are counted in a note.
 func (p *Pool) readEnv(text string) error {
 	keys, urls := make(map[string][]string), make(map[string]string)
 	var names []string
@@ -124,7 +137,10 @@ func (p *Pool) readEnv(text string) error {
 	return nil
 }
 
-// place sets where a channel is, and reports whether that is known.
+// place sets where a channel is, and reports whether that is known. A URL at the host
+// of a preset becomes that preset, which knows more than the URL. "openai" with another
+// host is the usual way to say that a server speaks as OpenAI does, so the provider is
+// dropped then: its quotas and refusals would be OpenAI's.
 func (p *Pool) place(c *Channel, address, about string) bool {
 	if address != "" {
 		base, err := baseURL(address)
@@ -154,6 +170,8 @@ func providerAt(host string) string {
 	return name
 }
 
+// regionAt returns the region of a provider whose API is at a host, "" for the default
+// one.
 func regionAt(provider, host string) string {
 	if name, region := presetAt(host); name == provider {
 		return region
@@ -161,6 +179,9 @@ func regionAt(provider, host string) string {
 	return ""
 }
 
+// presetAt looks through all regions and dialects, since the URL may be that of any of
+// them. {account} stands in Cloudflare's path only, so that any word serves to parse
+// the URL.
 func presetAt(host string) (name, region string) {
 	for _, p := range preset.All() {
 		for i, r := range p.Regions {
@@ -179,6 +200,8 @@ func presetAt(host string) (name, region string) {
 }
 
 // withAccount writes the account before each key, as Cloudflare's URL needs it.
+//
+// A key with a slash in it has its account already, as the option api_key takes it.
 func (p *Pool) withAccount(c *Channel, account, about string) bool {
 	if strings.Contains(c.Keys[0], "/") {
 		return true

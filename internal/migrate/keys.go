@@ -9,6 +9,10 @@ import (
 
 // prefixes are what keys of a provider begin with. `sk-` alone is none of them, since
 // many providers use it.
+//
+// OpenAI's older keys, DeepSeek, Moonshot and most relays have sk-. No provider
+// promises the form of its keys, so this is used only where nothing else says whose a
+// key is.
 var prefixes = []struct{ prefix, provider string }{
 	{"AIza", "gemini"},
 	{"gsk_", "groq"},
@@ -23,6 +27,9 @@ var prefixes = []struct{ prefix, provider string }{
 
 // looksLikeKey reports whether a text begins as keys do, or is as long and as
 // uniform as tokens are.
+//
+// It errs on the side of taking a text for a key: the text is only a name, and is
+// replaced.
 func looksLikeKey(text string) bool {
 	return providerOf(text) != "" || strings.HasPrefix(text, "sk-") || len(text) > 32 && !strings.ContainsAny(text, "-._")
 }
@@ -38,6 +45,8 @@ func providerOf(key string) string {
 }
 
 // channel returns the channel that the options name, nil if they name none.
+//
+// Each call returns a new channel, to which the caller adds keys or models.
 func (o Options) channel() (*Channel, error) {
 	if o.Provider == "" && o.URL == "" {
 		return nil, nil

@@ -8,16 +8,21 @@ import (
 	"unicode/utf8"
 )
 
-// member is a member of an object, in the order of the text.
+// member is a member of an object. Objects are slices and not maps: the order of a file
+// is that of the Caddyfile, and so two runs of the command write the same.
 type member struct {
 	name  string
 	value any // object, []any, string, or nil for what is none of them
 }
 
-// object is a JavaScript or JSON object. Numbers and true are strings in it.
+// object is a JavaScript or JSON object. Numbers, true and false are strings in it,
+// since exports write "status": 1, "status": "1" and "status": true for the same thing.
 type object []member
 
 // get returns the value of the first of some names, whose letters may be of either case.
+//
+// null is skipped as if it were not there: new-api writes it for columns that were
+// never set.
 func (o object) get(names ...string) any {
 	for _, name := range names {
 		for _, m := range o {
@@ -36,12 +41,17 @@ func (o object) text(names ...string) string {
 }
 
 // deepest bounds how deep values may be nested.
+//
+// The scanner is recursive, and the file comes from outside.
 const deepest = 50
 
 var errLiteral = errors.New("no literal")
 
 // scanner reads literals of JavaScript: JSON, with comments, single quotation
 // marks, names without any, and commas at the end.
+//
+// It takes more than any of these languages allow and is no parser of programs: it is
+// started behind a `=` and gives up at the first expression that is no literal.
 type scanner struct {
 	text string
 	at   int
@@ -152,6 +162,9 @@ func (s *scanner) array(depth int) (any, error) {
 }
 
 // quoted reads a text in quotation marks.
+//
+// A template literal (`) may have line breaks; what it inserts with ${ stays as text,
+// and is refused later as a character of no URL, name or key.
 func (s *scanner) quoted() (string, error) {
 	mark := s.text[s.at]
 	var text strings.Builder
@@ -179,6 +192,8 @@ func (s *scanner) quoted() (string, error) {
 }
 
 // word reads a name.
+//
+// Dots and dashes are parts of a word, so that env.KEY and -1.5 are read as one.
 func (s *scanner) word() string {
 	begin := s.at
 	for s.at < len(s.text) {
@@ -219,11 +234,15 @@ func parseJSON(text string) (any, error) {
 }
 
 // literal is a value of a program, with the name that it is given.
+//
+// The name decides whether a table of texts is one of models, see isModelTable.
 type literal struct {
 	name  string
 	value any
 }
 
+// assigned finds `name = {`, `name: Type = [`, `name = new Map([` and Object.freeze's;
+// exported finds a default export, as a Cloudflare worker has it for its handlers.
 var (
 	assigned = regexp.MustCompile(`([A-Za-z_$][\w$]*)\s*(?::\s*[\w<>, ]+)?=\s*(?:new\s+Map\s*\(\s*|Object\.freeze\s*\(\s*)?[{\[]`)
 	exported = regexp.MustCompile(`export\s+default\s*[{\[]`)
@@ -235,6 +254,9 @@ func isScript(text string) bool {
 }
 
 // literalsOf returns the literals that a program gives a name, and the text's own one.
+//
+// A literal within one that was read is not tried again; one that cannot be read is
+// skipped, with those inside it tried on their own.
 func literalsOf(text string) (found []literal) {
 	try := func(name string, at int) (end int) {
 		s := &scanner{text: text, at: at}

@@ -6,10 +6,13 @@ import (
 	"strings"
 )
 
-// lists are members behind which exports have their rows.
+// lists are members behind which exports have their rows. The pages of one-api answer
+// {"success":true,"data":[…]}, new-api {"data":{"items":[…]}}, FreeLLMAPI {"keys":[…]}.
 var lists = []string{"data", "items", "channels", "records", "rows", "list", "accounts", "keys", "providers"}
 
-// readJSON reads an export, or a table.
+// readJSON reads an export, or a table. It uses this package's scanner and not
+// encoding/json, which loses the order of members: blocks come out in the order of the
+// file.
 func (p *Pool) readJSON(text string, o Options) error {
 	value, err := parseJSON(text)
 	if err != nil {
@@ -18,7 +21,8 @@ func (p *Pool) readJSON(text string, o Options) error {
 	return p.readValue(literal{"", value}, true, o)
 }
 
-// readScript reads the tables of a program.
+// readScript reads the tables of a program. It finds literals behind names and runs
+// nothing, so a table that is put together at run time is not seen.
 func (p *Pool) readScript(text string, o Options) error {
 	for _, found := range literalsOf(text) {
 		if err := p.readValue(found, found.name == "", o); err != nil {
@@ -29,6 +33,10 @@ func (p *Pool) readScript(text string, o Options) error {
 }
 
 // isModelTable is the name of a table of models in a program.
+//
+// In a program any object may have texts in it, such as headers; only one with such a
+// name is taken for models. Where the file is nothing but the table, the name is not
+// needed.
 var isModelTable = regexp.MustCompile(`(?i)model|alias|mapping`)
 
 // readValue reads a value. Where it is the whole of a file it must be something.
@@ -42,6 +50,8 @@ func (p *Pool) readValue(v literal, whole bool, o Options) error {
 	return nil
 }
 
+// readArray reads rows, the pairs of a Map, or, if it is the whole file, a list of
+// keys.
 func (p *Pool) readArray(name string, items []any, whole bool, o Options) error {
 	pairs, texts := object{}, []string{}
 	for i, item := range items {
@@ -70,6 +80,9 @@ func (p *Pool) readArray(name string, items []any, whole bool, o Options) error 
 	return nil
 }
 
+// readObject reads an object that is a row, has rows behind a member, or is a table
+// itself: of channels by name, of URLs by path or host, or of models. A table may mix
+// them.
 func (p *Pool) readObject(name string, value object, whole bool, o Options) error {
 	if isRow(value) {
 		p.readRow(value, "the entry", o)
@@ -108,6 +121,8 @@ func (p *Pool) readObject(name string, value object, whole bool, o Options) erro
 }
 
 // readModelTable reads a table of names of models, and the channel's own names.
+//
+// It has no keys: they come from the same command's other files, see Add.
 func (p *Pool) readModelTable(pairs object, o Options) error {
 	lines, wrong := mapped(nil, pairs)
 	if wrong > 0 {
@@ -130,9 +145,14 @@ func (p *Pool) readModelTable(pairs object, o Options) error {
 }
 
 // notPaths are names of members whose URLs are no table.
+//
+// A package.json and page attributes in a program have such members.
 var notPaths = regexp.MustCompile(`(?i)^(url|href|src|link|origin|referer|image|icon|logo|docs?|home(page)?|schema|\$schema)$`)
 
 // readForward reads where requests of a host or a path go.
+//
+// /github and /github/* are the same here, github without a slash too. A word with a
+// dot is a host, unless it begins with a slash.
 func (p *Pool) readForward(from, to string) {
 	if notPaths.MatchString(from) {
 		return

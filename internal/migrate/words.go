@@ -10,7 +10,9 @@ import (
 	"unicode/utf8"
 )
 
-// What may become a word of the Caddyfile: nothing in it means anything there.
+// What may become a word of the Caddyfile: nothing in it means anything there. White
+// space, quotation marks, braces, # and backslashes are excluded, by which a name could
+// end its option and begin a directive, or stand for an environment variable.
 var (
 	modelWord = regexp.MustCompile(`^[\p{L}\p{N}@][\p{L}\p{M}\p{N}._:/@+~()-]*$`)
 	hostWord  = regexp.MustCompile(`^(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?$|^\[[0-9A-Fa-f:]+\]$`)
@@ -23,6 +25,9 @@ const longestWord = 200
 
 // isModel reports whether a word can be a model's name. Some are words of the
 // option models.
+//
+// A star would be a pattern, and full-width forms look like the characters that are
+// excluded.
 func isModel(name string) bool {
 	fullWidth := func(r rune) bool { return r >= '！' && r <= '～' }
 	return len(name) <= longestWord && name != "as" && name != "to" && modelWord.MatchString(name) && !strings.ContainsFunc(name, fullWidth)
@@ -58,6 +63,9 @@ func baseURL(text string) (string, error) {
 }
 
 // plainURL returns a URL without what may be a secret or mean something here.
+//
+// A user or a query may hold a key, which would then stand in the Caddyfile. The path
+// may have no escapes and no braces, as placeholders have them.
 func plainURL(text string) (string, error) {
 	u, err := url.Parse(strings.TrimSpace(text))
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") {
@@ -86,6 +94,10 @@ func hostOf(base string) string {
 }
 
 // safeName makes a name of a channel of whatever was there, which may be a key.
+//
+// People do name a channel by its key. What is left of a name are letters, digits, dots
+// and dashes; one of which nothing is left is replaced by the provider, the host or a
+// number.
 func safeName(name string, c *Channel, index int) string {
 	name = strings.ToLower(name)
 	for secret := range secretsOf(c.Keys) {
@@ -126,9 +138,15 @@ func (n *names) unique(name string) string {
 
 // shortestKey is how short a key may be. What is shorter is a word that was not
 // meant as one.
+//
+// The gateway warns at load of keys that are shorter.
 const shortestKey = 8
 
 // cleanKey returns a key without what people copy along, and whether it can be one.
+//
+// The same prefixes are an error in the gateway's api_key: they are the beginnings of
+// variables, comments, options and headers that were copied along with the key, or in
+// its place.
 func cleanKey(text string) (string, bool) {
 	key := strings.Trim(strings.TrimSpace(text), "\"'`,;")
 	for _, prefix := range []string{"Bearer ", "bearer "} {
