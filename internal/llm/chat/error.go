@@ -21,7 +21,7 @@ func WriteError(e *neutral.Error) []byte {
 	w.Key("param")
 	writeNullable(w, e.Param, e.Param == "")
 	w.Key("code")
-	code := ErrorCode(e)
+	code := errorCode(e)
 	writeNullable(w, code, code == "")
 	w.Close('}')
 	w.Close('}')
@@ -38,8 +38,8 @@ func errorType(status int) string {
 	return "invalid_request_error"
 }
 
-// ErrorCode returns OpenAI's code for an error, "" if there is none.
-func ErrorCode(e *neutral.Error) string {
+// errorCode returns OpenAI's code for an error, "" if there is none.
+func errorCode(e *neutral.Error) string {
 	if e.Code == neutral.ContextExceeded {
 		return e.Code
 	}
