@@ -5,7 +5,9 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
 
-// readContent reads a string or an array of parts.
+// readContent reads a string or an array of parts. Null, which assistants with calls
+// have, is no content. path is what the client calls the field, for errors and for what
+// is dropped.
 func readContent(r *neutral.Request, path string, value rawjson.Value) ([]neutral.Part, error) {
 	if value.Is('"') {
 		return []neutral.Part{{Kind: neutral.Text, Text: value.Text()}}, nil
@@ -21,6 +23,14 @@ func readContent(r *neutral.Request, path string, value rawjson.Value) ([]neutra
 	return parts, nil
 }
 
+// readPart reads a part, which has its body in the member that its type names:
+//
+//	{"type":"image_url","image_url":{"url":"data:image/png;base64,…","detail":"low"}}
+//
+// Members beside these, such as prompt_cache_breakpoint and the cache_control that some
+// clients put here for Anthropic's models, are dropped: they say how to cache, not what
+// to answer. A part of an unknown type is an error, since the model would be asked about
+// something it cannot see.
 func readPart(r *neutral.Request, path string, value rawjson.Value) (neutral.Part, error) {
 	kind := value.Get("type").Text()
 	for name := range value.Members {
@@ -38,14 +48,14 @@ func readPart(r *neutral.Request, path string, value rawjson.Value) (neutral.Par
 		media := &neutral.MediaPart{Type: neutral.Image, Detail: body.Get("detail").Text()}
 		url := body.Get("url")
 		if body.Is('"') {
-			url = body
+			url = body // as Mistral's documentation has it
 		}
 		media.SetURL(url.Text())
 		return neutral.Part{Kind: neutral.Media, Media: media}, nil
 	case "input_audio":
 		media := &neutral.MediaPart{Type: neutral.Audio, Data: body.Get("data").Text(), MIME: "audio/" + body.Get("format").Text()}
 		return neutral.Part{Kind: neutral.Media, Media: media}, nil
-	case "video_url":
+	case "video_url": // of vLLM and Qwen; only gemini has videos among the others
 		media := &neutral.MediaPart{Type: neutral.Video}
 		media.SetURL(body.Get("url").Text())
 		return neutral.Part{Kind: neutral.Media, Media: media}, nil

@@ -8,7 +8,12 @@ import (
 )
 
 // WriteError returns the body of an error, which is also its event in a stream.
-// Responses has the same form.
+// Responses has the same form for bodies, and an event of its own in streams.
+//
+//	{"error":{"message":"…","type":"server_error","param":null,"code":"server_error"}}
+//
+// All four members are there, null where there is nothing to say, as OpenAI's SDKs
+// declare them. The HTTP status is the caller's part: it is the channel's own.
 //
 // Source: https://platform.openai.com/docs/guides/error-codes (November 2026)
 func WriteError(e *neutral.Error) []byte {
@@ -28,6 +33,8 @@ func WriteError(e *neutral.Error) []byte {
 	return w.Bytes
 }
 
+// errorType returns the kind of an error. Clients go by status and code; the type is for
+// people and for logs.
 func errorType(status int) string {
 	switch {
 	case status == http.StatusTooManyRequests:
@@ -38,7 +45,10 @@ func errorType(status int) string {
 	return "invalid_request_error"
 }
 
-// errorCode returns OpenAI's code for an error, "" if there is none.
+// errorCode returns OpenAI's code for an error, "" if there is none. Two of them matter
+// most: context_length_exceeded makes agents shorten the conversation, and
+// insufficient_quota says, as rate_limit_exceeded does not, that waiting is of no use.
+// 529 is Anthropic's status for an overload.
 func errorCode(e *neutral.Error) string {
 	if e.Code == neutral.ContextExceeded {
 		return e.Code

@@ -5,6 +5,8 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
 
+// readMessages reads the conversation. A message without a role is a user's, as it is
+// in gemini. An unknown role is an error, since nobody can say whose words they are.
 func readMessages(r *neutral.Request, value rawjson.Value) error {
 	for message := range value.Elements {
 		m := neutral.Message{}
@@ -36,7 +38,9 @@ func readMessages(r *neutral.Request, value rawjson.Value) error {
 }
 
 // appendMessage appends a message. Results that follow each other are those of one
-// turn.
+// turn: here each is a message, while messages and gemini refuse results of parallel
+// calls that are spread over several. Messages of other roles stay apart;
+// neutral.Request.Turns joins those of the model.
 func appendMessage(r *neutral.Request, m neutral.Message) {
 	last := len(r.Messages) - 1
 	if m.Role == neutral.ToolRole && last >= 0 && r.Messages[last].Role == neutral.ToolRole {
@@ -46,7 +50,8 @@ func appendMessage(r *neutral.Request, m neutral.Message) {
 	r.Messages = append(r.Messages, m)
 }
 
-// readPlain reads a message of a system or a user.
+// readPlain reads a message of a system or a user. Its name, which tells several users
+// apart, has no place in the other dialects and is dropped.
 func readPlain(r *neutral.Request, m *neutral.Message, message rawjson.Value) (err error) {
 	for name, member := range message.Members {
 		switch name {
@@ -63,6 +68,8 @@ func readPlain(r *neutral.Request, m *neutral.Message, message rawjson.Value) (e
 	return nil
 }
 
+// readResult reads the result of a call. Its name is that of the function, which older
+// clients send; where it is missing, Turns takes it from the call.
 func readResult(r *neutral.Request, m *neutral.Message, message rawjson.Value) (err error) {
 	result := &neutral.ToolResult{}
 	for name, member := range message.Members {
@@ -85,7 +92,12 @@ func readResult(r *neutral.Request, m *neutral.Message, message rawjson.Value) (
 }
 
 // readAssistant reads a turn of the model. Its reasoning stands before the text,
-// its calls after it, whatever the order of the fields is.
+// its calls after it, whatever the order of the fields is: the dialect has no order
+// between them, and the model's own is this one.
+//
+// Reasoning under two names is the same text twice, so that the first one counts.
+// Chat clients mostly drop it; what comes back goes to the vendor that it is of (see
+// messagesWriter.thought). audio refers to one that the provider keeps.
 func readAssistant(r *neutral.Request, m *neutral.Message, message rawjson.Value) error {
 	var thought, said, calls []neutral.Part
 	for name, member := range message.Members {
@@ -123,7 +135,9 @@ func readAssistant(r *neutral.Request, m *neutral.Message, message rawjson.Value
 	return nil
 }
 
-// addDetails adds the signatures of reasoning_details to a thought.
+// addDetails adds the signatures of reasoning_details to a thought. All details of a
+// message are one thought here, with the last signature: that is how WriteResponse and
+// StreamWriter have sent them, one detail for each signature.
 func addDetails(thought []neutral.Part, details rawjson.Value) []neutral.Part {
 	for detail := range details.Elements {
 		value := detail.Get("signature").Text()
@@ -142,6 +156,9 @@ func addDetails(thought []neutral.Part, details rawjson.Value) []neutral.Part {
 	return thought
 }
 
+// readCall reads a call of an earlier turn. extra_content.google.thought_signature is
+// Google's form for the signature of a call, in which this gateway also sends those of
+// other vendors to chat clients.
 func readCall(r *neutral.Request, value rawjson.Value) neutral.Part {
 	call := &neutral.ToolCall{}
 	part := neutral.Part{Kind: neutral.Call, Call: call}
@@ -166,7 +183,8 @@ func readCall(r *neutral.Request, value rawjson.Value) neutral.Part {
 	return part
 }
 
-// argumentsText returns the text of arguments, which some write as an object.
+// argumentsText returns the text of arguments, which some write as an object: local
+// servers in responses, and clients that have parsed them in requests. Null is none.
 func argumentsText(v rawjson.Value) string {
 	switch {
 	case v.Is('"'):

@@ -7,13 +7,17 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
 
-// messagesWriter writes the conversation.
+// messagesWriter writes the conversation. It begins with Turns, which has put each turn
+// of the model into one message and its results behind it, one a call: OpenAI refuses
+// calls that are not followed by their results at once.
 type messagesWriter struct {
 	w  *rawjson.Writer
 	r  *neutral.Request
 	to neutral.Target
 }
 
+// write writes the member messages, the last of the body. No message depends on those
+// that follow it, so that the next turn's body begins with the same bytes.
 func (m *messagesWriter) write() error {
 	m.w.Key("messages")
 	m.w.Open('[')
@@ -33,7 +37,8 @@ func (m *messagesWriter) write() error {
 }
 
 // leading writes the system texts at the top as one message: many models' templates
-// take only one.
+// take only one. The role is system, not developer: only OpenAI knows that one, and its
+// models take both.
 func (m *messagesWriter) leading(turns []neutral.Message) {
 	var texts []string
 	for i := range turns {
@@ -53,6 +58,9 @@ func (m *messagesWriter) text(role, text string) {
 	m.w.Close('}')
 }
 
+// message writes a turn. A system text in the middle becomes a user's, marked as a
+// reminder: many models refuse it there ("System messages are not allowed"), and Claude
+// Code and Codex send such texts.
 func (m *messagesWriter) message(turn *neutral.Message) error {
 	switch turn.Role {
 	case neutral.System:
@@ -69,6 +77,9 @@ func (m *messagesWriter) message(turn *neutral.Message) error {
 	return nil
 }
 
+// user writes a user's message: as a string where it is only text, because some
+// providers, such as Cloudflare, refuse arrays for some models. One without any text is
+// left out.
 func (m *messagesWriter) user(turn *neutral.Message) error {
 	if onlyText(turn.Parts) {
 		if text := neutral.JoinText(turn.Parts); text != "" {
@@ -93,7 +104,8 @@ func onlyText(parts []neutral.Part) bool {
 	return true
 }
 
-// parts writes texts and media.
+// parts writes texts and media in the order of the user's, which says what a text is
+// about. Empty texts are left out.
 func (m *messagesWriter) parts(parts []neutral.Part) error {
 	m.w.Open('[')
 	for i := range parts {
@@ -114,6 +126,10 @@ func (m *messagesWriter) parts(parts []neutral.Part) error {
 	return nil
 }
 
+// media writes a part that is no text. What the dialect has no form for is an error and
+// not a drop: the model would answer about something else. The detail original, which
+// Codex sends, is of responses only; high is the nearest. A file needs a name here, which
+// it need not have in the other dialects.
 func (m *messagesWriter) media(media *neutral.MediaPart) error {
 	if err := media.Portable(m.r.Dialect); err != nil {
 		return err
@@ -164,7 +180,8 @@ func (m *messagesWriter) media(media *neutral.MediaPart) error {
 	return nil
 }
 
-// audioFormat returns the word for a format of audio that the dialect takes.
+// audioFormat returns the word for a format of audio that the dialect takes. There are
+// two, and no URLs.
 func audioFormat(media *neutral.MediaPart) (string, bool) {
 	if media.Data == "" {
 		return "", false
@@ -179,7 +196,8 @@ func audioFormat(media *neutral.MediaPart) (string, bool) {
 }
 
 // results writes the results of a turn's calls. Media cannot stand in them: they
-// follow in a user's message after all of them.
+// follow in a user's message after all of them, since nothing may stand between the
+// results of one turn. The texts that join both are fixed, for prompt caches.
 func (m *messagesWriter) results(turn *neutral.Message) error {
 	var media []neutral.Part
 	for i := range turn.Parts {
@@ -210,6 +228,14 @@ func (m *messagesWriter) results(turn *neutral.Message) error {
 	return m.user(&neutral.Message{Role: neutral.User, Parts: media})
 }
 
+// assistant writes a turn of the model as one message. Written as two, one with the text
+// and one with the calls, models were seen to stop after the text.
+//
+//   - A refusal becomes text: the field refusal is OpenAI's, and others refuse it.
+//   - content is null beside calls if there is no text, else a string.
+//   - A turn of nothing but reasoning is left out, since content would be empty.
+//   - Media of the model's own become a word, so that the model knows of them.
+//   - What is dropped of signatures and reasoning is recorded for X-Gateway-Dropped.
 func (m *messagesWriter) assistant(turn *neutral.Message) error {
 	var texts, thoughts []string
 	var calls []*neutral.Part
@@ -265,7 +291,9 @@ func (m *messagesWriter) assistant(turn *neutral.Message) error {
 }
 
 // thought returns the reasoning of a turn as it goes back to the channel: to the
-// one that it came from, and to models that refuse calls without it.
+// one that it came from, and to models that refuse calls without it. For those, a turn
+// of another vendor's model has that one's reasoning, or a placeholder that is not
+// empty, unless thinking is off. To all others it would be a field that they do not know.
 // Source: https://api-docs.deepseek.com/guides/thinking_mode (November 2026)
 func (m *messagesWriter) thought(thoughts []string, own, calls bool) string {
 	text := strings.Join(thoughts, "")
@@ -279,11 +307,19 @@ func (m *messagesWriter) thought(thoughts []string, own, calls bool) string {
 	return ""
 }
 
+// needsThoughts reports whether a model answers 400 to a turn with calls but without
+// reasoning_content. It goes by the name, since such models are offered by many
+// providers. Source: https://github.com/anomalyco/opencode/issues/24722
 func needsThoughts(model string) bool {
 	model = strings.ToLower(model)
 	return strings.Contains(model, "deepseek") || strings.Contains(model, "kimi")
 }
 
+// call writes a call. A freeform tool's is that of the function which stands for it: its
+// text becomes the argument input. The arguments are those that the model has written, if
+// they are remembered: a model finds only its own bytes in the prompt cache.
+//
+// Gemini's chat endpoint demands the signature of its calls where it has put it.
 func (m *messagesWriter) call(part *neutral.Part) {
 	call := part.Call
 	w := m.w

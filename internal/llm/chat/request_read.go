@@ -5,7 +5,11 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
 
-// settings are the plain fields, also those that only some providers have.
+// settings are the plain fields, also those that only some providers have. They are read
+// so that a dialect that has the like can get them (top_k is in messages and gemini),
+// and so that the list of what was dropped is complete.
+//
+// Of the two names of the output limit, the one that stands last in the body counts.
 var settings = []neutral.Field{
 	{ID: neutral.MaxOutput, Name: "max_completion_tokens"},
 	{ID: neutral.MaxOutput, Name: "max_tokens"},
@@ -31,7 +35,10 @@ var settings = []neutral.Field{
 	{ID: neutral.Store, Name: "store"},
 }
 
-// ReadRequest reads the body of POST /v1/chat/completions.
+// ReadRequest reads the body of POST /v1/chat/completions. Fields are read in the order
+// of the body; none depends on another. The error is a *neutral.InvalidError for what is
+// no request of this dialect, or a *neutral.UnsupportedError for content, or a choice of
+// tools, of a kind that no other dialect is known to have.
 func ReadRequest(body []byte) (*neutral.Request, error) {
 	v, err := rawjson.Parse(body)
 	if err != nil || !v.Is('{') {
@@ -50,6 +57,10 @@ func ReadRequest(body []byte) (*neutral.Request, error) {
 	return r, nil
 }
 
+// readField reads a field. One that is null was not sent. What would change the meaning
+// of the request if it were left out goes to Needs; all others that are unknown are
+// dropped, because clients send fields of one vendor to all, such as models and provider
+// of OpenRouter and chat_template_kwargs of vLLM.
 func readField(r *neutral.Request, name string, value rawjson.Value) error {
 	if !value.IsSet() || r.Settings.Read(settings, "", name, value) {
 		return nil
@@ -97,6 +108,9 @@ func readField(r *neutral.Request, name string, value rawjson.Value) error {
 	return nil
 }
 
+// readStreamOptions reads whether the client expects the chunk with the usage. The
+// channel is always asked for it: other dialects always have usage, and the gateway
+// counts it.
 func readStreamOptions(r *neutral.Request, value rawjson.Value) {
 	for name, option := range value.Members {
 		if name == "include_usage" {
@@ -109,6 +123,17 @@ func readStreamOptions(r *neutral.Request, value rawjson.Value) {
 
 // readVendorReasoning reads the forms in which OpenRouter, DeepSeek, Qwen and GLM
 // take what OpenAI calls reasoning_effort.
+//
+//	"reasoning":{"effort":"high"}                 OpenRouter; a word as OpenAI's
+//	"reasoning":{"max_tokens":2000}               OpenRouter; becomes the budget
+//	"reasoning":{"exclude":true}                  OpenRouter; thoughts are not shown
+//	"include_reasoning":false                     OpenRouter's older name for the same
+//	"thinking":{"type":"enabled"|"disabled"}      DeepSeek, GLM, Kimi
+//	"thinking":{…,"budget_tokens":2000}           as Anthropic has it
+//	"enable_thinking":false                       Qwen
+//
+// That a model may think, without how much, is the default of each dialect and says
+// nothing, so only the opposite is read.
 func readVendorReasoning(r *neutral.Request, name string, value rawjson.Value) {
 	reasoning := &r.Reasoning
 	switch {
@@ -141,6 +166,8 @@ func readVendorReasoning(r *neutral.Request, name string, value rawjson.Value) {
 	}
 }
 
+// readFormat reads the form that the response must have. A kind that is not known goes to
+// Needs: a client that parses the response would fail on free text.
 func readFormat(r *neutral.Request, value rawjson.Value) error {
 	switch kind := value.Get("type").Text(); kind {
 	case "text", "":

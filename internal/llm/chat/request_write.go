@@ -9,7 +9,9 @@ import (
 
 // common are the settings that go to a channel, in the order in which they are
 // written. max_tokens is written apart, because models differ in its name, and
-// what changes the response in a way that other dialects cannot say is left out.
+// what changes the response in a way that other dialects cannot say is left out, such as
+// logprobs. So is what only some providers know (top_k, min_p): Mistral and Google's
+// chat endpoint refuse requests with an unknown field.
 var common = []neutral.Field{
 	{ID: neutral.Temperature, Name: "temperature"},
 	{ID: neutral.TopP, Name: "top_p"},
@@ -21,7 +23,8 @@ var common = []neutral.Field{
 }
 
 // ofOpenAI are the settings that mean the same in Responses. Other providers refuse
-// most of them.
+// most of them, so they are written only from the one dialect of OpenAI to the other,
+// for one of its models.
 var ofOpenAI = []neutral.Field{
 	{ID: neutral.Verbosity, Name: "verbosity"},
 	{ID: neutral.SafetyID, Name: "safety_identifier"},
@@ -31,11 +34,18 @@ var ofOpenAI = []neutral.Field{
 	{ID: neutral.Metadata, Name: "metadata"},
 }
 
-// maxStops is how many stop sequences OpenAI takes.
+// maxStops is how many stop sequences OpenAI takes. The first ones are kept; that some
+// are missing stands in X-Gateway-Dropped (stop[4:]).
 const maxStops = 4
 
 // WriteRequest returns the body of POST /v1/chat/completions. It may change r's own
-// fields, but nothing that they point to.
+// fields, but nothing that they point to. A *neutral.UnsupportedError says what the
+// channel lacks; the gateway then tries one of another dialect.
+//
+// The order of the fields is fixed: all before the messages stays the same in each turn
+// of a conversation as long as the client's settings do. Usage is always asked for in
+// streams (see readStreamOptions). Of the tools only those that the client runs can be
+// declared here: web search is a field of OpenAI's search models, not a tool.
 func WriteRequest(r *neutral.Request, to neutral.Target) ([]byte, error) {
 	if err := r.Check(neutral.Chat); err != nil {
 		return nil, err
@@ -65,6 +75,8 @@ func WriteRequest(r *neutral.Request, to neutral.Target) ([]byte, error) {
 	return w.Bytes, nil
 }
 
+// writeSettings writes the plain fields and records those that are left out. r.Settings
+// itself stays as it is: the copy is changed.
 func writeSettings(w *rawjson.Writer, r *neutral.Request, to neutral.Target) {
 	settings := r.Settings
 	if settings.IsSet(neutral.MaxOutput) {
@@ -81,7 +93,8 @@ func writeSettings(w *rawjson.Writer, r *neutral.Request, to neutral.Target) {
 }
 
 // maxTokensField is what a model calls its output limit. OpenAI's reasoning models
-// refuse the old name, and many other servers know only that.
+// refuse the old name with 400 unsupported_parameter, and many other servers know only
+// that.
 func maxTokensField(model string) string {
 	if neutral.IsOpenAIReasoning(model) {
 		return "max_completion_tokens"
@@ -90,7 +103,15 @@ func maxTokensField(model string) string {
 }
 
 // writeReasoning writes reasoning_effort. OpenAI's newer models refuse it beside
-// tools on this endpoint; other providers know only three words.
+// tools on this endpoint, unless it is none; other providers know only low, medium and
+// high. A budget of tokens is put into words by EffortOf.
+//
+// Thinking that messages has disabled is dropped for models other than OpenAI's: it is
+// what most models of that dialect do without the field, and few servers know the word
+// none.
+//
+// Whether thoughts are shown cannot be said here. Where the client wants none, it is
+// recorded that it may get some.
 // Source: https://github.com/openai/openai-openapi/issues/541
 func writeReasoning(w *rawjson.Writer, r *neutral.Request, to neutral.Target, tools bool) {
 	reasoning := &r.Reasoning
@@ -115,6 +136,8 @@ func writeReasoning(w *rawjson.Writer, r *neutral.Request, to neutral.Target, to
 	w.KeyString("reasoning_effort", effort)
 }
 
+// writeFormat writes the form of the response. Plain text is the default and is not
+// written, since some servers know no response_format.
 func writeFormat(w *rawjson.Writer, r *neutral.Request) {
 	format := &r.Format
 	switch format.Kind {
@@ -145,6 +168,11 @@ func writeFormat(w *rawjson.Writer, r *neutral.Request) {
 
 // writeTools writes the tools before the messages: they are the beginning of what
 // prompt caches compare, and more of them are appended to the end of the array.
+//
+// Of a choice with allowed tools only those are declared, because few servers know
+// allowed_tools. A single forced tool is named instead, and all stay declared: agents
+// force one tool for one turn, and the others' declarations are in the cache. Without
+// tools, tool_choice and parallel_tool_calls are refused, and are not written.
 func writeTools(w *rawjson.Writer, r *neutral.Request, tools []*neutral.Tool, choice neutral.ToolChoice) {
 	w.Key("tools")
 	w.Open('[')
@@ -172,6 +200,11 @@ func writeTools(w *rawjson.Writer, r *neutral.Request, tools []*neutral.Tool, ch
 	}
 }
 
+// writeTool writes a tool as a function. A freeform tool, such as Codex's apply_patch,
+// becomes one with the string input, and its grammar a part of the description: only
+// OpenAI knows the type custom, and llama.cpp refuses a request that has one
+// (https://github.com/ggml-org/llama.cpp/issues/20156). A function without parameters
+// has none written, which means no arguments.
 func writeTool(w *rawjson.Writer, r *neutral.Request, tool *neutral.Tool) {
 	description, schema := tool.Description, tool.Schema
 	if tool.Kind == neutral.Freeform {

@@ -8,7 +8,9 @@ import (
 )
 
 // WriteResponse returns the body of a response to the client that has sent a
-// request.
+// request. id has no prefix yet. created, in seconds since 1970, is used if the channel
+// has not said when the response was made. The model is the one that the client has
+// asked for, not the channel's name for it.
 func WriteResponse(client *neutral.Request, response *neutral.Response, id string, created int64) []byte {
 	if response.Created != 0 {
 		created = response.Created
@@ -31,6 +33,8 @@ func WriteResponse(client *neutral.Request, response *neutral.Response, id strin
 	return w.Bytes
 }
 
+// writeChoice writes a choice. logprobs are null: they are lost on every translated
+// route, and OpenAI's SDKs declare the member as always there.
 func writeChoice(w *rawjson.Writer, index int, choice *neutral.Choice) {
 	w.Open('{')
 	w.KeyInt("index", int64(index))
@@ -42,6 +46,12 @@ func writeChoice(w *rawjson.Writer, index int, choice *neutral.Choice) {
 	w.Close('}')
 }
 
+// writeMessage writes what the model has said. The dialect has one text, one refusal and
+// one list of calls, so that parts of a kind are joined and the order between kinds is
+// lost. content is null if there is only a refusal or calls, as in OpenAI's responses,
+// and an empty string if there is nothing at all.
+//
+// Reasoning is reasoning_content, the name that most clients know.
 func writeMessage(w *rawjson.Writer, choice *neutral.Choice) {
 	var text, refusal, thought strings.Builder
 	for i := range choice.Parts {
@@ -67,6 +77,8 @@ func writeMessage(w *rawjson.Writer, choice *neutral.Choice) {
 	w.Close('}')
 }
 
+// writeNullable writes a string or null: OpenAI's SDKs declare members that are one of
+// both, and never absent.
 func writeNullable(w *rawjson.Writer, text string, isNull bool) {
 	if isNull {
 		w.Null()
@@ -113,6 +125,9 @@ func writeParts(w *rawjson.Writer, choice *neutral.Choice) {
 	}
 }
 
+// writeCall writes a call as the kind of tool that the client has declared: a freeform
+// tool's text has been taken out of the function's arguments by then. The id is in a form
+// that all dialects take, so that it comes back as it is here.
 func writeCall(w *rawjson.Writer, part *neutral.Part) {
 	call := part.Call
 	w.Open('{')
@@ -135,7 +150,8 @@ func writeCall(w *rawjson.Writer, part *neutral.Part) {
 	w.Close('}')
 }
 
-// writeExtra writes the signature of a call, as Google's chat endpoint does.
+// writeExtra writes the signature of a call, as Google's chat endpoint does. A client
+// that returns it there does so for every vendor's; the mark in it says whose it is.
 func writeExtra(w *rawjson.Writer, sig neutral.Sig) {
 	if sig.Value == "" {
 		return
@@ -149,7 +165,9 @@ func writeExtra(w *rawjson.Writer, sig neutral.Sig) {
 	w.Close('}')
 }
 
-// writeDetail writes the signature of a thought, as OpenRouter does.
+// writeDetail writes the signature of a thought, as OpenRouter does. All are written as
+// encrypted, whichever they are: the text stands in reasoning_content, and clients that
+// keep details return them without a look into them.
 func writeDetail(w *rawjson.Writer, e *neutral.Event) {
 	w.Key("reasoning_details")
 	w.Open('[')
@@ -160,6 +178,8 @@ func writeDetail(w *rawjson.Writer, e *neutral.Event) {
 	w.Close(']')
 }
 
+// writeImage writes an image that the model has made, as OpenRouter does: the dialect
+// itself has none in responses.
 func writeImage(w *rawjson.Writer, media *neutral.MediaPart) {
 	w.Key("images")
 	w.Open('[')
@@ -173,6 +193,8 @@ func writeImage(w *rawjson.Writer, media *neutral.MediaPart) {
 	w.Close(']')
 }
 
+// writeAnnotation writes a citation of a web page. What a channel has not said, such as
+// the place in the text, is zero or empty, since SDKs declare all four members.
 func writeAnnotation(w *rawjson.Writer, citation *neutral.Citation) {
 	w.Open('{')
 	w.KeyString("type", "url_citation")

@@ -9,34 +9,42 @@ import (
 )
 
 // StreamReader reads the chunks of a stream, or a whole response as if it were one
-// chunk.
+// chunk. Text and reasoning are passed on as they come; the end of each choice is passed
+// on by End only, because the usage comes after it, and because some providers have a
+// finish reason in each chunk, or two chunks with one.
+//
+// A stream is complete if a choice has a finish reason or [DONE] has come: some have the
+// one, some the other. One with neither has been cut off and fails.
 type StreamReader struct {
 	how     neutral.Reading
-	choices []*choiceReader
-	started bool
-	done    bool // the stream says that it is complete
-	failed  bool
-	usage   neutral.Usage
+	choices []*choiceReader // in the order in which they came; mostly one
+	started bool            // Started was emitted
+	done    bool            // the stream says that it is complete
+	failed  bool            // Failed was emitted; what comes is ignored
+	usage   neutral.Usage   // the last that has come, of all choices together
 }
 
 // choiceReader is what has been read of a choice.
 type choiceReader struct {
 	index     int
 	calls     neutral.Sequencer
-	think     neutral.ThinkTags
-	emit      neutral.Emit // adds the choice
-	late      strings.Builder
-	thoughts  bool // the last thing was a thought without a signature
-	signed    bool // the thoughts have a signature of their own
-	finish    string
+	think     neutral.ThinkTags // <think>…</think> at the beginning of content
+	emit      neutral.Emit      // adds the choice
+	late      strings.Builder   // text that came in the middle of a call, for the end
+	thoughts  bool              // the last thing was a thought without a signature
+	signed    bool              // the thoughts have a signature of their own
+	finish    string            // the channel's word; "" as long as there is none
 	keyOf     map[string]string // of an index, the call that it means now
-	annotated int
+	annotated int               // citations so far, for maxAnnotations
 }
 
 // NewStreamReader returns a reader.
 func NewStreamReader(how neutral.Reading) *StreamReader { return &StreamReader{how: how} }
 
-// Event reads a chunk.
+// Event reads a chunk. Its name counts for nothing: the dialect has none. An error stands
+// alone or beside choices, in a stream that began with status 200; OpenRouter has it in a
+// choice too. Chunks without choices are Azure's first one, with the results of its
+// filter, and the one with the usage.
 func (s *StreamReader) Event(_ string, data []byte, emit neutral.Emit) {
 	if s.failed {
 		return
@@ -66,11 +74,14 @@ func (s *StreamReader) Event(_ string, data []byte, emit neutral.Emit) {
 	}
 }
 
+// fail ends the response. Later chunks are ignored, and End has nothing to add.
 func (s *StreamReader) fail(err *neutral.Error, emit neutral.Emit) {
 	s.failed = true
 	emit(&neutral.Event{Kind: neutral.Failed, Err: err})
 }
 
+// start emits what all chunks repeat. Only the time is used: clients get the gateway's id
+// and the name of the model that they have asked for.
 func (s *StreamReader) start(v rawjson.Value, emit neutral.Emit) {
 	if s.started {
 		return
@@ -80,6 +91,13 @@ func (s *StreamReader) start(v rawjson.Value, emit neutral.Emit) {
 	emit(&neutral.Event{Kind: neutral.Started, ID: v.Get("id").Text(), Model: v.Get("model").Text(), Created: created})
 }
 
+// choice reads what a chunk says of a choice:
+//
+//	delta      in a stream
+//	message    in a whole response, also where a stream was asked for
+//	text       of the older completions
+//
+// finish_reason may be null, "" or "null" until the end. "error" is OpenRouter's.
 func (s *StreamReader) choice(v rawjson.Value, emit neutral.Emit) {
 	index, _ := v.Get("index").Int()
 	c := s.reader(int(index), emit)
@@ -110,10 +128,12 @@ func (s *StreamReader) choice(v rawjson.Value, emit neutral.Emit) {
 	}
 }
 
-// maxChoices bounds n.
+// maxChoices bounds n. It is what OpenAI takes; a channel must not make the gateway keep
+// more, whatever indexes it sends.
 const maxChoices = 128
 
-// reader returns the reader of a choice.
+// reader returns the reader of a choice, nil for an index that nobody can have asked
+// for. emit is set anew each time, since it may differ from call to call.
 func (s *StreamReader) reader(index int, emit neutral.Emit) *choiceReader {
 	for _, c := range s.choices {
 		if c.index == index {
@@ -134,6 +154,7 @@ func (s *StreamReader) reader(index int, emit neutral.Emit) *choiceReader {
 	return c
 }
 
+// withChoice returns emit for the events of a choice.
 func withChoice(index int, emit neutral.Emit) neutral.Emit {
 	if index == 0 {
 		return emit
@@ -144,7 +165,8 @@ func withChoice(index int, emit neutral.Emit) neutral.Emit {
 	}
 }
 
-// End ends the response.
+// End ends the response: each choice in the order in which they began, with the same
+// usage, which writers use once.
 func (s *StreamReader) End(emit neutral.Emit) {
 	if s.failed {
 		return
@@ -163,6 +185,9 @@ func (s *StreamReader) End(emit neutral.Emit) {
 	}
 }
 
+// end ends a choice. Its order is that of the neutral events: what may still be a tag is
+// text, calls are complete, text that came among them follows, and the reason is last. A
+// call that the output limit has cut off is none: an agent would run half a command.
 func (c *choiceReader) end(usage neutral.Usage) {
 	c.think.End(c.say)
 	truncated := c.finish == "length"
@@ -175,7 +200,10 @@ func (c *choiceReader) end(usage neutral.Usage) {
 }
 
 // finished returns why the choice has ended. A call is one, whatever the provider
-// says.
+// says: xAI and Google's chat endpoint, when they stream, say "stop", after which an
+// agent would end its turn. The output limit and a filter count for more.
+// Sources: https://github.com/vercel/ai/issues/12218 and
+// https://github.com/googleapis/python-genai/issues/2868
 func (c *choiceReader) finished() neutral.Finish {
 	switch c.finish {
 	case "length", "max_tokens":
@@ -189,7 +217,8 @@ func (c *choiceReader) finished() neutral.Finish {
 	return neutral.FinishStop
 }
 
-// say emits a piece of text or of a thought, after all calls that are complete.
+// say emits a piece of text or of a thought, after all calls that are complete. Neutral
+// calls are not interrupted, so what comes in the middle of one waits for the end.
 func (c *choiceReader) say(kind neutral.EventKind, text string) {
 	if text == "" {
 		return
@@ -209,7 +238,8 @@ func (c *choiceReader) say(kind neutral.EventKind, text string) {
 	c.emit(&neutral.Event{Kind: kind, Text: text})
 }
 
-// endThought says whose the thoughts were, unless they have a signature.
+// endThought says whose the thoughts were, unless they have a signature: DeepSeek and
+// others take the text itself back, and no other vendor must get it as its own.
 func (c *choiceReader) endThought() {
 	if c.thoughts && !c.signed {
 		c.emit(&neutral.Event{Kind: neutral.ThoughtSig, Sig: neutral.Sig{Vendor: c.calls.Vendor, Value: neutral.TextOnly}})
@@ -217,11 +247,12 @@ func (c *choiceReader) endThought() {
 	c.thoughts, c.signed = false, false
 }
 
+// text reads a piece of content, in which local models may have written their reasoning.
 func (c *choiceReader) text(text string) {
 	if text != "" {
 		c.think.Add(text, c.say)
 	}
 }
 
-// key of a call by its place.
+// placeKey returns the key of a call by its place; see key.
 func placeKey(kind string, n int) string { return kind + strconv.Itoa(n) }

@@ -6,32 +6,37 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
 
-// StreamWriter writes the chunks of a stream.
+// StreamWriter writes the chunks of a stream. See the package's comment for the order
+// that it keeps.
 type StreamWriter struct {
 	client  *neutral.Request
-	id      string
-	created int64
-	w       rawjson.Writer // of the chunk under way
+	id      string         // of the response, with its prefix
+	created int64          // in seconds since 1970; the same in all chunks
+	w       rawjson.Writer // of the chunk under way; its memory is used again
 
-	choices []choiceWriter
-	left    int // choices that have not finished
-	failed  bool
+	choices []choiceWriter // as many as the client has asked for
+	left    int            // choices that have not finished
+	failed  bool           // the error was written; nothing follows it
 }
 
+// choiceWriter is what has been written of a choice.
 type choiceWriter struct {
-	begun bool
-	calls int
-	done  bool
+	begun bool // the role was written
+	calls int  // that have begun; the index of the next one
+	done  bool // the finish reason was written
 }
 
-// NewStreamWriter returns a writer for the client that has sent a request. id and
-// created are used where the channel's response does not say them.
+// NewStreamWriter returns a writer for the client that has sent a request. id has no
+// prefix yet; created is used where the channel's response does not say it.
 func NewStreamWriter(client *neutral.Request, id string, created int64) *StreamWriter {
 	n := max(1, int(min(client.Settings.Int(neutral.Count), maxChoices)))
 	return &StreamWriter{client: client, id: "chatcmpl-" + id, created: created, choices: make([]choiceWriter, n), left: n}
 }
 
-// Append appends the chunks that stand for an event.
+// Append appends the chunks that stand for an event: none for what the dialect does not
+// have (ThoughtBreak, TextSig), for CallEnd, which a finish reason implies, and for the
+// gateway's own mark of thoughts without a signature. That mark is of no use here: the
+// reasoning_content that comes back has no place for it.
 func (s *StreamWriter) Append(dst []byte, e *neutral.Event) []byte {
 	if s.failed || e.Choice >= len(s.choices) {
 		return dst
@@ -84,7 +89,9 @@ func (s *StreamWriter) Append(dst []byte, e *neutral.Event) []byte {
 	return dst
 }
 
-// begin begins a chunk of a choice, with the role in the first one.
+// begin begins a chunk of a choice, with the role in the first one. OpenAI's stream
+// helper demands the role ("missing role"). Beside anything but text, an empty content
+// goes with it: in OpenAI's own streams the first delta has both.
 func (s *StreamWriter) begin(e *neutral.Event, c *choiceWriter) {
 	w := &s.w
 	w.Bytes = w.Bytes[:0]
@@ -104,6 +111,8 @@ func (s *StreamWriter) begin(e *neutral.Event, c *choiceWriter) {
 	}
 }
 
+// head writes what all chunks begin with. The model is the one that the client has asked
+// for.
 func (s *StreamWriter) head(w *rawjson.Writer) {
 	w.Open('{')
 	w.KeyString("id", s.id)
@@ -112,7 +121,8 @@ func (s *StreamWriter) head(w *rawjson.Writer) {
 	w.KeyString("model", s.client.Model)
 }
 
-// end ends a chunk and appends it.
+// end ends a chunk and appends it. finish is the finish reason, "" for null. With
+// include_usage all chunks but the last have a null for it, as OpenAI documents.
 func (s *StreamWriter) end(dst []byte, finish string) []byte {
 	w := &s.w
 	w.Close('}')
@@ -140,6 +150,9 @@ func (s *StreamWriter) text(dst []byte, e *neutral.Event, c *choiceWriter, field
 	return s.end(dst, "")
 }
 
+// callStart writes the first delta of a call, with all that OpenAI's SDK needs to begin
+// one: index, id, type, name and empty arguments. Without the type its stream helper
+// fails, without the index it loses the call.
 func (s *StreamWriter) callStart(e *neutral.Event, index int) {
 	w := &s.w
 	w.Key("tool_calls")
@@ -168,6 +181,8 @@ func (s *StreamWriter) callStart(e *neutral.Event, index int) {
 	w.Close(']')
 }
 
+// callDelta writes a piece of a call's input. Id, type and name are not repeated, as in
+// OpenAI's streams.
 func (s *StreamWriter) callDelta(e *neutral.Event, index int) {
 	field, key := "function", "arguments"
 	if e.Call.Kind == neutral.Freeform {
@@ -217,7 +232,9 @@ func (s *StreamWriter) finish(dst []byte, e *neutral.Event, c *choiceWriter) []b
 	return eventstream.Append(dst, "", []byte("[DONE]"))
 }
 
-// finishReason is what the dialect calls the end of a response.
+// finishReason is what the dialect calls the end of a response. What it has no word for,
+// such as a stop sequence, a paused tool and a call that nobody can read, is stop. A full
+// context is length, as it is for OpenAI.
 func finishReason(finish neutral.Finish) string {
 	switch finish {
 	case neutral.FinishCalls:

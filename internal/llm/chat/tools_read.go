@@ -5,7 +5,15 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
 
-// readTool reads a tool's declaration.
+// readTool reads a tool's declaration:
+//
+//	{"type":"function","function":{"name","description","parameters","strict"}}
+//	{"type":"custom","custom":{"name","description","format":{"type":"grammar",
+//	 "grammar":{"definition","syntax":"lark"|"regex"}}}}
+//
+// A tool without a type is a function. One of another type is of the provider that has
+// it, and only there; it is kept by its type, so that it can be named as dropped, and so
+// that a choice which forces it is an error.
 func readTool(r *neutral.Request, value rawjson.Value) {
 	tool := neutral.Tool{Field: "tools"}
 	kind := value.Get("type").Text()
@@ -44,6 +52,8 @@ func readTool(r *neutral.Request, value rawjson.Value) {
 	r.AddTool(tool)
 }
 
+// readToolChoice reads which tools may be called: a word, one tool, or allowed_tools,
+// which restricts the list without a change to it.
 func readToolChoice(r *neutral.Request, value rawjson.Value) error {
 	choice := &r.Choice
 	choice.Field = "tool_choice"
@@ -69,6 +79,8 @@ func readToolChoice(r *neutral.Request, value rawjson.Value) error {
 	return nil
 }
 
+// choiceMode reads a word for a choice. "any" is Mistral's for required; an unknown word
+// is auto, the default.
 func choiceMode(word string) neutral.ChoiceMode {
 	switch word {
 	case "none":

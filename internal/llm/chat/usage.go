@@ -5,7 +5,11 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
 
-// readUsage reads usage. The last one of a stream counts.
+// readUsage reads usage. The last one of a stream counts: providers send it in a chunk
+// of its own, in the last one of a choice, or in each chunk, where it grows.
+//
+// prompt_tokens are all of the request, with what was read from a cache; messages counts
+// that beside it, which neutral.Usage.Uncached sees to. Negative numbers are none.
 func readUsage(u *neutral.Usage, v rawjson.Value) {
 	if !v.Is('{') {
 		return
@@ -29,11 +33,16 @@ func readUsage(u *neutral.Usage, v rawjson.Value) {
 			u.Reasoning, _ = member.Get("reasoning_tokens").Int()
 		}
 	}
+	// xAI counts thoughts beside the output, where OpenAI counts them in it. Both send the
+	// total, which tells the one from the other.
 	if total, ok := v.Get("total_tokens").Int(); ok && u.Output+u.Reasoning == total-u.Input {
-		u.Output += u.Reasoning // xAI counts thoughts beside the output
+		u.Output += u.Reasoning
 	}
 }
 
+// writeUsage writes usage with the details that clients show: what was read from a cache
+// and what was thought. cache_write_tokens is left out if it is zero: few providers have
+// it, and a zero would say that the provider does.
 func writeUsage(w *rawjson.Writer, u *neutral.Usage) {
 	w.Open('{')
 	w.KeyInt("prompt_tokens", u.Input)
