@@ -1,6 +1,10 @@
 // Package capacity holds what a configuration asks of its accounts, and what they
 // give: the modules say it of themselves, and the command `caddy freetier plan`
 // shows it before anything runs.
+//
+// Each module that has quotas has a method Capacity() Report, which is called after
+// Provision and needs neither a connection nor a count. The warnings are those that the
+// same modules log at load.
 package capacity
 
 import (
@@ -16,10 +20,12 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
-// Month is how long a month is here: as long as the longest.
+// Month is how long a month is here: as long as the longest, so that what is enough for
+// it is enough for all.
 const Month = 31 * 24 * time.Hour
 
-// Report is what one module says.
+// Report is what one module says, or several with Add. Its JSON is that of `caddy
+// freetier plan --json`.
 type Report struct {
 	Hours    []Hours  `json:"hours,omitempty"`
 	Pings    []Pings  `json:"pings,omitempty"`
@@ -68,6 +74,9 @@ type Quota struct {
 }
 
 // Of describes a quota. Of several accounts with a name they share one count.
+//
+// count is at least 1. A quota with an account's name (`quota 1000/day acme`) is one
+// count, whoever else uses the name, so it is not multiplied.
 func Of(name string, count int, q *quota.Quota) Quota {
 	if q == nil {
 		return Quota{Name: name, Count: count}
@@ -85,7 +94,8 @@ func Of(name string, count int, q *quota.Quota) Quota {
 	return described
 }
 
-// most is more than anybody has.
+// most is more than anybody has, and what a product that is larger becomes: a quota may
+// be written with any number that fits into 63 bits.
 const most = 1 << 62
 
 // times multiplies, up to most.
@@ -96,7 +106,9 @@ func times(amount, n int64) int64 {
 	return amount * n
 }
 
-// inMonth returns what a quota allows in a month.
+// inMonth returns what a quota allows in a month of 31 days if each of its periods is
+// used to the end: an upper bound, for a comparison of what is given with what is
+// allowed.
 func inMonth(q *quota.Quota) int64 {
 	length := map[ledger.Period]time.Duration{
 		ledger.Second: time.Second, ledger.Minute: time.Minute, ledger.Hour: time.Hour,
@@ -108,6 +120,10 @@ func inMonth(q *quota.Quota) int64 {
 // Total returns what some quotas of requests allow together in a month, and
 // whether there is a bound at all: each name needs a quota, of which the smallest
 // counts, and none by model.
+//
+// Quotas of tokens are no bound of requests and are passed over, as those of a model
+// are: another model may have more. Of several names with one shared count that is
+// added once.
 func Total(quotas []Quota) (total int64, bounded bool) {
 	least, shared := make(map[string]Quota), make(map[string]bool)
 	var names []string

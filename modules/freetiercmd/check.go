@@ -21,9 +21,13 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/keycheck"
 )
 
-// exitNotGood is the exit code of a check that has found a key that is not good.
+// exitNotGood is the exit code of a command that has worked and shows something that is
+// not good: a key in check, a target in ping, a problem in status.
 const exitNotGood = 2
 
+// newCheck has --address for a server and --config for a file, which exclude each
+// other: with --config alone nobody could tell whether the server that the file is of
+// should be asked.
 func newCheck() *cobra.Command {
 	cmd := command("check [--address <interface>] [--config <path> [--adapter <name>] [--envfile <path>]] [--channel <name>]",
 		"Asks each provider about each key",
@@ -48,6 +52,9 @@ check.`, runCheck)
 	return cmd
 }
 
+// runCheck tells a check that found bad keys (2) from one that did not happen (1). The
+// server says first how many keys there are, so a connection that breaks off is
+// noticed: a list without bad keys would otherwise look like good news.
 func runCheck(cmd *cobra.Command, _ []string) (int, error) {
 	flags := cmd.Flags()
 	channel, _ := flags.GetString("channel")
@@ -75,6 +82,10 @@ func runCheck(cmd *cobra.Command, _ []string) (int, error) {
 }
 
 // checkServer lets the running server check its keys.
+//
+// The response is a line of JSON for each key as soon as it is known (see package
+// keycheck), and a check may take minutes, so it is read by lines and not as a whole.
+// When the command ends, the connection does, and the server stops checking.
 func checkServer(address, channel string, out *report) error {
 	address, err := caddycmd.DetermineAdminAPIAddress(address, nil, "", "")
 	if err != nil {
@@ -100,10 +111,16 @@ func checkServer(address, channel string, out *report) error {
 
 // report shows the results of a check as they come: lines, and on a terminal how
 // many keys are left.
+//
+// Progress is written to stderr and only if that is a terminal, in one line that the
+// next result replaces. Results are plain lines in either case.
 type report struct {
 	out, terminal io.Writer // terminal is io.Discard where there is none
-	keys, done    int
-	counts        map[keycheck.Verdict]int
+	// keys is how many there are, by the last Start, and done how many results have
+	// come.
+	keys, done int
+	// counts has the number of results by verdict, for the last line.
+	counts map[keycheck.Verdict]int
 }
 
 func newReport(out, progress io.Writer) *report {
@@ -114,10 +131,14 @@ func newReport(out, progress io.Writer) *report {
 	return r
 }
 
-// clearLine erases the line of a terminal in which the cursor stands.
+// clearLine returns the cursor to the beginning of its line and erases that (ECMA-48,
+// EL), so that a result replaces the progress and does not stand behind it.
 const clearLine = "\r\x1b[K"
 
 // line shows a line of JSON.
+//
+// The first line of each gateway is a keycheck.Start, known by keys being 0 until it
+// has come.
 func (r *report) line(text []byte) error {
 	if r.keys == 0 {
 		var start keycheck.Start
@@ -138,6 +159,11 @@ func (r *report) line(text []byte) error {
 }
 
 // describe says in a line what came of a check.
+//
+//	gemini           …0001     good          gemini-2.5-flash, 40 ms
+//	gemini           …0007     dead          dead key, status 400, gemini-2.5-flash, 41 ms
+//
+// Keys are shown as their last four characters, as everywhere.
 func describe(result keycheck.Result) string {
 	var about []string
 	if result.Reason != "" && result.Reason != string(result.Verdict) {
@@ -157,6 +183,8 @@ func describe(result keycheck.Result) string {
 }
 
 // end shows how many keys are in which state.
+//
+// "good" comes first and the others by name, so that two runs can be compared.
 func (r *report) end() {
 	fmt.Fprint(r.terminal, clearLine)
 	if r.done == 0 {

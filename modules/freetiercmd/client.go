@@ -15,6 +15,9 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/clientsfile"
 )
 
+// newClient returns the command that edits a clients_file. It needs no server and no
+// admin API: internal/clientsfile writes the file under a lock, and gateways on any
+// machine that see the file notice it.
 func newClient() *cobra.Command {
 	client := &cobra.Command{
 		Use:   "client",
@@ -30,6 +33,8 @@ mode 0600. It holds no keys but their SHA-256.`,
 	return client
 }
 
+// newClientAdd takes --models and --limit more than once, and models also as one word
+// with spaces or commas: all three are what people type.
 func newClientAdd() *cobra.Command {
 	cmd := command("add <name> --file <path> [--models <patterns>] [--limit <limit>] [--expires <when>]",
 		"Adds a client and shows its new key, once",
@@ -42,6 +47,10 @@ nowhere: whoever loses it gets a new one.`, addClient)
 	return cmd
 }
 
+// addClient makes a key, writes its SHA-256 and prints the key. The key goes to stdout
+// alone and its heading to stderr, for `KEY=$(caddy freetier client add …)`. It is
+// printed after the file was written: a key that is shown but not stored would be a
+// riddle to its owner.
 func addClient(cmd *cobra.Command, args []string) (int, error) {
 	flags := cmd.Flags()
 	c := clientsfile.Client{Name: args[0]}
@@ -84,6 +93,10 @@ func addClient(cmd *cobra.Command, args []string) (int, error) {
 }
 
 // parseExpires reads when a key expires.
+//
+// A duration is counted from now and takes Caddy's d for days; a date is its first
+// moment in UTC. One in the past is most likely a typo, and would add a client that is
+// refused at once.
 func parseExpires(when string, now time.Time) (time.Time, error) {
 	if length, err := caddy.ParseDuration(when); err == nil && length > 0 {
 		return now.Add(length).UTC().Truncate(time.Second), nil
@@ -112,6 +125,8 @@ func newClientList() *cobra.Command {
 	return cmd
 }
 
+// listClients shows no hashes: they are of no use to a person. A missing file is an
+// error here, while the gateway takes it for an empty list.
 func listClients(cmd *cobra.Command, _ []string) (int, error) {
 	file, _ := cmd.Flags().GetString("file")
 	clients, err := clientsfile.Read(file)
@@ -157,6 +172,8 @@ func newClientRemove() *cobra.Command {
 	return cmd
 }
 
+// removeClients removes all that are named or none: the first unknown name is an error,
+// and the file stays as it is.
 func removeClients(cmd *cobra.Command, names []string) (int, error) {
 	file, _ := cmd.Flags().GetString("file")
 	err := clientsfile.Update(file, func(clients []clientsfile.Client) ([]clientsfile.Client, error) {

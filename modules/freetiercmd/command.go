@@ -14,9 +14,18 @@
 // configuration: as root, which people use for such commands, validating the whole
 // file would leave log files that the server's own user cannot open.
 //
+// What of the admin API is used:
+//
+//	status   GET  /freetier/status
+//	ping     POST /keepalive/targets/<name>/ping; GET /keepalive/targets after an error
+//	check    POST /llm-gateway/check[?channel=<name>]
+//
 // The exit code is 0 if all is well, 1 if the command has failed, and 2 if it has
 // worked and what it shows is not good, so that scripts can tell these apart. What
 // upstreams have sent, which errors quote, is made printable for the terminal.
+//
+// Results go to stdout, notes and progress to stderr, so that a key or a Caddyfile can
+// be piped. status and ping print the admin API's own answer with --json.
 package freetiercmd
 
 import (
@@ -41,7 +50,12 @@ client).
 	})
 }
 
-// command returns a subcommand. run returns the exit code of the process.
+// command returns a subcommand. run returns the exit code of the process, as Caddy's
+// own commands do. It needs cmd for its writers, which tests replace, and Caddy's
+// wrapper passes on only the flags; so the wrapper is made anew for each run.
+//
+// An exit code above 1 is an error to cobra, which prints it as one: commands that use
+// 2 for a result set cmd.SilenceErrors first.
 func command(usage, short, long string, run func(cmd *cobra.Command, args []string) (int, error)) *cobra.Command {
 	cmd := &cobra.Command{Use: usage, Short: short, Long: long}
 	cmd.RunE = func(_ *cobra.Command, args []string) error {

@@ -17,6 +17,9 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/migrate"
 )
 
+// newImport has --provider, --url and --models for what files do not say, and --site,
+// --keys and --output for where things go. The defaults make something that runs at
+// once on the machine of whoever tries it, and listens to nobody else.
 func newImport() *cobra.Command {
 	cmd := command("import <file>... [--provider <name>] [--url <url>] [--models <names>] [--site <address>] [--keys <folder>] [--output <path>]",
 		"Makes a Caddyfile of what other programs have",
@@ -38,6 +41,10 @@ out, and why, stands on stderr. Files that are there already are not touched.`, 
 	return cmd
 }
 
+// runImport reads all files before it writes any, so that a mistake in the last one
+// leaves nothing behind. Notes come even if Write fails: they mostly say why. The
+// Caddyfile is adapted once before it is printed, which finds every mistake in its
+// syntax but loads no module and opens no file.
 func runImport(cmd *cobra.Command, files []string) (int, error) {
 	flags := cmd.Flags()
 	var options migrate.Options
@@ -82,7 +89,8 @@ func runImport(cmd *cobra.Command, files []string) (int, error) {
 	return caddy.ExitCodeSuccess, nil
 }
 
-// readInput reads a file, or stdin.
+// readInput reads a file, or stdin. It stops a megabyte beyond what migrate.Read takes,
+// which then refuses it, so that a device or an endless pipe cannot fill the memory.
 func readInput(stdin io.Reader, name string) ([]byte, error) {
 	if name == "-" {
 		return io.ReadAll(io.LimitReader(stdin, 65<<20))
@@ -97,6 +105,10 @@ func readInput(stdin io.Reader, name string) ([]byte, error) {
 
 // writeImport writes the files with keys, and then the Caddyfile. If one of them is
 // there already it writes none.
+//
+// The check before is a courtesy, and O_EXCL in writeNew the guarantee. If a later file
+// fails, those written before are removed, but the folder stays. The Caddyfile comes
+// last, since it names the others.
 func writeImport(cmd *cobra.Command, out *migrate.Output, folder, output string) (err error) {
 	names := slices.Sorted(maps.Keys(out.Keys))
 	for _, path := range append(joined(folder, names), output) {
@@ -141,6 +153,9 @@ func joined(folder string, names []string) []string {
 
 // writeNew writes a file that was not there. If it cannot be written whole, it is
 // removed.
+//
+// O_EXCL follows no symbolic link at the path, so that no file elsewhere can be
+// overwritten.
 func writeNew(path, text string, mode os.FileMode) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {

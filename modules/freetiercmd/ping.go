@@ -28,6 +28,9 @@ no ping.`, runPing)
 }
 
 // pinged is what the admin API says of a ping.
+//
+// It is a part of what keepalive's admin API documents for a target. Healthy is null
+// for a target that was never pinged.
 type pinged struct {
 	Name          string  `json:"name"`
 	Healthy       *bool   `json:"healthy"`
@@ -36,6 +39,8 @@ type pinged struct {
 	LastError     string  `json:"last_error"`
 }
 
+// runPing waits for the ping as long as the server does. The target's name is escaped,
+// since names may have slashes in them.
 func runPing(cmd *cobra.Command, args []string) (int, error) {
 	address, err := serverOf(cmd)
 	if err != nil {
@@ -66,7 +71,8 @@ func runPing(cmd *cobra.Command, args []string) (int, error) {
 	return caddy.ExitCodeSuccess, nil
 }
 
-// otherTargets says which targets there are.
+// otherTargets says which targets there are, as an error to be joined to that of a ping
+// which named none of them. If the server does not answer that either, it says nothing.
 func otherTargets(address string) error {
 	var targets []pinged
 	if ask(address, http.MethodGet, "/keepalive/targets", &targets) != nil {

@@ -17,12 +17,17 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 )
 
-// exitTooLittle is the exit code of a plan with a warning.
+// exitTooLittle is the exit code of a plan with a warning: of accounts that give less
+// than is needed, or of anything else that the modules warn of at load.
 const exitTooLittle = 2
 
-// planner is a module that says what it asks of accounts, and what they give.
+// planner is a module that says what it asks of accounts, and what they give. All of
+// our modules that have quotas implement it; it is called after Provision and before
+// Start, so nothing runs and nothing was counted.
 type planner interface{ Capacity() capacity.Report }
 
+// newPlan has the flags of `caddy adapt` and `caddy validate` for the file. The default
+// is the Caddyfile of the working directory, as theirs.
 func newPlan() *cobra.Command {
 	cmd := command("plan [--config <path> [--adapter <name>] [--envfile <path>]] [--json]",
 		"Compares what a configuration needs with what its accounts give",
@@ -40,6 +45,8 @@ configuration is wrong.`, runPlan)
 	return cmd
 }
 
+// runPlan prints the plan also if it has warnings, and only then says so by the exit
+// code: a deployment may stop at 2 and still log why.
 func runPlan(cmd *cobra.Command, _ []string) (int, error) {
 	report, err := planOf(sourceOf(cmd))
 	if err != nil {
@@ -63,7 +70,12 @@ func runPlan(cmd *cobra.Command, _ []string) (int, error) {
 	return caddy.ExitCodeSuccess, nil
 }
 
-// planOf asks the modules of a configuration.
+// planOf asks the modules of a configuration, in the order in which they stand there.
+// keepalive is an app and stands once under apps; the others are found wherever a
+// route, a handle block or a reverse_proxy has them.
+//
+// A module that cannot be provisioned is the error of the whole plan: its text is that
+// of `caddy validate`.
 func planOf(from source) (report capacity.Report, err error) {
 	config, cancel, err := from.open()
 	if err != nil {
@@ -98,7 +110,16 @@ func planOf(from source) (report capacity.Report, err error) {
 	return report, nil
 }
 
-// writePlan writes tables, and then the warnings.
+// writePlan writes a table for each kind of account that there is, and then the
+// warnings:
+//
+//	CHANNEL  KEYS  EACH     ALL
+//	free     2     200/day  400 requests/day
+//
+//	DNS in all: 600,000 queries a month, 19,354 a day
+//	Warning: the account render gives 750 hours a month, and it takes 1271 to …
+//
+// The error is that of stdout, such as a pipe that was closed.
 func writePlan(out io.Writer, r capacity.Report) error {
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	row := func(cells ...string) { fmt.Fprintln(table, strings.Join(cells, "\t")) }
@@ -164,7 +185,8 @@ func writePlan(out io.Writer, r capacity.Report) error {
 }
 
 // inAll says what all accounts give together: in the period of the quota, or in a
-// month.
+// month. For DNS a month is what people are billed by, so a quota a day is shown in
+// that.
 func inAll(q capacity.Quota, monthly bool) string {
 	if q.Each == "" {
 		return "–"

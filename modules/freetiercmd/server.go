@@ -22,6 +22,10 @@ func addServer(cmd *cobra.Command) {
 }
 
 // serverOf returns the address of the admin API, as `caddy reload` finds it.
+//
+// The configuration is needed only for the address that `admin` in its global options
+// may name; without any it is localhost:2019. Loading it logs which file was read and
+// how it was adapted, which would stand above the tables: these logs are dropped.
 func serverOf(cmd *cobra.Command) (string, error) {
 	address, _ := cmd.Flags().GetString("address")
 	if address != "" {
@@ -41,6 +45,11 @@ func serverOf(cmd *cobra.Command) (string, error) {
 }
 
 // ask asks the admin API for JSON.
+//
+// The path is one of our admin routes and answer a pointer, as for json.Unmarshal.
+// Caddy's client sends the Origin header that the admin API demands, and knows unix
+// sockets. It has no time limit: a ping takes as long as its target, and Ctrl-C ends
+// the command.
 func ask(address, method, path string, answer any) error {
 	res, err := caddycmd.AdminAPIRequest(address, method, path, nil, nil)
 	if err != nil {
@@ -62,6 +71,10 @@ func ask(address, method, path string, answer any) error {
 
 // explain turns an error of the admin API into what to do about it. Caddy's client
 // has the status and the body only in the text of its error.
+//
+//	… responded with error: HTTP 404: {"error":"no target is named \"b\""}  the text in it
+//	… responded with error: HTTP 404: …                                     another program
+//	dial tcp …: connection refused                                          no server there
 func explain(err error, address string) error {
 	_, said, answered := strings.Cut(err.Error(), "caddy responded with error: HTTP ")
 	if !answered {
@@ -76,4 +89,6 @@ func explain(err error, address string) error {
 }
 
 // maxAnswer bounds what is read of the admin API.
+//
+// A status of thousands of keys and targets has a few megabytes.
 const maxAnswer = 64 << 20

@@ -27,6 +27,9 @@ say, and 1 if there is no status.`, runStatus)
 	return cmd
 }
 
+// runStatus asks for the same document that status_page serves as status.json, from the
+// admin API's /freetier/status. Its version is compared, since the server may be an
+// older or newer build than this program; fields that are only added do not change it.
 func runStatus(cmd *cobra.Command, _ []string) (int, error) {
 	address, err := serverOf(cmd)
 	if err != nil {
@@ -62,6 +65,14 @@ func runStatus(cmd *cobra.Command, _ []string) (int, error) {
 // problemsOf returns what somebody has to look at, a sentence each, in the order of
 // the tables. A failing target or a key in cooldown is none: both come back by
 // themselves, and a monitor that runs this command would call people for nothing.
+//
+// What is a problem:
+//
+//   - a target that is down, after as many failed pings as the option failures says;
+//   - an account of a platform whose hours for the month are used up;
+//   - a pool of fastest-swagger of which no upstream is the winner or free of failures;
+//   - a channel without any usable key, and dead keys, which only a person can replace;
+//   - DNS without an upstream that may be asked.
 func problemsOf(s *status.Status) (problems []string) {
 	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	for _, t := range s.Targets {

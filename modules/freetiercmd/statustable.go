@@ -19,7 +19,8 @@ import (
 const longest = 60
 
 // printable returns a text that moves no cursor of a terminal. Errors have what
-// upstreams have sent in them.
+// upstreams have sent in them, and a status line of a hostile server could clear the
+// screen or fake a prompt.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || !unicode.IsPrint(r) {
@@ -29,7 +30,7 @@ func printable(text string) string {
 	}, text)
 }
 
-// short shortens a text.
+// short shortens a text to a length that leaves a table readable, by characters.
 func short(text string) string {
 	if runes := []rune(text); len(runes) > longest {
 		return string(runes[:longest-1]) + "…"
@@ -37,8 +38,11 @@ func short(text string) string {
 	return text
 }
 
-// tables writes one table after the other. It keeps the first error of the output,
-// such as that of a pipe that was closed, and writeStatus returns it at the end.
+// tables writes one table after the other, with an empty line between. It keeps the
+// first error of the output, such as that of a pipe that was closed, and writeStatus
+// returns it at the end. All times are relative to now, the server's clock at the time
+// of the status, so that a terminal on another machine with another clock or zone shows
+// the same.
 type tables struct {
 	out   io.Writer
 	now   time.Time
@@ -58,6 +62,9 @@ func (t *tables) begin(heads ...string) {
 }
 
 // row writes a line. No cell is empty, so that no line ends with white space.
+//
+// Every cell is cleaned and shortened here and not where it is filled, so that none is
+// forgotten.
 func (t *tables) row(cells ...string) {
 	for i, cell := range cells {
 		cells[i] = cmp.Or(short(printable(cell)), "–")
@@ -76,6 +83,8 @@ func (t *tables) end() {
 }
 
 // writeStatus writes a table for each kind of thing that there is.
+//
+// Kinds that are not configured have no table, not an empty one.
 func writeStatus(out io.Writer, s *status.Status, problems []string) error {
 	t := &tables{out: out, now: s.Generated}
 	t.keepalive(s)
@@ -109,6 +118,8 @@ func writeStatus(out io.Writer, s *status.Status, problems []string) error {
 	return nil
 }
 
+// keepalive writes the targets, and the hours of their accounts. A target that is not
+// pinged at present has the reason of that in place of an error.
 func (t *tables) keepalive(s *status.Status) {
 	if len(s.Targets) > 0 {
 		t.begin("TARGET", "STATE", "AWAKE", "UP, A DAY", "LAST PING", "TOOK", "NEXT", "LAST ERROR")
@@ -129,6 +140,8 @@ func (t *tables) keepalive(s *status.Status) {
 	}
 }
 
+// upstreams writes the upstreams of fastest-swagger. FASTEST is the one to which the
+// policy sends requests now, SCORE what it compares: lower is better.
 func (t *tables) upstreams(s *status.Status) {
 	if len(s.Upstreams) == 0 {
 		return
@@ -147,6 +160,8 @@ func (t *tables) upstreams(s *status.Status) {
 	}
 }
 
+// gateway writes channels, what of them is in cooldown, and clients. The status bounds
+// the list of clients and has their number beside it.
 func (t *tables) gateway(s *status.Status) {
 	if len(s.Channels) > 0 {
 		t.begin("CHANNEL", "KEYS", "USABLE", "ATTEMPTS", "ANSWERED", "QUOTAS", "LAST REFUSAL")
@@ -171,6 +186,8 @@ func (t *tables) gateway(s *status.Status) {
 }
 
 // cooldowns writes which keys, and which models, may not be used.
+//
+// Keys are grouped by reason, with the names of a few: a channel may have thousands.
 func (t *tables) cooldowns(channels []status.Channel) {
 	begun := false
 	row := func(cells ...string) {
@@ -194,6 +211,7 @@ func (t *tables) cooldowns(channels []status.Channel) {
 	}
 }
 
+// dns writes the upstreams of doh and the users of its paths.
 func (t *tables) dns(s *status.Status) {
 	if len(s.DNS.Upstreams) > 0 {
 		t.begin("DNS UPSTREAM", "TIER", "QUERIES", "FAILED", "TAKES", "QUOTA", "COOLDOWN", "LAST ERROR")
@@ -214,6 +232,9 @@ func (t *tables) dns(s *status.Status) {
 }
 
 // use says how much is used of a quota or limit.
+//
+// Requests are the usual unit and not named: 12 of 200/day, 1,000 of 250,000
+// tokens/minute.
 func use(q status.Quota) string {
 	unit := ""
 	if q.Unit != "" && q.Unit != "requests" {
@@ -230,6 +251,7 @@ func uses(quotas []status.Quota) string {
 	return strings.Join(parts, ", ")
 }
 
+// share writes a part of 1 in percent, and a dash if nothing was recorded of it.
 func share(part *float64) string {
 	if part == nil {
 		return "–"
@@ -237,6 +259,8 @@ func share(part *float64) string {
 	return fmt.Sprintf("%.1f %%", 100**part)
 }
 
+// millis writes a latency in whole milliseconds. 0 stands for one that was never
+// measured.
 func millis(ms float64) string {
 	if ms == 0 {
 		return "–"
@@ -253,6 +277,8 @@ func (t *tables) ago(at *time.Time) string {
 }
 
 // until says how long it is until a time.
+//
+// A cooldown without a known end, such as that of a dead key, has a dash.
 func (t *tables) until(at *time.Time) string {
 	if at == nil || at.IsZero() {
 		return "–"
@@ -262,6 +288,9 @@ func (t *tables) until(at *time.Time) string {
 
 // roughly writes a duration with one unit, or two where an hour more or less
 // matters. What is in the past counts as now: clocks of two machines differ.
+//
+// Examples: 42s, 17m, 26h05m, 12 days. Hours go up to two days, since "1 day" could be
+// 25 hours or 47, and quotas end at a certain hour.
 func roughly(d time.Duration) string {
 	switch d = max(d, 0); {
 	case d < time.Minute:
