@@ -1,9 +1,3 @@
-// Package apierror knows the errors of the APIs of language models: it writes
-// them in the client's dialect, and reads which HTTP status an error stands for
-// that comes with status 200.
-//
-// Sources: https://platform.openai.com/docs/guides/error-codes,
-// https://docs.anthropic.com/en/api/errors and, for Gemini, https://google.aip.dev/193
 package apierror
 
 import (
@@ -14,18 +8,26 @@ import (
 )
 
 // Error is an error that can be written in every dialect, so that the client's
-// SDK raises the right exception.
+// SDK raises the right exception. An Error is not changed once it is made: those of the
+// gateway that need no arguments are package variables, which all requests share.
 type Error struct {
 	Status  int    // HTTP's, which decides the names in Anthropic's and Google's dialects
 	Type    string // OpenAI's `type`
 	Code    string // OpenAI's `code`, null if empty
 	Param   string // OpenAI's `param`, null if empty
-	Message string
+	Message string // for people
 
-	raw json.RawMessage // as a provider has sent it
+	// raw is the object `error` as a provider has sent it, nil if the error is the
+	// gateway's or came in no form with such an object. Body repeats it, with members
+	// that no dialect has, such as OpenRouter's `metadata`, which says what failed.
+	raw json.RawMessage
 }
 
-// Envelope returns the JSON body of the error in a dialect.
+// Envelope returns the JSON body of the error in a dialect, as a response with
+// e.Status has it. Members that a provider has added are not in it: see Body.
+//
+// param and code are null where they are unknown, as OpenAI's API sends them. Anthropic's
+// request_id is left out: it would name nothing that anybody can look up.
 func (e *Error) Envelope(dialect llm.Dialect) []byte {
 	var envelope any
 	switch dialect {
@@ -55,11 +57,13 @@ func (e *Error) Envelope(dialect llm.Dialect) []byte {
 	return body
 }
 
-// statusOverloaded is Anthropic's status of an overloaded API.
+// statusOverloaded is Anthropic's status of an overloaded API, which net/http does not
+// know. The other dialects say 503 for it.
 const statusOverloaded = 529
 
 // anthropicType returns the type that Anthropic's API gives an error with this
-// status.
+// status. Its SDKs choose the exception by the status of the response; the type is what
+// is left of it in an event, where there is no status.
 // Source: https://docs.anthropic.com/en/api/errors
 func (e *Error) anthropicType() string {
 	switch e.Status {
@@ -87,7 +91,9 @@ func (e *Error) anthropicType() string {
 }
 
 // googleStatus returns the name of the google.rpc.Code that goes with the
-// status.
+// status. Where several codes share a status, the general one is taken: 400 is never
+// FAILED_PRECONDITION, which says that the client's location is not served. Statuses
+// below 500 without a code of their own, such as 405 and 413, are INVALID_ARGUMENT.
 // Source: https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
 func (e *Error) googleStatus() string {
 	switch e.Status {

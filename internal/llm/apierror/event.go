@@ -10,6 +10,9 @@ import (
 
 // Body returns the JSON body of the error in the dialect of a response. The fields
 // that a provider has sent stay as they are.
+//
+// For Responses they do not: an error that ends a stream stands in response.failed there,
+// with a code and a message only (failedResponse).
 func (e *Error) Body(d refusal.Dialect) []byte {
 	var body any
 	switch {
@@ -27,6 +30,9 @@ func (e *Error) Body(d refusal.Dialect) []byte {
 	return text
 }
 
+// envelopeOf returns the form of errors that a dialect of responses has. The three
+// forms are fewer than the dialects: chat, Responses and all other endpoints have
+// OpenAI's.
 func envelopeOf(d refusal.Dialect) llm.Dialect {
 	switch d {
 	case refusal.DialectMessages:
@@ -39,7 +45,15 @@ func envelopeOf(d refusal.Dialect) llm.Dialect {
 
 // Event returns the error as the event that ends a stream which has failed. SDKs
 // and agents raise an error at it. For Responses that is response.failed: Codex
-// takes the event error for a lost connection.
+// takes the event error for a lost connection, and asks five times more.
+//
+// Nothing may follow it, no message_stop and no [DONE]: a stream that has failed must
+// not end as if it were complete, or an agent acts on half an answer. The number of
+// response.failed is 0, though events came before it: of a stream that is passed on, the
+// gateway does not read the numbers.
+//
+// Gemini's clients get a data line without a name, as chat's do: Google's SDK loses an
+// event before whose data line another line stands.
 //
 // Sources: https://platform.openai.com/docs/api-reference/responses-streaming,
 // https://docs.anthropic.com/en/docs/build-with-claude/streaming#error-events
@@ -53,9 +67,13 @@ func (e *Error) Event(d refusal.Dialect) []byte {
 	return append(append([]byte("data: "), e.Body(d)...), "\n\n"...)
 }
 
-// Stream returns the events of a stream in which there is nothing but the error.
+// Stream returns the events of a stream in which there is nothing but the error. It
+// serves requests whose stream the gateway has begun with a heartbeat before a channel
+// refused them: the status is 200 by then, and the refusal can only be an event.
+//
 // Those of Responses begin with response.created, without which OpenAI's SDKs do
-// not look at what follows.
+// not look at what follows ("expected response.created"). The other dialects take an
+// error as the first event.
 func (e *Error) Stream(d refusal.Dialect) []byte {
 	if d != refusal.DialectResponses {
 		return e.Event(d)
@@ -68,7 +86,9 @@ func (e *Error) failedResponse(number int) []byte {
 	return responsesEvent("response.failed", number, "failed", map[string]any{"code": e.responsesCode(), "message": e.Message})
 }
 
-// responsesEvent returns an event about a response in which there is nothing.
+// responsesEvent returns an event about a response in which there is nothing. The
+// response's fields stand under `response`, never at the top level, where Codex does
+// not look for them, and the type stands in the data as well as in the event's name.
 func responsesEvent(name string, number int, status string, failure any) []byte {
 	text, err := json.Marshal(map[string]any{
 		"type":            name,
@@ -84,7 +104,10 @@ func responsesEvent(name string, number int, status string, failure any) []byte 
 }
 
 // responsesCode returns the code of the error for Responses, by which Codex
-// decides whether it asks again: not after invalid_prompt.
+// decides whether it asks again. context_length_exceeded, insufficient_quota,
+// invalid_prompt and server_is_overloaded end its turn at once; after
+// rate_limit_exceeded and all others it asks five times more (tried with Codex 0.169).
+// So an error of the request itself is invalid_prompt, or it would be sent six times.
 func (e *Error) responsesCode() string {
 	switch {
 	case e.Code != "":

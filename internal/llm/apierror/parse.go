@@ -9,12 +9,21 @@ import (
 	"strings"
 )
 
-// longestMessage bounds what is repeated of a text that is no error of an API.
+// longestMessage bounds what is repeated of a text that is no error of an API, in
+// bytes. Load balancers answer with a word or a sentence; what is longer is a page or a
+// stack trace, which helps no client.
 const longestMessage = 1000
 
 // Parse reads an error as a channel has sent it: the body of a response, or the
 // data of an event. status is what it stands for. What is not an error in the form
 // of any API becomes its message.
+//
+//	{"error":{"message":"x","type":"t","code":"c"}}    most; the object stays in raw
+//	[{"error":{…}}]                                    Google's OpenAI-compatible API
+//	{"error":"x"}  {"code":"c","error":"x"}            Ollama; xAI
+//	{"type":"response.failed","response":{"error":{…}}}
+//	{"choices":[{"error":{…}}]}                        OpenRouter, in a choice
+//	{"code":"1113","msg":"x"}  {"detail":"x"}          flat; FastAPI says detail
 func Parse(text []byte, status int) *Error {
 	e := &Error{Status: status, Type: typeOf(status)}
 	text = bytes.TrimSpace(text)
@@ -31,7 +40,9 @@ func Parse(text []byte, status int) *Error {
 	return e
 }
 
-// parsed has the fields of errors in all forms, at each of their levels.
+// parsed has the fields of errors in all forms, at each of their levels. Those that
+// should be texts are of any type: some providers send numbers as codes, and a list as
+// detail, and one field of another type must not cost the message.
 type parsed struct {
 	Error    json.RawMessage `json:"error"`
 	Response *parsed         `json:"response"`
@@ -44,7 +55,9 @@ type parsed struct {
 	Detail   any             `json:"detail"`
 }
 
-// read reads the outermost level that says something.
+// read reads the outermost level that says something. A type "error" is a marker of
+// Anthropic's envelope and of events, no kind, so it leaves e.Type alone; so do codes
+// that are numbers, which repeat the status.
 func (e *Error) read(p *parsed) {
 	var inner parsed
 	var text string
@@ -80,7 +93,9 @@ func (e *Error) read(p *parsed) {
 	}
 }
 
-// plainMessage is the message of a response that is no error of an API.
+// plainMessage is the message of a response that is no error of an API. Pages (of a
+// proxy, mostly) and JSON without a message are not shown to the client: the name of
+// the status says as much.
 func plainMessage(text []byte, status int) string {
 	if len(text) == 0 || text[0] == '<' || text[0] == '{' || len(text) > longestMessage {
 		return cmp.Or(http.StatusText(status), "Status "+strconv.Itoa(status))

@@ -11,7 +11,9 @@ import (
 )
 
 // StatusOfEvent returns the status of the error that an event of a stream stands for,
-// 200 if it is none.
+// 200 if it is none. It is treated as if the response had come with this status, so that
+// a rate limit inside of a stream cools the key down as a 429 does, and another
+// candidate is asked as long as the stream had no output.
 func StatusOfEvent(event eventstream.Event) int {
 	if event.Name != "error" && !MayContain(event.Data) {
 		return http.StatusOK
@@ -21,7 +23,7 @@ func StatusOfEvent(event eventstream.Event) int {
 
 // StatusOfBody returns the status of the error that the whole body of a response
 // stands for, 200 if it is none. A body with an error beside output, or one
-// that is not JSON, is none.
+// that is not JSON, is none: what there is of an answer goes to the client.
 func StatusOfBody(text []byte) int {
 	if !MayContain(text) {
 		return http.StatusOK
@@ -31,7 +33,8 @@ func StatusOfBody(text []byte) int {
 
 // MayContain reports whether a JSON text could be an error: whether a field
 // named error, or a type of this name, has another value than null. It is
-// cheaper than parsing the text, of which almost none is an error.
+// cheaper than parsing the text, of which almost none is an error. It may say true for
+// a text that is none, such as one that has "error" as a value.
 func MayContain(text []byte) bool {
 	for {
 		_, rest, ok := bytes.Cut(text, []byte(`"error"`))
@@ -46,7 +49,8 @@ func MayContain(text []byte) bool {
 }
 
 // response has the fields of an error in the forms of OpenAI, Anthropic and
-// Gemini, and the fields where their responses have the output.
+// Gemini, and the fields where their responses have the output. Error is an object, or
+// the message itself; Code belongs to the latter form.
 type response struct {
 	Type  string `json:"type"`
 	Error any    `json:"error"`
@@ -64,13 +68,16 @@ type response struct {
 	Data       json.RawMessage `json:"data"`
 }
 
-// hasOutput reports whether a response has output, even if it is empty.
+// hasOutput reports whether a response has output, even if it is empty: choices of
+// chat, content of messages, candidates of Gemini, output of Responses, and data of
+// embeddings and lists.
 func (r *response) hasOutput() bool {
 	return r.Choices != nil || r.Content != nil || r.Candidates != nil || r.Output != nil || r.Data != nil
 }
 
 // statusOf returns the status that an error's text stands for, or 200 if it is
-// none. Unlike a body, an event with an error may have empty output beside it.
+// none. Unlike a body, an event with an error may have empty output beside it, as
+// OpenRouter's chunk with `"finish_reason":"error"` has.
 func statusOf(text []byte, isEvent bool) int {
 	text = bytes.TrimSpace(text)
 	if list, ok := bytes.CutPrefix(text, []byte("[")); ok {
@@ -98,7 +105,10 @@ func statusOf(text []byte, isEvent bool) int {
 }
 
 // wordStatuses are parts of the codes and types of errors, in lower case, and the
-// statuses that they stand for. The first that fits counts.
+// statuses that they stand for. The first that fits counts, so the order matters:
+// api_key comes before invalid because of invalid_api_key. Anthropic's overloaded_error
+// fits none and is 500, as is everything unknown: a fault of the server's, which another
+// channel may not have.
 // Sources: https://platform.openai.com/docs/guides/error-codes,
 // https://docs.anthropic.com/en/api/errors and
 // https://cloud.google.com/apis/design/errors
@@ -123,7 +133,8 @@ var wordStatuses = []struct {
 
 // statusOfWords returns the status that the first known one of an error's code,
 // status, type or text stands for: a number, one in a text, or words. An error
-// with none of these is the server's.
+// with none of these is the server's. Numbers that are no status of an error, such as
+// a provider's own code 1113, are passed over, and the next word decides.
 func statusOfWords(words ...any) int {
 	for _, word := range words {
 		switch word := word.(type) {

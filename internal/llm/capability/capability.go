@@ -4,6 +4,17 @@
 //	needs := capability.NeedsOf(body) // of a request in any dialect
 //	if !limits.Fits(&needs) {
 //		return limits.Lack(&needs) // "takes no images"
+//
+// The limits are what a Caddyfile says of the models of a channel; no provider is asked
+// for them, and there is no list of models that would have to be kept up to date. A
+// candidate that a request does not fit is passed over without an attempt, since the
+// refusal would be certain. When none is left, the client gets a 400 that says what each
+// lacks.
+//
+// Whatever is not known counts as fitting: a limit that is not set, a field that is not
+// recognised, a body that is no JSON. A wrong "fits" costs one attempt, after which the
+// provider's own refusal decides; a wrong "lacks" would refuse a request that can be
+// served.
 package capability
 
 import (
@@ -15,7 +26,8 @@ import (
 	"strings"
 )
 
-// Medium is a kind of input.
+// Medium is a kind of input. The words are those of the option takes in the Caddyfile
+// and of its JSON.
 type Medium string
 
 // The media.
@@ -27,7 +39,7 @@ const (
 	File  Medium = "file"
 )
 
-// Media are all of them.
+// Media are all of them, in the order in which errors and the documentation list them.
 var Media = []Medium{Text, Image, Audio, Video, File}
 
 // Limits are what a model can do at most. Zero values set no limit.
@@ -46,7 +58,8 @@ type Limits struct {
 	NoTools bool `json:"no_tools,omitempty"`
 }
 
-// Any reports whether there is a limit.
+// Any reports whether there is a limit. Where no model has one, the gateway does not read
+// a request for what it needs.
 func (l *Limits) Any() bool {
 	return l.Context > 0 || l.Output > 0 || len(l.Takes) > 0 || l.NoTools
 }
@@ -56,7 +69,8 @@ var (
 	errTakes  = errors.New("takes lists some of text, image, audio, video and file, each once")
 )
 
-// Check reports what is wrong with the limits.
+// Check reports what is wrong with the limits. The Caddyfile's parser calls it for takes,
+// so that the error names the line, and Provision for all of them.
 func (l *Limits) Check() error {
 	if l.Context < 0 || l.Output < 0 {
 		return errTokens
@@ -70,7 +84,8 @@ func (l *Limits) Check() error {
 }
 
 // ParseTokens reads a number of tokens, which may be written with k or M: 8192,
-// 128k, 1M.
+// 128k, 1M. They are decimal: 128k is 128,000, also of a model that takes 131,072. Zero is
+// an error and not "no limit", which is said by leaving the option out.
 func ParseTokens(word string) (int64, error) {
 	digits, factor := word, int64(1)
 	switch {
@@ -88,14 +103,16 @@ func ParseTokens(word string) (int64, error) {
 
 // Needs are what a request needs of a model.
 type Needs struct {
-	Input  int64    // tokens, an estimate
+	Input  int64    // tokens, an estimate; the caller sets it, if a context is known
 	Output int64    // tokens that it asks for at most, 0 if it does not say
-	Media  []Medium // beside text
-	Tools  bool
+	Media  []Medium // beside text, each once, in the order of the body
+	Tools  bool     // at least one is declared; an empty list is none
 }
 
 // Tolerance is by how much an estimate of the input must exceed a context before a
-// request counts as too long: the provider counts exactly.
+// request counts as too long: the provider counts exactly, with the model's own
+// tokenizer. A request between the context and this is sent, and the provider's refusal
+// moves it on to a model with a larger context.
 const Tolerance = 1.25
 
 // Fits reports whether the model lacks nothing for a request.
@@ -116,13 +133,18 @@ func (l *Limits) medium(n *Needs) (m Medium, ok bool) {
 	return "", true
 }
 
+// isExceeded compares what a request asks for, not what it will get: many providers
+// refuse a max_tokens above the model's with a 400 and do not lower it.
 func (l *Limits) isExceeded(n *Needs) bool { return l.Output > 0 && n.Output > l.Output }
 
 func (l *Limits) isTooLong(n *Needs) bool {
 	return l.Context > 0 && float64(n.Input) > float64(l.Context)*Tolerance
 }
 
-// IsTooLong reports whether nothing but the context is too small for a request.
+// IsTooLong reports whether nothing but the context is too small for a request. If that
+// holds for all candidates, the error has the code context_length_exceeded, at which
+// agents shorten the conversation and ask again. With an image that no model takes, that
+// would not help.
 func (l *Limits) IsTooLong(n *Needs) bool {
 	fitting := *n
 	fitting.Input = 0
@@ -130,7 +152,8 @@ func (l *Limits) IsTooLong(n *Needs) bool {
 }
 
 // Lack says what the model lacks for a request, as in "takes no images", "" for
-// nothing.
+// nothing. The gateway puts model and channel before it. Of several lacks the first is
+// named.
 func (l *Limits) Lack(n *Needs) string {
 	m, ok := l.medium(n)
 	switch {
