@@ -18,8 +18,9 @@ import (
 )
 
 // newImport has --provider, --url and --models for what files do not say, and --site,
-// --keys and --output for where things go. The defaults make something that runs at
-// once on the machine of whoever tries it, and listens to nobody else.
+// --keys and --output for where things go. The defaults make something that can be
+// tried at once on one's own machine: it serves the name localhost only, and keeps the
+// keys in a folder of the working directory.
 func newImport() *cobra.Command {
 	cmd := command("import <file>... [--provider <name>] [--url <url>] [--models <names>] [--site <address>] [--keys <folder>] [--output <path>]",
 		"Makes a Caddyfile of what other programs have",

@@ -63,6 +63,9 @@ func sessionOf(raw []byte) []byte {
 
 // messages returns the hash of the messages that come next, up to the first
 // one of the user: a list of them, or a text. ok is false if there is none.
+//
+// Later messages are not read: the hash must be the same in the next turn, which has
+// more.
 func (c *cursor) messages() (hash uint64, ok bool) {
 	add := func(h uint64, found bool) {
 		if found {
@@ -158,6 +161,9 @@ func (c *cursor) part() (hash uint64) {
 
 // hash returns the hash of any value. The order of an object's keys does not
 // matter.
+//
+// The numbers 1 and 2 that are joined at the end tell an empty list from an empty
+// object.
 func (c *cursor) hash() (hash uint64) {
 	switch c.next() {
 	case '"':

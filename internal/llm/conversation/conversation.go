@@ -26,6 +26,9 @@ import (
 )
 
 // Kind is what a conversation is known by.
+//
+// A stated id is the stronger: a hash of the content is the same for two conversations
+// that begin alike, and changes if a client rewrites its first message.
 type Kind uint8
 
 const (
@@ -36,12 +39,17 @@ const (
 
 // Identity is what tells a client's conversations apart. The hash is one of the
 // client alone if the kind is None.
+//
+// The hash goes onto the ring of keys (package ring). It is no secret.
 type Identity struct {
 	Kind Kind
 	Hash uint64
 }
 
 // Request is what a conversation is recognised by.
+//
+// Client is the name in the configuration. It is a part of every hash, so that two
+// clients with one session id are two conversations.
 type Request struct {
 	Client string
 	Header http.Header
@@ -123,6 +131,10 @@ const (
 )
 
 // Identity returns the identity of the request's conversation.
+//
+// The order is by how surely an id stays the same from turn to turn: that of a
+// conversation at the provider, a cache key, a session. previous_response_id is another
+// one in each turn and so comes last of them.
 func (q *Request) Identity() Identity {
 	for _, find := range [...]func(*Request) (uint64, bool){
 		(*Request).kept, (*Request).cacheKey, (*Request).inHeader, (*Request).inMetadata, (*Request).previousResponse,
@@ -154,6 +166,9 @@ func (q *Request) inHeader() (id uint64, ok bool) {
 
 // isID reports whether a text is the id of anything, and not what programs write
 // for none.
+//
+// Templates of clients produce the words when a variable is empty, and all their
+// conversations would be one.
 func isID(text string) bool {
 	switch text {
 	case "", "null", "undefined", "None":
@@ -175,6 +190,8 @@ func (q *Request) kept() (id uint64, ok bool) {
 }
 
 // Kept returns the id of the conversation that the provider keeps, "" for none.
+//
+// Such a conversation belongs to the account that has made it, which is asked again.
 func (q *Request) Kept() (id string) {
 	q.peek(conversation, maxID, func(c *cursor) {
 		if c.next() == '"' {

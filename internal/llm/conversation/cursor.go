@@ -14,6 +14,10 @@ import (
 
 // cursor reads the beginning of a text that is valid JSON as a whole, so it may
 // break off anywhere. It reads each byte once.
+//
+// Strings are hashed as they stand, and only escapes are decoded, through a small
+// buffer: the identity is found anew for each request, and a prompt has up to 48 KB
+// that count.
 type cursor struct {
 	text  []byte
 	at    int
@@ -151,6 +155,9 @@ func (c *cursor) str() []byte {
 }
 
 // hashText returns the hash of a string's text, given as it is written.
+//
+// "é" and "\u00e9" have the same hash: clients differ in what they escape, and SDKs
+// change it between versions.
 func hashText(raw []byte) uint64 {
 	i := bytes.IndexByte(raw, '\\')
 	if i < 0 {

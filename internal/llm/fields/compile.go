@@ -12,6 +12,9 @@ import (
 type Rules struct{ root *node }
 
 // node is an object that rules change, or a list or object on the way to one.
+//
+//	drop messages[].name          root ─messages─▶ · ─[]─▶ · rules: drop name
+//	set a.b 1                     root ─a─▶ · rules: set b      (root creates a)
 type node struct {
 	children map[string]*node  // by the name of the field, or each
 	creates  []string          // of the children those that rules add, in their order
@@ -20,6 +23,9 @@ type node struct {
 }
 
 // step is a rule for the fields of one object.
+//
+// name is the field that is changed, to the new name of a rename and the role that a
+// role rule looks for; value is JSON, and most the bound of at_most.
 type step struct {
 	op       Op
 	name, to string
@@ -29,6 +35,9 @@ type step struct {
 
 // Compile checks rules and prepares them. It returns nil for no rules. Of two
 // rules one may not change what is inside the field of the other.
+//
+// That would be ambiguous: `set a {}` and `drop a.b` give another result in each order,
+// and the scanner would have to edit a text that is itself an edit.
 func Compile(rules []Rule) (*Rules, error) {
 	if len(rules) == 0 {
 		return nil, nil
@@ -56,6 +65,8 @@ func Compile(rules []Rule) (*Rules, error) {
 
 // at returns the node at a path, and makes it if need be. adds says that a rule
 // may add what is missing on the way.
+//
+// A list is never created: a rule for messages[].x means the messages that are there.
 func (n *node) at(steps []string, adds bool) *node {
 	for _, name := range steps {
 		child := n.children[name]
@@ -78,6 +89,8 @@ func (n *node) at(steps []string, adds bool) *node {
 	return n
 }
 
+// name records a name that rules use. The map's values are the keys themselves, so that
+// a lookup by the bytes of the text gives a string without an allocation.
 func (n *node) name(name string) {
 	if n.names == nil {
 		n.names = make(map[string]string)
@@ -125,6 +138,10 @@ func (n *node) check(path []string) error {
 
 // Override returns the rules of both lists: those of base but for the ones that
 // name a field which own names too, and then own.
+//
+// A preset's `drop seed logprobs` loses only the path that the channel has a rule for.
+// Fields within and around a named one count as named, since Compile takes only one of
+// the two.
 func Override(base, own []Rule) []Rule {
 	var named [][]string
 	for _, r := range own {

@@ -9,6 +9,9 @@ import (
 )
 
 // field is a field of an object while rules change it.
+//
+// value is nil for an object, a list, and what is longer than maxShort: such a value
+// can be removed or replaced but not compared.
 type field struct {
 	*member // where it stands, unset for one that a rule has added
 
@@ -18,7 +21,8 @@ type field struct {
 	dropped bool
 }
 
-// object is an object while rules change it.
+// object is an object while rules change it. Without adds nothing is added to it, see
+// NewScanner.
 type object struct {
 	fields []field
 	adds   bool
@@ -82,6 +86,9 @@ func (o *object) applyStep(s *step) {
 }
 
 // setDefault adds a field that is missing, and sets one that is null.
+//
+// null is what SDKs send for an option that was not set, and means the provider's
+// default.
 func (o *object) setDefault(name string, value []byte) {
 	if !o.has(name) {
 		o.add(name, value)
@@ -144,6 +151,9 @@ func appendField(text []byte, name string, value []byte) []byte {
 }
 
 // write turns the changes of an object into edits.
+//
+// Additions go to the end of the object, behind what the client has written: the
+// beginning of the body, which prompt caches compare, stays the same.
 func (s *Scanner) write(o *object, f *frame) {
 	dropped := 0
 	var added []byte
@@ -178,6 +188,8 @@ func (s *Scanner) write(o *object, f *frame) {
 // span returns what is removed with the member, of which a number before it was
 // dropped: with the comma before it if something stays before it, else with the
 // one behind it.
+//
+//	{"a":1,"b":2,"c":3}    drop b: ,"b":2      drop a: "a":1,      drop a b c: all but the braces
 func (m *member) span(dropped int) [2]int64 {
 	switch {
 	case dropped < m.index:

@@ -9,6 +9,7 @@ import (
 )
 
 // Op is what a rule does.
+// It is a word of the Caddyfile and of the JSON.
 type Op string
 
 // The operations, as a Caddyfile has them. Rules apply in their order, each to
@@ -31,6 +32,8 @@ const (
 
 // Rule is one change. A path has the names of fields, with dots between them;
 // `[]` behind a name stands for all elements of a list: messages[].name.
+//
+// The comments of the fields are the documentation of the JSON configuration.
 type Rule struct {
 	// What to do: `drop`, `rename`, `default`, `set`, `at_most` or `role`.
 	Op Op `json:"op,omitempty"`
@@ -48,11 +51,14 @@ type Rule struct {
 	Value json.RawMessage `json:"value,omitempty"`
 }
 
-// roles are where messages have their role: in OpenAI's and Anthropic's APIs,
-// and in OpenAI's Responses.
+// roles are where messages have their role: in OpenAI's and Anthropic's APIs, and in
+// OpenAI's Responses. Gemini's contents have one too, but only user and model, which
+// need no change. Most rules of this kind are `role developer system`, for servers that
+// do not know the role with which OpenAI replaced system.
 var roles = []string{"messages[].role", "input[].role"}
 
-// usages are the forms of the rules.
+// usages are the forms of the rules, each with an example: they stand in the errors of
+// a Caddyfile, behind "write: ".
 var usages = map[Op]string{
 	Drop:    "drop <field>..., such as drop logprobs messages[].name",
 	Rename:  "rename <field> <name>, such as rename max_completion_tokens max_tokens",
@@ -64,6 +70,10 @@ var usages = map[Op]string{
 
 // Parse reads a rule from the words behind its operation. A value that is no
 // JSON is a string.
+//
+// So `default stop null`, `set n 1` and `set user bot` do what they look like; the
+// string "null" is written `"\"null\""`. args are not changed, but a drop keeps the
+// slice.
 func Parse(op Op, args []string) (Rule, error) {
 	r := Rule{Op: op, Paths: args}
 	if _, known := usages[op]; known && op != Drop {
@@ -93,6 +103,9 @@ func value(word string) json.RawMessage {
 }
 
 // Check reports what is wrong with a rule.
+//
+// It is called for rules from a Caddyfile, which Parse has made, and for those from
+// JSON, which nobody has checked before.
 func (r Rule) Check() error {
 	usage, known := usages[r.Op]
 	one := len(r.Paths) == 1
@@ -143,6 +156,8 @@ func (r Rule) allPaths() []string {
 
 // Touches reports whether the rule names a field of the top level, or what is in
 // it.
+//
+// The gateway refuses rules that touch `model` or `stream`, which it decides by itself.
 func (r Rule) Touches(field string) bool {
 	for _, path := range r.allPaths() {
 		if steps, _ := parsePath(path); len(steps) > 0 && steps[0] == field {
@@ -157,6 +172,8 @@ func (r Rule) Touches(field string) bool {
 const each = "[]"
 
 // parsePath takes a path apart: the names of fields, and each.
+//
+//	messages[].content[].text  ─▶  messages [] content [] text
 func parsePath(path string) (steps []string, err error) {
 	for part := range strings.SplitSeq(path, ".") {
 		name := part

@@ -18,6 +18,10 @@ const (
 )
 
 // Scanner finds the edits that rules make in a text that is valid JSON.
+//
+// It is used once, by one goroutine. It is fast because it trusts the text:
+// reqbody.Scanner has validated it before, and of an invalid one it finds something or
+// nothing.
 type Scanner struct {
 	adds   bool
 	edits  []reqbody.Edit
@@ -141,7 +145,8 @@ func (s *Scanner) top() *frame {
 	return &s.frames[len(s.frames)-1]
 }
 
-// structure reads a byte outside of strings.
+// structure reads a byte outside of strings. A number or word ends with the byte behind
+// it, so that byte is looked at twice: as the end of the value, and for what it is.
 func (s *Scanner) structure(c byte, at int64) {
 	switch c {
 	case ' ', '\t', '\r', '\n', ',', ']', '}':
@@ -182,6 +187,9 @@ func (s *Scanner) structure(c byte, at int64) {
 	}
 }
 
+// beginKey begins a member. It is appended to named before its name is known, and
+// removed by endString if no rule names it. The member before it learns where this one
+// begins, in case that it is dropped with the comma behind it.
 func (s *Scanner) beginKey(f *frame, at int64) {
 	if n := len(f.named); n > 0 && f.named[n-1].index == f.members-1 {
 		f.named[n-1].after = at
@@ -225,6 +233,7 @@ func (s *Scanner) nameIn(n *node) string {
 	return n.names[name]
 }
 
+// beginValue begins a value, of which the text is kept if a rule names its field.
 func (s *Scanner) beginValue(at int64) {
 	s.started = true
 	f := s.top()
@@ -234,6 +243,8 @@ func (s *Scanner) beginValue(at int64) {
 	}
 }
 
+// endValue ends a value of any kind: f.end moves behind it, which is where the next
+// member's comma and an addition to the object go.
 func (s *Scanner) endValue(end int64) {
 	f := s.top()
 	if s.skip > 0 || f == nil {

@@ -47,6 +47,10 @@ func ValidText(text []byte) string {
 // text stands for, and the length of the sequence: that of both halves of a
 // surrogate pair. The length is 0 if more of the text is needed to know, or if
 // there is no sequence.
+//
+// It is for texts that arrive in pieces, such as the arguments of a streamed call: the
+// first half of a surrogate pair may stand at the end of one piece and the second in
+// the next.
 func Unescape(text []byte) (r rune, length int) { return unescape(text, false) }
 
 // unescape is Unescape for a text of which all is known, or not.
@@ -111,6 +115,9 @@ const hexDigits = "0123456789abcdef"
 
 // AppendString appends a string in quotes. Only what must be escaped is, so that
 // the same string always has the same bytes.
+//
+// Unlike encoding/json's, it leaves <, >, & and U+2028 as they are: clients and models
+// compare texts, and no HTML is made of them here.
 func AppendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := 0

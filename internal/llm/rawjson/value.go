@@ -8,6 +8,14 @@
 //
 // encoding/json loses the order of keys in maps and the way numbers are written,
 // and needs about five times the time for a request that is mostly copied.
+//
+// Parse validates a text once, as a whole. All else relies on that and only looks for
+// where values end, so a Value that was made in another way than by Parse, Get, Members
+// or Elements must be valid JSON too. A Value is a slice of the text: it costs no memory,
+// and the text must not be changed while it is in use.
+//
+// Each call walks through the text: a reader that needs many members of an object calls
+// Members once and not Get many times.
 package rawjson
 
 import (
@@ -54,6 +62,8 @@ func (v Value) IsSet() bool { return len(v) > 0 && v[0] != 'n' }
 
 // Members calls yield for each member of an object, in order, until it returns
 // false. Other values have none.
+//
+// It is an iterator, for range loops. A name that is given twice comes twice.
 func (v Value) Members(yield func(name string, member Value) bool) {
 	for at := v.firstMember(); at > 0; {
 		var key, member Value
@@ -153,6 +163,9 @@ func (v Value) Text() string {
 }
 
 // Int returns a whole number. Protocol Buffers write large ones as strings.
+//
+// 7.0 and 1e3 are whole numbers too; a fraction, and what lies beyond 2^53 and is not
+// written as an integer, is none.
 func (v Value) Int() (n int64, ok bool) {
 	text := string(v)
 	if v.Is('"') {

@@ -4,6 +4,10 @@ import "strconv"
 
 // Writer writes one JSON value. It puts the commas; that keys and values
 // alternate and that what is opened is closed is up to the caller.
+//
+// The zero Writer is ready. Bytes may begin with something else, such as "data: ", and
+// may be taken at any time. There are no errors: what is written comes from this
+// program or from a Value.
 type Writer struct {
 	Bytes []byte
 }

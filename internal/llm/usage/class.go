@@ -93,7 +93,14 @@ func classOfNumber(name []byte) class {
 // longestName is the length of the longest name above.
 const longestName = len("cache_creation_input_tokens")
 
-// place is what stands in a part of a JSON text.
+// place is what stands in a part of a JSON text, by the path to it:
+//
+//	{                                       top
+//	  "usage": {"prompt_tokens": 9},        usage
+//	  "choices": [{                         choice
+//	    "message": {"content": "Hello"}}],  parts, text
+//	  "id": "x"                             meta
+//	}
 type place uint8
 
 const (
@@ -112,6 +119,8 @@ const (
 // inside returns what the value of a field is, in an object that stands at a
 // place. Only so far as the path to it is known is an object named usage the
 // response's own: anything deeper may repeat what a client has sent.
+//
+// What is meta stays meta at any depth: logprobs repeat the text token by token.
 func (p place) inside(c class, isString bool) place {
 	if p == placeMeta {
 		return placeMeta

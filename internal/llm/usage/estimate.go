@@ -13,6 +13,9 @@ const (
 
 	// FloorFactor is how much less than the estimate a response may say and
 	// still be believed.
+	//
+	// A channel that states 1 token for a long response, by mistake or to look cheap,
+	// would give its clients more than their limits.
 	FloorFactor = 16
 
 	// formText is how many tokens the text of a form may be.
@@ -43,6 +46,8 @@ func (m *Meter) HasOutput() bool { return m.text+m.media+m.bytes > 0 }
 
 // EstimateJSON returns how many tokens the JSON text of a request amounts to:
 // its names and strings, of which images and the like in base64 count less.
+//
+// The error is that of r; the estimate is of what came before it.
 func EstimateJSON(r io.Reader) (int64, error) {
 	s := request{scanner{estimates: true, request: true}}
 	_, err := io.Copy(&s, r)

@@ -13,7 +13,12 @@ const (
 	Media              // images, sound and films
 )
 
-// Meter reads a response as it passes.
+// Meter reads a response as it passes. One goroutine writes to it, and reads its
+// numbers when that is done or, for a stream, between two writes.
+//
+// stated and final are for streams that break off: Anthropic states an output of 1 at
+// the beginning and the true number at the end, so a number counts only if no text came
+// after it.
 type Meter struct {
 	scanner
 	kind Kind
@@ -87,11 +92,17 @@ func (m *Meter) WriteFinal(event []byte) {
 func (m *Meter) End() { m.end() }
 
 // mayHaveUsage tells cheaply whether there may be numbers of tokens in a text.
+//
+// Most events of a stream have none, and are not scanned at all if no estimate is
+// needed.
 func mayHaveUsage(text []byte) bool {
 	return bytes.Contains(text, []byte("usage")) || bytes.Contains(text, []byte("eval_count")) || bytes.Contains(text, []byte(`"meta"`))
 }
 
 // lines reads events line by line. Mostly a piece is made of whole lines.
+//
+// Only the lines data: are of interest (HTML Standard, section 9.2.6). An empty line
+// ends the event, and with it a JSON text that was cut off.
 func (m *Meter) lines(p []byte) {
 	for len(p) > 0 {
 		line, rest, ended := bytes.Cut(p, []byte("\n"))

@@ -14,9 +14,13 @@ const (
 	longestNumber = 24
 )
 
-// scanner reads JSON texts that arrive in pieces, one behind the other. It
-// validates nothing: of what is no JSON it finds something or nothing, and goes
-// on.
+// scanner reads JSON texts that arrive in pieces, one behind the other. It validates
+// nothing: of what is no JSON it finds something or nothing, and goes on.
+//
+// It keeps a place for each level, which says what the values there mean, and no text.
+// So a field counts only at the end of a known path: usage at the top, in message,
+// response or choices. A tool's arguments or a prompt that is echoed may have "usage"
+// in them too.
 type scanner struct {
 	Usage
 
@@ -127,6 +131,8 @@ func (s *scanner) here(isString bool) place {
 	return around // a list's elements are at its place
 }
 
+// push enters an object or list. Beyond maxLevels the places are those of the last
+// level, so that nesting costs no memory.
 func (s *scanner) push(object bool) {
 	at := s.here(false)
 	s.depth++
@@ -143,6 +149,7 @@ func (s *scanner) push(object bool) {
 	s.class, s.key, s.fresh = classOther, object, !object
 }
 
+// pop leaves it. Brackets that were never opened are ignored.
 func (s *scanner) pop() {
 	s.depth = max(0, s.depth-1)
 	s.class, s.key, s.fresh = classOther, false, false
@@ -289,6 +296,9 @@ func (s *scanner) readNumber(p []byte, i int) int {
 
 // finishNumber takes a number over, if it can be one of tokens: neither
 // negative nor absurd. A fraction is rounded up.
+//
+// Of several numbers for one field the largest counts: streams repeat the usage as it
+// grows.
 func (s *scanner) finishNumber() {
 	if s.field == nil {
 		return

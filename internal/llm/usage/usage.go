@@ -9,14 +9,26 @@
 //	m.Usage.Input()      // what the response says, 0 for nothing
 //	m.EstimateOutput()   // what its text amounts to
 //
-// A response is read as it passes, in bounded memory, whatever its size.
+// A response is read as it passes, in bounded memory, whatever its size. The numbers go
+// against the clients' limits and the keys' quotas, so both sides are distrusted: a
+// response is believed neither a number that no model can reach nor one far below its
+// text, and a client cannot make the gateway count what it has put into a prompt.
+//
+//	OpenAI     "usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}
+//	Anthropic  "usage":{"input_tokens":9,"cache_read_input_tokens":4,"output_tokens":3}
+//	Gemini     "usageMetadata":{"promptTokenCount":9,"candidatesTokenCount":3,"thoughtsTokenCount":2}
+//	Cohere     "usage":{"billed_units":{…},"tokens":{"input_tokens":9,"output_tokens":3}}
+//	Ollama     "prompt_eval_count":9,"eval_count":3
 package usage
 
 // MaxStated is the largest number of tokens that a response is believed. It is
 // ten times the largest context of a model.
 const MaxStated = 100_000_000
 
-// Usage is what a response says that it has cost, in tokens.
+// Usage is what a response says that it has cost, in tokens, as it says it. The APIs do
+// not add up alike: Anthropic's prompt is without what was read from or written to the
+// cache, OpenAI's includes it (so CacheRead and CacheWrite have Anthropic's fields
+// only), and Gemini's completion is without thoughts.
 type Usage struct {
 	Prompt, CacheWrite, CacheRead, Tools int64
 	Completion, Thoughts                 int64
@@ -36,6 +48,9 @@ func (u *Usage) Input() int64 {
 }
 
 // Output returns the tokens of the response.
+//
+// The difference to the total is taken where it is larger: Gemini's Chat endpoint
+// counts thoughts in total_tokens only.
 func (u *Usage) Output() int64 {
 	output := u.Completion + u.Thoughts
 	input := u.Input()
