@@ -7,7 +7,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
 
-// readInput reads the conversation: a string, or items.
+// readInput reads the conversation: a string, or items. A string is what a user says.
 func readInput(r *neutral.Request, input rawjson.Value) error {
 	if input.Is('"') {
 		r.Messages = append(r.Messages, neutral.Message{Role: neutral.User, Parts: []neutral.Part{{Kind: neutral.Text, Text: input.Text()}}})
@@ -21,6 +21,14 @@ func readInput(r *neutral.Request, input rawjson.Value) error {
 	return nil
 }
 
+// readItem reads an item. Without a type it is a message, as the API has it.
+//
+//   - Compacted conversations are encrypted, and references point at what a provider
+//     has stored: without them the model would not know what it is asked about. They go
+//     to Needs, so that the error says which channel would do.
+//   - Calls of the provider's own tools are dropped with their results. What came of them
+//     stands in the model's text behind them.
+//   - compaction_summary and context_compaction are Codex's names for such items.
 func readItem(r *neutral.Request, item rawjson.Value) error {
 	switch kind := item.Get("type").Text(); kind {
 	case "message", "":
@@ -55,7 +63,8 @@ func readItem(r *neutral.Request, item rawjson.Value) error {
 }
 
 // dropBeside records the members of an item other than those that are read, and
-// those that only say which item it is.
+// those that only say which item it is. Members that are null were not sent: Codex has
+// content:null in each item of reasoning.
 func dropBeside(r *neutral.Request, item rawjson.Value, read ...string) {
 	for name, member := range item.Members {
 		known := !member.IsSet() || name == "type" || name == "id" || name == "status"
@@ -69,7 +78,9 @@ func dropBeside(r *neutral.Request, item rawjson.Value, read ...string) {
 }
 
 // add adds a part to the turn of a role. What a model says in one turn are many
-// items here.
+// items here. They must become one message: in chat, a turn of several messages makes
+// models stop after the text, and parallel calls in separate messages are refused, since
+// the results of each must follow it.
 func add(r *neutral.Request, role neutral.Role, part neutral.Part) {
 	last := len(r.Messages) - 1
 	if last >= 0 && r.Messages[last].Role == role {
@@ -79,6 +90,9 @@ func add(r *neutral.Request, role neutral.Role, part neutral.Part) {
 	r.Messages = append(r.Messages, neutral.Message{Role: role, Parts: []neutral.Part{part}})
 }
 
+// readMessage reads a message. Those of users and of the system stay as they are, one
+// item each; those of the model join its turn. phase, by which OpenAI's models tell
+// commentary from the answer, has no place elsewhere and is dropped.
 func readMessage(r *neutral.Request, item rawjson.Value) error {
 	dropBeside(r, item, "role", "content")
 	parts, err := readContent(r, "input[].content", item.Get("content"))
@@ -103,6 +117,8 @@ func readMessage(r *neutral.Request, item rawjson.Value) error {
 	return nil
 }
 
+// readContent reads a string or an array of parts: the content of messages, and the
+// output of calls. path is what the client calls the field.
 func readContent(r *neutral.Request, path string, value rawjson.Value) ([]neutral.Part, error) {
 	if value.Is('"') {
 		return []neutral.Part{{Kind: neutral.Text, Text: value.Text()}}, nil
@@ -118,7 +134,9 @@ func readContent(r *neutral.Request, path string, value rawjson.Value) ([]neutra
 	return parts, nil
 }
 
-// partFields are the members of a part that are read, by its type.
+// partFields are the members of a part that are read, by its type. Those of output_text
+// that say nothing to another model, its citations and probabilities, are listed so that
+// readPart can name them if they are not empty.
 var partFields = map[string][]string{
 	"input_text":  {"text"},
 	"output_text": {"text", "annotations", "logprobs"},
@@ -129,6 +147,15 @@ var partFields = map[string][]string{
 	"input_audio": {"input_audio"},
 }
 
+// readPart reads a part of a message or of a result:
+//
+//	{"type":"input_image","image_url":"data:image/png;base64,…","detail":"high"}
+//	{"type":"input_file","filename":"a.pdf","file_data":"data:application/pdf;base64,…"}
+//	{"type":"output_text","text":"…","annotations":[]}      of the model's own turns
+//
+// file_data without data: is taken for the PDF that the API's documentation shows. A file
+// by its id reads as such; a writer refuses it (neutral.MediaPart.Portable). A part of an
+// unknown type is an error, since the model would be asked about what it cannot see.
 func readPart(r *neutral.Request, path string, value rawjson.Value) (neutral.Part, error) {
 	kind := value.Get("type").Text()
 	for name, member := range value.Members {
@@ -166,6 +193,10 @@ func readPart(r *neutral.Request, path string, value rawjson.Value) (neutral.Par
 	return neutral.Part{}, &neutral.UnsupportedError{Param: path, What: "content of the type " + kind, Where: []neutral.Dialect{neutral.Responses}}
 }
 
+// readThought reads an item of reasoning: the summary, which OpenAI gives, or else the
+// content, which open models give. encrypted_content is the signature, wherever it is
+// from: the gateway's mark in it says whose it is. Parts of a summary are joined with a
+// blank line, as the other dialects have one text.
 func readThought(item rawjson.Value) neutral.Part {
 	var texts []string
 	for _, field := range []string{"summary", "content"} {
@@ -184,6 +215,9 @@ func readThought(item rawjson.Value) neutral.Part {
 	return part
 }
 
+// readCall reads a call of an earlier turn. The arguments of a function are a string,
+// which keeps the model's bytes; those of the search for tools are an object. An object
+// is also accepted for a function.
 func readCall(kind string, item rawjson.Value) neutral.Part {
 	call := &neutral.ToolCall{ID: item.Get("call_id").Text()}
 	call.Name, call.Namespace = item.Get("name").Text(), item.Get("namespace").Text()
@@ -203,7 +237,9 @@ func readCall(kind string, item rawjson.Value) neutral.Part {
 }
 
 // readFoundTools reads the result of a search for tools. The tools are declared; the
-// model is told what they are called.
+// model is told what they are called, by the names that it must use, which the channel
+// sees: those of a namespace are flat there. Not all tools are known at this point, so
+// that of two whose names become the same, both have the first one's in the text.
 func readFoundTools(r *neutral.Request, item rawjson.Value) neutral.Part {
 	for tool := range item.Get("tools").Elements {
 		readTool(r, "input[].tools", "", tool)

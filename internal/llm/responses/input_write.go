@@ -8,15 +8,18 @@ import (
 )
 
 // inputWriter writes the conversation as items. It gives them no ids: those of
-// another provider are refused.
+// another provider are refused, and so is an empty one.
 type inputWriter struct {
 	w     *rawjson.Writer
 	r     *neutral.Request
 	to    neutral.Target
-	turns []neutral.Message
+	turns []neutral.Message // without those that instructions has written
 }
 
-// instructions writes the system texts at the top.
+// instructions writes the system texts at the top, in the order of the client's. Later
+// ones stay in their place, as items of the developer: Claude Code sends them between
+// turns, and at the top they would change the beginning of the prompt, which the
+// provider's cache compares.
 func (i *inputWriter) instructions() {
 	var texts []string
 	for len(i.turns) > 0 && i.turns[0].Role == neutral.System {
@@ -30,6 +33,8 @@ func (i *inputWriter) instructions() {
 	}
 }
 
+// write writes the member input, the last of the body: the next turn's begins with the
+// same bytes.
 func (i *inputWriter) write() error {
 	i.w.Key("input")
 	i.w.Open('[')
@@ -42,6 +47,8 @@ func (i *inputWriter) write() error {
 	return nil
 }
 
+// turn writes a turn. The results of one turn are an item each, in the order of the
+// calls.
 func (i *inputWriter) turn(turn *neutral.Message) error {
 	switch turn.Role {
 	case neutral.System:
@@ -60,6 +67,8 @@ func (i *inputWriter) turn(turn *neutral.Message) error {
 	return nil
 }
 
+// message writes what a user or the system says. The content is always an array, also of
+// one text, so that a message has the same form with and without images.
 func (i *inputWriter) message(role string, parts []neutral.Part) error {
 	i.w.Open('{')
 	i.w.KeyString("type", "message")
@@ -90,6 +99,9 @@ func (i *inputWriter) parts(parts []neutral.Part) error {
 	return nil
 }
 
+// media writes an image or a file, in messages and in results alike: unlike chat, this
+// dialect has them in both. Data goes as a data URL. Audio and video are an error, which
+// says what kind of channel would do.
 func (i *inputWriter) media(media *neutral.MediaPart) error {
 	if err := media.Portable(i.r.Dialect); err != nil {
 		return err
@@ -133,6 +145,9 @@ func (i *inputWriter) media(media *neutral.MediaPart) error {
 	return nil
 }
 
+// result writes the result of a call: as a string, as most clients do, or as parts if
+// there are images or files in it. There is no member for an error; ResultText says it
+// in words.
 func (i *inputWriter) result(result *neutral.ToolResult) error {
 	kind := "function_call_output"
 	if result.Tool.Kind == neutral.Freeform {
@@ -157,7 +172,9 @@ func (i *inputWriter) result(result *neutral.ToolResult) error {
 }
 
 // assistant writes a turn of the model. Its texts are items of their own, between
-// its reasoning and its calls, in order.
+// its reasoning and its calls, in order. The parts of its own messages are output_text
+// and refusal; input_text, as in other roles, is refused there. Media that another
+// model has made cannot stand in a model's turn and are dropped.
 func (i *inputWriter) assistant(turn *neutral.Message) {
 	w := i.w
 	for n := range turn.Parts {
@@ -205,7 +222,9 @@ func (i *inputWriter) signature(sig neutral.Sig) {
 	i.thought(&neutral.Part{Kind: neutral.Thought, Sig: sig})
 }
 
-// thought writes reasoning that the channel itself has made.
+// thought writes reasoning that the channel itself has made. All other is dropped: the
+// API refuses encrypted content that is not its own. It must not be written as text
+// instead, which would make it a part of the visible conversation.
 func (i *inputWriter) thought(part *neutral.Part) {
 	sig := part.Sig.For(i.to.Vendor)
 	if sig == "" {
@@ -224,6 +243,8 @@ func (i *inputWriter) thought(part *neutral.Part) {
 	i.w.Close('}')
 }
 
+// call writes a call, by the names that writeTool has declared: the namespace is part of
+// the name. The arguments are those that the model has written, if they are remembered.
 func (i *inputWriter) call(call *neutral.ToolCall) {
 	w := i.w
 	w.Open('{')

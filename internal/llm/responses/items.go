@@ -5,7 +5,10 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
 
-// writeMessageItem writes a message; content is its parts, without brackets.
+// writeMessageItem writes a message; content is its parts, without brackets. An item is
+// written twice in a stream, when it begins and when it is complete, and a third time in
+// the last event; all members but the status and what deltas add are the same each time.
+// This holds for all items here.
 func writeMessageItem(w *rawjson.Writer, id, status string, content []byte) {
 	w.Open('{')
 	w.KeyString("id", id)
@@ -19,7 +22,8 @@ func writeMessageItem(w *rawjson.Writer, id, status string, content []byte) {
 	w.Close('}')
 }
 
-// writeTextPart writes a text or a refusal.
+// writeTextPart writes a text or a refusal. Open Responses demands annotations and
+// logprobs in each text, also if they are empty.
 func writeTextPart(w *rawjson.Writer, kind neutral.PartKind, text string, citations []neutral.Citation) {
 	w.Open('{')
 	if kind == neutral.Refusal {
@@ -40,6 +44,8 @@ func writeTextPart(w *rawjson.Writer, kind neutral.PartKind, text string, citati
 	w.Close('}')
 }
 
+// writeAnnotation writes a citation of a web page. The place, in characters of the text,
+// is 0 and 0 if the channel has not said it.
 func writeAnnotation(w *rawjson.Writer, citation *neutral.Citation) {
 	w.Open('{')
 	w.KeyString("type", "url_citation")
@@ -50,7 +56,10 @@ func writeAnnotation(w *rawjson.Writer, citation *neutral.Citation) {
 	w.Close('}')
 }
 
-// writeReasoningItem writes reasoning; summaries are its texts.
+// writeReasoningItem writes reasoning; summaries are its texts. sig is the marked
+// signature, "" for none, which Codex sends back in encrypted_content as it got it. The
+// texts are summaries also if the channel has sent all of its reasoning: Codex shows
+// summaries, and content only if it is told to.
 func writeReasoningItem(w *rawjson.Writer, id string, summaries []string, sig string) {
 	w.Open('{')
 	w.KeyString("id", id)
@@ -74,7 +83,13 @@ func writeSummary(w *rawjson.Writer, text string) {
 	w.Close('}')
 }
 
-// writeCallItem writes a call as the kind of tool that the client has declared.
+// writeCallItem writes a call as the kind of tool that the client has declared:
+//
+//	{"type":"function_call","call_id":"…","name":"ls","namespace":"fs","arguments":"{…}"}
+//	{"type":"custom_tool_call","call_id":"…","name":"apply_patch","input":"*** Begin Patch…"}
+//	{"type":"tool_search_call","call_id":"…","execution":"client","arguments":{…}}
+//
+// Codex drops an item whose arguments are of the other type, or without a call_id.
 func writeCallItem(w *rawjson.Writer, id, status string, call *neutral.ToolCall) {
 	w.Open('{')
 	w.KeyString("id", id)
@@ -101,6 +116,8 @@ func writeCallItem(w *rawjson.Writer, id, status string, call *neutral.ToolCall)
 	w.Close('}')
 }
 
+// writeName writes what is called. name alone, or joined to the namespace in any way, is
+// no tool that Codex knows.
 func writeName(w *rawjson.Writer, call *neutral.ToolCall) {
 	w.KeyString("name", call.Name)
 	if call.Namespace != "" {
@@ -108,6 +125,8 @@ func writeName(w *rawjson.Writer, call *neutral.ToolCall) {
 	}
 }
 
+// argumentsObject returns the arguments of a search for tools. A model that has written
+// plain text in place of JSON meant the query.
 func argumentsObject(input string) rawjson.Value {
 	if v, err := rawjson.Parse([]byte(input)); err == nil && v.Is('{') {
 		return v
@@ -122,7 +141,8 @@ func argumentsObject(input string) rawjson.Value {
 	return w.Bytes
 }
 
-// itemPrefix is how the id of a call's item begins.
+// itemPrefix is how the id of a call's item begins: fc_ for OpenAI's function calls,
+// ctc_ for its custom calls, tsc_ for Codex's searches.
 func itemPrefix(kind neutral.ToolKind) string {
 	switch kind {
 	case neutral.Freeform:
@@ -133,6 +153,9 @@ func itemPrefix(kind neutral.ToolKind) string {
 	return "fc_"
 }
 
+// writeImageItem writes an image that the model has made as a call of the provider's tool
+// for images, the only form that the dialect has for one. result is base64; the type of
+// the image cannot be said.
 func writeImageItem(w *rawjson.Writer, id string, media *neutral.MediaPart) {
 	w.Open('{')
 	w.KeyString("id", id)

@@ -8,29 +8,35 @@ import (
 )
 
 // object writes response objects. Strict readers want every field, with what the
-// client has asked for or its default.
+// client has asked for or its default: the schema of Open Responses requires 31 members,
+// of which only a few say anything about the response.
+//
+// A stream has three of them, in created, in_progress and the last event. What they
+// repeat of the request, tools and instructions above all, is made once.
 type object struct {
 	client  *neutral.Request
-	id      string
-	created int64
-	echo    []byte // the members that repeat the request
+	id      string // with its prefix
+	created int64  // in seconds since 1970
+	echo    []byte // the members that repeat the request; made once, by write
 }
 
 // outcome is what a response object says of the response.
 type outcome struct {
-	status     string // in_progress, completed, incomplete or failed
-	reason     string // of an incomplete response
-	completed  int64
-	err        *neutral.Error
-	usage      *neutral.Usage
-	usageKnown bool
+	status     string         // in_progress, completed, incomplete or failed
+	reason     string         // of an incomplete response; "" is null
+	completed  int64          // in seconds since 1970; 0 is null
+	err        *neutral.Error // of a failed response; nil is null
+	usage      *neutral.Usage // read if usageKnown
+	usageKnown bool           // the response came to its end; else usage is null
 }
 
+// newObject returns a writer for the response to a request. id has no prefix yet.
 func newObject(client *neutral.Request, id string, created int64) *object {
 	return &object{client: client, id: "resp_" + id, created: created}
 }
 
-// write writes the object; output is its items, without brackets.
+// write writes the object; output is its items, without brackets. The model is the one
+// that the client has asked for.
 func (o *object) write(w *rawjson.Writer, output []byte, result outcome) {
 	w.Open('{')
 	w.KeyString("id", o.id)
@@ -80,7 +86,9 @@ func (o *object) write(w *rawjson.Writer, output []byte, result outcome) {
 }
 
 // echoed are the fields of the request that a response repeats as they are, and
-// what they are if the request does not have them.
+// what they are if the request does not have them. They are what the client has sent,
+// also where the channel has got less: SDKs only show them, and a list of what was
+// dropped is in X-Gateway-Dropped.
 var echoed = []struct{ name, without string }{
 	{"instructions", "null"},
 	{"max_output_tokens", "null"},
@@ -99,7 +107,8 @@ var echoed = []struct{ name, without string }{
 	{"tool_choice", `"auto"`},
 }
 
-// echo returns the members of a response that repeat the request.
+// echo returns the members of a response that repeat the request. tools are those of the
+// field of this name: Codex's tools in items are no part of it.
 func echo(client *neutral.Request) []byte {
 	w := &rawjson.Writer{}
 	sent := maps.Collect(client.Source.Members)
@@ -124,6 +133,8 @@ func echo(client *neutral.Request) []byte {
 	return w.Bytes
 }
 
+// echoReasoning repeats effort and summary, the two members that readers require; KeyRaw
+// writes null for one that was not sent.
 func echoReasoning(w *rawjson.Writer, value rawjson.Value) {
 	w.Key("reasoning")
 	if !value.Is('{') {
@@ -136,6 +147,8 @@ func echoReasoning(w *rawjson.Writer, value rawjson.Value) {
 	w.Close('}')
 }
 
+// echoText repeats the format of the text, with all members that readers require of a
+// schema's, and its verbosity.
 func echoText(w *rawjson.Writer, value rawjson.Value) {
 	format := value.Get("format")
 	w.Key("text")
@@ -179,6 +192,8 @@ func echoTool(w *rawjson.Writer, tool rawjson.Value) {
 	w.Close('}')
 }
 
+// writeUsage writes usage with both objects of details and with the total: Codex rejects
+// a whole completion if a number is missing in them.
 func writeUsage(w *rawjson.Writer, u *neutral.Usage) {
 	w.Open('{')
 	w.KeyInt("input_tokens", u.Input)
@@ -198,7 +213,10 @@ func writeUsage(w *rawjson.Writer, u *neutral.Usage) {
 	w.Close('}')
 }
 
-// result returns what the end of a response is called here.
+// result returns what the end of a response is called here. A response that has ended
+// with a stop sequence, a call or a paused tool is completed; its items say which. A
+// context that has become full while the model spoke is a failure, by whose code agents
+// know to shorten the conversation.
 func result(finish neutral.Finish, usage *neutral.Usage) outcome {
 	o := outcome{status: "completed", usage: usage, usageKnown: true}
 	switch finish {

@@ -5,7 +5,8 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
 
-// settings are the plain fields.
+// settings are the plain fields. stop, seed, n, penalties and top_k are none of this
+// dialect; a client that sends them sees them in X-Gateway-Dropped.
 var settings = []neutral.Field{
 	{ID: neutral.MaxOutput, Name: "max_output_tokens"},
 	{ID: neutral.Temperature, Name: "temperature"},
@@ -19,7 +20,13 @@ var settings = []neutral.Field{
 	{ID: neutral.Metadata, Name: "metadata"},
 }
 
-// ReadRequest reads the body of POST /v1/responses.
+// ReadRequest reads the body of POST /v1/responses. A request of this dialect always gets
+// usage in streams. The error is a *neutral.InvalidError for what is no request, or a
+// *neutral.UnsupportedError for content of a kind that no other dialect is known to have.
+//
+// A request without items is accepted if it has something that only a provider has, such
+// as previous_response_id: the error of the writer then says what is missing, where
+// "at least one item is required" would mislead.
 func ReadRequest(body []byte) (*neutral.Request, error) {
 	v, err := rawjson.Parse(body)
 	if err != nil || !v.Is('{') {
@@ -50,6 +57,7 @@ func ReadRequest(body []byte) (*neutral.Request, error) {
 	return r, nil
 }
 
+// hasTurn reports whether there is anything to answer to.
 func hasTurn(r *neutral.Request) bool {
 	for i := range r.Messages {
 		if len(r.Messages[i].Parts) > 0 {
@@ -59,6 +67,14 @@ func hasTurn(r *neutral.Request) bool {
 	return false
 }
 
+// readField reads a field other than input and instructions. One that is null was not
+// sent.
+//
+// What a provider keeps between requests goes to Needs: the model would answer without
+// the conversation that it is asked about. store is different: most clients leave it at
+// its default, true, or do not care, so that it is only named as dropped. Encrypted
+// reasoning is always asked for by WriteRequest, and is in each response that has any,
+// so that it need not be remembered. client_metadata, which Codex sends, is dropped.
 func readField(r *neutral.Request, name string, value rawjson.Value) {
 	if !value.IsSet() || r.Settings.Read(settings, "", name, value) {
 		return
@@ -111,6 +127,9 @@ func readField(r *neutral.Request, name string, value rawjson.Value) {
 	}
 }
 
+// readReasoning reads how much the model shall think. A summary asks for visible
+// thoughts, in whichever words; generate_summary is its older name, and counts if it
+// stands alone or last.
 func readReasoning(r *neutral.Request, value rawjson.Value) {
 	reasoning := &r.Reasoning
 	reasoning.Field = "reasoning"
@@ -134,6 +153,8 @@ func readReasoning(r *neutral.Request, value rawjson.Value) {
 	}
 }
 
+// readText reads the member text, which holds what chat has in two fields of its own,
+// response_format and verbosity.
 func readText(r *neutral.Request, value rawjson.Value) {
 	for name, member := range value.Members {
 		switch name {
@@ -149,6 +170,8 @@ func readText(r *neutral.Request, value rawjson.Value) {
 	}
 }
 
+// readFormat reads the form of the response: as chat's, but flat. An unknown type is
+// plain text.
 func readFormat(r *neutral.Request, value rawjson.Value) {
 	format := &r.Format
 	format.Field = "text.format"

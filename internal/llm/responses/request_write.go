@@ -8,14 +8,16 @@ import (
 )
 
 // sent are the settings that go to a channel, in the order in which they are
-// written.
+// written. top_logprobs is not among them: the neutral response has no probabilities.
 var sent = []neutral.Field{
 	{ID: neutral.MaxOutput, Name: "max_output_tokens"},
 	{ID: neutral.Temperature, Name: "temperature"},
 	{ID: neutral.TopP, Name: "top_p"},
 }
 
-// ofOpenAI are the settings that mean the same in chat.
+// ofOpenAI are the settings that mean the same in chat. They go from there to here only:
+// those of another vendor's dialect mean other things, such as Anthropic's service tiers
+// and the metadata that Claude Code sends.
 var ofOpenAI = []neutral.Field{
 	{ID: neutral.SafetyID, Name: "safety_identifier"},
 	{ID: neutral.EndUser, Name: "user"},
@@ -24,12 +26,20 @@ var ofOpenAI = []neutral.Field{
 	{ID: neutral.Metadata, Name: "metadata"},
 }
 
-// leastOutput is the smallest max_output_tokens that the API takes.
+// leastOutput is the smallest max_output_tokens that the API takes. Clients of other
+// dialects send less, such as 1 to see whether a key works; more output does no harm.
 const leastOutput = 16
 
 // WriteRequest returns the body of POST /v1/responses. It may change r's own fields,
 // but nothing that they point to. The conversation comes last: all before it stays
-// the same in each turn.
+// the same in each turn. A *neutral.UnsupportedError says what the channel lacks.
+//
+// Nothing is stored, since the client sends the whole conversation each time. That makes
+// the encrypted reasoning necessary: it is how the model gets its own thoughts back. The
+// client gets it with the gateway's mark, in the form that its dialect has.
+//
+// web_search and code_interpreter are asked for where the client's dialect has its own;
+// other tools of providers differ too much, and are dropped.
 func WriteRequest(r *neutral.Request, to neutral.Target) ([]byte, error) {
 	if err := r.Check(neutral.Responses); err != nil {
 		return nil, err
@@ -61,6 +71,8 @@ func WriteRequest(r *neutral.Request, to neutral.Target) ([]byte, error) {
 	return w.Bytes, nil
 }
 
+// writeSettings writes the plain fields and records those that are left out. r.Settings
+// itself stays as it is. store:false is what is done anyway, and is not named as dropped.
 func writeSettings(w *rawjson.Writer, r *neutral.Request, to neutral.Target) {
 	settings := r.Settings
 	r.DropSamplers(&settings, to.Model)
@@ -78,6 +90,9 @@ func writeSettings(w *rawjson.Writer, r *neutral.Request, to neutral.Target) {
 	settings.Write(table, w, &r.Dropped)
 }
 
+// writeReasoning writes how much the model shall think. Without a summary OpenAI shows
+// no thoughts at all, so one is asked for where the client wants to see them. That they
+// shall be hidden cannot be said, and is recorded as dropped.
 func writeReasoning(w *rawjson.Writer, r *neutral.Request) {
 	reasoning := &r.Reasoning
 	if !reasoning.IsSet() {
@@ -101,6 +116,8 @@ func writeReasoning(w *rawjson.Writer, r *neutral.Request) {
 	w.Close('}')
 }
 
+// writeText writes the member text, if there is anything in it. Plain text is the
+// default.
 func writeText(w *rawjson.Writer, r *neutral.Request) {
 	verbosity := r.Settings[neutral.Verbosity].Value
 	format := &r.Format
@@ -125,6 +142,8 @@ func writeText(w *rawjson.Writer, r *neutral.Request) {
 	w.Close('}')
 }
 
+// writeSchema writes the schema of the response. strict is written also if it is false:
+// left out, this API would try to make the schema strict.
 func writeSchema(w *rawjson.Writer, r *neutral.Request) {
 	format := &r.Format
 	name := format.Name
@@ -140,6 +159,9 @@ func writeSchema(w *rawjson.Writer, r *neutral.Request) {
 	w.KeyBool("strict", r.StrictFormat() == neutral.On)
 }
 
+// writeTools writes the tools, and which may be called. All are declared in each turn,
+// because the API has allowed_tools for what chat can only say with fewer declarations:
+// these are the beginning of what the provider's cache compares.
 func writeTools(w *rawjson.Writer, r *neutral.Request, tools []*neutral.Tool, choice neutral.ToolChoice) {
 	w.Key("tools")
 	w.Open('[')
@@ -172,9 +194,11 @@ func writeTools(w *rawjson.Writer, r *neutral.Request, tools []*neutral.Tool, ch
 	}
 }
 
+// choiceWords are the words for a neutral.ChoiceMode, which is their index.
 var choiceWords = [...]string{"", "auto", "none", "required"}
 
-// freeform returns the names of the tools that are no functions.
+// freeform returns the names of the tools that are no functions. A choice names a tool
+// by its type too, which the client's choice does not say in all dialects.
 func freeform(tools []*neutral.Tool) map[string]bool {
 	names := make(map[string]bool)
 	for _, tool := range tools {
@@ -198,7 +222,12 @@ func writeChosen(w *rawjson.Writer, r *neutral.Request, isFreeform map[string]bo
 }
 
 // writeTool writes a tool. A function without strict would be strict here, so that
-// the model would fill in all optional arguments.
+// the model would fill in all optional arguments: the API then tries to make the schema
+// strict, where chat takes it as it is. A freeform tool, Codex's or chat's, is custom,
+// with its grammar; it needs no function to stand for it. Tools of a namespace have flat
+// names, as in chat; neutral.Names maps them back.
+// Sources: https://developers.openai.com/api/docs/guides/function-calling and
+// https://github.com/open-webui/open-webui/issues/27750
 func writeTool(w *rawjson.Writer, r *neutral.Request, tool *neutral.Tool) {
 	w.Open('{')
 	switch tool.Kind {

@@ -9,7 +9,9 @@ import (
 )
 
 // WriteResponse returns the body of a response to the client that has sent a
-// request.
+// request. id has no prefix yet. created, in seconds since 1970, is used if the channel
+// has not said when the response was made; it is the time of completion too, which no
+// other dialect says. Of several choices the first counts: the dialect has one.
 func WriteResponse(client *neutral.Request, response *neutral.Response, id string, created int64) []byte {
 	if response.Created != 0 {
 		created = response.Created
@@ -29,19 +31,25 @@ func WriteResponse(client *neutral.Request, response *neutral.Response, id strin
 	return w.Bytes
 }
 
-// outputWriter writes the items of a response.
+// outputWriter writes the items of a response, the same ones as a StreamWriter.
 type outputWriter struct {
-	base    string
-	items   rawjson.Writer
-	count   int
-	content rawjson.Writer // of the message under way
+	base    string         // of ids
+	items   rawjson.Writer // that are complete
+	count   int            // their number
+	content rawjson.Writer // of the message under way: texts and refusals in a row
 }
 
+// nextID returns the id of the item that is written next. Each item has one.
 func (o *outputWriter) nextID(prefix string) string {
 	o.count++
 	return prefix + o.base + "_" + strconv.Itoa(o.count-1)
 }
 
+// part writes a part. Texts and refusals that follow each other are parts of one message;
+// any other part ends it. The signature of a call, which gemini has and this dialect has
+// not, becomes an item of reasoning before the call: the client sends both back in this
+// order, and the signature is read as that of the thought before the call. A signature
+// behind a text has no place that a client would send back, and is dropped.
 func (o *outputWriter) part(part *neutral.Part) {
 	switch part.Kind {
 	case neutral.Text, neutral.Refusal:
@@ -64,6 +72,8 @@ func (o *outputWriter) part(part *neutral.Part) {
 	}
 }
 
+// thought writes an item of reasoning. Without a text it has an empty summary, which is
+// how OpenAI itself sends thoughts that it does not show.
 func (o *outputWriter) thought(text string, sig neutral.Sig) {
 	var summaries []string
 	if text != "" {
@@ -81,7 +91,9 @@ func (o *outputWriter) endMessage() {
 }
 
 // errorCode returns the code of a response that has failed. Codex tells by it
-// whether asking again may help.
+// whether asking again may help: after context_length_exceeded, insufficient_quota,
+// invalid_prompt and server_is_overloaded it gives up at once, after rate_limit_exceeded
+// and all others it asks five more times.
 func errorCode(e *neutral.Error) string {
 	if e.Code == neutral.ContextExceeded {
 		return e.Code

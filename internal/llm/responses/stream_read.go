@@ -9,22 +9,33 @@ import (
 )
 
 // StreamReader reads the events of a stream, or a whole response.
+//
+// The same text comes up to four times: in deltas, when the part is complete, when the
+// item is, and in the last event. What comes first is emitted, and the rest is skipped:
+//
+//	deltas           emitted as they come; the item is said
+//	*.done of parts  ignored
+//	output_item.done emitted unless the item is said; the item is done
+//	last event       items that are not done, as if they had come with output_item.done
+//
+// So a stream without deltas, or of nothing but its last event, is read as well, and a
+// whole response is read as a last event. The end of the response is emitted by End.
 type StreamReader struct {
 	how     neutral.Reading
 	calls   neutral.Sequencer
-	items   map[int64]*itemReader
-	started bool
-	failed  bool
-	ended   bool
-	finish  neutral.Finish
-	usage   neutral.Usage
+	items   map[int64]*itemReader // by output_index
+	started bool                  // Started was emitted
+	failed  bool                  // Failed was emitted; what comes is ignored
+	ended   bool                  // the last event has come; what comes is ignored
+	finish  neutral.Finish        // from the last event
+	usage   neutral.Usage         // from the last event
 }
 
 // itemReader is what has been read of an item.
 type itemReader struct {
 	said  bool // some of it has been emitted
 	parts int  // of a summary
-	done  bool
+	done  bool // all of it has come; later events of it are ignored
 }
 
 // NewStreamReader returns a reader.
@@ -35,7 +46,10 @@ func NewStreamReader(how neutral.Reading) *StreamReader {
 	return s
 }
 
-// Event reads an event.
+// Event reads an event, by its type or, without one, by its name. response.done is the
+// last event's name in the Realtime API. A response or an error without a type is a whole
+// body. Events of an unknown type are ignored, as clients must; so are those that are no
+// JSON, such as [DONE].
 func (s *StreamReader) Event(name string, data []byte, emit neutral.Emit) {
 	v, err := rawjson.Parse(data)
 	if err != nil || s.failed || s.ended {
@@ -64,11 +78,14 @@ func (s *StreamReader) Event(name string, data []byte, emit neutral.Emit) {
 	}
 }
 
+// fail ends the response with an error.
 func (s *StreamReader) fail(err *neutral.Error, emit neutral.Emit) {
 	s.failed = true
 	emit(&neutral.Event{Kind: neutral.Failed, Err: err})
 }
 
+// start emits what response.created says, once. A stream without this event begins with
+// what is known by then.
 func (s *StreamReader) start(response rawjson.Value, emit neutral.Emit) {
 	if s.started {
 		return
@@ -78,7 +95,8 @@ func (s *StreamReader) start(response rawjson.Value, emit neutral.Emit) {
 	emit(&neutral.Event{Kind: neutral.Started, ID: response.Get("id").Text(), Model: response.Get("model").Text(), Created: created})
 }
 
-// item returns what has been read of an item.
+// item returns what has been read of an item. Events say which one they are about by
+// output_index, which is enough: item_id, which they have too, is not looked at.
 func (s *StreamReader) item(v rawjson.Value) (index int64, item *itemReader) {
 	index, _ = v.Get("output_index").Int()
 	item = s.items[index]
@@ -89,7 +107,10 @@ func (s *StreamReader) item(v rawjson.Value) (index int64, item *itemReader) {
 	return index, item
 }
 
-// itemEvent reads an event of an item.
+// itemEvent reads an event of an item. Raw reasoning (reasoning_text), which open models
+// give, counts as a summary does. A delta of a call counts only if the call was begun:
+// without its name nobody knows whether it is JSON or text. Events of the provider's own
+// tools, such as response.web_search_call.searching, are ignored.
 func (s *StreamReader) itemEvent(kind string, v rawjson.Value, emit neutral.Emit) {
 	index, item := s.item(v)
 	if item.done {
@@ -123,8 +144,10 @@ func (s *StreamReader) itemEvent(kind string, v rawjson.Value, emit neutral.Emit
 	}
 }
 
+// callKey returns the Sequencer's key for the call at an index of the output.
 func callKey(index int64) string { return strconv.FormatInt(index, 10) }
 
+// say emits a piece of text and remembers that the item has been said.
 func (s *StreamReader) say(item *itemReader, kind neutral.EventKind, text string, emit neutral.Emit) {
 	if text != "" {
 		item.said = true
@@ -132,6 +155,8 @@ func (s *StreamReader) say(item *itemReader, kind neutral.EventKind, text string
 	}
 }
 
+// cite emits a citation of a web page. Those of files have no URL and mean nothing to
+// anybody but the provider.
 func (s *StreamReader) cite(v rawjson.Value, emit neutral.Emit) {
 	citation := &neutral.Citation{URL: v.Get("url").Text(), Title: v.Get("title").Text()}
 	if citation.URL == "" {
@@ -145,6 +170,9 @@ func (s *StreamReader) cite(v rawjson.Value, emit neutral.Emit) {
 // callKinds are the items that call a tool of the client's.
 var callKinds = map[string]bool{"function_call": true, "custom_tool_call": true}
 
+// beginCall tells the Sequencer of a call. A name with a namespace is made flat, as the
+// channel was told it, so that Names finds what the client has declared. The input of a
+// custom call is the text itself, which Native says.
 func (s *StreamReader) beginCall(index int64, v rawjson.Value, emit neutral.Emit) {
 	name := v.Get("name").Text()
 	if namespace := v.Get("namespace").Text(); namespace != "" {
@@ -158,7 +186,10 @@ func (s *StreamReader) beginCall(index int64, v rawjson.Value, emit neutral.Emit
 	s.calls.Piece(piece, emit)
 }
 
-// completeItem reads an item that is complete, and of it what has not come before.
+// completeItem reads an item that is complete, and of it what has not come before. Other
+// items, such as calls of the provider's own tools, have nothing for the client; what
+// they have found is cited in the texts. The type of a generated image is not said; PNG
+// is the default.
 func (s *StreamReader) completeItem(index int64, item *itemReader, v rawjson.Value, emit neutral.Emit) {
 	item.done = true
 	switch kind := v.Get("type").Text(); kind {
@@ -187,6 +218,7 @@ func (s *StreamReader) completeItem(index int64, item *itemReader, v rawjson.Val
 	}
 }
 
+// content emits the parts of a message that had no deltas.
 func (s *StreamReader) content(item *itemReader, parts rawjson.Value, emit neutral.Emit) {
 	for part := range parts.Elements {
 		s.say(item, neutral.TextDelta, part.Get("text").Text(), emit)
@@ -197,6 +229,11 @@ func (s *StreamReader) content(item *itemReader, parts rawjson.Value, emit neutr
 	}
 }
 
+// reasoning emits an item of reasoning that is complete: its text, the summary or else
+// the content, if it had no deltas, and its signature. encrypted_content in
+// output_item.added may be incomplete, so that only the one here counts. Reasoning with
+// neither text nor signature is nothing. One without a signature gets the mark of its
+// vendor, so that the text goes back to no other.
 func (s *StreamReader) reasoning(item *itemReader, v rawjson.Value, emit neutral.Emit) {
 	if !item.said {
 		for _, field := range []string{"summary", "content"} {
@@ -220,7 +257,9 @@ func (s *StreamReader) reasoning(item *itemReader, v rawjson.Value, emit neutral
 	}
 }
 
-// end reads the end of a response, and of its items those that have not come.
+// end reads the end of a response, and of its items those that have not come. The status
+// counts and not the event's name, which a whole response does not have. Not every
+// incomplete response says why; the output limit is the usual reason.
 func (s *StreamReader) end(response rawjson.Value, emit neutral.Emit) {
 	s.start(response, emit)
 	status := response.Get("status").Text()
@@ -251,6 +290,8 @@ func (s *StreamReader) end(response rawjson.Value, emit neutral.Emit) {
 	s.ended = status != "in_progress" && status != "queued"
 }
 
+// readUsage reads usage. input_tokens are all of the request, with what was read from a
+// cache and written to one. Negative numbers are none.
 func readUsage(u *neutral.Usage, v rawjson.Value) {
 	if !v.Is('{') {
 		return
@@ -270,7 +311,9 @@ func readUsage(u *neutral.Usage, v rawjson.Value) {
 	}
 }
 
-// End ends the response. One without its last event has been cut off.
+// End ends the response. One without its last event has been cut off, also if all items
+// were complete: the status may have been a failure. A response with calls ends with
+// them, although the dialect says completed for both.
 func (s *StreamReader) End(emit neutral.Emit) {
 	switch {
 	case s.failed:

@@ -8,31 +8,37 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
 
-// maxOutput bounds what a stream is remembered: its last event repeats all of it.
+// maxOutput bounds what a stream is remembered, in bytes: its last event repeats all of
+// it. It is as much as eventstream.Decoder takes for one event.
 const maxOutput = 64 << 20
 
 // StreamWriter writes the events of a stream. Items follow each other: one is
-// complete before the next begins.
+// complete before the next begins. See the package's comment for the events and the
+// states in which they are written. It is not safe for concurrent use.
 type StreamWriter struct {
 	object   *object
-	base     string // of ids
-	sequence int64
-	w        rawjson.Writer
-	started  bool
-	done     bool
+	base     string         // of ids
+	sequence int64          // the number of the next event
+	w        rawjson.Writer // of the event under way; its memory is used again
+	started  bool           // response.created was written
+	done     bool           // the last event was written; nothing follows it
 
-	output []byte // the items that are complete
-	items  int    // their number, and so the index of the open one
+	output []byte // the items that are complete, in JSON, with commas between them
+	items  int    // the index of the open item, or of the next one
 	item   openItem
 }
 
-// NewStreamWriter returns a writer for the client that has sent a request. created
-// is used where the channel's response does not say it.
+// NewStreamWriter returns a writer for the client that has sent a request. id has no
+// prefix yet. created, in seconds since 1970, is used where the channel's response does
+// not say it.
 func NewStreamWriter(client *neutral.Request, id string, created int64) *StreamWriter {
 	return &StreamWriter{object: newObject(client, id, created), base: id}
 }
 
-// Append appends the events that stand for an event.
+// Append appends the events that stand for an event. Of several choices the first counts.
+// Any event begins the stream, a failure too: OpenAI's stream helper fails with "expected
+// response.created" on another beginning, and the client would see that error in place
+// of the channel's. TextSig has no place here and is left out.
 func (s *StreamWriter) Append(dst []byte, e *neutral.Event) []byte {
 	if s.done || e.Choice > 0 {
 		return dst
@@ -76,7 +82,8 @@ func (s *StreamWriter) Append(dst []byte, e *neutral.Event) []byte {
 	return dst
 }
 
-// event begins an event.
+// event begins an event, with type and number. The number rises with each event, so an
+// event that was begun must be written.
 func (s *StreamWriter) event(kind string) *rawjson.Writer {
 	w := &s.w
 	w.Bytes = w.Bytes[:0]
@@ -87,11 +94,15 @@ func (s *StreamWriter) event(kind string) *rawjson.Writer {
 	return w
 }
 
+// end ends an event and appends it, with its name, which is its type once more.
 func (s *StreamWriter) end(dst []byte, kind string) []byte {
 	s.w.Close('}')
 	return eventstream.Append(dst, kind, s.w.Bytes)
 }
 
+// start writes the two events that begin each stream, with the response as it is before
+// the model has said anything. They must nest it under response: Codex takes no notice of
+// members that stand at the top.
 func (s *StreamWriter) start(dst []byte) []byte {
 	if s.started {
 		return dst
@@ -106,7 +117,8 @@ func (s *StreamWriter) start(dst []byte) []byte {
 	return dst
 }
 
-// finish ends a stream, with the whole response.
+// finish ends a stream, with the whole response. Its kind follows the status, as Codex
+// and Open Responses' checker expect: one of completed, incomplete and failed.
 func (s *StreamWriter) finish(dst []byte, e *neutral.Event) []byte {
 	dst = s.endItem(dst)
 	s.done = true
@@ -122,7 +134,8 @@ func (s *StreamWriter) finish(dst []byte, e *neutral.Event) []byte {
 }
 
 // fail ends a stream. The event error would make Codex believe that the connection
-// was lost.
+// was lost, so that it asks again whatever the error is; by the code in response.failed
+// it knows better (see errorCode). The output has the items that are complete.
 func (s *StreamWriter) fail(dst []byte, err *neutral.Error) []byte {
 	s.done = true
 	w := s.event("response.failed")
@@ -131,12 +144,13 @@ func (s *StreamWriter) fail(dst []byte, err *neutral.Error) []byte {
 	return s.end(dst, "response.failed")
 }
 
-// nextID returns the id of the item that begins.
+// nextID returns the id of the item that begins. It is the same in all events of the
+// item, and in the final output.
 func (s *StreamWriter) nextID(prefix string) string {
 	return prefix + s.base + "_" + strconv.Itoa(s.items)
 }
 
-// added writes that an item has begun.
+// added writes that an item has begun; write writes the item without what its deltas add.
 func (s *StreamWriter) added(dst []byte, write func(w *rawjson.Writer)) []byte {
 	const kind = "response.output_item.added"
 	w := s.event(kind)
@@ -146,7 +160,9 @@ func (s *StreamWriter) added(dst []byte, write func(w *rawjson.Writer)) []byte {
 	return s.end(dst, kind)
 }
 
-// completed writes that the open item is complete, and remembers it.
+// completed writes that the open item is complete, and remembers it. Codex takes items
+// from this event alone, so it has the whole item. No item is open afterwards; the memory
+// of its text is kept for the next one.
 func (s *StreamWriter) completed(dst []byte, write func(w *rawjson.Writer)) []byte {
 	const kind = "response.output_item.done"
 	w := s.event(kind)
@@ -163,6 +179,7 @@ func (s *StreamWriter) completed(dst []byte, write func(w *rawjson.Writer)) []by
 	return s.end(dst, kind)
 }
 
+// image writes an image, which comes as a whole: there are no deltas between the events.
 func (s *StreamWriter) image(dst []byte, media *neutral.MediaPart) []byte {
 	dst = s.endItem(dst)
 	id := s.nextID("ig_")

@@ -8,7 +8,18 @@ import (
 )
 
 // readTool reads a declaration, wherever it stands: in tools, in the item
-// additional_tools, or in the result of a search for tools.
+// additional_tools, or in the result of a search for tools. field is where, as the client
+// calls it, and namespace the one that the tool is in, "" for none.
+//
+//	{"type":"function","name","description","parameters","strict"}
+//	{"type":"custom","name","description","format":{"type":"grammar","syntax","definition"}}
+//	{"type":"namespace","name","description","tools":[function or custom…]}
+//	{"type":"tool_search","execution":"client","description","parameters"}
+//	{"type":"web_search"…} and others that the provider runs
+//
+// The description of a namespace has no place beside its tools, whose own say what they
+// do. A search that the provider runs cannot be handed to a model that has no such tools,
+// while the client's own becomes a function.
 func readTool(r *neutral.Request, field, namespace string, value rawjson.Value) {
 	tool := neutral.Tool{Field: field, Type: value.Get("type").Text()}
 	tool.Name, tool.Namespace = value.Get("name").Text(), namespace
@@ -42,7 +53,8 @@ func readTool(r *neutral.Request, field, namespace string, value rawjson.Value) 
 	r.AddTool(tool)
 }
 
-// hostedKind returns what a tool of the provider's own does, and its name.
+// hostedKind returns what a tool of the provider's own does, and its name. Types of web
+// search have dates and previews in them (web_search_preview_2025_03_11).
 func hostedKind(kind string) (neutral.ToolKind, string) {
 	switch {
 	case strings.HasPrefix(kind, "web_search"):
@@ -54,7 +66,7 @@ func hostedKind(kind string) (neutral.ToolKind, string) {
 }
 
 // readFunction reads what a function, a freeform tool and the search for tools have
-// in common.
+// in common. What only OpenAI knows, such as defer_loading and output_schema, is dropped.
 func readFunction(r *neutral.Request, tool *neutral.Tool, value rawjson.Value) {
 	for name, member := range value.Members {
 		switch name {
@@ -78,6 +90,9 @@ func readFunction(r *neutral.Request, tool *neutral.Tool, value rawjson.Value) {
 	}
 }
 
+// readToolChoice reads which tools may or must be called: a word, allowed_tools, or one
+// tool. The last one may be of the provider's; if it was dropped, the request is an error,
+// since the model would have to call what it does not have.
 func readToolChoice(r *neutral.Request, value rawjson.Value) {
 	choice := &r.Choice
 	choice.Field = "tool_choice"
@@ -106,6 +121,7 @@ func chosen(value rawjson.Value) neutral.ToolRef {
 	return neutral.ToolRef{Name: name}
 }
 
+// choiceMode reads a word for a choice; an unknown one is auto, the default.
 func choiceMode(word string) neutral.ChoiceMode {
 	switch word {
 	case "none":
