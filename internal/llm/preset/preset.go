@@ -6,6 +6,15 @@
 // models are never in it.
 //
 // How a provider refuses is in package refusal, by the same names.
+//
+// A preset is what the option `provider` of a channel stands for. The gateway reads it in
+// Provision, when the channel's own options have been read, and each of those overrides
+// it: a URL all of its bases, auth the way of showing the key, rules for fields those for
+// the same fields, the zone of a quota its Zone. Nothing here changes while it runs.
+//
+// A new provider needs an entry in the table with its sources, one in package refusal,
+// and a line in testdata/bases.tsv, which is written from the documentation a second time.
+// docs/providers.md is made from the table.
 package preset
 
 import (
@@ -17,7 +26,8 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 )
 
-// Dialect is an API that a client may speak.
+// Dialect is an API that a client may speak. It is a number here, unlike
+// neutral.Dialect, since it is the index of a provider's bases.
 type Dialect int
 
 // The dialects, and how many there are.
@@ -48,12 +58,17 @@ type Base struct {
 
 // Region is one of the addresses of a provider that differ in their accounts or
 // their place. The first one of a provider is its default.
+//
+// All its bases have one host, on which the gateway relies and which a test checks.
 type Region struct {
 	Name  string // as in `provider dashscope intl`
 	Bases [Dialects]Base
 }
 
 // Pool is what shares one quota of a provider.
+//
+// The gateway warns of keys that share a quota by address; the rest is for the
+// documentation, and for whoever wonders whether another key would help.
 type Pool string
 
 // The pools that are known.
@@ -70,6 +85,9 @@ const (
 func (p Pool) OfAddress() bool { return p == PoolKeyAddress || p == PoolAddress }
 
 // Source is where a preset was read.
+//
+// Read is the date of the document where it has one, else the day on which it was read:
+// it says how old the facts are, not how recently somebody has looked.
 type Source struct {
 	Place string // an address, or a repository
 	Read  string // the day of what was read
@@ -130,6 +148,8 @@ func Names() []string {
 }
 
 // All returns all presets, in the order of the documentation.
+//
+// The slice is a copy, but what its elements point to is the table's.
 func All() []Preset { return slices.Clone(table) }
 
 // Region returns the region of a name, the default one for an empty name.

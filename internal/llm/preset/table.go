@@ -5,7 +5,9 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 )
 
-// Sources that several presets have.
+// Sources that several presets have. FreeLLMAPI (v0.8.5) was read for the fields that
+// providers refuse, which its users have found out by use; cc-switch for the base URLs
+// of Messages, which it sets as ANTHROPIC_BASE_URL for Claude Code.
 var (
 	freeLLM  = Source{"github.com/tashfeenahmed/freellmapi", "2026-08-22"}
 	ccSwitch = Source{"github.com/farion1231/cc-switch", "2026-08-21"}
@@ -13,8 +15,15 @@ var (
 
 // table are the presets. Whoever adds one reads its URL at the provider, and
 // leaves empty what is not written there.
+//
+// The order is that of docs/providers.md. The comment of an entry says what Sources and
+// Note do not: why something is in it or missing.
 var table = []Preset{
 	{
+		// Any field that the chat API does not know is a 400, "Unknown name … Cannot
+		// find field"; the four are those that clients send most. Neither Responses nor
+		// Messages. Quotas are of project and model and begin anew at midnight Pacific
+		// time, with daylight saving.
 		Name: refusal.Gemini, Title: "Google AI Studio",
 		Regions: []Region{{Bases: [Dialects]Base{
 			Chat:   {URL: "https://generativelanguage.googleapis.com/v1beta/openai"},
@@ -26,6 +35,8 @@ var table = []Preset{
 		Sources: []Source{{"ai.google.dev/gemini-api/docs", "2026-11-26"}, freeLLM},
 	},
 	{
+		// The documentation lists the four fields as a 400 if supplied. Responses are
+		// in beta, Messages are not documented. Days are rolling, so there is no zone.
 		Name: refusal.Groq, Title: "Groq",
 		Regions: one("https://api.groq.com/openai/v1", "https://api.groq.com/openai/v1", ""),
 		Fields:  drop("logprobs", "top_logprobs", "logit_bias", "messages[].name"),
@@ -34,6 +45,8 @@ var table = []Preset{
 		Sources: []Source{{"console.groq.com/docs/openai", "2026-11-26"}},
 	},
 	{
+		// Fields that a model does not know are ignored there, so none is dropped. All
+		// models *:free share one count of the account, which begins anew at 00:00 UTC.
 		Name: refusal.OpenRouter, Title: "OpenRouter",
 		Regions: one("https://openrouter.ai/api/v1", "https://openrouter.ai/api/v1", "https://openrouter.ai/api"),
 		Pool:    PoolAccountFree, Zone: "UTC",
@@ -41,6 +54,8 @@ var table = []Preset{
 		Sources: []Source{{"github.com/OpenRouterTeam/docs", "2026-08-22"}},
 	},
 	{
+		// /v1/responses is a 404 by users' reports. reasoning_effort is a 400 with all
+		// models but gpt-oss, which takes it, and so is not dropped.
 		Name: refusal.Cerebras, Title: "Cerebras",
 		Regions: one("https://api.cerebras.ai/v1", "", ""),
 		Pool:    PoolAccountModel,
@@ -48,6 +63,8 @@ var table = []Preset{
 		Sources: []Source{{"inference-docs.cerebras.ai/resources/openai", "2026-11-26"}},
 	},
 	{
+		// An unknown field is a 422. The documentation contradicts itself on whether a
+		// quota is an organization's or a workspace's; either is an account here.
 		Name: refusal.Mistral, Title: "Mistral",
 		Regions: []Region{
 			{Bases: [Dialects]Base{Chat: {URL: "https://api.mistral.ai/v1"}}},
@@ -60,6 +77,8 @@ var table = []Preset{
 		Sources: []Source{{"github.com/mistralai/platform-docs-public", "2026-08-21"}, freeLLM},
 	},
 	{
+		// /v1/messages is a 404 (users, 2026-04-14 and 2026-07-09). The 429 has neither
+		// a header nor a word, see package refusal.
 		Name: refusal.NVIDIA, Title: "NVIDIA NIM",
 		Regions: one("https://integrate.api.nvidia.com/v1", "", ""),
 		Pool:    PoolAccount,
@@ -67,6 +86,8 @@ var table = []Preset{
 		Sources: []Source{{"build.nvidia.com", "2026-11-26"}, freeLLM},
 	},
 	{
+		// The account stands in the path. The fields are refused by some models only;
+		// the quota, in neurons, is of the account and begins anew at 00:00 UTC.
 		Name: refusal.Cloudflare, Title: "Cloudflare Workers AI",
 		Regions: one("https://api.cloudflare.com/client/v4/accounts/{account}/ai/v1", "https://api.cloudflare.com/client/v4/accounts/{account}/ai/v1", ""),
 		Fields:  drop("min_p", "logit_bias", "logprobs", "reasoning_effort"),
@@ -75,6 +96,9 @@ var table = []Preset{
 		Sources: []Source{{"developers.cloudflare.com/workers-ai", "2026-07-29"}, freeLLM},
 	},
 	{
+		// The documentation of the compatibility API lists the fields as not supported.
+		// Keys of the trial have a thousand calls a month over all models, and that is
+		// the pool.
 		Name: refusal.Cohere, Title: "Cohere",
 		Regions: one("https://api.cohere.ai/compatibility/v1", "", ""),
 		Fields:  drop("store", "metadata", "logit_bias", "top_logprobs", "prediction", "service_tier", "parallel_tool_calls"),
@@ -83,6 +107,8 @@ var table = []Preset{
 		Sources: []Source{{"github.com/cohere-ai/cohere-developer-experience", "2026-08-20"}},
 	},
 	{
+		// Responses are in beta. The router passes on to other providers, whose errors
+		// come through.
 		Name: refusal.HuggingFace, Title: "Hugging Face",
 		Regions: one("https://router.huggingface.co/v1", "https://router.huggingface.co/v1", "https://router.huggingface.co"),
 		Pool:    PoolAccount,
@@ -90,11 +116,15 @@ var table = []Preset{
 		Sources: []Source{{"github.com/huggingface/hub-docs", "2026-08-22"}},
 	},
 	{
+		// The documentation names this host; Messages are not in it. What is free there
+		// changes.
 		Name: refusal.Together, Title: "Together",
 		Regions: one("https://api.together.ai/v1", "", ""),
 		Sources: []Source{{"docs.together.ai/docs/inference/openai-compatibility", "2026-11-26"}},
 	},
 	{
+		// A key of one of the two companies is a 401 at the other, hence two presets.
+		// No Responses.
 		Name: refusal.ZAI, Title: "Z.ai",
 		Regions: []Region{
 			{Bases: [Dialects]Base{Chat: {URL: "https://api.z.ai/api/paas/v4"}, Messages: {URL: "https://api.z.ai/api/anthropic"}}},
@@ -105,6 +135,7 @@ var table = []Preset{
 		Sources: []Source{{"docs.z.ai", "2026-11-26"}, ccSwitch},
 	},
 	{
+		// The same API as Z.ai's, for accounts in China.
 		Name: refusal.Zhipu, Title: "Zhipu",
 		Regions: []Region{
 			{Bases: [Dialects]Base{Chat: {URL: "https://open.bigmodel.cn/api/paas/v4"}, Messages: {URL: "https://open.bigmodel.cn/api/anthropic"}}},
@@ -115,6 +146,8 @@ var table = []Preset{
 		Sources: []Source{{"docs.bigmodel.cn", "2026-11-26"}, ccSwitch},
 	},
 	{
+		// The two hosts have separate accounts. Limits of free models are fixed, by
+		// account and model.
 		Name: refusal.SiliconFlow, Title: "SiliconFlow",
 		Regions: []Region{
 			{Name: "cn", Bases: [Dialects]Base{Chat: {URL: "https://api.siliconflow.cn/v1"}, Messages: {URL: "https://api.siliconflow.cn"}}},
@@ -124,6 +157,8 @@ var table = []Preset{
 		Sources: []Source{{"docs.siliconflow.cn", "2026-11-26"}, ccSwitch},
 	},
 	{
+		// Its responses have two pairs of headers, one of the account and one of the
+		// model.
 		Name: refusal.ModelScope, Title: "ModelScope",
 		Regions: one("https://api-inference.modelscope.cn/v1", "", "https://api-inference.modelscope.cn"),
 		Pool:    PoolAccountBoth,
@@ -141,6 +176,8 @@ var table = []Preset{
 		Sources: []Source{{"platform.kimi.com/docs/api", "2026-11-26"}},
 	},
 	{
+		// Responses are unsettled: the quick start lists chat only, tests of other
+		// gateways use /v1/responses, and a user met a 404. So they are translated.
 		Name: refusal.DeepSeek, Title: "DeepSeek",
 		Regions: one("https://api.deepseek.com", "", "https://api.deepseek.com/anthropic"),
 		Pool:    PoolAccount,
@@ -148,6 +185,8 @@ var table = []Preset{
 		Sources: []Source{{"api-docs.deepseek.com", "2026-11-26"}},
 	},
 	{
+		// A key is one region's. For Messages no source names a URL of the
+		// international region.
 		Name: refusal.DashScope, Title: "Alibaba Cloud DashScope (Bailian)",
 		Regions: []Region{
 			{Name: "cn", Bases: same("https://dashscope.aliyuncs.com/compatible-mode/v1", "https://dashscope.aliyuncs.com/apps/anthropic")},
@@ -158,6 +197,7 @@ var table = []Preset{
 		Sources: []Source{{"help.aliyun.com/zh/model-studio", "2026-11-26"}, ccSwitch},
 	},
 	{
+		// Messages are for its coding plans only, at another path.
 		Name: refusal.Qianfan, Title: "Baidu Qianfan",
 		Regions: one("https://qianfan.baidubce.com/v2", "", ""),
 		Sources: []Source{{"cloud.baidu.com/doc/qianfan-api", "2026-11-26"}},
@@ -169,6 +209,9 @@ var table = []Preset{
 		Sources: []Source{{"volcengine.com/docs/82379", "2025-04"}, ccSwitch},
 	},
 	{
+		// The free quota is one of the key and of the address together: the repository
+		// says 200 a day over both. So more keys behind one server give nothing, of
+		// which the gateway warns at load.
 		Name: refusal.ChatAny, Title: "ChatAnywhere",
 		Regions: []Region{
 			{Name: "cn", Bases: [Dialects]Base{Chat: {URL: "https://api.chatanywhere.tech/v1"}}},
@@ -179,6 +222,7 @@ var table = []Preset{
 		Sources: []Source{{"github.com/chatanywhere/GPT_API_free", "2026-06-27"}},
 	},
 	{
+		// The grant is by address and hour. See movedHosts for its older host.
 		Name: refusal.Pollination, Title: "Pollinations",
 		Regions: one("https://gen.pollinations.ai/v1", "", ""),
 		Pool:    PoolAddress,
@@ -186,6 +230,7 @@ var table = []Preset{
 		Sources: []Source{freeLLM},
 	},
 	{
+		// Messages take Authorization: Bearer only, and not x-api-key alone.
 		Name: refusal.Ollama, Title: "Ollama cloud",
 		Regions: one("https://ollama.com/v1", "https://ollama.com/v1", "https://ollama.com"),
 		Pool:    PoolAccount,
@@ -193,18 +238,22 @@ var table = []Preset{
 		Sources: []Source{{"github.com/ollama/ollama", "2026-08-21"}},
 	},
 	{
+		// Two sources contradict each other on the quota (100 an hour; 30 a minute), so
+		// none is stated.
 		Name: refusal.LLM7, Title: "LLM7",
 		Regions: one("https://api.llm7.io/v1", "", ""),
 		Note:    "A key is optional: without one write `auth none`. It may answer with another model than was asked for.",
 		Sources: []Source{freeLLM},
 	},
 	{
+		// It stays in the table for keys of paid plans.
 		Name: refusal.Chutes, Title: "Chutes",
 		Regions: one("https://llm.chutes.ai/v1", "", ""),
 		Warning: "Chutes has had no free plan since 2026-03-15",
 		Sources: []Source{freeLLM},
 	},
 	{
+		// Without a card requests are a 403, customer_verification_required.
 		Name: refusal.Vercel, Title: "Vercel AI Gateway",
 		Regions: one("https://ai-gateway.vercel.sh/v1", "", "https://ai-gateway.vercel.sh"),
 		Pool:    PoolAccount,
@@ -212,6 +261,7 @@ var table = []Preset{
 		Sources: []Source{{"vercel.com/docs/ai-gateway", "2026-09"}},
 	},
 	{
+		// Messages are deprecated since 2026-02-20 by users' reports.
 		Name: refusal.XAI, Title: "xAI",
 		Regions: one("https://api.x.ai/v1", "https://api.x.ai/v1", ""),
 		Pool:    PoolAccount,
@@ -224,11 +274,15 @@ var table = []Preset{
 		Sources: []Source{{"developers.openai.com/api", "2026-11-26"}},
 	},
 	{
+		// No URL and so no dialect is known before the channel names its resource:
+		// https://<resource>.openai.azure.com/openai/v1, where the model is the name of
+		// a deployment.
 		Name: refusal.Azure, Title: "Azure OpenAI",
 		Note:    "The URL is your resource's own: write it into the channel's line.",
 		Sources: nil,
 	},
 	{
+		// The version is required. A client that sends another one keeps that.
 		Name: refusal.Anthropic, Title: "Anthropic",
 		Regions: []Region{{Bases: [Dialects]Base{
 			Chat:     {URL: "https://api.anthropic.com/v1", Auth: "x-api-key"},
@@ -242,6 +296,8 @@ var table = []Preset{
 }
 
 // one is the only region of a provider. A base may be empty.
+//
+// Its Messages, like those of same, take the key as a bearer token.
 func one(chat, responses, messages string) []Region {
 	r := Region{}
 	r.Bases[Chat].URL = chat
@@ -258,6 +314,9 @@ func same(chat, messages string) [Dialects]Base {
 func drop(paths ...string) []fields.Rule { return []fields.Rule{{Op: fields.Drop, Paths: paths}} }
 
 // retired says of services that are gone what has become of them.
+//
+// A configuration with such a name is an error at load and not a preset that always
+// fails: people copy them from lists that are older.
 var retired = map[string]string{
 	"github":    "GitHub Models was retired on 2026-07-30 (github.com/orgs/community/discussions/203602)",
 	"sambanova": "SambaNova has had no free plan since 2026-06, and there is no preset for it; write its URL without provider",
@@ -274,6 +333,8 @@ var movedHosts = map[string]string{
 }
 
 // spellings are names that people write for a provider.
+//
+// They are in an error and not aliases: a configuration has one word for one thing.
 var spellings = []struct{ typed, meant string }{
 	{"google aistudio ai-studio google-ai-studio googleai", "gemini"},
 	{"github-models githubmodels github_models", "github, which is retired"},
