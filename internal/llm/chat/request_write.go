@@ -110,7 +110,7 @@ func maxTokensField(model string) string {
 // what most models of that dialect do without the field, and few servers know the word
 // none.
 //
-// Whether thoughts are shown cannot be said here. Where the client wants none, it is
+// Whether thoughts are shown cannot be said here. Where the client asks for none, it is
 // recorded that it may get some.
 // Source: https://github.com/openai/openai-openapi/issues/541
 func writeReasoning(w *rawjson.Writer, r *neutral.Request, to neutral.Target, tools bool) {

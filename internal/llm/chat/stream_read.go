@@ -30,7 +30,7 @@ type choiceReader struct {
 	calls     neutral.Sequencer
 	think     neutral.ThinkTags // <think>…</think> at the beginning of content
 	emit      neutral.Emit      // adds the choice
-	late      strings.Builder   // text that came in the middle of a call, for the end
+	late      strings.Builder   // what came in the middle of a call; text at the end
 	thoughts  bool              // the last thing was a thought without a signature
 	signed    bool              // the thoughts have a signature of their own
 	finish    string            // the channel's word; "" as long as there is none
@@ -186,8 +186,8 @@ func (s *StreamReader) End(emit neutral.Emit) {
 }
 
 // end ends a choice. Its order is that of the neutral events: what may still be a tag is
-// text, calls are complete, text that came among them follows, and the reason is last. A
-// call that the output limit has cut off is none: an agent would run half a command.
+// text, calls are complete, what came among them follows as text, and the reason is
+// last. A call that length has cut off is none: an agent would run half a command.
 func (c *choiceReader) end(usage neutral.Usage) {
 	c.think.End(c.say)
 	truncated := c.finish == "length"

@@ -237,9 +237,9 @@ func readCall(kind string, item rawjson.Value) neutral.Part {
 }
 
 // readFoundTools reads the result of a search for tools. The tools are declared; the
-// model is told what they are called, by the names that it must use, which the channel
-// sees: those of a namespace are flat there. Not all tools are known at this point, so
-// that of two whose names become the same, both have the first one's in the text.
+// result that the model gets is their names, as it must call them: those in a namespace
+// are flat towards the channel. Not all tools are known at this point, so that of two
+// whose names become the same, both have the first one's in the text.
 func readFoundTools(r *neutral.Request, item rawjson.Value) neutral.Part {
 	for tool := range item.Get("tools").Elements {
 		readTool(r, "input[].tools", "", tool)

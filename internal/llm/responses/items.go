@@ -8,7 +8,7 @@ import (
 // writeMessageItem writes a message; content is its parts, without brackets. An item is
 // written twice in a stream, when it begins and when it is complete, and a third time in
 // the last event; all members but the status and what deltas add are the same each time.
-// This holds for all items here.
+// The same is true of all items here.
 func writeMessageItem(w *rawjson.Writer, id, status string, content []byte) {
 	w.Open('{')
 	w.KeyString("id", id)
@@ -59,7 +59,7 @@ func writeAnnotation(w *rawjson.Writer, citation *neutral.Citation) {
 // writeReasoningItem writes reasoning; summaries are its texts. sig is the marked
 // signature, "" for none, which Codex sends back in encrypted_content as it got it. The
 // texts are summaries also if the channel has sent all of its reasoning: Codex shows
-// summaries, and content only if it is told to.
+// summaries, and content only if it is configured to.
 func writeReasoningItem(w *rawjson.Writer, id string, summaries []string, sig string) {
 	w.Open('{')
 	w.KeyString("id", id)

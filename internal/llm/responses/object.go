@@ -7,7 +7,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
 
-// object writes response objects. Strict readers want every field, with what the
+// object writes response objects. Strict readers require every field, with what the
 // client has asked for or its default: the schema of Open Responses requires 31 members,
 // of which only a few say anything about the response.
 //

@@ -71,10 +71,10 @@ func hasTurn(r *neutral.Request) bool {
 // sent.
 //
 // What a provider keeps between requests goes to Needs: the model would answer without
-// the conversation that it is asked about. store is different: most clients leave it at
-// its default, true, or do not care, so that it is only named as dropped. Encrypted
-// reasoning is always asked for by WriteRequest, and is in each response that has any,
-// so that it need not be remembered. client_metadata, which Codex sends, is dropped.
+// the conversation that it is asked about. store:true changes nothing about this
+// response, and is only named as dropped. Whether encrypted reasoning is asked for
+// (include) is not kept: a response has it wherever the channel gives any, in a form
+// that each client can ignore. client_metadata, which Codex sends, is dropped.
 func readField(r *neutral.Request, name string, value rawjson.Value) {
 	if !value.IsSet() || r.Settings.Read(settings, "", name, value) {
 		return
@@ -153,7 +153,7 @@ func readReasoning(r *neutral.Request, value rawjson.Value) {
 	}
 }
 
-// readText reads the member text, which holds what chat has in two fields of its own,
+// readText reads the member text: what chat has in two fields of its own,
 // response_format and verbosity.
 func readText(r *neutral.Request, value rawjson.Value) {
 	for name, member := range value.Members {

@@ -91,7 +91,7 @@ func writeSettings(w *rawjson.Writer, r *neutral.Request, to neutral.Target) {
 }
 
 // writeReasoning writes how much the model shall think. Without a summary OpenAI shows
-// no thoughts at all, so one is asked for where the client wants to see them. That they
+// no thoughts at all, so one is asked for where the client asks for them. That they
 // shall be hidden cannot be said, and is recorded as dropped.
 func writeReasoning(w *rawjson.Writer, r *neutral.Request) {
 	reasoning := &r.Reasoning
@@ -160,8 +160,8 @@ func writeSchema(w *rawjson.Writer, r *neutral.Request) {
 }
 
 // writeTools writes the tools, and which may be called. All are declared in each turn,
-// because the API has allowed_tools for what chat can only say with fewer declarations:
-// these are the beginning of what the provider's cache compares.
+// because the API has allowed_tools for what chat can only say with fewer declarations.
+// The same declarations in each turn keep the beginning of the prompt in the cache.
 func writeTools(w *rawjson.Writer, r *neutral.Request, tools []*neutral.Tool, choice neutral.ToolChoice) {
 	w.Key("tools")
 	w.Open('[')

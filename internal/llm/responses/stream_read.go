@@ -171,7 +171,7 @@ func (s *StreamReader) cite(v rawjson.Value, emit neutral.Emit) {
 var callKinds = map[string]bool{"function_call": true, "custom_tool_call": true}
 
 // beginCall tells the Sequencer of a call. A name with a namespace is made flat, as the
-// channel was told it, so that Names finds what the client has declared. The input of a
+// channel got it, so that Names finds what the client has declared. The input of a
 // custom call is the text itself, which Native says.
 func (s *StreamReader) beginCall(index int64, v rawjson.Value, emit neutral.Emit) {
 	name := v.Get("name").Text()

@@ -1,6 +1,6 @@
 // Package streamed writes a whole response of a language model as the stream of
-// events that the same API would have sent: for a client that has been told that
-// a stream comes, while the channel sends none.
+// events that the same API would have sent: for a client that has the header of a
+// stream already, while the channel sends none.
 //
 // That happens where a heartbeat has gone out before the channel's response came: the
 // client has its status 200 and its Content-Type by then, and the channel answers with

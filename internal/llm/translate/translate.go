@@ -55,7 +55,7 @@ import (
 )
 
 // Read reads a request in a client's dialect. Gemini's clients name the model, and
-// whether they want a stream, in the path: the caller sets both. The request shares the
+// whether they ask for a stream, in the path: the caller sets both. The request shares the
 // memory of body, which must not change while the request, or a response to it, is in
 // use.
 //
