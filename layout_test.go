@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -80,4 +81,58 @@ func TestArchitectureNames(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The bounds of what a reader takes in at once: lines of a file and of a function, and
+// the files over which the methods of a type are spread.
+const (
+	maxFileLines   = 500
+	maxFuncLines   = 80
+	maxMethodFiles = 5
+)
+
+// Files, functions and types, those of tests too, are small enough to be read.
+func TestSizes(t *testing.T) {
+	methods := make(map[string]map[string]bool) // files, by the type with its folder
+	goFiles(t, func(path string, set *token.FileSet, file *ast.File) {
+		if lines := set.File(file.Pos()).LineCount(); lines > maxFileLines {
+			t.Errorf("%s has %d lines, of %d at most", path, lines, maxFileLines)
+		}
+		for _, decl := range file.Decls {
+			f, ok := decl.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			if lines := set.Position(f.End()).Line - set.Position(f.Pos()).Line + 1; lines > maxFuncLines {
+				t.Errorf("%s: %s has %d lines, of %d at most", path, f.Name.Name, lines, maxFuncLines)
+			}
+			if f.Recv != nil {
+				name := filepath.Dir(path) + " " + receiver(f.Recv.List[0].Type)
+				if methods[name] == nil {
+					methods[name] = make(map[string]bool)
+				}
+				methods[name][filepath.Base(path)] = true
+			}
+		}
+	})
+	for name, files := range methods {
+		if len(files) > maxMethodFiles {
+			t.Errorf("%s has methods in %d files, of %d at most: %q", name, len(files), maxMethodFiles, slices.Sorted(maps.Keys(files)))
+		}
+	}
+}
+
+// receiver returns the name of a method's type.
+func receiver(expr ast.Expr) string {
+	switch expr := expr.(type) {
+	case *ast.StarExpr:
+		return receiver(expr.X)
+	case *ast.IndexExpr:
+		return receiver(expr.X)
+	case *ast.IndexListExpr:
+		return receiver(expr.X)
+	case *ast.Ident:
+		return expr.Name
+	}
+	return ""
 }

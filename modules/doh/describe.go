@@ -13,7 +13,7 @@ import (
 // describe adds the upstreams, clients and responses to a status. A directive can
 // become several handlers, for example one for each port of its site; what they
 // share is added once.
-func (h *Handler) describe(now time.Time, s *status.Status) {
+func describe(h *Handler, now time.Time, s *status.Status) {
 	dns := &s.DNS
 	h.pool.Describe(now, dns)
 	for _, r := range h.resolver.routes {

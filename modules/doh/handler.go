@@ -36,6 +36,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 	"github.com/caddy-freetier/caddy-freetier/internal/runtime"
+	"github.com/caddy-freetier/caddy-freetier/internal/status"
 	"github.com/caddy-freetier/caddy-freetier/modules/doh/pool"
 )
 
@@ -187,7 +188,7 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 	if err := h.provisionResolver(ctx, app); err != nil {
 		return err
 	}
-	app.Status().Describe(h.describe)
+	app.Status().Describe(func(now time.Time, s *status.Status) { describe(h, now, s) })
 	return h.listen(ctx, app)
 }
 
@@ -314,7 +315,7 @@ func (h *Handler) Cleanup() error {
 
 // ServeHTTP answers the query of a request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	place := h.locate(r.URL.Path)
+	place := locate(h, r.URL.Path)
 	if place.kind == elsewhere {
 		return next.ServeHTTP(w, r)
 	}

@@ -27,9 +27,9 @@ type place struct {
 }
 
 // locate returns the place of an unescaped path.
-func (h *Handler) locate(path string) place {
+func locate(h *Handler, path string) place {
 	if len(h.Clients) == 0 {
-		return h.locateOpen(path)
+		return locateOpen(h, path)
 	}
 	own, profile := strings.CutSuffix(path, profileName)
 	if user, device := h.users.at(own); user != nil {
@@ -47,7 +47,7 @@ func (h *Handler) locate(path string) place {
 }
 
 // locateOpen is locate for a handler without users.
-func (h *Handler) locateOpen(path string) place {
+func locateOpen(h *Handler, path string) place {
 	own, profile := strings.CutSuffix(path, profileName)
 	if h.Path == "" || strings.EqualFold(own, h.Path) {
 		return place{profile: profile}

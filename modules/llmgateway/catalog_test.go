@@ -1,7 +1,6 @@
 package llmgateway
 
 import (
-	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,44 +10,6 @@ import (
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
-
-// modelsOf lists what a key may use, as owner/name.
-func (g *testGateway) modelsOf(t testing.TB, key string) string {
-	t.Helper()
-	a := g.do(t, http.MethodGet, "/v1/models", "", "Authorization", "Bearer "+key)
-	a.wantStatus(t, 200)
-	var list struct {
-		Data []struct {
-			ID      string
-			OwnedBy string `json:"owned_by"`
-		}
-	}
-	if err := json.Unmarshal([]byte(a.text), &list); err != nil {
-		t.Fatalf("%v: %s", err, a.text)
-	}
-	var names []string
-	for _, m := range list.Data {
-		names = append(names, m.OwnedBy+"/"+m.ID)
-	}
-	return strings.Join(names, " ")
-}
-
-// waitForModels waits until alice's list is as wanted.
-func (g *testGateway) waitForModels(t testing.TB, want string) {
-	t.Helper()
-	// The delays grow, since a client may list models 60 times a minute.
-	deadline := time.Now().Add(20 * time.Second)
-	for delay := 5 * time.Millisecond; ; delay = min(2*delay, time.Second) {
-		got := g.modelsOf(t, "alice-key")
-		if got == want {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("got %s, want %s", got, want)
-		}
-		time.Sleep(delay)
-	}
-}
 
 // Wildcards are filled from what the channels list, in the background; a
 // channel that hangs keeps no request and no other channel.

@@ -120,29 +120,6 @@ func wantNoSlots(t testing.TB) {
 	})
 }
 
-// asking sends a chat in the background, and tells its status.
-func (g *testGateway) asking(ctx context.Context, t testing.TB, model, prompt string) <-chan int {
-	t.Helper()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.URL+"/v1/chat/completions", strings.NewReader(fmt.Sprintf(`{"model":%q,"messages":[{"role":"user","content":%q}]}`, model, prompt)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer alice-key")
-	req.Header.Set("Content-Type", "application/json")
-	done := make(chan int, 1)
-	go func() {
-		resp, err := g.client.Do(req)
-		if err != nil {
-			done <- 0
-			return
-		}
-		_, _ = io.Copy(io.Discard, resp.Body)
-		resp.Body.Close()
-		done <- resp.StatusCode
-	}()
-	return done
-}
-
 // No key answers more at once than it may. A key with a free slot is taken before
 // anybody waits, and who waits gets one in the order of coming.
 func TestConcurrency(t *testing.T) {

@@ -14,20 +14,18 @@ const (
 	chat = "/v1/chat/completions"
 )
 
-// What a body is read as is what the channel is told that it is, whatever the
-// client says; and what no reader of the gateway understands passes only where
-// the API takes such bodies.
-func TestContentTypes(t *testing.T) {
-	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
-	g := start(t, "default_channel a\nallow_path /ai/listen\nchannel a "+up.URL+" {\napi_key k\nmodels m\n}")
+type contentTypeCase struct {
+	path, contentType, body string
+	status                  int
+	sent                    string // on to the channel
+}
+
+// contentTypes are types of bodies, and what becomes of them.
+func contentTypes() []contentTypeCase {
 	const object = `{"model":"m"}`
 	text := formPart("m", `name="model"`) + "--b--\r\n"
 	quoted := strings.ReplaceAll(text, "--b", "--b=1.B")
-	for _, tc := range []struct {
-		path, contentType, body string
-		status                  int
-		sent                    string
-	}{
+	return []contentTypeCase{
 		{chat, "application/json", object, 200, "application/json"},
 		{chat, "", object, 200, "application/json"},
 		{chat, "application/json; charset=utf-8", object, 200, "application/json"},
@@ -71,7 +69,16 @@ func TestContentTypes(t *testing.T) {
 		{"/ai/listen", "audio/wav", wav, 200, "audio/wav"},
 		{"/ai/listen", "audio/wav", object, 400, ""},
 		{"/ai/listen", "multipart/mixed; boundary=b", text, 415, ""},
-	} {
+	}
+}
+
+// What a body is read as is what the channel is told that it is, whatever the
+// client says; and what no reader of the gateway understands passes only where
+// the API takes such bodies.
+func TestContentTypes(t *testing.T) {
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
+	g := start(t, "default_channel a\nallow_path /ai/listen\nchannel a "+up.URL+" {\napi_key k\nmodels m\n}")
+	for _, tc := range contentTypes() {
 		name := fmt.Sprintf("%s %s %.20q", tc.path, tc.contentType, tc.body)
 		// A header that the client says ends here keeps its type all the same.
 		a := g.do(t, http.MethodPost, tc.path, tc.body, "Content-Type", tc.contentType, "Connection", "Content-Type, Content-Encoding",

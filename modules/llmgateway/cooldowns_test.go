@@ -204,12 +204,6 @@ func TestOneTrial(t *testing.T) {
 	g.chat(t, "m").wantStatus(t, 200)
 }
 
-// chatOf asks in a conversation of its own.
-func (g *testGateway) chatOf(t testing.TB, conversation, model string) answer {
-	t.Helper()
-	return g.do(t, http.MethodPost, "/v1/chat/completions", fmt.Sprintf(`{"model":%q,"messages":[{"role":"user","content":%q}]}`, model, conversation))
-}
-
 // A channel that fails three times in a row is asked last, also for other
 // requests, until a trial succeeds. If there is nothing else it is asked all
 // the same. The failures of one conversation say nothing about the channel.

@@ -6,133 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
-
-// testGateway is a running gateway and a client of it.
-type testGateway struct {
-	*caddytest.Caddy
-	URL    string
-	client *http.Client
-}
-
-// start runs a gateway with the given options. Where they name no client there
-// is one, alice, with the key "alice-key".
-func start(t testing.TB, options string) *testGateway {
-	t.Helper()
-	if !strings.Contains(options, "client") && !strings.Contains(options, "anonymous") {
-		options = "client alice alice-key\n" + options
-	}
-	addr := caddytest.Addr(t)
-	c := caddytest.Start(t, site(addr, options))
-	return &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
-}
-
-func site(addr, options string) string {
-	return fmt.Sprintf("{\n\tservers {\n\t\ttrace\n\t}\n}\nhttp://%s {\n\tlog\n\tllm_gateway {\n%s\n\t}\n}\n", addr, options)
-}
-
-// answer is what the gateway has answered.
-type answer struct {
-	*http.Response
-	text string
-}
-
-// do sends a request, with alice's key unless header has another.
-func (g *testGateway) do(t testing.TB, method, path, body string, header ...string) answer {
-	t.Helper()
-	a, err := g.try(t, method, path, body, header...)
-	if err != nil {
-		t.Fatalf("reading the answer: %v", err)
-	}
-	return a
-}
-
-// try is do for answers that may be cut off.
-func (g *testGateway) try(t testing.TB, method, path, body string, header ...string) (answer, error) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, g.URL+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if body == "" {
-		req.Body, req.ContentLength = http.NoBody, 0
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer alice-key")
-	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-		if header[i+1] == "" {
-			req.Header.Del(header[i])
-		}
-	}
-	resp, err := g.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	return answer{resp, string(text)}, err
-}
-
-// handshake asks for a WebSocket that is not opened.
-func (g *testGateway) handshake(t testing.TB, path string, header ...string) answer {
-	t.Helper()
-	return g.do(t, http.MethodGet, path, "", append([]string{
-		"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", "x3JJHMbDL1EzLkh9GBhXDw==",
-	}, header...)...)
-}
-
-// chat sends a small chat.
-func (g *testGateway) chat(t testing.TB, model string, header ...string) answer {
-	t.Helper()
-	return g.do(t, http.MethodPost, "/v1/chat/completions", chatBody(model), header...)
-}
-
-func chatBody(model string) string {
-	return fmt.Sprintf(`{"messages":[{"role":"user","content":"Grüß dich"}], "model" : %q,"temperature":0.50}`, model)
-}
-
-func (a answer) wantStatus(t testing.TB, status int) {
-	t.Helper()
-	if a.StatusCode != status {
-		t.Fatalf("status %d, want %d: %s", a.StatusCode, status, a.text)
-	}
-}
-
-// wantError checks OpenAI's error envelope.
-func (a answer) wantError(t testing.TB, status int, code string) {
-	t.Helper()
-	a.wantStatus(t, status)
-	var envelope struct {
-		Error struct {
-			Message string
-			Type    string
-			Code    *string
-		}
-	}
-	if err := json.Unmarshal([]byte(a.text), &envelope); err != nil {
-		t.Fatalf("not an error of OpenAI's form: %v: %s", err, a.text)
-	}
-	got := ""
-	if envelope.Error.Code != nil {
-		got = *envelope.Error.Code
-	}
-	if got != code || envelope.Error.Message == "" || envelope.Error.Type == "" {
-		t.Errorf("code %q, want %q: %s", got, code, a.text)
-	}
-	if ct := a.Header.Get("Content-Type"); ct != "application/json" {
-		t.Errorf("Content-Type %q", ct)
-	}
-}
-
-// anyOutput is output in every dialect.
-const anyOutput = `{"choices":[{"message":{"content":"hello"}}],"output":["hello"],"content":[{"type":"text","text":"hello"}],"candidates":[{"finishReason":"STOP"}]}`
-
-const completion = `{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}]}`
 
 func TestChat(t *testing.T) {
 	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
@@ -288,6 +167,38 @@ func TestBaseURL(t *testing.T) {
 	}
 }
 
+// asBob are the headers of a client with the key bob-key.
+var asBob = slices.Clip([]string{"Authorization", "Bearer bob-key"})
+
+// refusedBodies are bodies that no channel gets.
+var refusedBodies = []struct {
+	name, body string
+	header     []string
+	status     int
+	code       string
+}{
+	{"unknown model", chatBody("gpt-5"), nil, 404, "model_not_found"},
+	{"model of others", chatBody("gpt-4"), asBob, 404, "model_not_found"},
+	{"no model", `{"messages":[]}`, nil, 400, ""},
+	{"empty model", chatBody(""), nil, 400, ""},
+	{"null", `{"model":null}`, nil, 400, ""},
+	{"number", `{"model":4}`, nil, 400, ""},
+	{"no body", ``, nil, 400, ""},
+	{"not JSON", `model=gpt-4`, nil, 400, ""},
+	{"cut off", `{"model":"gpt-4"`, nil, 400, ""},
+	{"array", `["gpt-4"]`, nil, 400, ""},
+	{"two values", chatBody("gpt-3.5-turbo") + chatBody("gpt-4"), asBob, 400, ""},
+	{"repeated", `{"model":"gpt-3.5-turbo","model":"gpt-4"}`, asBob, 400, ""},
+	{"repeated escaped", `{"model":"gpt-3.5-turbo","\u006dodel":"gpt-4"}`, asBob, 400, ""},
+	{"differently cased", `{"model":"gpt-3.5-turbo","Model":"gpt-4"}`, asBob, 400, ""},
+	{"JSON as text", `{"model":"gpt-4"}`, append(asBob, "Content-Type", "text/plain"), 404, "model_not_found"},
+	{"JSON as form", `{"model":"gpt-4"}`, append(asBob, "Content-Type", "application/x-www-form-urlencoded"), 404, "model_not_found"},
+	{"JSON as audio", `{"model":"gpt-4"}`, append(asBob, "Content-Type", "audio/wav"), 415, "unsupported_media_type"},
+	{"nonsense type", `{"model":"gpt-4"}`, append(asBob, "Content-Type", ";;"), 400, ""},
+	{"control character", `{"model":"gpt-4\n"}`, nil, 400, ""},
+	{"too large", `{"model":"gpt-4","x":"` + strings.Repeat("x", 1000) + `"}`, nil, 413, "request_too_large"},
+}
+
 func TestRefusedRequests(t *testing.T) {
 	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
 	g := start(t, `
@@ -300,56 +211,29 @@ func TestRefusedRequests(t *testing.T) {
 			api_key sk-upstream
 			models  gpt-3.5-turbo gpt-4
 		}`)
-	bob := []string{"Authorization", "Bearer bob-key"}
-	for _, tc := range []struct {
-		name, body string
-		header     []string
-		status     int
-		code       string
-	}{
-		{"unknown model", chatBody("gpt-5"), nil, 404, "model_not_found"},
-		{"model of others", chatBody("gpt-4"), bob, 404, "model_not_found"},
-		{"no model", `{"messages":[]}`, nil, 400, ""},
-		{"empty model", chatBody(""), nil, 400, ""},
-		{"null", `{"model":null}`, nil, 400, ""},
-		{"number", `{"model":4}`, nil, 400, ""},
-		{"no body", ``, nil, 400, ""},
-		{"not JSON", `model=gpt-4`, nil, 400, ""},
-		{"cut off", `{"model":"gpt-4"`, nil, 400, ""},
-		{"array", `["gpt-4"]`, nil, 400, ""},
-		{"two values", chatBody("gpt-3.5-turbo") + chatBody("gpt-4"), bob, 400, ""},
-		{"repeated", `{"model":"gpt-3.5-turbo","model":"gpt-4"}`, bob, 400, ""},
-		{"repeated escaped", `{"model":"gpt-3.5-turbo","\u006dodel":"gpt-4"}`, bob, 400, ""},
-		{"differently cased", `{"model":"gpt-3.5-turbo","Model":"gpt-4"}`, bob, 400, ""},
-		{"JSON as text", `{"model":"gpt-4"}`, append(bob, "Content-Type", "text/plain"), 404, "model_not_found"},
-		{"JSON as form", `{"model":"gpt-4"}`, append(bob, "Content-Type", "application/x-www-form-urlencoded"), 404, "model_not_found"},
-		{"JSON as audio", `{"model":"gpt-4"}`, append(bob, "Content-Type", "audio/wav"), 415, "unsupported_media_type"},
-		{"nonsense type", `{"model":"gpt-4"}`, append(bob, "Content-Type", ";;"), 400, ""},
-		{"control character", `{"model":"gpt-4\n"}`, nil, 400, ""},
-		{"too large", `{"model":"gpt-4","x":"` + strings.Repeat("x", 1000) + `"}`, nil, 413, "request_too_large"},
-	} {
+	for _, tc := range refusedBodies {
 		t.Run(tc.name, func(t *testing.T) {
 			g.do(t, http.MethodPost, "/v1/chat/completions", tc.body, tc.header...).wantError(t, tc.status, tc.code)
 		})
 	}
 	t.Run("model in query and body", func(t *testing.T) {
 		g.do(t, http.MethodPost, "/v1/chat/completions?model=gpt-4", chatBody("gpt-3.5-turbo")).wantError(t, 400, "")
-		g.do(t, http.MethodPost, "/v1/chat/completions?model=gpt-4", chatBody("gpt-3.5-turbo"), bob...).wantError(t, 400, "")
-		g.do(t, http.MethodPost, "/v1/chat/completions?model=gpt-3.5-turbo&model=gpt-4", chatBody("gpt-3.5-turbo"), bob...).wantError(t, 400, "")
-		g.do(t, http.MethodPost, "/v1/chat/completions?model=gpt-3.5-turbo&mode%6c=gpt-4", chatBody("gpt-3.5-turbo"), bob...).wantError(t, 400, "")
+		g.do(t, http.MethodPost, "/v1/chat/completions?model=gpt-4", chatBody("gpt-3.5-turbo"), asBob...).wantError(t, 400, "")
+		g.do(t, http.MethodPost, "/v1/chat/completions?model=gpt-3.5-turbo&model=gpt-4", chatBody("gpt-3.5-turbo"), asBob...).wantError(t, 400, "")
+		g.do(t, http.MethodPost, "/v1/chat/completions?model=gpt-3.5-turbo&mode%6c=gpt-4", chatBody("gpt-3.5-turbo"), asBob...).wantError(t, 400, "")
 		g.handshake(t, "/v1/realtime?model=gpt-3.5-turbo&model=gpt-4").wantError(t, 400, "")
 		g.handshake(t, "/v1/realtime?model=gpt-5").wantError(t, 404, "model_not_found")
 	})
 	t.Run("model elsewhere", func(t *testing.T) {
 		allowed := chatBody("gpt-3.5-turbo")
-		g.do(t, http.MethodPost, "/v1beta/models/gpt-4:generateContent", "{}", bob...).wantGoogleError(t, 404, "NOT_FOUND")
-		g.do(t, http.MethodPost, "/v1beta/models/gpt-4:generateContent", allowed, bob...).wantGoogleError(t, 400, "INVALID_ARGUMENT")
-		g.do(t, http.MethodPost, "/v1//Models//gpt-4:x", allowed, bob...).wantError(t, 404, "unknown_url")
-		g.do(t, http.MethodPost, "/v1//models//gpt-4:generateContent", allowed, bob...).wantGoogleError(t, 400, "INVALID_ARGUMENT")
-		g.do(t, http.MethodPost, "/v1/chat/completions?model=gpt-3.5-turbo", "{}", bob...).wantError(t, 400, "")
-		g.do(t, http.MethodPost, "/v1beta/models/gpt-3.5-turbo/%2e%2e/gpt-4:generateContent", allowed, bob...).wantGoogleError(t, 400, "INVALID_ARGUMENT")
-		g.do(t, http.MethodPost, "/openai/deployments/gpt-4/chat/completions", allowed, bob...).wantError(t, 404, "model_not_found")
-		g.do(t, http.MethodPost, "/v1/audio/transcriptions?model=gpt-3.5-turbo", "--b", append(bob, "Content-Type", "multipart/form-data; boundary=b")...).wantError(t, 400, "")
+		g.do(t, http.MethodPost, "/v1beta/models/gpt-4:generateContent", "{}", asBob...).wantGoogleError(t, 404, "NOT_FOUND")
+		g.do(t, http.MethodPost, "/v1beta/models/gpt-4:generateContent", allowed, asBob...).wantGoogleError(t, 400, "INVALID_ARGUMENT")
+		g.do(t, http.MethodPost, "/v1//Models//gpt-4:x", allowed, asBob...).wantError(t, 404, "unknown_url")
+		g.do(t, http.MethodPost, "/v1//models//gpt-4:generateContent", allowed, asBob...).wantGoogleError(t, 400, "INVALID_ARGUMENT")
+		g.do(t, http.MethodPost, "/v1/chat/completions?model=gpt-3.5-turbo", "{}", asBob...).wantError(t, 400, "")
+		g.do(t, http.MethodPost, "/v1beta/models/gpt-3.5-turbo/%2e%2e/gpt-4:generateContent", allowed, asBob...).wantGoogleError(t, 400, "INVALID_ARGUMENT")
+		g.do(t, http.MethodPost, "/openai/deployments/gpt-4/chat/completions", allowed, asBob...).wantError(t, 404, "model_not_found")
+		g.do(t, http.MethodPost, "/v1/audio/transcriptions?model=gpt-3.5-turbo", "--b", append(asBob, "Content-Type", "multipart/form-data; boundary=b")...).wantError(t, 400, "")
 	})
 	t.Run("chunked and too large", func(t *testing.T) {
 		body := `{"model":"gpt-4","x":"` + strings.Repeat("x", 100_000) + `"}`

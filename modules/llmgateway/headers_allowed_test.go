@@ -1,41 +1,14 @@
 package llmgateway
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"maps"
-	"net"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
-
-// exchange sends bytes that net/http would not, with the gateway's own address
-// in place of `Host: gateway`, and returns the response.
-func (g *testGateway) exchange(t testing.TB, request string) answer {
-	t.Helper()
-	host := strings.TrimPrefix(g.URL, "http://")
-	conn, err := net.Dial("tcp", host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := io.WriteString(conn, strings.Replace(request, "Host: gateway", "Host: "+host, 1)); err != nil {
-		t.Fatal(err)
-	}
-	method, _, _ := strings.Cut(request, " ")
-	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
-	if err != nil {
-		t.Fatalf("%q: %v", request, err)
-	}
-	text, _ := io.ReadAll(resp.Body) // of an unfinished exchange
-	resp.Body.Close()
-	return answer{resp, string(text)}
-}
 
 // rawChat is a chat as it goes over the wire, with further lines in its header.
 func rawChat(model string, lines ...string) string {

@@ -1,7 +1,6 @@
 package llmgateway
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -33,29 +32,6 @@ func manyKeys(n int) string {
 		fmt.Fprintf(&keys, " key-number-%04d", i)
 	}
 	return keys.String()
-}
-
-// cooldowns returns what the admin API shows, by channel and key, "" for the
-// channel itself.
-func (g *testGateway) cooldowns(t testing.TB) map[string][]cooldownState {
-	t.Helper()
-	_, body := g.Admin(http.MethodGet, "/llm-gateway/channels")
-	var states []channelState
-	if err := json.Unmarshal(body, &states); err != nil {
-		t.Fatalf("%v: %s", err, body)
-	}
-	found := make(map[string][]cooldownState)
-	for _, c := range states {
-		if len(c.Cooldowns) > 0 {
-			found[c.Name] = c.Cooldowns
-		}
-		for _, k := range c.Keys {
-			if len(k.Cooldowns) > 0 {
-				found[c.Name+" "+k.Key] = k.Cooldowns
-			}
-		}
-	}
-	return found
 }
 
 // eve's request is refused by every key, others are not.

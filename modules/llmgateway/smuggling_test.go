@@ -1,15 +1,11 @@
 package llmgateway
 
 import (
-	"bufio"
 	"encoding/base64"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
@@ -125,21 +121,6 @@ func smuggler(t testing.TB) (*testGateway, *caddytest.Upstream) {
 			models  gpt-3.5-turbo gpt-4
 		}`)
 	return g, up
-}
-
-// raw sends bytes as they are and returns what comes back until a moment
-// without anything.
-func (g *testGateway) raw(t testing.TB, request string) string {
-	t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(g.URL, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	_, _ = io.WriteString(conn, request)
-	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
-	text, _ := io.ReadAll(bufio.NewReader(conn))
-	return string(text)
 }
 
 // None of the attempts brings a model to the channel that the key may not use,

@@ -12,22 +12,6 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
 
-// stream opens a streamed chat.
-func (g *testGateway) stream(t testing.TB, ctx context.Context) *http.Response {
-	t.Helper()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.URL+"/v1/chat/completions", strings.NewReader(chatBody("m")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer alice-key")
-	resp, err := g.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { resp.Body.Close() })
-	return resp
-}
-
 // Each event arrives before the upstream sends the next one.
 func TestStreamAtOnce(t *testing.T) {
 	events := make(chan string)

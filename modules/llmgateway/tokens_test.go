@@ -74,20 +74,22 @@ func zipped(text string) string {
 	return b.String()
 }
 
-// Whatever a client with a token limit asks for and wherever, and whatever a
-// provider states, the tokens are charged: as stated, or as the bytes of both
-// directions amount to.
-func TestTokensAreCharged(t *testing.T) {
-	type response struct{ header, text string }
+// response is what a channel answers, with its Content-Type.
+type response struct{ header, text string }
+
+type chargedResponse struct {
+	name, path, body string
+	response
+	from, to int64 // tokens
+}
+
+// chargedResponses are requests, their responses, and how many tokens they are charged.
+func chargedResponses() []chargedResponse {
 	plain := func(text string) response { return response{"application/json", text} }
 	events := func(text string) response { return response{"text/event-stream", text} }
 	metadata := `,"metadata":{` + strings.Repeat(`"key":"`+strings.Repeat("m", 512)+`",`, 16) + `"x":""}`
 	content := `{"choices":[{"message":{"role":"assistant","content":"` + thousand[:400] + `"}}]`
-	for _, tc := range []struct {
-		name, path, body string
-		response
-		from, to int64
-	}{
+	return []chargedResponse{
 		{"stated", "/v1/chat/completions", prompt(""), plain(content + `,"usage":{"prompt_tokens":100000,"completion_tokens":250}}`), 100_250, 100_250},
 		{"stated in a stream", "/v1/chat/completions", prompt(`"stream":true,`), events(deltas + sse(bigUsage, "[DONE]")), 100_250, 100_250},
 		{"stated in a stream, no spaces", "/v1//chat/completions/", prompt(`"stream":true,`), events(deltas + sse(bigUsage, "[DONE]")), 100_250, 100_250},
@@ -126,7 +128,14 @@ func TestTokensAreCharged(t *testing.T) {
 		{"a count", "/v1/messages/count_tokens", prompt(""), plain(`{"input_tokens":1000}`), 0, 0},
 		{"an error in a 200", "/v1/chat/completions", prompt(""), plain(`{"error":{"message":"boom"}}`), 0, 0},
 		{"an error event", "/v1/chat/completions", prompt(`"stream":true,`), events(sse(`{"error":{"message":"boom"}}`)), 0, 0},
-	} {
+	}
+}
+
+// Whatever a client with a token limit asks for and wherever, and whatever a
+// provider states, the tokens are charged: as stated, or as the bytes of both
+// directions amount to.
+func TestTokensAreCharged(t *testing.T) {
+	for _, tc := range chargedResponses() {
 		t.Run(tc.name, func(t *testing.T) {
 			up := caddytest.NewUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 				w.Header()["Content-Type"] = []string{tc.header}
