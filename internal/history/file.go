@@ -15,7 +15,9 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/status"
 )
 
-// kind is that of the files. They are JSON, compressed: see file.
+// kind is that of the files freetier/history/<process>.history in the storage. They are
+// JSON, compressed (see file), behind the header with version and checksum that all our
+// files have (see package safestore).
 var kind = &processfiles.Kind[*contents]{
 	Name:      "the status page's history",
 	Folder:    "freetier/history",
@@ -30,7 +32,16 @@ var kind = &processfiles.Kind[*contents]{
 // expand to any size.
 const maxUncompressed = 128 << 20
 
-// file is the JSON of a file.
+// file is the JSON of a file, here with one ping in a slot of five minutes and its
+// hour:
+//
+//	{"process":"5f1c…","written":"2026-01-02T03:04:05Z",
+//	 "absorbed":{"99ab…":"2026-01-02T03:00:00Z"},
+//	 "series":[{"kind":"target","name":"api","fine":[[5891076,1,0,0,1,87]],"coarse":[[490923,1,0,0,1,87]]}],
+//	 "events":[{"at":"…","kind":"down","subject":"api","message":"status 500"}]}
+//
+// Later versions may add fields, which this one ignores; a change of what a field means
+// needs a new version in kind.Format.
 type file struct {
 	processfiles.Header
 	Absorbed map[string]time.Time `json:"absorbed,omitempty"`
@@ -47,6 +58,9 @@ type fileSeries struct {
 
 // filePoint has the slot, ok, failed, cold, timed and the sum of latencies in
 // milliseconds, as an array: names would be most of a file.
+//
+// Numbers that no point can have are clamped when they are read: whoever can write to
+// the storage can write anything, and the sums must not overflow.
 type filePoint [6]float64
 
 func (p point) file() filePoint {
@@ -77,6 +91,8 @@ func pointsOf(all []filePoint) (ps points) {
 }
 
 // encode returns what the file of these contents has.
+//
+// Series are sorted, so that a person who unpacks two files can compare them.
 func (c *contents) encode(now time.Time, ended bool) ([]byte, error) {
 	f := file{
 		Header:   processfiles.Header{Process: c.process, Written: now.UTC(), Ended: ended},

@@ -13,6 +13,15 @@
 // taken for dead, goes on under another name with what it has recorded since it last
 // wrote its file. A lock of the storage keeps two processes from absorbing one file.
 // Where locks exclude nobody, samples can count twice.
+//
+// Invariants, over reloads and crashes:
+//
+//   - What is in own is in no other file that counts. own grows only by Record, AddEvent
+//     and absorb.
+//   - fresh is the part of own that no file of this process has. It is emptied when the
+//     file is about to be written, and filled again if that fails.
+//   - A file is removed only after one that names it in absorbed was written.
+//   - A crash loses what was recorded since the last write: five minutes at most.
 package history
 
 import (

@@ -34,6 +34,9 @@ const (
 )
 
 // Keeper keeps a history in the storage of a configuration.
+//
+// The History outlives it: during a reload two Keepers use one History for a moment,
+// which its guard lets into the storage one at a time.
 type Keeper struct {
 	History *History
 	Storage certmagic.Storage
@@ -100,6 +103,8 @@ func (p *pass) run(ctx context.Context) error {
 
 // learn takes over what was read. If another process has absorbed what this one has
 // written, it goes on under another name with the rest.
+//
+// The others' contents are replaced and not merged: they were read as a whole.
 func (h *History) learn() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

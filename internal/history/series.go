@@ -75,6 +75,9 @@ func (ps points) kept(now time.Time, length, keep time.Duration) points {
 type series struct{ fine, coarse points }
 
 // record adds a ping or load.
+//
+// Every sample is in both: the month needs no thinning of the day, which a restart
+// could interrupt.
 func (s *series) record(at time.Time, p point) {
 	p.slot = slotOf(at, fine)
 	s.fine = s.fine.add(p)

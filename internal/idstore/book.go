@@ -92,6 +92,9 @@ func newBook() *book {
 }
 
 // learn notes the owner of an id.
+//
+// A known id is written anew only after half of its time, so that a client that polls a
+// batch does not make the file change with each request.
 func (b *book) learn(client, name string, owner Owner, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

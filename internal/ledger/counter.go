@@ -62,6 +62,9 @@ func (c *Counter) Sum() int64 { return c.now().sum() }
 // Take counts n if the sum stays within limit and reports whether it did.
 // Checking and counting are one step, so this process alone never passes the
 // limit.
+//
+// With other processes the limit may be passed by what they count within an interval; a
+// quota that must hold exactly is the provider's to enforce.
 func (c *Counter) Take(n, limit int64) bool {
 	limit = min(limit, maxCount)
 	if n < 0 || n > limit {

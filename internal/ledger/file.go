@@ -35,6 +35,10 @@ type compacted struct {
 }
 
 // counts has the numbers by a counter's key and the beginning of the period.
+//
+//	"3b2f… requests day America/Los_Angeles": {"2026-01-02T08:00:00Z": 17}
+//
+// The beginning of a period is its identity: 08:00 UTC is midnight in that zone.
 type counts map[string]map[instant]int64
 
 // Why a file is ignored.

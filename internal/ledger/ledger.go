@@ -12,6 +12,31 @@
 // file but two has one writer, and a count is removed from a file only when it has
 // been elsewhere for a while.
 //
+// # The files
+//
+//	freetier/ledger/<process>.ledger  the counts of one process, which alone writes it
+//	freetier/ledger/common.ledger     those of processes that have ended
+//	freetier/ledger/merged            a sum of all, for more than 8 processes; a copy
+//	freetier/ledger/….bad             what was quarantined
+//
+// It is a G-Counter: a count is the sum of what each process has counted, which only grows.
+// What one process knows of the others is raised and never lowered, so that a file that is
+// read late, twice or not at all gives no count back.
+//
+// # The invariants
+//
+//   - Each unit of a count is in exactly one place: own minus compacted of one process, or
+//     the common file. Where a file and the common file both have it (between compaction and
+//     removal), Compacted says how much, and that part is subtracted.
+//   - A process file is removed only removeAfter seconds after the common file has had all
+//     of it.
+//   - Whoever was compacted while alive finds itself in Compacted, gives that part away and
+//     goes on under a new name.
+//   - A crash loses what was counted since the last pass: half an interval.
+//   - A reload loses nothing: the Ledger belongs to the process.
+//
+// # How it is used
+//
 //	l, err := ledger.FromContext(ctx) // in Provision; there is nothing to release
 //	if err != nil {
 //		return err
@@ -36,6 +61,9 @@ import (
 
 // Ledger holds the counts of one storage. It belongs to the process and
 // outlives reloads.
+//
+// mu guards counters and others. Requests take it to look a counter up and at the
+// beginning of a period; nobody has it while the storage is used.
 type Ledger struct {
 	clock atomic.Pointer[clockwork.Clock]
 
