@@ -243,6 +243,8 @@ func use(q status.Quota) string {
 	return fmt.Sprintf("%s of %s%s/%s", humanize.Comma(q.Used), humanize.Comma(q.Limit), unit, q.Period)
 }
 
+// uses writes several quotas in a cell, in the order of the configuration. A channel
+// with many has its first ones in the status only, see status.MaxQuotas.
 func uses(quotas []status.Quota) string {
 	parts := make([]string, len(quotas))
 	for i, q := range quotas {
