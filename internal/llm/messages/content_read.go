@@ -7,6 +7,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
 
+// contentPath is what a client gets named in X-Gateway-Dropped and in errors.
 const contentPath = "messages[].content"
 
 // maxDepth bounds how deep content stands in content. Of the blocks that the API has,
@@ -14,6 +15,12 @@ const contentPath = "messages[].content"
 // read through once more by the one above it.
 const maxDepth = 8
 
+// readMessages reads the conversation. Anthropic's server merges neighbours of one role;
+// here they stay apart, and are merged where a channel's dialect needs it.
+//
+// The role system is Claude Code's: it sends reminders so, after the first user's turn,
+// as text blocks in its first request and as a string in later ones, with newer models
+// also with an output_config of the message, which is dropped. The text keeps its place.
 func readMessages(r *neutral.Request, value rawjson.Value) error {
 	for message := range value.Elements {
 		dropBeside(r, "messages", message, "role", "content")
@@ -41,7 +48,10 @@ func readMessages(r *neutral.Request, value rawjson.Value) error {
 	return nil
 }
 
-// readUser reads a user's turn: the results of calls, and what the user says.
+// readUser reads a user's turn: the results of calls, and what the user says. The neutral
+// form has results in messages of their own, because chat and responses do. They come
+// first, as the API demands. Their order among themselves is free: Claude Code sends the
+// result first of the call that was done first.
 func readUser(r *neutral.Request, content rawjson.Value) error {
 	parts, err := readBlocks(r, contentPath, content, 0)
 	if err != nil {
@@ -67,7 +77,9 @@ func readUser(r *neutral.Request, content rawjson.Value) error {
 	return nil
 }
 
-// readBlocks reads content that stands in so many others.
+// readBlocks reads content that stands in so many others. A string is the short form of
+// one text block, everywhere where content stands; an empty one is not left out here,
+// since other dialects allow an empty text. Writers skip it where it is an error.
 func readBlocks(r *neutral.Request, path string, content rawjson.Value, depth int) ([]neutral.Part, error) {
 	if depth > maxDepth {
 		return nil, &neutral.InvalidError{Param: contentPath, Reason: "content stands too deep in other content"}
@@ -89,6 +101,22 @@ func readBlocks(r *neutral.Request, path string, content rawjson.Value, depth in
 }
 
 // readBlock reads a content block. ok is false for one that is left out.
+//
+// Of the blocks, some become another kind of part:
+//
+//	search_result        its title, source and texts, as one text
+//	tool_reference       "Loaded tools: …": the answer to Claude Code's ToolSearch. The
+//	                     tools that it has found are among those of the next request.
+//	redacted_thinking    a Thought that is a signature only
+//
+// Calls of the provider's own tools and their results (server_tool_use,
+// web_search_tool_result, mcp_tool_use) are left out: another provider could not have
+// made them, and what the model took from them stands in its text. compaction is the
+// server's record of turns that it has summarised.
+//
+// container_upload names a file that only this provider has, without which the question
+// has no answer, so that it is an error on other dialects. So is a type that is not
+// known: it may be what the user asks about.
 func readBlock(r *neutral.Request, path string, block rawjson.Value, depth int) (part neutral.Part, ok bool, err error) {
 	kind := block.Get("type").Text()
 	switch kind {
@@ -127,6 +155,9 @@ func readBlock(r *neutral.Request, path string, block rawjson.Value, depth int) 
 	return part, false, &neutral.UnsupportedError{Param: path, What: "content of the type " + kind, Where: []neutral.Dialect{neutral.Messages}}
 }
 
+// readResult reads the result of a call. Its content may be missing or "", both of which
+// the API takes here, unlike an empty text elsewhere. The name of the tool is not in it;
+// neutral.Request.Turns fills it in from the call, for Gemini.
 func readResult(r *neutral.Request, path string, block rawjson.Value, depth int) (neutral.Part, bool, error) {
 	dropBeside(r, path, block, "type", "tool_use_id", "content", "is_error")
 	inner, err := readBlocks(r, path+"[].content", block.Get("content"), depth+1)
@@ -134,6 +165,16 @@ func readResult(r *neutral.Request, path string, block rawjson.Value, depth int)
 	return neutral.Part{Kind: neutral.Result, Result: result}, true, err
 }
 
+// readMedia reads an image or a document, by its source:
+//
+//	base64     Data, with MIME from media_type: jpeg, png, gif, webp or pdf
+//	url        URL, which Gemini cannot fetch
+//	file       FileID, an error on each other dialect (neutral.MediaPart.Portable)
+//	text       a document that is plain text: a text
+//	content    a document of text blocks: their texts
+//
+// title is the name that chat and responses want of a file. context has no place beside
+// a file elsewhere; before a text it has.
 func readMedia(r *neutral.Request, path, kind string, block rawjson.Value, depth int) (neutral.Part, bool, error) {
 	dropBeside(r, path, block, "type", "source", "title", "context")
 	media := &neutral.MediaPart{Type: neutral.Image}
@@ -164,7 +205,8 @@ func readMedia(r *neutral.Request, path, kind string, block rawjson.Value, depth
 	return neutral.Part{Kind: neutral.Media, Media: media}, true, nil
 }
 
-// documentText returns a document that is text as such, with its title.
+// documentText returns a document that is text as such, with its title and its context
+// before it, each on a line, in the order in which a reader expects them.
 func documentText(block rawjson.Value, text string) neutral.Part {
 	for _, field := range []string{"context", "title"} {
 		if line := block.Get(field).Text(); line != "" {

@@ -5,19 +5,23 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
 
-// messagesWriter writes the conversation. Neighbours of one role are one message.
+// messagesWriter writes the conversation. Neighbours of one role are one message, as the
+// API would make of them anyway. A message is opened by its first block and closed by one
+// of another role, so that a turn of which nothing is left does not leave an empty
+// message, which is a 400.
 type messagesWriter struct {
 	w        *rawjson.Writer
 	r        *neutral.Request
 	to       neutral.Target
-	turns    []neutral.Message
-	thinking thinkingForm
-	role     string // of the message under way
-	block    int    // where the last block of a user begins
+	turns    []neutral.Message // as neutral.Request.Turns orders them
+	thinking thinkingForm      // with thinkingOff, thoughts of earlier turns are left out
+	role     string            // of the message under way, "" between two
+	block    int               // where in w the last block of a user begins, 0 for none
 }
 
 // system writes the system texts at the top as blocks, the last of which ends what
-// is cached.
+// is cached. It takes them off the turns; those that follow later stay among them. An
+// empty text block is a 400, so it is skipped.
 func (m *messagesWriter) system() {
 	var texts []string
 	for len(m.turns) > 0 && m.turns[0].Role == neutral.System {
@@ -48,6 +52,9 @@ func (m *messagesWriter) system() {
 	m.w.Close(']')
 }
 
+// write writes the conversation. If it ends with a user's turn, its last block gets the
+// mark of the cache: the next request of the conversation finds all of this one there.
+// A conversation that ends with the model's words is a prefill, and has no mark.
 func (m *messagesWriter) write() error {
 	m.w.Key("messages")
 	m.w.Open('[')
@@ -66,6 +73,9 @@ func (m *messagesWriter) write() error {
 	return nil
 }
 
+// turn writes a turn. There is a role system inside of the dialect's messages, but only
+// the newest models take it, and not before the first user's turn, so a system text is
+// a user's in <system-reminder>, as Claude Code marks its own.
 func (m *messagesWriter) turn(turn *neutral.Message) error {
 	switch turn.Role {
 	case neutral.System:
@@ -108,6 +118,7 @@ func (m *messagesWriter) end() {
 	}
 }
 
+// text writes a text block and records where it begins, for the mark of the cache.
 func (m *messagesWriter) text(text string) {
 	m.block = len(m.w.Bytes)
 	m.w.Open('{')
@@ -130,7 +141,7 @@ func (m *messagesWriter) userPart(part *neutral.Part) error {
 }
 
 // isBlank reports whether a text is nothing but space, which the API refuses as a
-// block.
+// block. As the content of a result the API takes it, where it is a string.
 func isBlank(text string) bool {
 	for _, c := range text {
 		if c != ' ' && c != '\n' && c != '\t' && c != '\r' {
@@ -140,6 +151,10 @@ func isBlank(text string) bool {
 	return true
 }
 
+// media writes an image or a document. Neither the type of an image nor that of a
+// document can be left out; where the client has not said it (a data URL without one),
+// the most common is taken. The API fetches URLs by itself. Audio and video have no
+// block; the error names the dialects that have one.
 func (m *messagesWriter) media(media *neutral.MediaPart) error {
 	if err := media.Portable(m.r.Dialect); err != nil {
 		return err
@@ -180,7 +195,11 @@ func (m *messagesWriter) media(media *neutral.MediaPart) error {
 	return nil
 }
 
-// results writes the results of a turn's calls, before what the user says.
+// results writes the results of a turn's calls, before what the user says. Turns has put
+// them in the order of the calls and made one up where there is none, since the API
+// refuses a call without its result ("`tool_use` ids were found without `tool_result`
+// blocks immediately after"). That this is the same in each turn is what keeps the
+// prefix.
 func (m *messagesWriter) results(turn *neutral.Message) error {
 	m.begin("user")
 	for i := range turn.Parts {
@@ -200,6 +219,9 @@ func (m *messagesWriter) results(turn *neutral.Message) error {
 	return nil
 }
 
+// resultContent writes the content of a result: a string if there is only text, which may
+// be empty, else blocks. is_error says what other dialects have to say in words, so the
+// text gets no "Error: " before it.
 func (m *messagesWriter) resultContent(result *neutral.ToolResult) error {
 	media := false
 	for i := range result.Parts {
@@ -231,6 +253,15 @@ func (m *messagesWriter) resultContent(result *neutral.ToolResult) error {
 	return nil
 }
 
+// assistant writes what the model has said. The parts of one turn are one message, its
+// thoughts first if the model gave them so; the API demands that order where it thinks
+// with a budget.
+//
+// A thought goes back to the vendor whose signature it has. Another's, and one without
+// (neutral.TextOnly), is left out and recorded: the API requires a signature and
+// checks it, and thoughts as visible text would be read as an answer of the model's.
+// Signatures on texts and calls are Gemini's, and have no place here. Images that a model
+// has made cannot stand in an assistant's message.
 func (m *messagesWriter) assistant(turn *neutral.Message) {
 	w := m.w
 	for i := range turn.Parts {

@@ -7,7 +7,9 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
 
-// settings are the plain fields.
+// settings are the plain fields. temperature, top_p and top_k are gone from the types of
+// Anthropic's newer SDKs; clients of older models still send them. temperature ends at 1
+// here and at 2 elsewhere; below that the scales agree, so it is passed on as it is.
 var settings = []neutral.Field{
 	{ID: neutral.MaxOutput, Name: "max_tokens"},
 	{ID: neutral.Temperature, Name: "temperature"},
@@ -17,7 +19,13 @@ var settings = []neutral.Field{
 	{ID: neutral.ServiceTier, Name: "service_tier"},
 }
 
-// ReadRequest reads the body of POST /v1/messages.
+// ReadRequest reads the body of POST /v1/messages. The request shares the memory of body.
+// The error is a *neutral.InvalidError, or a *neutral.UnsupportedError for content that
+// only this dialect has. What Anthropic's API would refuse is left to the channel if it
+// is no obstacle to reading: max_tokens, which the API requires, may be missing.
+//
+// The system texts at the top become the first message, wherever the member stands.
+// Messages may be empty if there is a Need, whose error says more.
 func ReadRequest(body []byte) (*neutral.Request, error) {
 	v, err := rawjson.Parse(body)
 	if err != nil || !v.Is('{') {
@@ -42,6 +50,11 @@ func ReadRequest(body []byte) (*neutral.Request, error) {
 	return r, nil
 }
 
+// readField reads a member of the top level. A member that is null was not sent.
+//
+// What stands in no case is dropped: context_management, diagnostics, fallbacks and
+// mcp_servers are for Anthropic's servers, and cache_control, which marks the last block
+// of the request, means nothing to providers that cache by themselves.
 func readField(r *neutral.Request, name string, value rawjson.Value) error {
 	if !value.IsSet() || r.Settings.Read(settings, "", name, value) {
 		return nil
@@ -81,6 +94,8 @@ func readField(r *neutral.Request, name string, value rawjson.Value) error {
 // from request to request, which would spoil prompt caches.
 const billing = "x-anthropic-billing-header:"
 
+// readSystem reads system texts, of the top or of a message. Blocks stay apart, so that a
+// writer of a dialect with blocks can repeat them as such.
 func readSystem(r *neutral.Request, path string, value rawjson.Value) (parts []neutral.Part) {
 	if value.Is('"') {
 		return []neutral.Part{{Kind: neutral.Text, Text: value.Text()}}
@@ -97,7 +112,8 @@ func readSystem(r *neutral.Request, path string, value rawjson.Value) (parts []n
 	return parts
 }
 
-// dropBeside records the members of a block other than those that are read.
+// dropBeside records the members of a block other than those that are read. Most often
+// that is cache_control, which Claude Code sets on three blocks.
 func dropBeside(r *neutral.Request, path string, block rawjson.Value, read ...string) {
 	for name, member := range block.Members {
 		known := !member.IsSet()
@@ -110,6 +126,14 @@ func dropBeside(r *neutral.Request, path string, block rawjson.Value, read ...st
 	}
 }
 
+// readThinking reads how the client wants the model to think:
+//
+//	{"type":"disabled"}                          Effort none
+//	{"type":"enabled","budget_tokens":31999}     Budget; an effort in words is derived
+//	{"type":"adaptive"}, "between_tools"         nothing: the model decides, or effort does
+//	"display":"summarized", "omitted"            Visible; Claude Code asks for "omitted"
+//
+// Field is the name for X-Gateway-Dropped; that of the effort goes before it.
 func readThinking(r *neutral.Request, value rawjson.Value) {
 	reasoning := &r.Reasoning
 	if reasoning.Field == "" {
@@ -134,6 +158,9 @@ func readThinking(r *neutral.Request, value rawjson.Value) {
 	}
 }
 
+// readOutputConfig reads the effort and the format. Thinking that is disabled stays so,
+// whichever of the two fields comes first. Claude Code sends both, also for models that
+// it does not know.
 func readOutputConfig(r *neutral.Request, value rawjson.Value) {
 	for name, member := range value.Members {
 		switch {
@@ -150,6 +177,9 @@ func readOutputConfig(r *neutral.Request, value rawjson.Value) {
 	}
 }
 
+// readFormat reads structured output: output_config.format, or output_format, as it was
+// called while it was a beta. The dialect has no loose form, so that Strict is always on,
+// and no name for a schema, which chat and Responses require and their writers make up.
 func readFormat(r *neutral.Request, path string, value rawjson.Value) {
 	if value.Get("type").Text() != "json_schema" {
 		if value.IsSet() {
@@ -165,6 +195,11 @@ func readFormat(r *neutral.Request, path string, value rawjson.Value) {
 	}
 }
 
+// readTool reads a tool. A type that is missing, null or "custom" is a function of the
+// client's. All others have the version in their type, such as web_search_20250305 or
+// bash_20250124; the name that they are called by is fixed. Those that other providers
+// have too are passed on without their options, which are dropped by name. Claude Code
+// searches the web in a request of its own with nothing but that tool.
 func readTool(r *neutral.Request, value rawjson.Value) {
 	tool := neutral.Tool{Field: "tools"}
 	tool.Name = value.Get("name").Text()
@@ -195,7 +230,9 @@ func readTool(r *neutral.Request, value rawjson.Value) {
 	r.AddTool(tool)
 }
 
-// hostedKind returns what a tool of the provider's own does.
+// hostedKind returns what a tool of the provider's own does. Hosted also has the tools
+// that the client runs by a schema which only Claude knows (bash_…, text_editor_…,
+// computer_…): another model could not call them, as no schema is sent.
 func hostedKind(kind string) neutral.ToolKind {
 	switch {
 	case strings.HasPrefix(kind, "web_search_"):
@@ -208,6 +245,9 @@ func hostedKind(kind string) neutral.ToolKind {
 	return neutral.Hosted
 }
 
+// readToolChoice reads the choice: auto, any, none or tool with a name. An unknown type is
+// auto, the default. Whether calls may be parallel is said the other way round than in
+// OpenAI's dialects, and only in here.
 func readToolChoice(r *neutral.Request, value rawjson.Value) {
 	choice := &r.Choice
 	choice.Field = "tool_choice"

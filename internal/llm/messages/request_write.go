@@ -8,23 +8,38 @@ import (
 )
 
 const (
-	// defaultMaxOutput is what Claude Code asks of models that it does not know.
+	// defaultMaxOutput is what Claude Code asks of models that it does not know. A smaller
+	// value would cut answers of clients that have set none; a channel whose models take
+	// less sets neutral.Target.MaxOutput.
 	defaultMaxOutput = 32000
-	// leastBudget is the smallest budget for thinking that the API takes.
+	// leastBudget is the smallest budget for thinking that the API takes, in tokens. It
+	// must also be less than max_tokens (ThinkingConfigEnabledParam in Anthropic's SDK).
 	leastBudget = 1024
-	// longestUserID is the longest metadata.user_id.
+	// longestUserID is the longest metadata.user_id, in bytes.
 	longestUserID = 256
 )
 
-// cached marks the end of what a prompt cache shall keep.
+// cached marks the end of what a prompt cache shall keep, for five minutes, the default.
+// Writing with a lifetime of an hour costs more, and the client has not asked for it.
+// Source: https://platform.claude.com/docs/en/build-with-claude/prompt-caching
 const cached = `{"type":"ephemeral"}`
 
-// jsonOnly stands for a format that the dialect does not have.
+// jsonOnly stands for a format that the dialect does not have: response_format json_object
+// of chat, and Gemini's application/json without a schema. It is a system text, behind the
+// client's own, so that it is the same in each turn.
 const jsonOnly = "Respond with one JSON object and nothing else."
 
 // WriteRequest returns the body of POST /v1/messages. It may change r's own fields,
 // but nothing that they point to. The conversation comes last: all before it stays
-// the same in each turn.
+// the same in each turn, but for thinking, which older models must be spared at times
+// (see thinks). What is left out is recorded in r.Dropped.
+//
+// An error says that this channel cannot serve the request: r.Check for what only another
+// dialect has, r.Usable for a forced tool that cannot be declared, and media of a kind
+// that the dialect has no block for. Then nothing was sent, and another channel is asked.
+//
+// Functions, Codex's freeform tools and its tool search become tools of the client, and
+// the web search of any dialect becomes Anthropic's. Other tools of providers are dropped.
 func WriteRequest(r *neutral.Request, to neutral.Target) ([]byte, error) {
 	if err := r.Check(neutral.Messages); err != nil {
 		return nil, err
@@ -58,7 +73,10 @@ func WriteRequest(r *neutral.Request, to neutral.Target) ([]byte, error) {
 	return w.Bytes, nil
 }
 
-// writeLimit writes max_tokens, which the API requires.
+// writeLimit writes max_tokens, which the API requires, and returns it. In order of
+// preference it is what the client asks for, the channel's maximum, or 32000; never more
+// than the channel's maximum, since a higher value is a 400 and not lowered by the API.
+// The setting is cleared, so that writeSampling does not count it as dropped.
 func writeLimit(w *rawjson.Writer, r *neutral.Request, to neutral.Target) int64 {
 	limit := r.Settings.Int(neutral.MaxOutput)
 	switch {
@@ -74,7 +92,15 @@ func writeLimit(w *rawjson.Writer, r *neutral.Request, to neutral.Target) int64 
 	return limit
 }
 
-// thinkingForm is how a model is told to think.
+// thinkingForm is how a model is told to think. The forms exclude each other by model:
+// the wrong one is a 400.
+//
+//	thinkingUnset       no field                        the model's default
+//	thinkingOff         {"type":"disabled"}             effort none, or a forced tool
+//	thinkingBudget      {"type":"enabled",
+//	                     "budget_tokens":8192}          effort or budget of the client
+//	thinkingAdaptive    {"type":"adaptive"} beside
+//	                    output_config.effort            effort of the client, in words
 type thinkingForm int
 
 const (
@@ -84,10 +110,15 @@ const (
 	thinkingAdaptive // an effort in words; these models refuse a budget
 )
 
-// adaptive are parts of the names of models that refuse a budget and samplers.
+// adaptive are parts of the names of models that refuse a budget and samplers. A model
+// that is not in it is asked in the old form, which providers that are compatible with
+// Anthropic take for their own models.
 // Source: https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking (November 2026)
 var adaptive = []string{"opus-4-6", "opus-4-7", "opus-4-8", "sonnet-4-6", "opus-5", "sonnet-5", "haiku-5", "fable", "mythos"}
 
+// isAdaptive reports whether a model is one of these. Providers write the names with a
+// prefix, a date behind them or a dot for the version (anthropic/claude-opus-4.6), so the
+// name is searched for in the channel's one.
 func isAdaptive(model string) bool {
 	model = strings.ReplaceAll(strings.ToLower(model), ".", "-")
 	for _, name := range adaptive {
@@ -100,6 +131,16 @@ func isAdaptive(model string) bool {
 
 // thinks returns how the model is told to think. A forced tool excludes thinking,
 // and so does a last turn of the model, with calls, whose thoughts are lost.
+//
+// Both are refused by the API ("Thinking may not be enabled when tool_choice forces tool
+// use"; "Expected `thinking` or `redacted_thinking`, but found `tool_use`"). Of the two,
+// the tool is kept: without it the client could not read the answer. Lost thoughts arise
+// when a conversation moves here from another vendor between a call and its result; once
+// a turn has ended without calls, the model thinks again. Adaptive models take such a
+// turn. A limit that leaves no room for the smallest budget turns thinking off as well.
+//
+// A client that only wants to see thoughts, or not to, asks for no thinking: that is said
+// to adaptive models alone, which think by themselves.
 func (m *messagesWriter) thinks(choice neutral.ToolChoice, limit int64) thinkingForm {
 	reasoning := &m.r.Reasoning
 	if !reasoning.IsSet() || (reasoning.EffortOf() == "" && !isAdaptive(m.to.Model)) {
@@ -122,7 +163,9 @@ func (m *messagesWriter) thinks(choice neutral.ToolChoice, limit int64) thinking
 }
 
 // lastCallsWithoutThought reports whether the last turn of the model calls tools
-// and has no thoughts that the channel could read.
+// and has no thoughts that the channel could read. Only the last turn counts: the API
+// takes earlier ones without their thoughts. Turns has merged what the model said in one
+// turn, so that one message is enough to look at.
 func (m *messagesWriter) lastCallsWithoutThought() bool {
 	for i := len(m.turns) - 1; i >= 0; i-- {
 		turn := &m.turns[i]
@@ -142,6 +185,16 @@ func (m *messagesWriter) lastCallsWithoutThought() bool {
 	return false
 }
 
+// writeThinking writes thinking, and output_config with the effort and the format.
+//
+// The effort is written for adaptive models only; older ones refuse it. "minimal", which
+// the dialect does not have, is "low". A budget is raised to the API's least and kept
+// below limit, which is max_tokens: thoughts count as output there.
+//
+// display is written where thoughts are wanted: the default depends on the model, and may
+// be "omitted", which is a signature and no text. The summaries of Responses, "concise" and "detailed", have
+// no counterpart. The format's schema is closed and stripped of what the API refuses
+// (neutral.SchemaStrict); its name and whether it is strict cannot be said.
 func writeThinking(w *rawjson.Writer, r *neutral.Request, form thinkingForm, limit int64) {
 	if r.Reasoning.Summary != "" && r.Reasoning.Summary != "auto" {
 		r.Dropped.Add(r.Reasoning.VisibleField)
@@ -187,7 +240,8 @@ func writeThinking(w *rawjson.Writer, r *neutral.Request, form thinkingForm, lim
 	w.Close('}')
 }
 
-// sampling are the settings that older models take.
+// sampling are the settings that older models take. All others (penalties, seed, n,
+// logprobs) have no field in the dialect and are dropped by Settings.Write.
 var sampling = []neutral.Field{
 	{ID: neutral.Temperature, Name: "temperature"},
 	{ID: neutral.TopP, Name: "top_p"},
@@ -196,7 +250,12 @@ var sampling = []neutral.Field{
 }
 
 // writeSampling writes the samplers: none where the model refuses them, and never
-// temperature beside top_p.
+// temperature beside top_p, which many models refuse together. Where the model
+// thinks with a budget, the API takes no temperature but 1 and no top_k, so that none
+// of them is sent. A temperature above 1 becomes 1 instead of being scaled: below 1 both
+// scales mean the same.
+//
+// Values are changed in a copy: r.Settings keeps the client's for writeUser.
 func writeSampling(w *rawjson.Writer, r *neutral.Request, to neutral.Target, form thinkingForm) {
 	settings := r.Settings
 	if isAdaptive(to.Model) || form == thinkingBudget {
@@ -214,7 +273,9 @@ func writeSampling(w *rawjson.Writer, r *neutral.Request, to neutral.Target, for
 	settings.Write(sampling, w, &r.Dropped)
 }
 
-// writeUser writes who the client's user is.
+// writeUser writes who the client's user is: chat's and Responses' safety_identifier, or
+// else the older user. It is an opaque id by their documentation, too, so it is passed
+// on as it is. One that is too long is left out, since it would cost a 400.
 func writeUser(w *rawjson.Writer, r *neutral.Request) {
 	for _, id := range []neutral.SettingID{neutral.SafetyID, neutral.EndUser} {
 		user := r.Settings[id].Value.Text()
@@ -232,6 +293,10 @@ func writeUser(w *rawjson.Writer, r *neutral.Request) {
 	}
 }
 
+// writeTools writes the tools and the choice. The dialect cannot say that only some of
+// the tools may be called, so those are declared and no others; where one is forced by
+// its name, all are. A list that changes costs the prompt cache, which begins with the
+// tools. Responses and Gemini have a list of allowed names for that.
 func writeTools(w *rawjson.Writer, r *neutral.Request, tools []*neutral.Tool, choice neutral.ToolChoice) {
 	w.Key("tools")
 	w.Open('[')
@@ -250,6 +315,13 @@ func writeTools(w *rawjson.Writer, r *neutral.Request, tools []*neutral.Tool, ch
 	writeChoice(w, r, choice)
 }
 
+// writeTool writes a tool; the last one has the mark of the cache, unless it is the web
+// search. Strict is repeated where the client has said it: absent means loose here, as in
+// chat, and unlike Responses. A strict schema must be closed, so it is written in the
+// form of structured output.
+//
+// A freeform tool (Codex's apply_patch) is a function with the one text `input`, and its
+// grammar is told in the description; StreamReader takes the text out of the arguments.
 func writeTool(w *rawjson.Writer, r *neutral.Request, tool *neutral.Tool, last bool) {
 	w.Open('{')
 	if tool.Kind == neutral.WebSearch {
@@ -280,7 +352,10 @@ func writeTool(w *rawjson.Writer, r *neutral.Request, tool *neutral.Tool, last b
 	w.Close('}')
 }
 
-// writeChoice writes the choice. That calls must not be parallel is a part of it.
+// writeChoice writes the choice. That calls must not be parallel is a part of it, and
+// needs a type beside it: auto, the default, if the client has chosen nothing.
+// "any" with one allowed tool is that tool. The API refuses tool_choice without tools, so
+// that it is written behind them only.
 func writeChoice(w *rawjson.Writer, r *neutral.Request, choice neutral.ToolChoice) {
 	kind := [...]string{"", "auto", "none", "any"}[choice.Mode]
 	if choice.Mode == neutral.ChoiceRequired && len(choice.Allowed) == 1 {

@@ -6,7 +6,11 @@ import (
 )
 
 // WriteResponse returns the body of a response to the client that has sent a
-// request.
+// request. Claude Code asks for one without a stream whenever a stream has failed, with
+// the same request but for `stream`. Of several choices the first counts.
+//
+// A response without parts has `"content":[]`, which Claude Code takes for an empty turn:
+// it asks once more.
 func WriteResponse(client *neutral.Request, response *neutral.Response, id string) []byte {
 	choice := &response.Choices[0]
 	w := &rawjson.Writer{}
@@ -31,7 +35,11 @@ func WriteResponse(client *neutral.Request, response *neutral.Response, id strin
 }
 
 // writeOutput writes a part as one content block, or as two: the signature of a
-// call stands in a thinking block before it.
+// call stands in a thinking block before it. When the client sends that back, it is a
+// Thought without text, whose signature Gemini's writer puts on the call behind it.
+//
+// A refusal is a text; the stop reason says what it is. What a model has made other than
+// text has no block here, so a word stands for it.
 func writeOutput(w *rawjson.Writer, part *neutral.Part) {
 	switch part.Kind {
 	case neutral.Text, neutral.Refusal:
@@ -75,6 +83,10 @@ func writeCitations(w *rawjson.Writer, citations []neutral.Citation) {
 	w.Close(']')
 }
 
+// writeCitation writes a citation in the form of Anthropic's web search. Its members are
+// all required by the SDK's types; encrypted_index is what Anthropic's server finds the
+// source by, and empty here. Where in the text the citation belongs is lost: the dialect
+// says so by the block that has it.
 func writeCitation(w *rawjson.Writer, citation *neutral.Citation) {
 	w.Open('{')
 	w.KeyString("type", "web_search_result_location")
@@ -85,6 +97,8 @@ func writeCitation(w *rawjson.Writer, citation *neutral.Citation) {
 	w.Close('}')
 }
 
+// writeThought writes a thinking block. A thought that was given as a signature only is
+// redacted_thinking. The signature may be empty; Claude Code sends such a block back, too.
 func writeThought(w *rawjson.Writer, text, signature string, redacted bool) {
 	w.Open('{')
 	if redacted && text == "" {
@@ -115,7 +129,10 @@ func inputObject(input string) rawjson.Value {
 }
 
 // writeUsage writes usage. Unlike all others, the dialect counts what was read from
-// a cache, or written to one, beside the input.
+// a cache, or written to one, beside the input. With the cached tokens in both, Claude
+// Code would compact a conversation too early.
+//
+//	input_tokens 201, cache_read_input_tokens 15104     of 15305 prompt tokens in chat
 func writeUsage(w *rawjson.Writer, u *neutral.Usage) {
 	w.Open('{')
 	w.KeyInt("input_tokens", u.Uncached())

@@ -8,34 +8,50 @@ import (
 )
 
 // StreamReader reads the events of a stream, or a whole message.
+//
+//	         message_start            message_delta with a stop_reason,
+//	begun ──────────────────▶ open ──── or message_stop ─────────────▶ complete
+//	                     blocks, ping                                      │ End
+//	begun, open: End, error                                                ▼
+//	      └─────────────────▶ failed                                   Finished
+//
+// It is less strict than clients are: one of message_delta and message_stop will do, the
+// event's name may stand for the type in its data, blocks may overlap and skip indexes,
+// and the end of a block may be missing. A delta of a block that has not begun is
+// ignored, as is everything of an unknown type. message_start may have usage and blocks
+// that are complete already.
+//
+// Usage comes in two parts, of which the later overwrites the earlier, and is given out
+// with Finished, at the end of the response.
 type StreamReader struct {
 	how     neutral.Reading
-	calls   neutral.Sequencer
-	blocks  map[int64]*blockReader
-	started bool
-	failed  bool
-	done    bool
-	stop    string
-	stopSeq string
+	calls   neutral.Sequencer      // puts calls in a row, if blocks overlap
+	blocks  map[int64]*blockReader // those that are open, by index
+	started bool                   // message_start, or a whole message, has come
+	failed  bool                   // Failed was emitted; nothing more is read
+	done    bool                   // message_stop has come
+	stop    string                 // stop_reason, "" if it has not come
+	stopSeq string                 // stop_sequence, of the stop_reason of that name
 	usage   usageReader
 }
 
 // blockReader is what has been read of a block.
 type blockReader struct {
-	kind   string
+	kind   string // type of the block
 	input  string // of a call, if it stands in the block's start
 	pieces bool   // of the input have come
-	signed bool
+	signed bool   // a signature has come
 }
 
-// NewStreamReader returns a reader.
+// NewStreamReader returns a reader of one response. how.Vendor marks its signatures.
 func NewStreamReader(how neutral.Reading) *StreamReader {
 	s := &StreamReader{how: how, blocks: make(map[int64]*blockReader)}
 	s.calls.Names, s.calls.NewID, s.calls.Vendor = how.Names, how.NewID, how.Vendor
 	return s
 }
 
-// Event reads an event.
+// Event reads an event. A whole response, of the type message, is one as well. An error
+// that does not say its type ({"error":{…}}) fails the response, too.
 func (s *StreamReader) Event(name string, data []byte, emit neutral.Emit) {
 	v, err := rawjson.Parse(data)
 	if err != nil || s.failed {
@@ -93,6 +109,8 @@ func (s *StreamReader) start(message rawjson.Value, emit neutral.Emit) {
 	}
 }
 
+// end reads why the message has ended. A message_delta without a stop_reason only has
+// usage.
 func (s *StreamReader) end(delta, usage rawjson.Value) {
 	if reason := delta.Get("stop_reason").Text(); reason != "" {
 		s.stop = reason
@@ -106,9 +124,18 @@ func (s *StreamReader) blockStart(v rawjson.Value, emit neutral.Emit) {
 	s.begin(index, v.Get("content_block"), emit)
 }
 
+// callKey is by what the Sequencer tells calls apart: the index of the block, of which
+// each is used once.
 func callKey(index int64) string { return strconv.FormatInt(index, 10) }
 
-// begin reads the start of a block, which may be all of it.
+// begin reads the start of a block, which may be all of it. Anthropic's starts are empty
+// but for redacted_thinking and the id and name of a call; other providers put a text, a
+// signature or a call's whole input there. An input of the start counts only if no
+// pieces follow (see blockStop): the empty object {} of Anthropic's never does.
+//
+// Blocks of the provider's own tools (server_tool_use, web_search_tool_result) are opened
+// so that their deltas are known, and say nothing: their input is no call of the
+// client's.
 func (s *StreamReader) begin(index int64, v rawjson.Value, emit neutral.Emit) {
 	block := &blockReader{kind: v.Get("type").Text()}
 	s.blocks[index] = block
@@ -132,12 +159,15 @@ func (s *StreamReader) begin(index int64, v rawjson.Value, emit neutral.Emit) {
 	}
 }
 
+// say emits a piece of text. Empty ones begin a block, and mean nothing.
 func (s *StreamReader) say(kind neutral.EventKind, text string, emit neutral.Emit) {
 	if text != "" {
 		emit(&neutral.Event{Kind: kind, Text: text})
 	}
 }
 
+// sign emits the signature of a thought. Anthropic sends it whole, once, just before the
+// block's end; its SDK overwrites and does not append.
 func (s *StreamReader) sign(block *blockReader, signature string, emit neutral.Emit) {
 	if signature != "" {
 		block.signed = true
@@ -145,6 +175,8 @@ func (s *StreamReader) sign(block *blockReader, signature string, emit neutral.E
 	}
 }
 
+// blockDelta reads a piece of a block. The type of the delta decides, not the block's:
+// providers that translate from chat send thinking_delta in a block that began as text.
 func (s *StreamReader) blockDelta(v rawjson.Value, emit neutral.Emit) {
 	index, _ := v.Get("index").Int()
 	block := s.blocks[index]
@@ -169,6 +201,8 @@ func (s *StreamReader) blockDelta(v rawjson.Value, emit neutral.Emit) {
 	}
 }
 
+// cite reads a citation. Those of search results have a source in place of a URL. Those
+// of documents have neither; they point into what the client has sent, and are left out.
 func (s *StreamReader) cite(v rawjson.Value, emit neutral.Emit) {
 	citation := &neutral.Citation{URL: v.Get("url").Text(), Title: v.Get("title").Text(), Quote: v.Get("cited_text").Text()}
 	if citation.URL == "" {
@@ -179,6 +213,12 @@ func (s *StreamReader) cite(v rawjson.Value, emit neutral.Emit) {
 	}
 }
 
+// blockStop ends a block. Thoughts without a signature come from providers that speak the
+// dialect and sign nothing; neutral.TextOnly says whose they are.
+//
+// stop_reason comes behind the end of the last block in Anthropic's streams, so that
+// max_tokens is known here only of providers that say it earlier. End looks at it once
+// more, for calls whose block was not ended.
 func (s *StreamReader) blockStop(index int64, emit neutral.Emit) {
 	block := s.blocks[index]
 	if block == nil {
@@ -212,6 +252,9 @@ func (s *StreamReader) End(emit neutral.Emit) {
 	emit(&neutral.Event{Kind: neutral.Finished, Finish: s.finished(), StopSequence: s.stopSeq, Usage: s.usage.neutral()})
 }
 
+// finished returns why the message has ended. Limits and refusals come first, then what
+// the content says: calls are calls also where a provider says end_turn. What is not
+// known, such as a beta's new reason, is the end of a turn.
 func (s *StreamReader) finished() neutral.Finish {
 	switch s.stop {
 	case "max_tokens":
@@ -232,7 +275,10 @@ func (s *StreamReader) finished() neutral.Finish {
 	return neutral.FinishStop
 }
 
-// usageReader reads usage, of which each event of a stream has a part.
+// usageReader reads usage, of which each event of a stream has a part: message_start the
+// input and what is known of the cache, message_delta the output so far and, optionally,
+// the others again. Each count replaces the one before it, and one that is missing or
+// null leaves it. The neutral input includes what was read from a cache or written to it.
 type usageReader struct {
 	known                                 bool
 	input, cached, written, output, think int64

@@ -9,15 +9,15 @@ import (
 )
 
 // StreamWriter writes the events of a stream. Blocks follow each other: one is
-// closed before the next begins.
+// closed before the next begins. Its states are in the package's documentation.
 type StreamWriter struct {
 	client  *neutral.Request
-	id      string
-	w       rawjson.Writer
-	started bool
-	done    bool
+	id      string         // with its prefix
+	w       rawjson.Writer // for one event at a time
+	started bool           // message_start was written
+	done    bool           // message_stop or error was written; nothing may follow
 	open    block
-	index   int // of the open block, or the next one
+	index   int // of the open block, or the next one: from 0, without gaps
 }
 
 // block is the kind of the block that is open.
@@ -30,12 +30,18 @@ const (
 	toolBlock
 )
 
-// NewStreamWriter returns a writer for the client that has sent a request.
+// NewStreamWriter returns a writer for the client that has sent a request. id is the
+// response's, without the prefix of the dialect.
 func NewStreamWriter(client *neutral.Request, id string) *StreamWriter {
 	return &StreamWriter{client: client, id: "msg_" + id}
 }
 
-// Append appends the events that stand for an event.
+// Append appends the events that stand for an event: none, one or several, each whole.
+// Of several choices the first counts. Signatures of texts (TextSig, Gemini's) are left
+// out: there is no block for them, and Gemini does not ask for them.
+//
+// A call whose input was cut off is closed as any other: it has begun by then, and cannot
+// be taken back. The stop reason max_tokens says that it is not whole.
 func (s *StreamWriter) Append(dst []byte, e *neutral.Event) []byte {
 	if s.done || e.Choice > 0 {
 		return dst
@@ -78,8 +84,11 @@ func (s *StreamWriter) Append(dst []byte, e *neutral.Event) []byte {
 	return dst
 }
 
-// start writes the first event. The usage in it is not known yet: message_delta
-// overwrites it.
+// start writes the first event, before whatever else comes first. The usage in it is not
+// known yet: message_delta overwrites it. It must be there, or Anthropic's SDK throws.
+//
+// The model is the client's name for it. Claude Code sends thoughts back only to the
+// model that the response has named.
 func (s *StreamWriter) start(dst []byte) []byte {
 	if s.started {
 		return dst
@@ -116,7 +125,8 @@ func (s *StreamWriter) end(dst []byte, kind string) []byte {
 	return eventstream.Append(dst, kind, s.w.Bytes)
 }
 
-// begin opens a block of text or thinking, unless one is open.
+// begin opens a block of text or thinking, unless one is open. Text in a thinking block,
+// or the other way round, is a malformed stream to Claude Code.
 func (s *StreamWriter) begin(dst []byte, kind block) []byte {
 	if s.open == kind {
 		return dst
@@ -133,6 +143,7 @@ func (s *StreamWriter) begin(dst []byte, kind block) []byte {
 	return s.end(dst, "content_block_start")
 }
 
+// close ends the open block. Without it Claude Code has an empty turn.
 func (s *StreamWriter) close(dst []byte) []byte {
 	if s.open == noBlock {
 		return dst
@@ -144,6 +155,8 @@ func (s *StreamWriter) close(dst []byte) []byte {
 	return s.end(dst, "content_block_stop")
 }
 
+// delta writes a piece of the open block. Without one (a piece of a call that was not
+// begun) there is nothing that it could belong to.
 func (s *StreamWriter) delta(dst []byte, kind, field, text string) []byte {
 	if s.open == noBlock {
 		return dst
@@ -159,7 +172,9 @@ func (s *StreamWriter) delta(dst []byte, kind, field, text string) []byte {
 }
 
 // signature ends the thinking block with its signature. One that belongs to no
-// visible thought gets a block of its own, which the client sends back in place.
+// visible thought gets a block of its own, which the client sends back in place:
+// redacted_thinking, which comes whole in its start, or a thinking block without text.
+// A second signature in a row begins another block, since clients keep one a block.
 func (s *StreamWriter) signature(dst []byte, sig neutral.Sig, redacted bool) []byte {
 	if sig.Value == "" {
 		return dst
@@ -182,6 +197,9 @@ func (s *StreamWriter) signature(dst []byte, sig neutral.Sig, redacted bool) []b
 	return s.close(dst)
 }
 
+// callStart begins a call. The input is {} here and comes in deltas: Anthropic's SDK and
+// Claude Code ignore an input that stands in the start. The name is what the client has
+// declared, the id one that the API's pattern allows.
 func (s *StreamWriter) callStart(dst []byte, call *neutral.ToolCall) []byte {
 	dst = s.close(dst)
 	s.open = toolBlock
@@ -197,6 +215,9 @@ func (s *StreamWriter) callStart(dst []byte, call *neutral.ToolCall) []byte {
 	return s.end(dst, "content_block_start")
 }
 
+// citation writes a citation of the open text. Providers that send theirs at the end of
+// the response may do so behind a call, where the dialect has no text to put it on; it is
+// left out then.
 func (s *StreamWriter) citation(dst []byte, citation *neutral.Citation) []byte {
 	if s.open != textBlock {
 		return dst
@@ -212,6 +233,8 @@ func (s *StreamWriter) citation(dst []byte, citation *neutral.Citation) []byte {
 	return s.end(dst, "content_block_delta")
 }
 
+// finish writes the end of the message. The usage in message_delta is all of it: the SDK
+// takes over each count that is there.
 func (s *StreamWriter) finish(dst []byte, e *neutral.Event) []byte {
 	s.done = true
 	dst = s.close(dst)
@@ -237,7 +260,10 @@ func writeNullable(w *rawjson.Writer, text string) {
 	w.String(text)
 }
 
-// stopReason is what the dialect calls the end of a response.
+// stopReason is what the dialect calls the end of a response. A call that nobody could
+// read (FinishBroken) is the end of a turn, as there is nothing to run. Claude Code runs
+// the calls of a response also with end_turn, and says so to its user at max_tokens,
+// refusal and a full context, after one or two more attempts.
 func stopReason(finish neutral.Finish) string {
 	switch finish {
 	case neutral.FinishCalls:
@@ -256,7 +282,9 @@ func stopReason(finish neutral.Finish) string {
 	return "end_turn"
 }
 
-// WriteError returns the body of an error, which is also its event in a stream.
+// WriteError returns the body of an error, which is also its event in a stream. That the
+// request is longer than the context is said in Anthropic's words, "prompt is too long:
+// N tokens > M maximum", by which Claude Code compacts the conversation.
 //
 // Source: https://platform.claude.com/docs/en/api/errors (November 2026)
 func WriteError(e *neutral.Error) []byte {
@@ -276,6 +304,8 @@ func WriteError(e *neutral.Error) []byte {
 	return w.Bytes
 }
 
+// errorType returns the API's type of an error with a status. 503 and 529 are the same:
+// the caller writes the status that the client's dialect has for it.
 func errorType(status int) string {
 	switch status {
 	case http.StatusUnauthorized:
