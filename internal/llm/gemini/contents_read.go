@@ -9,7 +9,8 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
 
-// readContents reads the conversation: an array of contents, or one.
+// readContents reads the conversation: an array of contents, or one, as callers of
+// Google's SDKs write it.
 func readContents(r *neutral.Request, value rawjson.Value) error {
 	if value.Is('{') {
 		return readTurn(r, value, 0)
@@ -24,6 +25,13 @@ func readContents(r *neutral.Request, value rawjson.Value) error {
 	return nil
 }
 
+// readTurn reads a content. Results come first, in a message of their own; what the
+// client has put beside them is said after them. The Gemini CLI puts the images of a
+// result there, as inlineData, since models before Gemini 3 take none inside of it.
+//
+// A missing role is the user's, and so is function, the role of results in older versions
+// of the API. system is none of the API's; it is read as what it says. A content without
+// parts is kept as an empty message.
 func readTurn(r *neutral.Request, content rawjson.Value, turn int) error {
 	t := turnReader{r: r, turn: turn, isModel: get(content, "role").Text() == "model"}
 	list := get(content, "parts")
@@ -62,16 +70,29 @@ func readTurn(r *neutral.Request, content rawjson.Value, turn int) error {
 // turnReader reads the parts of a turn.
 type turnReader struct {
 	r       *neutral.Request
-	turn    int
-	isModel bool
-	calls   int
+	turn    int  // index in contents, for the ids of calls
+	isModel bool // the role is model, which alone has signatures
+	calls   int  // so far, for their ids
 	said    []neutral.Part
 	results []neutral.Part
 }
 
-// noSignature is what clients send in place of a signature that they do not have.
+// noSignature is what clients send in place of a signature that they do not have, and what
+// WriteRequest sends for a call of another model. Google's server takes it for a call
+// whose signature it shall not check. The Gemini CLI writes it on the first call without
+// a signature of each turn.
+// Source: https://ai.google.dev/gemini-api/docs/thought-signatures (November 2026)
 const noSignature = "skip_thought_signature_validator"
 
+// part reads a part. What it is, is said by the member that it has, not by a type; thought
+// and thoughtSignature stand beside that one, before or behind it. A part with nothing
+// but a signature is a text without words: Gemini ends streams with such a part.
+//
+// A signature counts on what the model has made. On others, such as a result, no dialect
+// has a place for it.
+//
+// Parts of Google's own tools (executableCode, codeExecutionResult, toolCall) and those
+// that are not known are dropped: what the model made of them stands in its text.
 func (t *turnReader) part(value rawjson.Value) error {
 	part := neutral.Part{Kind: neutral.Text}
 	known := false
@@ -113,8 +134,10 @@ func (t *turnReader) part(value rawjson.Value) error {
 	return nil
 }
 
-// call reads a call. One without an id gets one by its place, which is the same in
-// each turn.
+// call reads a call. One without an id gets one by its place, which is the same in each
+// turn: "call_2_0" is the first call of the third content. Missing arguments are an empty
+// object, as other dialects demand one. partialArgs and willContinue are Vertex AI's,
+// which streams arguments.
 func (t *turnReader) call(value rawjson.Value) *neutral.ToolCall {
 	call := &neutral.ToolCall{ID: value.Get("id").Text(), Input: string(value.Get("args"))}
 	call.Name = value.Get("name").Text()
@@ -133,6 +156,9 @@ func (t *turnReader) call(value rawjson.Value) *neutral.ToolCall {
 	return call
 }
 
+// readMedia reads inlineData or fileData, which differ in where the data is. What it holds
+// is said by the MIME type only. A file of Google's own is a FileID, an error on other
+// dialects; any other address is a URL, which they may fetch.
 func readMedia(value rawjson.Value) *neutral.MediaPart {
 	media := &neutral.MediaPart{MIME: get(value, "mimeType").Text(), Name: get(value, "displayName").Text()}
 	media.Type = neutral.MediaOfMIME(media.MIME)
@@ -147,13 +173,19 @@ func readMedia(value rawjson.Value) *neutral.MediaPart {
 	return media
 }
 
-// isOwnFile reports whether only Google can read a file.
+// isOwnFile reports whether only Google can read a file: uploads
+// (https://generativelanguage.googleapis.com/v1beta/files/…) and buckets (gs://…).
 func isOwnFile(uri string) bool {
 	return !strings.HasPrefix(uri, "http") || strings.Contains(uri, "googleapis.com/")
 }
 
 // readResponse reads a result. Its keys output and error have a meaning; without
 // them all of the object is the output.
+//
+//	{"id":"…","name":"read","response":{"output":"text"},"parts":[{"inlineData":{…}}]}
+//
+// The id may be missing; the name must be there, and Turns finds the call by it. parts,
+// with the images of a result, are new with Gemini 3.
 func readResponse(r *neutral.Request, value rawjson.Value) *neutral.ToolResult {
 	result := &neutral.ToolResult{}
 	for key, member := range value.Members {
@@ -184,6 +216,9 @@ func readResponse(r *neutral.Request, value rawjson.Value) *neutral.ToolResult {
 	return result
 }
 
+// responseText returns the text of a result, and whether it is an error. A value that is
+// no string is its JSON. A response with more members than that one has a form of its
+// own, and is told as a whole: {"output":"…","exitCode":1} would lose the code otherwise.
 func responseText(value rawjson.Value, result *neutral.ToolResult) string {
 	for _, key := range []string{"error", "output"} {
 		if member := value.Get(key); len(member) > 0 && value.Len() == 1 {

@@ -11,11 +11,13 @@ type contentsWriter struct {
 	w     *rawjson.Writer
 	r     *neutral.Request
 	to    neutral.Target
-	turns []neutral.Message
-	role  string // of the content under way
+	turns []neutral.Message // as neutral.Request.Turns orders them
+	role  string            // of the content under way, "" between two
 }
 
-// system writes the system texts at the top.
+// system writes the system texts at the top, each as a part, and takes them off the
+// turns. There is no role system in contents, so later ones stay in their place as a
+// user's text in <system-reminder>.
 func (c *contentsWriter) system() {
 	first := len(c.w.Bytes)
 	for len(c.turns) > 0 && c.turns[0].Role == neutral.System {
@@ -74,7 +76,8 @@ func (c *contentsWriter) turn(turn *neutral.Message) error {
 	return nil
 }
 
-// begin begins the content of a role, unless it is under way.
+// begin begins the content of a role, unless it is under way. It is called with the first
+// part that is written, because Google refuses a content without parts.
 func (c *contentsWriter) begin(role string) {
 	if c.role == role {
 		return
@@ -95,7 +98,8 @@ func (c *contentsWriter) end() {
 	}
 }
 
-// parts writes what a user says.
+// parts writes what a user says. Empty texts are skipped; Google refuses a part without
+// data.
 func (c *contentsWriter) parts(parts []neutral.Part) error {
 	for i := range parts {
 		part := &parts[i]
@@ -113,6 +117,10 @@ func (c *contentsWriter) parts(parts []neutral.Part) error {
 	return nil
 }
 
+// media writes an image, a sound, a video or a file, as data. Google fetches no URL but
+// its own, so that one elsewhere is an error that names the dialects which pass URLs on:
+// the gateway does not fetch what a client names, which could be an address inside of
+// its own network.
 func (c *contentsWriter) media(media *neutral.MediaPart) error {
 	if err := media.Portable(c.r.Dialect); err != nil {
 		return err
@@ -136,7 +144,12 @@ func writeInline(w *rawjson.Writer, media *neutral.MediaPart) {
 }
 
 // results writes the results of a turn's calls in one content, and what is no text
-// in them after all of them.
+// in them after all of them, as the Gemini CLI does. Only Gemini 3 takes media inside of a
+// functionResponse. A content is begun in any case, as Google counts the results of a
+// content against the calls of the one before.
+//
+// response must be an object. The text is under output or error, whose meaning Google
+// documents; ids are not written, as order and name say which call a result is of.
 func (c *contentsWriter) results(turn *neutral.Message) error {
 	c.end()
 	c.begin("user")
@@ -172,7 +185,13 @@ func (c *contentsWriter) results(turn *neutral.Message) error {
 }
 
 // model writes a turn of the model. Its thoughts do not go back, but the signature
-// of a thought does, on the part that follows it.
+// of a thought does, on the call that follows it: that is where Gemini's signatures stand,
+// and where clients of other dialects, which had it in a block before the call, have
+// kept it. A text has the signature that it came with.
+//
+// The first call of a step must have one with Gemini 3, others need none. noSignature
+// stands in for it, if it was another vendor's or has been lost. Other vendors'
+// signatures are a 400 ("Corrupted thought signature"), so they are left out.
 func (c *contentsWriter) model(turn *neutral.Message) error {
 	sig := ""
 	first := true // no call has been written
@@ -218,6 +237,8 @@ func (c *contentsWriter) model(turn *neutral.Message) error {
 	return nil
 }
 
+// call writes a call. The signature stands beside functionCall, in the part; inside of it,
+// it would be an unknown field. Arguments keep the bytes that the client has sent.
 func (c *contentsWriter) call(call *neutral.ToolCall, sig string) {
 	input := call.Input
 	if call.Kind == neutral.Freeform {
@@ -236,7 +257,9 @@ func (c *contentsWriter) call(call *neutral.ToolCall, sig string) {
 }
 
 // argsObject returns the arguments of a call as the object that the dialect
-// demands. A text that is none is kept in one.
+// demands. A text that is none is kept in one, under the key arguments: a conversation in
+// which a model once wrote broken JSON must go on, and a client of chat has sent that
+// text as it was.
 func argsObject(input string) rawjson.Value {
 	if input == "" {
 		return rawjson.Value("{}")

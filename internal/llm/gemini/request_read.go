@@ -7,7 +7,9 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
 
-// settings are the plain fields of generationConfig.
+// settings are the plain fields of generationConfig, for reading and for writing. A
+// candidateCount of 1 is not counted as set. For log probabilities the dialect has other
+// forms than chat, so they are dropped in both directions.
 var settings = []neutral.Field{
 	{ID: neutral.Temperature, Name: "temperature"},
 	{ID: neutral.TopP, Name: "topP"},
@@ -20,7 +22,8 @@ var settings = []neutral.Field{
 	{ID: neutral.FrequencyPenalty, Name: "frequencyPenalty"},
 }
 
-// get returns a member of an object by its name in JSON.
+// get returns a member of an object by its name in JSON, in either spelling. Of two the
+// last one counts.
 func get(v rawjson.Value, name string) (found rawjson.Value) {
 	for key, member := range v.Members {
 		if camel(key) == name {
@@ -30,7 +33,11 @@ func get(v rawjson.Value, name string) (found rawjson.Value) {
 	return found
 }
 
-// ReadRequest reads the body of POST /v1beta/models/{model}:generateContent.
+// ReadRequest reads the body of POST /v1beta/models/{model}:generateContent and of
+// :streamGenerateContent. The request shares the memory of body. Its Model and Stream are
+// empty: the caller takes them from the path. The error is a *neutral.InvalidError;
+// what only this dialect has is recorded as a Need and refused when it is known which
+// dialect the channel speaks.
 func ReadRequest(body []byte) (*neutral.Request, error) {
 	v, err := rawjson.Parse(body)
 	if err != nil || !v.Is('{') {
@@ -55,6 +62,12 @@ func ReadRequest(body []byte) (*neutral.Request, error) {
 	return r, nil
 }
 
+// readField reads a member of the top level, under its name in camelCase. A member that is
+// null was not sent.
+//
+// safetySettings are dropped although they change what is answered: they are thresholds of
+// Google's filters, which no other provider has. cachedContent holds a part of the
+// conversation, so that the request makes no sense without it.
 func readField(r *neutral.Request, name string, value rawjson.Value) error {
 	if !value.IsSet() {
 		return nil
@@ -81,6 +94,8 @@ func readField(r *neutral.Request, name string, value rawjson.Value) error {
 	return nil
 }
 
+// readSystem reads the instruction: a content, of which the Gemini CLI says the role user,
+// or a string, as callers of Google's SDKs write it. Parts stay apart.
 func readSystem(r *neutral.Request, value rawjson.Value) (parts []neutral.Part) {
 	if value.Is('"') {
 		return []neutral.Part{{Kind: neutral.Text, Text: value.Text()}}
@@ -100,6 +115,14 @@ func readSystem(r *neutral.Request, value rawjson.Value) (parts []neutral.Part) 
 	return parts
 }
 
+// readGeneration reads a member of generationConfig. A schema decides the format whether
+// it comes before its MIME type or behind it; without one, application/json is any JSON.
+// responseSchema is Google's form, with types in upper case and numbers as strings
+// ("maxItems":"3"); responseJsonSchema should be JSON Schema, but the Gemini CLI's router
+// sends it with types in upper case, too. The writers see to both (neutral.Schema).
+//
+// responseModalities other than text ask for images or speech: the answer would be
+// something else without them.
 func readGeneration(r *neutral.Request, name string, value rawjson.Value) {
 	const prefix = "generationConfig."
 	if !value.IsSet() || r.Settings.Read(settings, prefix, name, value) {
@@ -132,6 +155,9 @@ func readGeneration(r *neutral.Request, name string, value rawjson.Value) {
 	}
 }
 
+// readThinking reads how much the model may think. Budgets are for Gemini 2.5: 0 is none
+// and -1 leaves it to the model. Levels are for Gemini 3, and are words of efforts in
+// upper case (MINIMAL, LOW, MEDIUM, HIGH). The Gemini CLI sends "HIGH", or 8192 for 2.5.
 func readThinking(r *neutral.Request, value rawjson.Value) {
 	reasoning := &r.Reasoning
 	reasoning.Field = "generationConfig.thinkingConfig"
@@ -151,6 +177,10 @@ func readThinking(r *neutral.Request, value rawjson.Value) {
 	}
 }
 
+// readTool reads an element of tools. Each may have functions and tools of Google's, by
+// their member's name; the latter's options, such as a time range of the search, are
+// dropped by name if the tool as such is not. googleSearchRetrieval is what the search
+// was called for Gemini 1.5.
 func readTool(r *neutral.Request, value rawjson.Value) {
 	for key, member := range value.Members {
 		tool := neutral.Tool{Field: "tools", Type: camel(key)}
@@ -178,6 +208,10 @@ func readTool(r *neutral.Request, value rawjson.Value) {
 	}
 }
 
+// readDeclaration reads a function. parameters is Google's form of a schema and
+// parametersJsonSchema the one that the Gemini CLI uses; the API takes one of them. A
+// schema of the response is of use to Google's models only. Names may have dots and
+// colons here, which neutral.Names maps for other dialects, and back.
 func readDeclaration(r *neutral.Request, value rawjson.Value) {
 	tool := neutral.Tool{Field: "tools[].functionDeclarations"}
 	for key, member := range value.Members {
@@ -199,6 +233,8 @@ func readDeclaration(r *neutral.Request, value rawjson.Value) {
 	r.AddTool(tool)
 }
 
+// readToolConfig reads the choice of a tool. ANY with one allowed name is what others call
+// a forced tool. Whether calls may be parallel cannot be said in this dialect.
 func readToolConfig(r *neutral.Request, value rawjson.Value) {
 	for key := range value.Members {
 		if name := camel(key); name != "functionCallingConfig" {
@@ -223,6 +259,8 @@ func readToolConfig(r *neutral.Request, value rawjson.Value) {
 	choice.Named = choice.Mode == neutral.ChoiceRequired && len(choice.Allowed) == 1
 }
 
+// choiceMode returns the mode of a word. VALIDATED is AUTO with calls that keep to the
+// schema, and with a list of allowed names, which AUTO does not take.
 func choiceMode(word string) neutral.ChoiceMode {
 	switch strings.ToUpper(word) {
 	case "ANY":

@@ -9,7 +9,10 @@ import (
 
 // WriteRequest returns the body of POST /v1beta/models/{model}:generateContent and
 // :streamGenerateContent. It may change r's own fields, but nothing that they point
-// to. The conversation comes last: all before it stays the same in each turn.
+// to. The conversation comes last: all before it stays the same in each turn. What is
+// left out is recorded in r.Dropped; an error says that this channel cannot serve the
+// request, and another one may. r.Model and r.Stream are for the path, which the caller
+// makes.
 func WriteRequest(r *neutral.Request, to neutral.Target) ([]byte, error) {
 	if err := r.Check(neutral.Gemini); err != nil {
 		return nil, err
@@ -38,7 +41,8 @@ func WriteRequest(r *neutral.Request, to neutral.Target) ([]byte, error) {
 }
 
 // hasFunctions reports whether there are functions, beside which older models
-// refuse Google's own tools.
+// refuse Google's own tools ("Tool use with function calling is unsupported"). An agent
+// without its functions could do nothing, so they are kept, and the search is dropped.
 func hasFunctions(r *neutral.Request) bool {
 	for i := range r.Tools {
 		if r.Tools[i].IsClientTool() {
@@ -48,6 +52,8 @@ func hasFunctions(r *neutral.Request) bool {
 	return false
 }
 
+// writeTools writes the tools: either functions, all in one element, as the Gemini CLI
+// does, or Google's own, one an element, without options.
 func writeTools(w *rawjson.Writer, r *neutral.Request, tools []*neutral.Tool) {
 	w.Key("tools")
 	w.Open('[')
@@ -71,6 +77,14 @@ func writeTools(w *rawjson.Writer, r *neutral.Request, tools []*neutral.Tool) {
 	w.Close(']')
 }
 
+// writeDeclaration writes a function. The schema is written as parametersJsonSchema:
+// parameters has fewer keywords, and refuses all others by name ("Unknown name
+// exclusiveMinimum"), of which Claude Code's tools have many. What the JSON
+// form lacks as well is dropped by neutral.SchemaGemini. A function without arguments
+// has no schema.
+//
+// A freeform tool is a function with the one text `input`, and its grammar is told in
+// the description. That a schema is strict cannot be said.
 func writeDeclaration(w *rawjson.Writer, r *neutral.Request, tool *neutral.Tool) {
 	description, schema := tool.Description, tool.Schema
 	if tool.Kind == neutral.Freeform {
@@ -90,6 +104,10 @@ func writeDeclaration(w *rawjson.Writer, r *neutral.Request, tool *neutral.Tool)
 	w.Close('}')
 }
 
+// writeToolConfig writes the choice of a tool. All tools stay declared, and the allowed
+// ones are listed, so that a changed list does not change what comes before it. Whether
+// calls may be parallel cannot be said; only the wish that they are not is recorded as
+// dropped, since they may be by default.
 func writeToolConfig(w *rawjson.Writer, r *neutral.Request, choice neutral.ToolChoice) {
 	if r.Parallel == neutral.Off {
 		r.DropParallel()
@@ -118,9 +136,13 @@ func writeToolConfig(w *rawjson.Writer, r *neutral.Request, choice neutral.ToolC
 	w.Close('}')
 }
 
-// maxStops is how many stop sequences Google takes.
+// maxStops is how many stop sequences Google takes; more are a 400. The first ones stay,
+// and the others are recorded as stop[5:], as the client calls the field.
 const maxStops = 5
 
+// writeGeneration writes generationConfig, or nothing if it would be empty. Any JSON is
+// asked for by the MIME type alone, and a schema needs that type beside it. Samplers are
+// sent as they are, though Google advises against changing them for Gemini 3.
 func writeGeneration(w *rawjson.Writer, r *neutral.Request, to neutral.Target) {
 	begun := len(w.Bytes)
 	w.Key("generationConfig")
@@ -145,7 +167,14 @@ func writeGeneration(w *rawjson.Writer, r *neutral.Request, to neutral.Target) {
 }
 
 // writeThinking writes how much the model may think: a level from Gemini 3 on, a
-// number of tokens for Gemini 2.5. Other models refuse both.
+// number of tokens for Gemini 2.5. Other models refuse both. So does each of the two the
+// other's field: budget and level together are a 400, and so is a level for 2.5 or a
+// budget from 3.5 on.
+//
+// The least budget of 2.5 Pro, which cannot be told not to think, is 128, and the most
+// 32,768; of 2.5 Flash it is 24,576. Thoughts are asked for unless the client does not
+// want them: without includeThoughts they cost the same and are not shown.
+//
 // Source: https://ai.google.dev/gemini-api/docs/thinking (November 2026)
 func writeThinking(w *rawjson.Writer, r *neutral.Request, to neutral.Target) {
 	reasoning := &r.Reasoning
@@ -185,12 +214,18 @@ func writeThinking(w *rawjson.Writer, r *neutral.Request, to neutral.Target) {
 	w.Close('}')
 }
 
-// takesLevel reports whether a model is of Gemini 3 or newer.
+// takesLevel reports whether a model is of Gemini 3 or newer, by its name: those models
+// take a level in place of a budget, and want signatures. The name may have a prefix,
+// such as google/gemini-3-pro. Names that are no version (gemini-flash-latest) are not
+// known.
 func takesLevel(model string) bool {
 	_, version, ok := strings.Cut(model, "gemini-")
 	return ok && version != "" && version[0] >= '3' && version[0] <= '9'
 }
 
+// levelOf returns the level of an effort, "" for the model's default. Gemini 3 Pro has LOW
+// and HIGH only, so that all Pro models get no other; none of them can be told not to
+// think. xhigh and max are HIGH, the highest that there is.
 func levelOf(effort string, pro bool) string {
 	switch effort {
 	case "none", "minimal":

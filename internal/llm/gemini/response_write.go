@@ -8,7 +8,8 @@ import (
 )
 
 // WriteResponse returns the body of a response to the client that has sent a
-// request.
+// request. This dialect and chat have several choices, which are candidates here. The
+// model is the client's name for it; the path has said it, so modelVersion repeats that.
 func WriteResponse(client *neutral.Request, response *neutral.Response, id string) []byte {
 	w := &rawjson.Writer{}
 	w.Open('{')
@@ -26,6 +27,11 @@ func WriteResponse(client *neutral.Request, response *neutral.Response, id strin
 	return w.Bytes
 }
 
+// writeCandidate writes a choice. A signature stands on the part that it belongs to, or,
+// if that is a thought, on the next one that is none: clients do not send thoughts back.
+// What is left over stands on an empty text at the end, as Gemini itself does it. The
+// same part stands for an answer without any, since clients look for parts. Sources are
+// of the candidate, not of its texts.
 func writeCandidate(w *rawjson.Writer, index int, choice *neutral.Choice) {
 	var citations []neutral.Citation
 	sig := ""
@@ -83,7 +89,9 @@ func WriteError(e *neutral.Error) []byte {
 	return w.Bytes
 }
 
-// statusName returns the name of the google.rpc.Code that goes with a status.
+// statusName returns the name of the google.rpc.Code that goes with a status. An exhausted
+// credit, which Google's API has no status for, is PERMISSION_DENIED: it is not retried.
+// Clients retry by the number; the CLI reads "Please retry in Xs" in messages of 429.
 func statusName(status int) string {
 	switch status {
 	case http.StatusUnauthorized:

@@ -9,28 +9,37 @@ import (
 )
 
 // StreamReader reads the events of a stream, each of which is a response with what
-// is new, or a whole response.
+// is new, or a whole response. There is no last event: what finishReason says counts
+// when the body ends, since some gateways say it in each event, and usage may come in
+// any.
+//
+//	begun ──response──▶ open ──End, with a finishReason────▶ Finished, by candidate
+//	                      ├────End, blockReason only───────▶ Finished, as filtered
+//	                      ├────End, with neither───────────▶ Failed: cut off
+//	                      └────error────────────────────────▶ Failed
 type StreamReader struct {
 	how        neutral.Reading
-	candidates []*candidateReader
-	started    bool
-	failed     bool
-	usage      neutral.Usage
-	blocked    bool
+	candidates []*candidateReader // in the order in which they came
+	started    bool               // Started was emitted
+	failed     bool               // Failed was emitted; nothing more is read
+	usage      neutral.Usage      // of the last event that had one
+	blocked    bool               // the prompt was blocked
 }
 
 // candidateReader is what has been read of a candidate.
 type candidateReader struct {
 	index  int
 	calls  neutral.Sequencer
-	finish string
-	cited  map[string]bool
+	finish string          // finishReason, "" if it has not come
+	cited  map[string]bool // the sources that were emitted, by URL and place
 }
 
-// NewStreamReader returns a reader.
+// NewStreamReader returns a reader of one response. how.Vendor marks its signatures, and
+// how.NewID gives ids to calls: Gemini's often have none.
 func NewStreamReader(how neutral.Reading) *StreamReader { return &StreamReader{how: how} }
 
-// Event reads an event.
+// Event reads an event. Events have no names. A body that is an array is what
+// streamGenerateContent answers without alt=sse.
 func (s *StreamReader) Event(_ string, data []byte, emit neutral.Emit) {
 	v, err := rawjson.Parse(data)
 	if err != nil || s.failed {
@@ -45,6 +54,9 @@ func (s *StreamReader) Event(_ string, data []byte, emit neutral.Emit) {
 	s.response(v, emit)
 }
 
+// response reads a response, or what is new of one. An error may stand in a stream that
+// has begun, {"error":{"code":500,…}}. Members of no use to other dialects
+// (safetyRatings, modelStatus) are ignored.
 func (s *StreamReader) response(v rawjson.Value, emit neutral.Emit) {
 	if s.failed {
 		return
@@ -79,9 +91,13 @@ func (s *StreamReader) fail(err *neutral.Error, emit neutral.Emit) {
 	emit(&neutral.Event{Kind: neutral.Failed, Err: err})
 }
 
-// maxCandidates bounds candidateCount.
+// maxCandidates bounds candidateCount, and with it what a provider can make the gateway
+// keep by counting up index. Candidates beyond it are ignored.
 const maxCandidates = 128
 
+// candidate reads what is new of a candidate. A missing index is 0, as Protocol Buffers
+// leave a zero out. content and parts may be missing, such as in the event with the
+// reason.
 func (s *StreamReader) candidate(v rawjson.Value, emit neutral.Emit) {
 	index, _ := v.Get("index").Int()
 	c := s.reader(int(index))
@@ -113,6 +129,8 @@ func (s *StreamReader) reader(index int) *candidateReader {
 	return c
 }
 
+// withChoice returns an Emit that says which choice an event is of. The Sequencer, which
+// makes the events of calls, does not know it.
 func withChoice(index int, emit neutral.Emit) neutral.Emit {
 	if index == 0 {
 		return emit
@@ -123,7 +141,12 @@ func withChoice(index int, emit neutral.Emit) neutral.Emit {
 	}
 }
 
-// part reads a part. A text may be empty and have a signature only.
+// part reads a part. A text may be empty and have a signature only. A call comes whole, so
+// each is one piece with a key of its own, and ends when something else follows or the
+// response ends; args may be missing.
+//
+// executableCode and its result are shown as text, in fences: they are what the model did
+// to find its answer, and other dialects have no part for them.
 func (s *StreamReader) part(c *candidateReader, v rawjson.Value, emit neutral.Emit) {
 	sig := neutral.Sig{Vendor: s.how.Vendor, Value: v.Get("thoughtSignature").Text()}
 	call := v.Get("functionCall")
@@ -176,7 +199,14 @@ func (s *StreamReader) part(c *candidateReader, v rawjson.Value, emit neutral.Em
 const maxCitations = 1000
 
 // citations reads where the text comes from. The sources may be repeated in each
-// event.
+// event, and grow. A support joins a segment of the text with the sources that it rests
+// on, by their indexes in groundingChunks:
+//
+//	{"segment":{"startIndex":0,"endIndex":9,"text":"…"},"groundingChunkIndices":[0,2]}
+//
+// citationMetadata is about texts that the model has recited. Google counts a segment in
+// bytes (Segment in its SDK's types) and neutral.Citation in characters, which agree for
+// ASCII only.
 func (c *candidateReader) citations(v rawjson.Value, emit neutral.Emit) {
 	var sources []neutral.Citation
 	grounding := v.Get("groundingMetadata")
@@ -206,6 +236,7 @@ func (c *candidateReader) citations(v rawjson.Value, emit neutral.Emit) {
 	}
 }
 
+// cite emits a citation once.
 func (c *candidateReader) cite(citation neutral.Citation, emit neutral.Emit) {
 	key := citation.URL + "\x00" + strconv.FormatInt(citation.Start, 10) + "\x00" + strconv.FormatInt(citation.End, 10)
 	if citation.URL == "" || c.cited[key] || len(c.cited) >= maxCitations {
@@ -215,7 +246,9 @@ func (c *candidateReader) cite(citation neutral.Citation, emit neutral.Emit) {
 	emit(&neutral.Event{Kind: neutral.Cited, Citation: &citation})
 }
 
-// End ends the response.
+// End ends the response. One finishReason among the candidates is enough. A prompt that
+// was blocked has no candidates, and a blockReason; other dialects say that as a filtered
+// answer and not as an error.
 func (s *StreamReader) End(emit neutral.Emit) {
 	if s.failed {
 		return
@@ -239,7 +272,9 @@ func (s *StreamReader) End(emit neutral.Emit) {
 	}
 }
 
-// finished returns why the candidate has ended. STOP stands for calls too.
+// finished returns why the candidate has ended. STOP stands for calls too. A call that the
+// model has garbled counts as broken if there is no other; IMAGE_OTHER, NO_IMAGE, OTHER
+// and what is not known are the end of an answer.
 func (c *candidateReader) finished() neutral.Finish {
 	switch c.finish {
 	case "MAX_TOKENS":

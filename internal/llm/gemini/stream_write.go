@@ -11,16 +11,17 @@ import (
 type StreamWriter struct {
 	client     *neutral.Request
 	id         string
-	w          rawjson.Writer
-	candidates []candidateWriter
-	done       bool
+	w          rawjson.Writer    // for one event at a time
+	candidates []candidateWriter // as many as the client has asked for
+	done       bool              // an error was written; nothing may follow
 }
 
+// candidateWriter is what has to be kept of a choice between two of its events.
 type candidateWriter struct {
-	sig       string // stands on the part that follows
-	args      []byte // of the call under way
+	sig       string // marked; stands on the part that follows, "" for none
+	args      []byte // of the call under way, as they come
 	citations []neutral.Citation
-	done      bool
+	done      bool // its finishReason was written
 }
 
 // NewStreamWriter returns a writer for the client that has sent a request.
@@ -29,7 +30,13 @@ func NewStreamWriter(client *neutral.Request, id string) *StreamWriter {
 	return &StreamWriter{client: client, id: id, candidates: make([]candidateWriter, n)}
 }
 
-// Append appends the events that stand for an event.
+// Append appends the events that stand for an event, none or one. What a model says is one
+// event a piece; the Gemini CLI shows it as it comes. A call is written when it is
+// complete, since args is an object; one that was cut off is not written, so that no
+// client runs half of it. A choice that the client has not asked for is left out.
+//
+// neutral.TextOnly, the signature of thoughts that have none, is not passed on: thoughts
+// do not come back from clients of this dialect.
 func (s *StreamWriter) Append(dst []byte, e *neutral.Event) []byte {
 	if s.done || e.Choice >= len(s.candidates) {
 		return dst
@@ -73,7 +80,10 @@ func (s *StreamWriter) Append(dst []byte, e *neutral.Event) []byte {
 	return dst
 }
 
-// begin begins an event up to its first part.
+// begin begins an event up to its first part:
+//
+//	{"candidates":[{"content":{"parts":[…],"role":"model"},"index":0}],
+//	 "modelVersion":"…","responseId":"…"}
 func (s *StreamWriter) begin(choice int) {
 	w := &s.w
 	w.Bytes = w.Bytes[:0]
@@ -110,11 +120,16 @@ func (s *StreamWriter) close(dst []byte) []byte {
 	return eventstream.Append(dst, "", w.Bytes)
 }
 
+// identity writes what is the same in each event. Clients take modelVersion for the model
+// that has answered, so that it is the client's own name for it.
 func (s *StreamWriter) identity() {
 	s.w.KeyString("modelVersion", s.client.Model)
 	s.w.KeyString("responseId", s.id)
 }
 
+// finish writes the last event of a choice. It has a part even if there is nothing to say,
+// because clients look for parts, and the signature that no part has had. Usage stands in
+// this event only; it is of the whole response, also where there are several choices.
 func (s *StreamWriter) finish(dst []byte, e *neutral.Event, c *candidateWriter) []byte {
 	if c.done {
 		return dst
@@ -136,7 +151,9 @@ func (s *StreamWriter) finish(dst []byte, e *neutral.Event, c *candidateWriter) 
 	return eventstream.Append(dst, "", w.Bytes)
 }
 
-// writeText writes a part with text, and the signature that waits for one.
+// writeText writes a part with text, and the signature that waits for one. A thought
+// leaves it for the part behind it: the Gemini CLI drops thoughts from the conversation,
+// and the signature with them.
 func writeText(w *rawjson.Writer, text string, isThought bool, sig *string) {
 	w.Open('{')
 	w.KeyString("text", text)
@@ -149,6 +166,8 @@ func writeText(w *rawjson.Writer, text string, isThought bool, sig *string) {
 	w.Close('}')
 }
 
+// writeCall writes a call. It has an id always: the Gemini CLI runs two calls of one id
+// once. The signature stands beside functionCall, from where the CLI sends it back.
 func writeCall(w *rawjson.Writer, call *neutral.ToolCall, args string, sig *string) {
 	if call.Kind == neutral.Freeform {
 		args = neutral.FreeformArguments(args)
@@ -167,6 +186,8 @@ func writeCall(w *rawjson.Writer, call *neutral.ToolCall, args string, sig *stri
 	w.Close('}')
 }
 
+// writeMedia writes an image or a sound that a model has made: as data, or, where another
+// provider gives only its address, as that.
 func writeMedia(w *rawjson.Writer, media *neutral.MediaPart) {
 	w.Open('{')
 	if media.Data != "" {
@@ -180,7 +201,9 @@ func writeMedia(w *rawjson.Writer, media *neutral.MediaPart) {
 	w.Close('}')
 }
 
-// writeGrounding writes the sources of the text.
+// writeGrounding writes the sources of the text, in the form of Google's search. Each
+// citation is a source of its own, even if two have the same URL: what it is about
+// stands in a support, which names the source by its index.
 func writeGrounding(w *rawjson.Writer, citations []neutral.Citation) {
 	if len(citations) == 0 {
 		return
@@ -219,7 +242,9 @@ func writeGrounding(w *rawjson.Writer, citations []neutral.Citation) {
 	w.Close('}')
 }
 
-// finishReason is what the dialect calls the end of a response.
+// finishReason is what the dialect calls the end of a response. STOP is also for calls,
+// for a stop sequence, which is not named, and for a turn that a server's tool has
+// paused.
 func finishReason(finish neutral.Finish) string {
 	switch finish {
 	case neutral.FinishLength, neutral.FinishContext:

@@ -5,7 +5,11 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/rawjson"
 )
 
-// readUsage reads usage. In a stream it grows with each event; the last counts.
+// readUsage reads usage. In a stream it grows with each event; the last counts. The
+// neutral form has thoughts inside of the output and cached tokens inside of the input,
+// as OpenAI has; Google has the former beside the output (candidatesTokenCount) and the
+// latter inside of the prompt. What tools of Google's have put into the prompt is counted
+// by itself, and is input.
 func readUsage(u *neutral.Usage, v rawjson.Value) {
 	if !v.Is('{') {
 		return
@@ -24,7 +28,8 @@ func readUsage(u *neutral.Usage, v rawjson.Value) {
 	}
 }
 
-// writeUsage writes usage. Thoughts are counted beside the output.
+// writeUsage writes usage. Thoughts are counted beside the output. totalTokenCount
+// includes them, and the cached tokens as a part of the prompt.
 func writeUsage(w *rawjson.Writer, u *neutral.Usage) {
 	w.Open('{')
 	w.KeyInt("promptTokenCount", u.Input)

@@ -192,9 +192,10 @@ func (m *messagesWriter) lastCallsWithoutThought() bool {
 // below limit, which is max_tokens: thoughts count as output there.
 //
 // display is written where thoughts are wanted: the default depends on the model, and may
-// be "omitted", which is a signature and no text. The summaries of Responses, "concise" and "detailed", have
-// no counterpart. The format's schema is closed and stripped of what the API refuses
-// (neutral.SchemaStrict); its name and whether it is strict cannot be said.
+// be "omitted", which is a signature and no text. The summaries of Responses, "concise"
+// and "detailed", have no counterpart. The format's schema is closed and stripped of what
+// the API refuses (neutral.SchemaStrict); its name and whether it is strict cannot be
+// said.
 func writeThinking(w *rawjson.Writer, r *neutral.Request, form thinkingForm, limit int64) {
 	if r.Reasoning.Summary != "" && r.Reasoning.Summary != "auto" {
 		r.Dropped.Add(r.Reasoning.VisibleField)
