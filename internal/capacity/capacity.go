@@ -147,7 +147,7 @@ func Total(quotas []Quota) (total int64, bounded bool) {
 			continue
 		}
 		shared[q.Shared] = true
-		total += q.Month
+		total += min(q.Month, most-total)
 	}
 	return total, len(names) > 0
 }

@@ -192,15 +192,20 @@ func keysOfRow(row object) (keys, disabled []string, none int) {
 // wordsOfRow returns what stands for keys, and what of that is disabled. A field holds
 // one key, several with line breaks or commas between them, or a JSON array, as a value
 // or as a text. new-api's multi_key_status_list has the state of a key by its index, 1
-// or nothing for enabled, so the order of the words must stay as it is in the field
-// until then.
+// or nothing for enabled, and counts lines, empty ones too, but for those at the ends of
+// the field.
 func wordsOfRow(row object) (enabled, disabled []string) {
+	states := statesOfKeys(row)
 	var keys []string
 	switch given := row.get(keyFields...).(type) {
 	case string:
 		var listed []string
 		if json.Unmarshal([]byte(given), &listed) == nil {
 			keys = listed
+			break
+		}
+		if len(states) > 0 {
+			keys = strings.Split(strings.Trim(given, "\n"), "\n")
 			break
 		}
 		keys = strings.FieldsFunc(given, func(r rune) bool { return r == '\n' || r == ',' || r == ' ' || r == ';' })
@@ -211,22 +216,30 @@ func wordsOfRow(row object) (enabled, disabled []string) {
 			}
 		}
 	}
+	for i, key := range keys {
+		switch state := states.text(strconv.Itoa(i)); {
+		case strings.TrimSpace(key) == "":
+		case state == "", state == "1":
+			enabled = append(enabled, key)
+		default:
+			disabled = append(disabled, key)
+		}
+	}
+	return enabled, disabled
+}
+
+// statesOfKeys returns new-api's states of the keys of a row by their index, none for
+// other rows.
+func statesOfKeys(row object) object {
 	info := row.get("channel_info")
 	if text, ok := info.(string); ok { // a column of JSON
 		info, _ = parseJSON(text)
 	}
 	if info, ok := info.(object); ok {
 		states, _ := info.get("multi_key_status_list").(object)
-		for i, key := range keys {
-			if state := states.text(strconv.Itoa(i)); state == "" || state == "1" {
-				enabled = append(enabled, key)
-			} else {
-				disabled = append(disabled, key)
-			}
-		}
-		return enabled, disabled
+		return states
 	}
-	return keys, nil
+	return nil
 }
 
 // accountOf returns the account of a channel whose keys need one.

@@ -53,6 +53,11 @@ func TestRead(t *testing.T) {
 			Options{},
 			"groq||" + gsk + "1|[]",
 		},
+		"keys among empty lines": {
+			"a.json", `[{"provider": "groq", "key": "\n` + gsk + `0\n\n` + gsk + `1\n` + gsk + `2\n", "channel_info": "{\"multi_key_status_list\":{\"2\":3}}"}]`,
+			Options{},
+			"groq||" + gsk + "0 " + gsk + "2|[]",
+		},
 		"a script": {
 			"w.js", "const routes = { '/a': 'https://a.example.org', /* b */ b: \"https://b.example.org/x/\", // c\n 'c.example.com': `https://c.example.org`, d: env.D, };",
 			Options{},

@@ -191,9 +191,6 @@ func (s *Scanner) Reset() {
 // Other returns where the other field of this number stands.
 func (s *Scanner) Other(i int) Span { return s.others[i] }
 
-// Others returns where all of them stand. The slice is valid until Reset.
-func (s *Scanner) Others() []Span { return s.others }
-
 // Note makes the scanner note the places of all fields that choose reports true
 // for, until Reset. The bytes of the key are valid during the call.
 //

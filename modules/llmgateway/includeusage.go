@@ -16,8 +16,11 @@ const longestEvent = 1 << 20
 // takes for a plain one, or keep its usage from it.
 func (m *modelRef) checkStreamed() *apiError {
 	for _, field := range [...]reqbody.Span{m.stream, m.extras} {
-		if field.Twice {
+		switch {
+		case field.Twice:
 			return invalidRequest("The request has the field " + field.Name + " more than once.")
+		case field.Alike:
+			return invalidRequest("The request has a field whose name could be read as " + field.Name + ".")
 		}
 	}
 	return nil

@@ -267,11 +267,12 @@ func TestStreamedTwice(t *testing.T) {
 	for _, fields := range []string{
 		`"stream":false,"stream":true,`, `"stream":true,"stream":false,`, `"stream":true,"str\u0065am":true,`,
 		`"stream":true,"stream_options":{},"stream_options":{"include_usage":false},`,
+		`"Stream":true,`, `"stream":true,"Stream_Options":{"include_usage":false},`,
 	} {
 		g.do(t, http.MethodPost, "/v1/chat/completions", prompt(fields), "Authorization", "Bearer bob-key").wantError(t, 400, "")
 		g.do(t, http.MethodPost, "/v1/chat/completions", prompt(fields)).wantStatus(t, 200)
 	}
-	if n := len(up.Requests()); n != 4 {
+	if n := len(up.Requests()); n != 6 {
 		t.Errorf("%d requests reached the channel", n)
 	}
 }

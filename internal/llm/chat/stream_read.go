@@ -30,12 +30,18 @@ type choiceReader struct {
 	calls     neutral.Sequencer
 	think     neutral.ThinkTags // <think>…</think> at the beginning of content
 	emit      neutral.Emit      // adds the choice
-	late      strings.Builder   // what came in the middle of a call; text at the end
+	late      []*latePiece      // what came in the middle of a call; it follows at the end
 	thoughts  bool              // the last thing was a thought without a signature
 	signed    bool              // the thoughts have a signature of their own
 	finish    string            // the channel's word; "" as long as there is none
 	keyOf     map[string]string // of an index, the call that it means now
 	annotated int               // citations so far, for maxAnnotations
+}
+
+// latePiece is what came in the middle of a call, as far as it is of one kind.
+type latePiece struct {
+	kind neutral.EventKind
+	text strings.Builder
 }
 
 // NewStreamReader returns a reader.
@@ -67,8 +73,10 @@ func (s *StreamReader) Event(_ string, data []byte, emit neutral.Emit) {
 		case "usage":
 			readUsage(&s.usage, member)
 		case "choices":
+			place := 0
 			for choice := range member.Elements {
-				s.choice(choice, emit)
+				s.choice(place, choice, emit)
+				place++
 			}
 		}
 	}
@@ -97,11 +105,15 @@ func (s *StreamReader) start(v rawjson.Value, emit neutral.Emit) {
 //	message    in a whole response, also where a stream was asked for
 //	text       of the older completions
 //
-// finish_reason may be null, "" or "null" until the end. "error" is OpenRouter's.
-func (s *StreamReader) choice(v rawjson.Value, emit neutral.Emit) {
-	index, _ := v.Get("index").Int()
+// finish_reason may be null, "" or "null" until the end. "error" is OpenRouter's. A choice
+// without an index has that of its place in the chunk.
+func (s *StreamReader) choice(place int, v rawjson.Value, emit neutral.Emit) {
+	index, ok := v.Get("index").Int()
+	if !ok {
+		index = int64(place)
+	}
 	c := s.reader(int(index), emit)
-	if c == nil {
+	if c == nil || s.failed {
 		return
 	}
 	for name, member := range v.Members {
@@ -187,13 +199,12 @@ func (s *StreamReader) End(emit neutral.Emit) {
 
 // end ends a choice. Its order is that of the neutral events: what may still be a tag is
 // text, calls are complete, what came among them follows as text, and the reason is
-// last. A call that length has cut off is none: an agent would run half a command.
+// last. A call that the end has cut off is none.
 func (c *choiceReader) end(usage neutral.Usage) {
 	c.think.End(c.say)
-	truncated := c.finish == "length"
-	c.calls.End(truncated, c.emit)
-	if c.late.Len() > 0 {
-		c.emit(&neutral.Event{Kind: neutral.TextDelta, Text: c.late.String()})
+	c.calls.End(c.finished().CutsOff(), c.emit)
+	for _, piece := range c.late {
+		c.tell(piece.kind, piece.text.String())
 	}
 	c.endThought()
 	c.emit(&neutral.Event{Kind: neutral.Finished, Finish: c.finished(), Usage: usage})
@@ -225,11 +236,24 @@ func (c *choiceReader) say(kind neutral.EventKind, text string) {
 	}
 	if c.calls.Any() {
 		if !c.calls.AllComplete() {
-			c.late.WriteString(text)
+			c.postpone(kind, text)
 			return
 		}
 		c.calls.End(false, c.emit)
 	}
+	c.tell(kind, text)
+}
+
+// postpone keeps a piece until the calls are complete.
+func (c *choiceReader) postpone(kind neutral.EventKind, text string) {
+	if n := len(c.late); n == 0 || c.late[n-1].kind != kind {
+		c.late = append(c.late, &latePiece{kind: kind})
+	}
+	c.late[len(c.late)-1].text.WriteString(text)
+}
+
+// tell emits a piece of text, of a refusal or of a thought.
+func (c *choiceReader) tell(kind neutral.EventKind, text string) {
 	if kind == neutral.ThoughtDelta {
 		c.thoughts = true
 	} else {

@@ -16,6 +16,7 @@ type StreamWriter struct {
 
 	choices []choiceWriter // as many as the client has asked for
 	left    int            // choices that have not finished
+	usage   neutral.Usage  // of all choices, with the last that has finished
 	failed  bool           // the error was written; nothing follows it
 }
 
@@ -201,8 +202,7 @@ func (s *StreamWriter) callDelta(e *neutral.Event, index int) {
 	w.Close(']')
 }
 
-// finish writes the finish reason, and after the last choice's the usage, if it was
-// asked for, and the end of the stream.
+// finish writes the finish reason, and after the last choice's the end of the stream.
 func (s *StreamWriter) finish(dst []byte, e *neutral.Event, c *choiceWriter) []byte {
 	if c.done {
 		return dst
@@ -216,16 +216,32 @@ func (s *StreamWriter) finish(dst []byte, e *neutral.Event, c *choiceWriter) []b
 	}
 	s.begin(e, c)
 	dst = s.end(dst, finishReason(e.Finish))
+	s.usage = e.Usage
 	if s.left > 0 {
 		return dst
 	}
+	return s.close(dst)
+}
+
+// End ends a stream in which a channel has given fewer choices than the client has asked
+// for.
+func (s *StreamWriter) End(dst []byte) []byte {
+	if s.failed || s.left == 0 || s.left == len(s.choices) {
+		return dst
+	}
+	return s.close(dst)
+}
+
+// close writes the usage, if it was asked for, and the end of the stream.
+func (s *StreamWriter) close(dst []byte) []byte {
+	s.left = 0
 	if s.client.StreamUsage {
 		w := &s.w
 		w.Bytes = w.Bytes[:0]
 		s.head(w)
 		w.KeyRaw("choices", rawjson.Value("[]"))
 		w.Key("usage")
-		writeUsage(w, &e.Usage)
+		writeUsage(w, &s.usage)
 		w.Close('}')
 		dst = eventstream.Append(dst, "", w.Bytes)
 	}

@@ -234,7 +234,7 @@ func (s *StreamReader) blockStop(index int64, emit neutral.Emit) {
 		if !block.pieces && block.input != "" {
 			s.calls.Piece(neutral.Piece{Key: callKey(index), Input: block.input}, emit)
 		}
-		s.calls.EndCall(callKey(index), s.stop == "max_tokens", emit)
+		s.calls.EndCall(callKey(index), s.finished().CutsOff(), emit)
 	}
 }
 
@@ -248,7 +248,7 @@ func (s *StreamReader) End(emit neutral.Emit) {
 		s.fail(neutral.EndedEarly(), emit)
 		return
 	}
-	s.calls.End(s.stop == "max_tokens", emit)
+	s.calls.End(s.finished().CutsOff(), emit)
 	emit(&neutral.Event{Kind: neutral.Finished, Finish: s.finished(), StopSequence: s.stopSeq, Usage: s.usage.neutral()})
 }
 

@@ -84,6 +84,9 @@ func (s *StreamWriter) Append(dst []byte, e *neutral.Event) []byte {
 	return dst
 }
 
+// End appends nothing: message_stop is the last event.
+func (s *StreamWriter) End(dst []byte) []byte { return dst }
+
 // start writes the first event, before whatever else comes first. The usage in it is not
 // known yet: message_delta overwrites it. It must be there, or Anthropic's SDK throws.
 //

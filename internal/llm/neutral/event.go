@@ -88,6 +88,12 @@ const (
 	FinishBroken // the model has made a call that nobody can read
 )
 
+// CutsOff reports whether a response that ends so may have ended anywhere. A call whose
+// input is not complete by then is none: an agent would run half a command.
+func (f Finish) CutsOff() bool {
+	return f == FinishLength || f == FinishContext || f == FinishFilter
+}
+
 // Emit passes on an event, which is the reader's again when the call returns.
 type Emit func(*Event)
 

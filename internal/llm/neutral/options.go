@@ -47,4 +47,7 @@ type StreamReader interface {
 type StreamWriter interface {
 	// Append appends the events of the client's dialect that stand for e.
 	Append(dst []byte, e *Event) []byte
+
+	// End appends what a complete stream still lacks behind its last event.
+	End(dst []byte) []byte
 }

@@ -170,19 +170,22 @@ func readText(r *neutral.Request, value rawjson.Value) {
 	}
 }
 
-// readFormat reads the form of the response: as chat's, but flat. An unknown type is
-// plain text.
+// readFormat reads the form of the response: as chat's, but flat. A type that is not known
+// goes to Needs: a client that parses the response would fail on free text.
 func readFormat(r *neutral.Request, value rawjson.Value) {
 	format := &r.Format
 	format.Field = "text.format"
 	for name, member := range value.Members {
 		switch name {
 		case "type":
-			switch member.Text() {
+			switch kind := member.Text(); kind {
+			case "text", "":
 			case "json_object":
 				format.Kind = neutral.FormatJSON
 			case "json_schema":
 				format.Kind = neutral.FormatSchema
+			default:
+				r.Need("text.format", "the response format "+kind, neutral.Responses)
 			}
 		case "name":
 			format.Name = member.Text()

@@ -174,7 +174,7 @@ func writeTools(w *rawjson.Writer, r *neutral.Request, tools []*neutral.Tool, ch
 		w.KeyString("tool_choice", choiceWords[choice.Mode])
 	case choice.Mode == neutral.ChoiceRequired && len(choice.Allowed) == 1:
 		w.Key("tool_choice")
-		writeChosen(w, r, freeform(tools), choice.Allowed[0])
+		writeChosen(w, r, kindsOf(tools), choice.Allowed[0])
 	case len(choice.Allowed) > 0:
 		w.Key("tool_choice")
 		w.Open('{')
@@ -182,9 +182,9 @@ func writeTools(w *rawjson.Writer, r *neutral.Request, tools []*neutral.Tool, ch
 		w.KeyString("mode", choiceWords[max(choice.Mode, neutral.ChoiceAuto)])
 		w.Key("tools")
 		w.Open('[')
-		isFreeform := freeform(tools)
+		kinds := kindsOf(tools)
 		for _, ref := range choice.Allowed {
-			writeChosen(w, r, isFreeform, ref)
+			writeChosen(w, r, kinds, ref)
 		}
 		w.Close(']')
 		w.Close('}')
@@ -197,29 +197,42 @@ func writeTools(w *rawjson.Writer, r *neutral.Request, tools []*neutral.Tool, ch
 // choiceWords are the words for a neutral.ChoiceMode, which is their index.
 var choiceWords = [...]string{"", "auto", "none", "required"}
 
-// freeform returns the names of the tools that are no functions. A choice names a tool
-// by its type too, which the client's choice does not say in all dialects.
-func freeform(tools []*neutral.Tool) map[string]bool {
-	names := make(map[string]bool)
+// kindsOf returns the kinds of the tools by their names. A choice names a tool by its
+// type too, which the client's choice does not say in all dialects.
+func kindsOf(tools []*neutral.Tool) map[string]neutral.ToolKind {
+	kinds := make(map[string]neutral.ToolKind)
 	for _, tool := range tools {
-		if tool.Kind == neutral.Freeform {
-			names[tool.Name] = true
-		}
+		kinds[tool.Name] = tool.Kind
 	}
-	return names
+	return kinds
 }
 
-// writeChosen names a tool that may or must be called.
-func writeChosen(w *rawjson.Writer, r *neutral.Request, isFreeform map[string]bool, ref neutral.ToolRef) {
-	kind := "function"
-	if isFreeform[ref.Name] {
-		kind = "custom"
-	}
+// writeChosen names a tool that may or must be called. The provider's own tools go by
+// their type alone.
+// Source: https://platform.openai.com/docs/api-reference/responses/create#responses-create-tool_choice
+func writeChosen(w *rawjson.Writer, r *neutral.Request, kinds map[string]neutral.ToolKind, ref neutral.ToolRef) {
 	w.Open('{')
-	w.KeyString("type", kind)
+	defer w.Close('}')
+	switch kinds[ref.Name] {
+	case neutral.WebSearch:
+		w.KeyString("type", typeWebSearch)
+		return
+	case neutral.CodeRun:
+		w.KeyString("type", typeCodeRun)
+		return
+	case neutral.Freeform:
+		w.KeyString("type", "custom")
+	default:
+		w.KeyString("type", "function")
+	}
 	w.KeyString("name", r.Names.Sent(ref))
-	w.Close('}')
 }
+
+// The types of the provider's own tools.
+const (
+	typeWebSearch = "web_search"
+	typeCodeRun   = "code_interpreter"
+)
 
 // writeTool writes a tool. A function without strict would be strict here, so that
 // the model would fill in all optional arguments: the API then tries to make the schema
@@ -232,9 +245,9 @@ func writeTool(w *rawjson.Writer, r *neutral.Request, tool *neutral.Tool) {
 	w.Open('{')
 	switch tool.Kind {
 	case neutral.WebSearch:
-		w.KeyString("type", "web_search")
+		w.KeyString("type", typeWebSearch)
 	case neutral.CodeRun:
-		w.KeyString("type", "code_interpreter")
+		w.KeyString("type", typeCodeRun)
 		w.KeyRaw("container", rawjson.Value(`{"type":"auto"}`))
 	case neutral.Freeform:
 		w.KeyString("type", "custom")

@@ -322,7 +322,7 @@ func (s *StreamReader) End(emit neutral.Emit) {
 		s.fail(neutral.EndedEarly(), emit)
 		return
 	}
-	s.calls.End(s.finish == neutral.FinishLength, emit)
+	s.calls.End(s.finish.CutsOff(), emit)
 	if s.finish == neutral.FinishStop && s.calls.Any() {
 		s.finish = neutral.FinishCalls
 	}

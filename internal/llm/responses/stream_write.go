@@ -82,6 +82,9 @@ func (s *StreamWriter) Append(dst []byte, e *neutral.Event) []byte {
 	return dst
 }
 
+// End appends nothing: response.completed is the last event.
+func (s *StreamWriter) End(dst []byte) []byte { return dst }
+
 // event begins an event, with type and number. The number rises with each event, so an
 // event that was begun must be written.
 func (s *StreamWriter) event(kind string) *rawjson.Writer {

@@ -68,6 +68,7 @@ var oddities = []struct {
 	{"pieces of two calls mixed", data(call(`"index":0,`, `"i1"`, `"f"`, `"{\"a\":"`), call(`"index":1,`, `"i2"`, `"g"`, `"{\"b\":"`), chunk(`{"tool_calls":[{"index":0,"function":{"arguments":"1}"}}]}`), chunk(`{"tool_calls":[{"index":1,"function":{"arguments":"2}"}}]}`), called), `C:f({"a":1})|C:g({"b":2})|calls`},
 	{"text before and after a call", data(chunk(`{"content":"a"}`), call(`"index":0,`, `"i1"`, `"f"`, `"{}"`), chunk(`{"content":"b"}`), called), `T:a|C:f({})|T:b|calls`},
 	{"the limit in the middle of a call", data(call(`"index":0,`, `"i1"`, `"f"`, `"{\"a\":"`), `{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}`), `|length`},
+	{"thoughts and a refusal in the middle of a call", data(call(`"index":0,`, `"i1"`, `"f"`, `"{\"a\":"`), chunk(`{"reasoning_content":"h"}`), chunk(`{"refusal":"r"}`), chunk(`{"tool_calls":[{"index":0,"function":{"arguments":"1}"}}]}`), called), `C:f({"a":1})|H:h|R:r|calls`},
 	{"an old function call", data(chunk(`{"function_call":{"name":"f","arguments":""}}`), chunk(`{"function_call":{"arguments":"{}"}}`), `{"choices":[{"index":0,"delta":{},"finish_reason":"function_call"}]}`), `C:f({})|calls`},
 
 	{"an error in the middle", data(chunk(`{"content":"a"}`), `{"error":{"message":"boom","code":502}}`), "T:a|failed"},

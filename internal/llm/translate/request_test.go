@@ -250,6 +250,7 @@ func TestRefused(t *testing.T) {
 		to      neutral.Dialect
 		want    string
 	}{
+		{"an unknown format", neutral.Responses, `{"text":{"format":{"type":"xml"}},"input":"a"}`, neutral.Chat, "the response format xml needs a channel that speaks responses"},
 		{"n", neutral.Chat, `{"n":2,"messages":[{"role":"user","content":"a"}]}`, neutral.Messages, "more than one choice needs a channel that speaks chat or gemini"},
 		{"state", neutral.Responses, `{"previous_response_id":"resp_1","input":"a"}`, neutral.Chat, "an earlier response kept by the provider needs a channel that speaks responses"},
 		{"conversation", neutral.Responses, `{"conversation":"c","input":"a"}`, neutral.Gemini, "a conversation kept by the provider needs a channel that speaks responses"},

@@ -64,6 +64,9 @@ func (s *Stream) End(dst []byte) []byte {
 	if !s.ended {
 		s.ended = true
 		s.input.end()
+		if s.failed == nil {
+			s.out = s.writer.End(s.out)
+		}
 	}
 	return s.out
 }

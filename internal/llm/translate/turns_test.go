@@ -1,9 +1,11 @@
 package translate_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
+	"github.com/caddy-freetier/caddy-freetier/internal/llm/translate"
 )
 
 // TestLateResult has a result that comes after the model's next message: the stub
@@ -51,6 +53,79 @@ func TestCallsThatAreCutOff(t *testing.T) {
 	containsNot(t, "gemini", gemini, "functionCall")
 	contains(t, "gemini", gemini, `"finishReason":"MAX_TOKENS"`)
 	contains(t, "chat", stream(read(t, neutral.Chat, least[neutral.Chat]), neutral.Chat, body), `"finish_reason":"length"`)
+}
+
+// Whatever cuts a response off, and in whatever dialect it says so, no half of a call in
+// it becomes a whole one.
+func TestEndsThatCutOff(t *testing.T) {
+	inChat := func(reason string) string {
+		return data(call(`"index":0,`, `"i1"`, `"f"`, `"{\"a\":"`), `{"choices":[{"index":0,"delta":{},"finish_reason":"`+reason+`"}]}`)
+	}
+	inMessages := func(reason string) string {
+		return data(`{"type":"message_start","message":{"id":"m1","model":"m","content":[],"usage":{"input_tokens":1,"output_tokens":1}}}`,
+			`{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"i1","name":"f","input":{}}}`,
+			`{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"a\":"}}`,
+			`{"type":"message_delta","delta":{"stop_reason":"`+reason+`"},"usage":{"output_tokens":2}}`, `{"type":"message_stop"}`)
+	}
+	inResponses := func(reason string) string {
+		return data(`{"type":"response.created","response":{"id":"r1","status":"in_progress","output":[]}}`,
+			`{"type":"response.output_item.added","output_index":0,"item":{"type":"function_call","id":"f1","call_id":"i1","name":"f","arguments":""}}`,
+			`{"type":"response.function_call_arguments.delta","output_index":0,"delta":"{\"a\":"}`,
+			`{"type":"response.incomplete","response":{"id":"r1","status":"incomplete","incomplete_details":{"reason":"`+reason+`"},"output":[]}}`)
+	}
+	for _, c := range []struct {
+		from neutral.Dialect
+		body string
+	}{
+		{neutral.Chat, inChat("length")},
+		{neutral.Chat, inChat("max_tokens")},
+		{neutral.Chat, inChat("content_filter")},
+		{neutral.Chat, inChat("safety")},
+		{neutral.Messages, inMessages("max_tokens")},
+		{neutral.Messages, inMessages("refusal")},
+		{neutral.Messages, inMessages("model_context_window_exceeded")},
+		{neutral.Responses, inResponses("max_output_tokens")},
+		{neutral.Responses, inResponses("content_filter")},
+	} {
+		response := translate.Collect(read(t, neutral.Gemini, least[neutral.Gemini]), how(c.from), []byte(c.body))
+		if response.Err != nil || len(response.Choices) != 1 || response.Choices[0].Finish == neutral.FinishCalls {
+			t.Errorf("%s: %v, %+v", c.body, response.Err, response.Choices)
+			continue
+		}
+		for _, part := range response.Choices[0].Parts {
+			if part.Kind == neutral.Call {
+				t.Errorf("%s: the call %s(%s) is handed out", c.body, part.Call.Name, part.Call.Input)
+			}
+		}
+	}
+}
+
+// A client that has asked for several choices and gets fewer sees the end of its stream;
+// choices without an index are told apart by their place.
+func TestFewerChoices(t *testing.T) {
+	client := read(t, neutral.Chat, least[neutral.Chat][:len(least[neutral.Chat])-1]+`,"n":2}`)
+	got := stream(client, neutral.Chat, data(chunk(`{"content":"a"}`), stopped))
+	contains(t, "one of two", got, `"finish_reason":"stop"`)
+	contains(t, "one of two", got, `"choices":[],"usage":`)
+	if !strings.HasSuffix(got, "data: [DONE]\n\n") {
+		t.Errorf("the stream does not end: %s", got)
+	}
+	if broken := stream(client, neutral.Chat, data(chunk(`{"content":"a"}`))); strings.Contains(broken, "[DONE]") {
+		t.Errorf("a stream that broke off ends as a complete one: %s", broken)
+	}
+	response := translate.Collect(client, how(neutral.Chat), []byte(`{"choices":[{"message":{"content":"a"},"finish_reason":"stop"},{"message":{"content":"b"},"finish_reason":"stop"}]}`))
+	if len(response.Choices) != 2 {
+		t.Errorf("got %+v, want two choices", response.Choices)
+	}
+}
+
+// A provider's own tool that must be called goes by its type, as where it is declared.
+func TestChosenOwnTools(t *testing.T) {
+	body := `{"model":"m","max_tokens":10,"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"web_search_20250305","name":"web_search"},{"name":"f","input_schema":{"type":"object"}}],"tool_choice":{"type":"tool","name":"%s"}}`
+	for name, want := range map[string]string{"web_search": `"tool_choice":{"type":"web_search"}`, "f": `"tool_choice":{"type":"function","name":"f"}`} {
+		got, _ := write(t, read(t, neutral.Messages, strings.Replace(body, "%s", name, 1)), neutral.Responses, "m")
+		contains(t, name, got, want)
+	}
 }
 
 // TestReasoning has how much a model shall think, in the words of each dialect.
