@@ -83,8 +83,6 @@ func (s *StreamWriter) Append(dst []byte, e *neutral.Event) []byte {
 // End appends nothing: the chunk with the finish reason is the last one.
 func (s *StreamWriter) End(dst []byte) []byte { return dst }
 
-// begin begins an event up to its first part.
-
 // begin begins an event up to its first part:
 //
 //	{"candidates":[{"content":{"parts":[…],"role":"model"},"index":0}],
