@@ -8,13 +8,26 @@ import (
 
 // chat is Chat Completions. DeepSeek's and Kimi's models want the reasoning of turns
 // with calls back, and OpenAI's refuse samplers while they reason.
+//
+// Its opaque state is reasoning_content, which the other dialects carry in a signature:
+// what an agent sends back in any of them must be this text again.
 type chat struct{}
 
+// chatFields are those of OpenAI's API, without the deprecated functions and
+// function_call. Many compatible servers ignore others; Mistral ("Extra inputs are not
+// permitted") and Google's compatible API ("Unknown name") refuse them.
+// Source: https://platform.openai.com/docs/api-reference/chat/create
 var chatFields = strings.Fields(`model messages tools tool_choice parallel_tool_calls max_completion_tokens max_tokens temperature top_p
 	presence_penalty frequency_penalty seed stop n logit_bias logprobs top_logprobs reasoning_effort response_format verbosity modalities
 	audio prediction web_search_options stream stream_options store metadata service_tier safety_identifier user prompt_cache_key
 	prompt_cache_options prompt_cache_retention`)
 
+// check refuses a request as OpenAI's API does, in the words of its errors where they are
+// known. max_tokens and effort beside functions are refused for OpenAI's models that
+// reason; all else is refused for each model.
+//
+// Sources: https://platform.openai.com/docs/guides/reasoning and, for effort with tools,
+// https://github.com/openai/openai-openapi/issues/541
 func (chat) check(r object, _ *Provider) error {
 	if err := onlyFields(r, "body", chatFields...); err != nil {
 		return err
@@ -49,19 +62,27 @@ func (chat) check(r object, _ *Provider) error {
 	return checkChatMessages(list(r["messages"]), wantsThoughts(text(r["model"])))
 }
 
-// wantsThoughts reports whether a model wants the reasoning of turns with calls back.
+// wantsThoughts reports whether a model wants the reasoning of turns with calls back. "m"
+// is any model's name in this package's tests. An empty text is as bad as none: DeepSeek
+// answers "The reasoning_content in the thinking mode must be passed back to the API."
+//
+// Sources: https://api-docs.deepseek.com/guides/thinking_mode and
+// https://github.com/anomalyco/opencode/issues/24722
 func wantsThoughts(model string) bool {
 	return model == "m" || strings.HasPrefix(model, "deepseek") || strings.HasPrefix(model, "kimi")
 }
 
-// reasons reports whether a request is for a model of OpenAI's that reasons.
+// reasons reports whether a request is for a model of OpenAI's that reasons, by its name.
+// gpt-oss, OpenAI's open model, is served by others and has none of these rules.
 func reasons(r object) bool {
 	model := text(r["model"])
 	return strings.HasPrefix(model, "gpt-5") || strings.HasPrefix(model, "gpt-6") || strings.HasPrefix(model, "o3") || strings.HasPrefix(model, "o4")
 }
 
 // checkReasoningModel refuses what OpenAI's reasoning models refuse while they reason:
-// samplers, and some fields more.
+// samplers, and some fields more. A temperature of 1 is the default and is taken. With
+// effort none, the models that know it take samplers. It serves chat, where effort is
+// reasoning_effort, and Responses, where it is in reasoning.
 func checkReasoningModel(r object, more ...string) error {
 	effort := text(r["reasoning_effort"]) + text(member(r["reasoning"], "effort"))
 	if !reasons(r) || effort == "none" {
@@ -75,7 +96,9 @@ func checkReasoningModel(r object, more ...string) error {
 	return nil
 }
 
-// checkFormat checks a schema for structured output.
+// checkFormat checks a schema for structured output, of chat and Responses. The name is
+// required, and only a strict schema is looked at.
+// Source: https://platform.openai.com/docs/guides/structured-outputs
 func checkFormat(format any) error {
 	if name := text(member(format, "name")); !isName(name, 64, "") {
 		return fmt.Errorf("invalid json_schema.name: %q", name)
@@ -86,6 +109,13 @@ func checkFormat(format any) error {
 	return nil
 }
 
+// checkChatTools checks the tools and the choice among them. An empty list of tools is
+// refused, and so are tool_choice and parallel_tool_calls without tools; Codex sends
+// `"tools":[]` and `"tool_choice":"auto"` when it compacts a conversation. Custom tools
+// are OpenAI's only: llama.cpp answers "'type' of tool must be 'function'".
+//
+// Sources: https://github.com/Upsonic/Upsonic/issues/323 (parallel_tool_calls),
+// https://github.com/ggml-org/llama.cpp/issues/20156
 func checkChatTools(r object) error {
 	tools, isThere := r["tools"]
 	switch {
@@ -121,10 +151,18 @@ func checkChatTools(r object) error {
 	return nil
 }
 
+// chatParts are the types of parts that a message of each role may have. The result of a
+// tool has texts only, which is why the gateway puts images of a result into a user's
+// message behind it. The deprecated role function is refused.
 var chatParts = map[string][]string{
 	"system": {"text"}, "developer": {"text"}, "tool": {"text"}, "assistant": {"text", "refusal"}, "user": {"text", "image_url", "input_audio", "file"},
 }
 
+// checkChatMessages checks the order of a conversation: after a message with calls come
+// the results of all of them, in any order, and nothing else before that. Parallel calls
+// that are spread over several messages of the model are refused by that, which is what
+// Codex once sent.
+// Source: https://github.com/openai/codex/pull/8556
 func checkChatMessages(messages []any, wantsThoughts bool) error {
 	var calls paired
 	for i, m := range messages {
@@ -154,6 +192,9 @@ func checkChatMessages(messages []any, wantsThoughts bool) error {
 	return calls.none()
 }
 
+// checkChatCalls checks the calls of a message. Arguments are a text that must be a JSON
+// object: servers that fill in a chat template, such as vLLM, decode it and fail
+// otherwise.
 func checkChatCalls(m any, where string, calls *paired, wantsThoughts bool) error {
 	made := list(member(m, "tool_calls"))
 	if wantsThoughts && member(m, "role") == "assistant" && len(made) > 0 && text(member(m, "reasoning_content")) == "" {
@@ -177,6 +218,7 @@ func checkChatCalls(m any, where string, calls *paired, wantsThoughts bool) erro
 	return nil
 }
 
+// read reads the conversation. Images can only stand in messages of the user.
 func (chat) read(r object) conversation {
 	c := conversation{tools: make(map[string]tool)}
 	for _, t := range list(r["tools"]) {
@@ -202,6 +244,7 @@ func (chat) read(r object) conversation {
 	return c
 }
 
+// whole writes the answer as one response. content is null beside calls, as OpenAI has it.
 func (chat) whole(turn turn) string {
 	message := object{"role": "assistant", "content": nil, "reasoning_content": turn.signature}
 	finish := "tool_calls"
@@ -221,6 +264,10 @@ func (chat) whole(turn turn) string {
 	})
 }
 
+// stream writes the answer as OpenAI's servers do: the role first, each call's id and name
+// before its arguments, the finish reason in a chunk of its own, usage behind it and
+// [DONE]. Usage comes although it may not have been asked for, as with many providers.
+// After the error of a turn that breaks there is nothing, not even [DONE].
 func (chat) stream(turn turn) []string {
 	var events []string
 	chunk := func(delta object, finish any) {

@@ -7,9 +7,19 @@ import (
 	"strings"
 )
 
-// gemini is Google's API.
+// gemini is Google's API. Its opaque state is thoughtSignature, which Gemini 3 demands and
+// older models take.
+// Sources: https://ai.google.dev/api/generate-content for the fields,
+// https://ai.google.dev/gemini-api/docs/thought-signatures for signatures
 type gemini struct{}
 
+// Google's server parses JSON into Protocol Buffers, and a field that it does not know is
+// an error there ("Invalid JSON payload received. Unknown name … Cannot find field."). It
+// also takes names with underscores, which the gateway does not send, so that they are
+// refused here.
+//
+// geminiSchemas are the keywords of parametersJsonSchema. geminiDummies are documented
+// for calls that another model has made; the second one is the Gemini API's alone.
 var (
 	geminiFields     = strings.Fields("contents systemInstruction tools toolConfig safetySettings cachedContent labels serviceTier store generationConfig " + modelInPath)
 	generationFields = strings.Fields(`temperature topP topK candidateCount maxOutputTokens stopSequences seed presencePenalty frequencyPenalty
@@ -21,6 +31,12 @@ var (
 	geminiDummies = []string{"skip_thought_signature_validator", "context_engineering_is_the_way_to_go"}
 )
 
+// check refuses a request as Google does. The model is the one in the path. Google's own
+// tools beside functions are refused for each model: Gemini 2 cannot do both, and
+// Gemini 3 wants toolConfig.includeServerSideToolInvocations for it.
+//
+// Sources: https://github.com/googleapis/go-genai/issues/323 and
+// https://github.com/owndev/Open-WebUI-Functions/pull/159
 func (gemini) check(r object, p *Provider) error {
 	model := text(r[modelInPath])
 	if err := onlyFields(r, "body", geminiFields...); err != nil {
@@ -56,8 +72,13 @@ func (gemini) check(r object, p *Provider) error {
 	return checkContents(list(r["contents"]), isGemini3(model), p)
 }
 
+// isGemini3 reports whether a model is of the third generation, which has levels of
+// thinking in place of budgets and demands signatures.
 func isGemini3(model string) bool { return strings.Contains(model, "gemini-3") }
 
+// checkGeneration checks generationConfig: a level and a budget exclude each other. Levels
+// are for Gemini 3 and later; gemini-3-… still takes a budget, gemini-3.5 does not.
+// Source: https://ai.google.dev/gemini-api/docs/thinking
 func checkGeneration(config any, model string) error {
 	if config == nil {
 		return nil
@@ -84,6 +105,13 @@ func checkGeneration(config any, model string) error {
 	return oneOf(level, "thinkingLevel", "MINIMAL", "LOW", "MEDIUM", "HIGH")
 }
 
+// checkDeclaration checks a function. The name's rule is Google's own, which is wider than
+// that of other dialects. In parametersJsonSchema keywords that Google does not know are
+// refused wherever they stand; `propertyNames` and `exclusiveMinimum` are in Claude Code's
+// tools in each session. Beside $ref nothing may stand.
+//
+// Sources: FunctionDeclaration in google.golang.org/genai, and
+// https://github.com/Mirrowel/LLM-API-Key-Proxy/issues/86
 func checkDeclaration(f any, names map[string]bool) error {
 	name := text(member(f, "name"))
 	if !isName(name, 128, ".:") || strings.ContainsAny(name[:1], "0123456789-.:") || names[name] {
@@ -109,13 +137,16 @@ func checkDeclaration(f any, names map[string]bool) error {
 	})
 }
 
-// contents checks a conversation.
+// contents checks a conversation, one content after the other.
 type contents struct {
 	signed bool // the model signs calls, and wants the signatures back
 	p      *Provider
 	calls  int // of the content before, which wait for results
 }
 
+// checkContents checks all contents. The current turn begins with the last content in
+// which the user says something and that is no result: calls after it must have their
+// signatures, while older ones may have lost theirs.
 func checkContents(turns []any, signed bool, p *Provider) error {
 	c := contents{signed: signed, p: p}
 	current := 0 // where the current turn of the user begins
@@ -135,6 +166,11 @@ func checkContents(turns []any, signed bool, p *Provider) error {
 	return nil
 }
 
+// content checks a content. As many results must follow calls as there were calls, in the
+// next content, and only the first of parallel calls must be signed.
+//
+// Sources: https://github.com/google-gemini/gemini-cli/issues/4217 (number of results),
+// https://github.com/nanbingxyz/5ire/issues/405 (missing signature)
 func (c *contents) content(turn any, where string, isCurrent bool) error {
 	if err := oneOf(member(turn, "role"), where+".role", "user", "model"); err != nil {
 		return err
@@ -163,6 +199,11 @@ func (c *contents) content(turn any, where string, isCurrent bool) error {
 	return nil
 }
 
+// part checks a part. A signature must be the provider's own or a dummy, whatever the
+// model; Google's is "Corrupted thought signature", such as after a switch from another
+// model. response and args are of the type Struct in Protocol Buffers, which is an
+// object. Files are read from Google's own storage only.
+// Source: https://github.com/google-gemini/gemini-cli/issues/13467
 func (c *contents) part(part any, where string) error {
 	if err := onlyFields(part, where+".parts", geminiParts...); err != nil {
 		return err
@@ -184,6 +225,8 @@ func (c *contents) part(part any, where string) error {
 	return nil
 }
 
+// read reads the conversation. Dummies count as signatures here; record leaves out those
+// that are not the provider's own.
 func (gemini) read(r object) conversation {
 	c := conversation{tools: make(map[string]tool)}
 	for _, group := range list(r["tools"]) {
@@ -218,6 +261,7 @@ func (gemini) read(r object) conversation {
 	return c
 }
 
+// response writes a response, or one event of a stream, which has the same form.
 func (gemini) response(parts []any, finish any) object {
 	candidate := object{"index": 0, "content": object{"role": "model", "parts": parts}}
 	if finish != nil {
@@ -229,6 +273,9 @@ func (gemini) response(parts []any, finish any) object {
 	}
 }
 
+// parts writes what the model says. Only the first call is signed, as Gemini signs only
+// the first of parallel calls, and calls have no id. A turn without calls has no
+// signature.
 func (turn turn) parts() []any {
 	parts := []any{object{"text": "Let me think.", "thought": true}}
 	signature := turn.signature
@@ -247,6 +294,8 @@ func (turn turn) parts() []any {
 
 func (g gemini) whole(turn turn) string { return encode(g.response(turn.parts(), "STOP")) }
 
+// stream writes an event for each part, the finish reason in the last one. A turn that
+// breaks has none.
 func (g gemini) stream(turn turn) (events []string) {
 	parts := turn.parts()
 	for i, part := range parts {
@@ -262,6 +311,7 @@ func (g gemini) stream(turn turn) (events []string) {
 	return events
 }
 
+// decoded returns arguments as the object that the dialect has. answer has checked them.
 func decoded(arguments string) (v any) {
 	if err := json.Unmarshal([]byte(arguments), &v); err != nil {
 		panic(err)

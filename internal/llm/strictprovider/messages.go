@@ -6,9 +6,14 @@ import (
 	"strings"
 )
 
-// messages is Anthropic's API with a model that thinks adaptively.
+// messages is Anthropic's API with a model that thinks adaptively. Its opaque state is the
+// signature of a thinking block.
+// Source: https://platform.claude.com/docs/en/api/messages
 type messages struct{}
 
+// The API refuses unknown members ("Extra inputs are not permitted"), here at the top
+// level. messagesBlocks are the blocks that a message of each role may have; the role
+// system is there for models that take it. imageTypes are those of a base64 source.
 var (
 	messagesFields = strings.Fields(`model messages max_tokens system stop_sequences stream tools tool_choice thinking output_config metadata
 		service_tier speed cache_control container inference_geo diagnostics context_management temperature top_p top_k`)
@@ -20,6 +25,9 @@ var (
 	imageTypes = []string{"image/jpeg", "image/png", "image/gif", "image/webp"}
 )
 
+// check refuses a request as Anthropic does. A request may have four marks of the prompt
+// cache. They are counted as members of that name in the JSON text, which is enough for
+// the agents' requests.
 func (messages) check(r object, p *Provider) error {
 	if err := onlyFields(r, "body", messagesFields...); err != nil {
 		return err
@@ -54,13 +62,21 @@ func (messages) check(r object, p *Provider) error {
 	return checkMessagesTurns(list(r["messages"]), p)
 }
 
-// isOlder reports whether a request is for a model from before adaptive thinking.
+// isOlder reports whether a request is for a model from before adaptive thinking: Claude
+// 3, 4.1 and 4.5.
 func isOlder(r object) bool {
 	model := text(r["model"])
 	return strings.Contains(model, "claude-3") || strings.Contains(model, "-4-5") || strings.Contains(model, "-4-1")
 }
 
-// checkThinking checks what a model takes of thinking and samplers.
+// checkThinking checks what a model takes of thinking and samplers. Older models think
+// with a budget of at least 1024 tokens, below max_tokens; meanwhile they take no top_k
+// and no temperature but 1, and never temperature beside top_p. Newer models take no
+// budget and no sampler at all, and cannot be told not to think while the effort is xhigh
+// or max, which is documented for Opus 5.
+//
+// Sources: https://platform.claude.com/docs/en/build-with-claude/extended-thinking and
+// https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking
 func checkThinking(r object) error {
 	thinking, budget := member(r["thinking"], "type"), member(r["thinking"], "budget_tokens")
 	sampled := r["temperature"] != nil || r["top_p"] != nil || r["top_k"] != nil
@@ -97,7 +113,10 @@ func checkThinking(r object) error {
 }
 
 // checkThoughtsBeforeCalls refuses a last turn of the model that calls tools without
-// having thought.
+// having thought. The API's error says so of the final message of the assistant only, and
+// recommends to disable thinking if there is no block to send. Turns before it are not
+// looked at.
+// Source: https://github.com/mastra-ai/mastra/issues/7799
 func checkThoughtsBeforeCalls(turns []any) error {
 	for i, turn := range slices.Backward(turns) {
 		if member(turn, "role") != "assistant" {
@@ -116,10 +135,13 @@ func checkThoughtsBeforeCalls(turns []any) error {
 	return nil
 }
 
-// notInStrict are keywords that schemas for structured output must not have.
+// notInStrict are keywords that schemas for structured output must not have. Numbers and
+// lengths can be said in the description only.
+// Source: https://platform.claude.com/docs/en/build-with-claude/structured-outputs
 var notInStrict = strings.Fields("minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minLength maxLength maxItems uniqueItems propertyNames not if oneOf")
 
-// checkClosed checks a schema for structured output.
+// checkClosed checks a schema for structured output, or of a strict tool. Unlike OpenAI's
+// strict mode it may have optional properties.
 func checkClosed(schema any, where string) error {
 	return eachSchema(schema, func(s object) error {
 		if s["type"] == "object" && s["additionalProperties"] != false {
@@ -134,6 +156,11 @@ func checkClosed(schema any, where string) error {
 	})
 }
 
+// checkMessagesTools checks the tools and the choice among them. Of a tool that is the
+// provider's own, only the name is looked at.
+//
+// Sources: https://github.com/anthropics/claude-code/issues/5319 (anyOf at the top level),
+// https://github.com/can1357/oh-my-pi/issues/341 (forced tools beside thinking)
 func checkMessagesTools(r object, thinks bool) error {
 	names := make(map[string]bool)
 	for i, t := range list(r["tools"]) {
@@ -167,6 +194,10 @@ func checkMessagesTools(r object, thinks bool) error {
 	return nil
 }
 
+// checkMessagesTurns checks the order of a conversation. Results stand in the user's
+// message right after the calls, before all other blocks of it, and all of them do. A
+// system message may come between. Messages of one role in a row are allowed, as the
+// server merges them.
 func checkMessagesTurns(turns []any, p *Provider) error {
 	if member(turns[0], "role") != "user" {
 		return fmt.Errorf("messages: first message must use the user role")
@@ -200,6 +231,12 @@ func checkMessagesTurns(turns []any, p *Provider) error {
 	return calls.none()
 }
 
+// checkBlock checks a block: its type by the role, and what is in it. Texts of nothing but
+// space are refused everywhere, also beside others, where the API may take them. Ids of
+// calls must match the API's pattern; Kimi's functions.Bash:0 does not.
+//
+// Sources: https://github.com/anthropics/claude-code/issues/23440 (texts of space),
+// https://github.com/LibreChat-AI/agents/pull/124 (what is refused where)
 func checkBlock(block any, role, where string, calls *paired, p *Provider) error {
 	kind := text(member(block, "type"))
 	if err := oneOf(kind, where+".type", messagesBlocks[role]...); err != nil {
@@ -250,6 +287,7 @@ func checkBlock(block any, role, where string, calls *paired, p *Provider) error
 	return nil
 }
 
+// checkImage checks an image. The media type must be said, and be one of four.
 func checkImage(block any, where string) error {
 	source := member(block, "source")
 	if member(source, "type") != "base64" {
@@ -258,6 +296,8 @@ func checkImage(block any, where string) error {
 	return oneOf(member(source, "media_type"), where+".source.media_type", imageTypes...)
 }
 
+// read reads the conversation. Images count in the user's messages and in results, where
+// this dialect alone has them in place.
 func (messages) read(r object) conversation {
 	c := conversation{tools: make(map[string]tool)}
 	for _, t := range list(r["tools"]) {
@@ -291,6 +331,8 @@ func (messages) read(r object) conversation {
 	return c
 }
 
+// message writes a message: the whole answer, or what is in message_start. It has the id
+// of the turn, as Claude Code takes two responses with one id for one.
 func (t turn) message(content []any, reason any) object {
 	return object{
 		"id": fmt.Sprint("msg_", t.number), "type": "message", "role": "assistant", "model": t.model, "content": content, "stop_reason": reason, "stop_sequence": nil,
@@ -298,6 +340,7 @@ func (t turn) message(content []any, reason any) object {
 	}
 }
 
+// stopReason is why the turn has ended.
 func (t turn) stopReason() string {
 	if len(t.calls) > 0 {
 		return "tool_use"
@@ -316,6 +359,9 @@ func (messages) whole(turn turn) string {
 	return encode(turn.message(content, turn.stopReason()))
 }
 
+// stream writes the events of Anthropic's API: blocks in a row, with indexes from 0, the
+// signature whole and just before the end of its block, calls with an empty input in
+// their start. An error takes the place of message_delta and message_stop.
 func (messages) stream(turn turn) (events []string) {
 	event := func(kind string, o object) {
 		o["type"] = kind

@@ -16,47 +16,54 @@ import (
 
 // Call is a call that a provider makes.
 type Call struct {
-	// Tool is the tool's name, of one in a namespace as in namespace__name.
+	// Tool is the tool's name, of one in a namespace as in namespace__name: what it is
+	// called when the gateway has translated it, so that a test says it once for all
+	// dialects.
 	Tool string
-	// Arguments are JSON, or the text for a tool that takes one.
+	// Arguments are JSON, or the text for a tool that takes one. A text for a tool that
+	// was declared as a function goes into its parameter `input`.
 	Arguments string
 }
 
 // Step is what a provider answers after as many turns with calls as there are steps
-// before it. Without calls it is text.
+// before it. Without calls it is text, with which an agent ends its task.
 type Step struct {
 	Calls  []Call
 	Text   string
-	Breaks bool // after all else there is an error in the stream
+	Breaks bool // after all else there is an error in the stream; whole answers are not changed
 }
 
 // Provider answers in one dialect. Once it serves, nothing but Steps is changed, by
-// SetSteps.
+// SetSteps: ServeHTTP is called by many goroutines, as agents send several requests at
+// once. mu protects Steps and what is recorded.
 type Provider struct {
 	Dialect neutral.Dialect
-	Vendor  string // in its signatures
+	Vendor  string // in its signatures; two providers of one Vendor read each other's
 	// Steps are what it answers in turn. Requests without the tools of a step, and
 	// all after the last one, get Text.
 	Steps []Step
 	Text  string
-	// Intercept may answer in the provider's place, and returns whether it has.
+	// Intercept may answer in the provider's place, and returns whether it has. turns is
+	// how many turns with calls the conversation has. It is called after the request was
+	// checked and recorded, by the goroutine that serves it.
 	Intercept func(w http.ResponseWriter, turns int) bool
 
 	mu       sync.Mutex
 	seen     []Seen
-	answered int
-	refusals []string
+	answered int      // for the ids of responses
+	refusals []string // in the order in which they came
 }
 
-// Seen is what a provider has found in a request.
+// Seen is what a provider has found in a request: what has come through the translation,
+// there and back again, as a test compares it with the steps that it has set.
 type Seen struct {
 	Body       []byte
-	Called     int // steps that are in the conversation
-	Results    int
-	Images     int
-	Signatures []string // of its own
-	Streamed   bool
-	Tools      int
+	Called     int      // steps that are in the conversation
+	Results    int      // of calls, in all turns
+	Images     int      // in messages and results, in all turns
+	Signatures []string // of its own, which it has given in earlier turns
+	Streamed   bool     // the request asks for a stream
+	Tools      int      // that are declared; requests of agents for a title have none
 }
 
 // SetSteps replaces Steps while the provider runs.
@@ -72,14 +79,16 @@ func (p *Provider) steps() []Step {
 	return p.Steps
 }
 
-// Seen returns what was found in all requests that were not refused.
+// Seen returns what was found in all requests that were not refused, in the order in which
+// they came. Those that Intercept has answered are among them.
 func (p *Provider) Seen() []Seen {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.seen)
 }
 
-// Refusals returns why requests were refused.
+// Refusals returns why requests were refused. Mostly a test wants none; agents send some
+// requests again in another form, so that a refusal does not make the task fail.
 func (p *Provider) Refusals() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -96,23 +105,25 @@ type tool struct {
 
 // conversation is what a provider reads of a request.
 type conversation struct {
-	tools      map[string]tool
-	turns      int // of the model, with calls
+	tools      map[string]tool // by the name in Call.Tool
+	turns      int             // of the model, with calls
 	results    int
 	images     int
 	signatures []string
 }
 
-// turn is what a provider answers.
+// turn is what a provider answers: thoughts with a signature, a text if there is one, and
+// calls.
 type turn struct {
 	calls     []made
 	text      string
 	signature string
 	breaks    bool
-	model     string
-	number    int // that the ids of a response have
+	model     string // as the request names it
+	number    int    // that the ids of a response have
 }
 
+// made is a call of a turn. name and namespace are as the request declares the tool.
 type made struct {
 	id, name, namespace, arguments string
 	isFreeform                     bool
@@ -120,8 +131,13 @@ type made struct {
 
 // dialect is what a provider of one dialect checks, reads and writes.
 type dialect interface {
+	// check returns why a request is refused, in the provider's words where a client or
+	// the gateway's classifier could act on them.
 	check(r object, p *Provider) error
+	// read reads a request that check has accepted.
 	read(r object) conversation
+	// whole returns the answer as one JSON text, and stream as events, each of which is
+	// written and flushed by itself.
 	whole(turn) string
 	stream(turn) []string
 }
@@ -139,7 +155,7 @@ func (p *Provider) dialect() dialect {
 }
 
 // Check returns why the provider refuses a body. model is the one in the path, for
-// gemini.
+// gemini. It changes nothing, and needs neither Steps nor a server.
 func (p *Provider) Check(model string, body []byte) error {
 	var r object
 	if err := json.Unmarshal(body, &r); err != nil {
@@ -151,9 +167,12 @@ func (p *Provider) Check(model string, body []byte) error {
 	return p.dialect().check(r, p)
 }
 
+// modelInPath is where check finds Gemini's model. The provider sets it, over whatever the
+// body has there.
 const modelInPath = "(model)"
 
-// ServeHTTP implements http.Handler.
+// ServeHTTP implements http.Handler. A refusal is a 400, whose body has the fields of an
+// error in each dialect.
 func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	model, streamed, err := p.path(r)
@@ -191,6 +210,7 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// record adds a request to those that were seen.
 func (p *Provider) record(c *conversation, body []byte, streamed bool) {
 	seen := Seen{Body: body, Called: c.turns, Results: c.results, Images: c.images, Streamed: streamed, Tools: len(c.tools)}
 	for _, s := range c.signatures {
@@ -203,7 +223,9 @@ func (p *Provider) record(c *conversation, body []byte, streamed bool) {
 	p.mu.Unlock()
 }
 
-// path checks where a request was sent, and reads what it says.
+// path checks where a request was sent, and reads what it says: for gemini, the model and
+// whether a stream is wanted. Anthropic's API demands the header anthropic-version, which
+// clients of other dialects do not send, so that the gateway must.
 func (p *Provider) path(r *http.Request) (model string, streamed bool, err error) {
 	want := map[neutral.Dialect]string{neutral.Chat: "/v1/chat/completions", neutral.Responses: "/v1/responses", neutral.Messages: "/v1/messages"}[p.Dialect]
 	if want != "" {
@@ -235,7 +257,13 @@ func (p *Provider) next() int {
 	return p.answered
 }
 
-// answer returns the turn that comes next. A tool that is not declared is not called.
+// answer returns the turn that comes next. A tool that is not declared is not called: the
+// request is for something else, such as a title, or the translation has lost the tool,
+// which the test sees by the steps that are missing in Seen.
+//
+// A call that the declared schema does not allow becomes a text that says so. An agent
+// ends with this text in place of the expected one: the schema that has arrived is not
+// the one that the agent has sent.
 func (p *Provider) answer(c *conversation) turn {
 	final := turn{text: p.Text, signature: p.signature(c.turns), number: p.next()}
 	steps := p.steps()
@@ -271,18 +299,22 @@ func (p *Provider) answer(c *conversation) turn {
 	return next
 }
 
-// signature is the opaque state of a turn.
+// signature is the opaque state of a turn. It is base64, as Google's must be, and has the
+// vendor and the turn in it, so that a test can tell which has come back from where.
 func (p *Provider) signature(turn int) string {
 	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "state of %s: turn %d", p.Vendor, turn))
 }
 
+// isOwn reports whether a signature is one of this vendor's. One that has come back with
+// the gateway's mark around it, or in another alphabet of base64, is not.
 func (p *Provider) isOwn(signature string) bool {
 	decoded, err := base64.StdEncoding.DecodeString(signature)
 	return err == nil && strings.HasPrefix(string(decoded), "state of "+p.Vendor+": turn ")
 }
 
 // quoteASCII is a JSON string in which all that is not ASCII is escaped, as Python
-// and with it many models write it.
+// and with it many models write it. Characters beyond 16 bits are two escapes, which a
+// translation of pieces may cut apart.
 func quoteASCII(s string) string {
 	quoted := encode(s)
 	var b strings.Builder
@@ -299,7 +331,8 @@ func quoteASCII(s string) string {
 	return b.String()
 }
 
-// pieces cuts arguments into pieces of a few bytes, inside of escapes too.
+// pieces cuts arguments into pieces of a few bytes, inside of escapes too, but not inside
+// of a character: each piece is a JSON string, which must be valid UTF-8.
 func pieces(s string) (cut []string) {
 	for len(s) > 0 {
 		n := min(5, len(s))
@@ -311,6 +344,8 @@ func pieces(s string) (cut []string) {
 	return cut
 }
 
+// encode returns a value as JSON. Unlike json.Marshal it does not escape <, > and &, which
+// stand in patches: a test looks for them as they are.
 func encode(v any) string {
 	var b strings.Builder
 	e := json.NewEncoder(&b)

@@ -6,13 +6,22 @@ import (
 	"strings"
 )
 
-// responses is OpenAI's Responses API without memory (store is false).
+// responses is OpenAI's Responses API without memory (store is false). Its opaque state is
+// encrypted_content of a reasoning item.
 type responses struct{}
 
+// responsesFields are those of the API, and client_metadata, which Codex adds. There is no
+// stop, seed or n, and no penalty.
+// Source: https://platform.openai.com/docs/api-reference/responses/create
 var responsesFields = strings.Fields(`model input instructions max_output_tokens temperature top_p top_logprobs tools tool_choice parallel_tool_calls
 	max_tool_calls reasoning text include store previous_response_id conversation background truncation context_management prompt prompt_cache_key
 	prompt_cache_options prompt_cache_retention metadata safety_identifier user service_tier stream stream_options moderation client_metadata`)
 
+// check refuses a request as OpenAI does. The least max_output_tokens is 16; Claude
+// Desktop, for one, asks for one token to see whether a model is there.
+//
+// Sources: https://github.com/earendil-works/pi/issues/6265 and
+// https://github.com/farion1231/cc-switch/pull/7287
 func (responses) check(r object, p *Provider) error {
 	if err := onlyFields(r, "body", responsesFields...); err != nil {
 		return err
@@ -49,6 +58,9 @@ func (responses) check(r object, p *Provider) error {
 	return checkItems(list(r["input"]), p)
 }
 
+// checkResponsesTools checks the tools of a request, of a namespace, of Codex's item
+// additional_tools or of the result of a search for tools. A namespace has functions and
+// freeform tools in it, and no other namespace.
 func checkResponsesTools(tools []any, namespace string) error {
 	for _, t := range tools {
 		kind, name := text(member(t, "type")), text(member(t, "name"))
@@ -83,6 +95,7 @@ func checkResponsesTools(tools []any, namespace string) error {
 
 // checkStrict refuses schemas that strict mode does not take. Where strict is not
 // said, the server would fill in all optional arguments, which is as bad.
+// Source: https://github.com/open-webui/open-webui/issues/27750
 func checkStrict(schema any, name string) error {
 	return eachSchema(schema, func(s object) error {
 		properties, _ := s["properties"].(object)
@@ -93,8 +106,19 @@ func checkStrict(schema any, name string) error {
 	})
 }
 
+// itemPrefixes are how the ids of items begin, by their type. An item may have no id; one
+// with another's prefix, or "", is refused: "Expected an ID that begins with 'fc'". The
+// id of the item is not the call's, which is call_id.
+//
+// Sources: https://github.com/nodetool-ai/nodetool/pull/4252,
+// https://github.com/Wei-Shaw/sub2api/issues/3785,
+// https://github.com/langchain-ai/langchainjs/issues/11044 ("")
 var itemPrefixes = map[string]string{"message": "msg_", "reasoning": "rs_", "function_call": "fc_", "custom_tool_call": "ctc_"}
 
+// checkItems checks the conversation. Results need not follow their calls at once, but
+// each call must have one. The reasoning of another vendor is refused, as OpenAI refuses
+// what it cannot decrypt.
+// Source: https://github.com/openai/codex/issues/8145
 func checkItems(items []any, p *Provider) error {
 	var calls paired
 	for i, item := range items {
@@ -130,6 +154,7 @@ func checkItems(items []any, p *Provider) error {
 	return calls.none()
 }
 
+// checkOutput checks the result of a call: a text, or parts, among them images.
 func checkOutput(item any, where string, calls *paired) error {
 	for _, part := range list(member(item, "output")) {
 		if err := oneOf(member(part, "type"), where+".output[].type", "input_text", "input_image", "input_file"); err != nil {
@@ -139,6 +164,8 @@ func checkOutput(item any, where string, calls *paired) error {
 	return calls.result(text(member(item, "call_id")))
 }
 
+// checkItemParts checks the parts of a message. What the model has said is output_text or
+// refusal, what all others have said is input_…; the same word for both is a 400.
 func checkItemParts(item any, where string) error {
 	role := text(member(item, "role"))
 	if err := oneOf(role, where+".role", "user", "assistant", "system", "developer"); err != nil {
@@ -156,6 +183,10 @@ func checkItemParts(item any, where string) error {
 	return nil
 }
 
+// read reads the conversation. Calls that follow each other are of one turn; whatever item
+// stands between two calls, such as a result or reasoning, begins the next one. Tools are
+// found in the three places where Codex puts them: the field tools, an item
+// additional_tools, and the result of a search for tools.
 func (responses) read(r object) conversation {
 	c := conversation{tools: make(map[string]tool)}
 	c.declare(list(r["tools"]), "")
@@ -186,6 +217,8 @@ func (responses) read(r object) conversation {
 	return c
 }
 
+// declare adds tools by the name in Call.Tool, and how they must be called: Codex takes a
+// call only as the kind that it has declared, with the namespace beside the name.
 func (c *conversation) declare(tools []any, namespace string) {
 	for _, t := range tools {
 		name := text(member(t, "name"))
@@ -202,6 +235,7 @@ func (c *conversation) declare(tools []any, namespace string) {
 	}
 }
 
+// items writes what the model says: reasoning with the encrypted state, a message, calls.
 func (turn turn) items() []any {
 	items := []any{object{"type": "reasoning", "id": fmt.Sprint("rs_", turn.number), "summary": []any{object{"type": "summary_text", "text": "Let me think."}}, "encrypted_content": turn.signature}}
 	if turn.text != "" {
@@ -223,6 +257,8 @@ func (turn turn) items() []any {
 	return items
 }
 
+// response writes the response with what is in it so far. All numbers of usage are there:
+// Codex rejects a response in which one is missing.
 func (turn turn) response(status string, output []any) object {
 	return object{
 		"id": fmt.Sprint("resp_", turn.number), "object": "response", "created_at": 1, "status": status, "model": "real", "output": output, "error": nil,
@@ -234,6 +270,11 @@ func (turn turn) response(status string, output []any) object {
 
 func (responses) whole(turn turn) string { return encode(turn.response("completed", turn.items())) }
 
+// stream writes the events of OpenAI's API, with the type in the event's name and in its
+// data and numbers from 0. Each item is announced, filled in pieces and repeated whole;
+// the last event repeats all of them. The text comes in one piece, the arguments of
+// functions in many, and reasoning and the input of freeform tools only with their item:
+// a reader that waits for deltas alone loses them.
 func (responses) stream(turn turn) (events []string) {
 	event := func(kind string, o object) {
 		o["type"], o["sequence_number"] = kind, len(events)

@@ -5,7 +5,10 @@ import (
 	"slices"
 )
 
-// valid checks a value against a JSON Schema, as far as agents' tools need it.
+// valid checks a value against a JSON Schema, as far as agents' tools need it: types,
+// enum, required, properties, additionalProperties and items. Keywords that only narrow a
+// value (minimum, pattern) and alternatives (anyOf) are not looked at: a channel may have
+// lost them. The error names the place as in Read.file_path.
 func valid(schema, value any, where string) error {
 	if kind := member(schema, "type"); kind != nil && !hasType(kind, value) {
 		return fmt.Errorf("%s: %v is no %v", where, value, kind)
@@ -40,6 +43,8 @@ func valid(schema, value any, where string) error {
 	return nil
 }
 
+// hasType reports whether a value has a type, or one of a list of types. Google's types in
+// upper case are none: the gateway writes them in lower case everywhere.
 func hasType(kind, value any) bool {
 	if kinds, ok := kind.([]any); ok {
 		return slices.ContainsFunc(kinds, func(k any) bool { return hasType(k, value) })
@@ -67,7 +72,8 @@ func hasType(kind, value any) bool {
 }
 
 // eachSchema calls a function with a schema and all that are in it. The keys of
-// properties are names.
+// properties are names: a parameter may be called "format" or "not", which is no keyword
+// there. It stops at the first error.
 func eachSchema(schema any, each func(object) error) error {
 	o, ok := schema.(object)
 	if !ok {
