@@ -218,7 +218,8 @@ func readResponse(r *neutral.Request, value rawjson.Value) *neutral.ToolResult {
 
 // responseText returns the text of a result, and whether it is an error. A value that is
 // no string is its JSON. A response with more members than that one has a form of its
-// own, and is told as a whole: {"output":"…","exitCode":1} would lose the code otherwise.
+// own, and is passed on as a whole: {"output":"…","exitCode":1} would lose the code
+// otherwise.
 func responseText(value rawjson.Value, result *neutral.ToolResult) string {
 	for _, key := range []string{"error", "output"} {
 		if member := value.Get(key); len(member) > 0 && value.Len() == 1 {

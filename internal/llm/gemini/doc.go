@@ -1,6 +1,6 @@
-// Package gemini reads and writes Google's generateContent and
-// streamGenerateContent. The model and whether a stream is wanted stand in the path,
-// not in the body: who reads a request sets both.
+// Package gemini reads and writes Google's generateContent and streamGenerateContent. The
+// model, and whether the response is a stream, stand in the path, not in the body: who
+// reads a request sets both.
 //
 //	           the client speaks gemini         the channel speaks gemini
 //	request    ReadRequest                      WriteRequest

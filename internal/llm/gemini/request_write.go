@@ -83,7 +83,7 @@ func writeTools(w *rawjson.Writer, r *neutral.Request, tools []*neutral.Tool) {
 // form lacks as well is dropped by neutral.SchemaGemini. A function without arguments
 // has no schema.
 //
-// A freeform tool is a function with the one text `input`, and its grammar is told in
+// A freeform tool is a function with the one text `input`, and its grammar stands in
 // the description. That a schema is strict cannot be said.
 func writeDeclaration(w *rawjson.Writer, r *neutral.Request, tool *neutral.Tool) {
 	description, schema := tool.Description, tool.Schema
@@ -106,7 +106,7 @@ func writeDeclaration(w *rawjson.Writer, r *neutral.Request, tool *neutral.Tool)
 
 // writeToolConfig writes the choice of a tool. All tools stay declared, and the allowed
 // ones are listed, so that a changed list does not change what comes before it. Whether
-// calls may be parallel cannot be said; only the wish that they are not is recorded as
+// calls may be parallel cannot be said; only a request that they are not is recorded as
 // dropped, since they may be by default.
 func writeToolConfig(w *rawjson.Writer, r *neutral.Request, choice neutral.ToolChoice) {
 	if r.Parallel == neutral.Off {
@@ -171,9 +171,9 @@ func writeGeneration(w *rawjson.Writer, r *neutral.Request, to neutral.Target) {
 // other's field: budget and level together are a 400, and so is a level for 2.5 or a
 // budget from 3.5 on.
 //
-// The least budget of 2.5 Pro, which cannot be told not to think, is 128, and the most
-// 32,768; of 2.5 Flash it is 24,576. Thoughts are asked for unless the client does not
-// want them: without includeThoughts they cost the same and are not shown.
+// The least budget of 2.5 Pro, which always thinks, is 128, and the most 32,768; of 2.5
+// Flash it is 24,576. Thoughts are asked for unless the client has declined them: without
+// includeThoughts they cost the same and are not shown.
 //
 // Source: https://ai.google.dev/gemini-api/docs/thinking (November 2026)
 func writeThinking(w *rawjson.Writer, r *neutral.Request, to neutral.Target) {
@@ -215,7 +215,7 @@ func writeThinking(w *rawjson.Writer, r *neutral.Request, to neutral.Target) {
 }
 
 // takesLevel reports whether a model is of Gemini 3 or newer, by its name: those models
-// take a level in place of a budget, and want signatures. The name may have a prefix,
+// take a level in place of a budget, and require signatures. The name may have a prefix,
 // such as google/gemini-3-pro. Names that are no version (gemini-flash-latest) are not
 // known.
 func takesLevel(model string) bool {
@@ -224,8 +224,8 @@ func takesLevel(model string) bool {
 }
 
 // levelOf returns the level of an effort, "" for the model's default. Gemini 3 Pro has LOW
-// and HIGH only, so that all Pro models get no other; none of them can be told not to
-// think. xhigh and max are HIGH, the highest that there is.
+// and HIGH only, so that all Pro models get no other; all of them always think. xhigh and
+// max are HIGH, the highest that there is.
 func levelOf(effort string, pro bool) string {
 	switch effort {
 	case "none", "minimal":

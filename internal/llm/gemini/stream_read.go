@@ -198,9 +198,9 @@ func (s *StreamReader) part(c *candidateReader, v rawjson.Value, emit neutral.Em
 // maxCitations bounds the citations of a response.
 const maxCitations = 1000
 
-// citations reads where the text comes from. The sources may be repeated in each
-// event, and grow. A support joins a segment of the text with the sources that it rests
-// on, by their indexes in groundingChunks:
+// citations reads where the text comes from. The sources may be repeated in each event,
+// and grow. A support joins a segment of the text with its sources, by their indexes in
+// groundingChunks:
 //
 //	{"segment":{"startIndex":0,"endIndex":9,"text":"…"},"groundingChunkIndices":[0,2]}
 //

@@ -112,11 +112,11 @@ func readBlocks(r *neutral.Request, path string, content rawjson.Value, depth in
 // Calls of the provider's own tools and their results (server_tool_use,
 // web_search_tool_result, mcp_tool_use) are left out: another provider could not have
 // made them, and what the model took from them stands in its text. compaction is the
-// server's record of turns that it has summarised.
+// server's summary of the turns before it, which it then ignores.
 //
 // container_upload names a file that only this provider has, without which the question
 // has no answer, so that it is an error on other dialects. So is a type that is not
-// known: it may be what the user asks about.
+// known, since the question may be about it.
 func readBlock(r *neutral.Request, path string, block rawjson.Value, depth int) (part neutral.Part, ok bool, err error) {
 	kind := block.Get("type").Text()
 	switch kind {
@@ -173,8 +173,8 @@ func readResult(r *neutral.Request, path string, block rawjson.Value, depth int)
 //	text       a document that is plain text: a text
 //	content    a document of text blocks: their texts
 //
-// title is the name that chat and responses want of a file. context has no place beside
-// a file elsewhere; before a text it has.
+// title becomes the name that chat and responses require of a file. context has no place
+// beside a file elsewhere; before a text it has.
 func readMedia(r *neutral.Request, path, kind string, block rawjson.Value, depth int) (neutral.Part, bool, error) {
 	dropBeside(r, path, block, "type", "source", "title", "context")
 	media := &neutral.MediaPart{Type: neutral.Image}
@@ -206,7 +206,7 @@ func readMedia(r *neutral.Request, path, kind string, block rawjson.Value, depth
 }
 
 // documentText returns a document that is text as such, with its title and its context
-// before it, each on a line, in the order in which a reader expects them.
+// before it, each on a line.
 func documentText(block rawjson.Value, text string) neutral.Part {
 	for _, field := range []string{"context", "title"} {
 		if line := block.Get(field).Text(); line != "" {

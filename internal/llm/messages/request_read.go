@@ -126,7 +126,7 @@ func dropBeside(r *neutral.Request, path string, block rawjson.Value, read ...st
 	}
 }
 
-// readThinking reads how the client wants the model to think:
+// readThinking reads whether and how much the model shall think:
 //
 //	{"type":"disabled"}                          Effort none
 //	{"type":"enabled","budget_tokens":31999}     Budget; an effort in words is derived

@@ -92,7 +92,7 @@ func writeLimit(w *rawjson.Writer, r *neutral.Request, to neutral.Target) int64 
 	return limit
 }
 
-// thinkingForm is how a model is told to think. The forms exclude each other by model:
+// thinkingForm is a form of the field thinking. The forms exclude each other by model:
 // the wrong one is a 400.
 //
 //	thinkingUnset       no field                        the model's default
@@ -129,7 +129,7 @@ func isAdaptive(model string) bool {
 	return false
 }
 
-// thinks returns how the model is told to think. A forced tool excludes thinking,
+// thinks returns the form of thinking for the request. A forced tool excludes thinking,
 // and so does a last turn of the model, with calls, whose thoughts are lost.
 //
 // Both are refused by the API ("Thinking may not be enabled when tool_choice forces tool
@@ -139,8 +139,8 @@ func isAdaptive(model string) bool {
 // a turn has ended without calls, the model thinks again. Adaptive models take such a
 // turn. A limit that leaves no room for the smallest budget turns thinking off as well.
 //
-// A client that only wants to see thoughts, or not to, asks for no thinking: that is said
-// to adaptive models alone, which think by themselves.
+// A client that only says whether it shows thoughts does not ask for thinking: its display
+// goes to adaptive models alone, which think by themselves.
 func (m *messagesWriter) thinks(choice neutral.ToolChoice, limit int64) thinkingForm {
 	reasoning := &m.r.Reasoning
 	if !reasoning.IsSet() || (reasoning.EffortOf() == "" && !isAdaptive(m.to.Model)) {
@@ -191,11 +191,11 @@ func (m *messagesWriter) lastCallsWithoutThought() bool {
 // the dialect does not have, is "low". A budget is raised to the API's least and kept
 // below limit, which is max_tokens: thoughts count as output there.
 //
-// display is written where thoughts are wanted: the default depends on the model, and may
-// be "omitted", which is a signature and no text. The summaries of Responses, "concise"
-// and "detailed", have no counterpart. The format's schema is closed and stripped of what
-// the API refuses (neutral.SchemaStrict); its name and whether it is strict cannot be
-// said.
+// display is written where the client shows thoughts: the default depends on the model,
+// and may be "omitted", which is a signature and no text. The summaries of Responses,
+// "concise" and "detailed", have no counterpart. The format's schema is closed and
+// stripped of what the API refuses (neutral.SchemaStrict); its name and whether it is
+// strict cannot be said.
 func writeThinking(w *rawjson.Writer, r *neutral.Request, form thinkingForm, limit int64) {
 	if r.Reasoning.Summary != "" && r.Reasoning.Summary != "auto" {
 		r.Dropped.Add(r.Reasoning.VisibleField)
@@ -322,7 +322,7 @@ func writeTools(w *rawjson.Writer, r *neutral.Request, tools []*neutral.Tool, ch
 // form of structured output.
 //
 // A freeform tool (Codex's apply_patch) is a function with the one text `input`, and its
-// grammar is told in the description; StreamReader takes the text out of the arguments.
+// grammar stands in the description; StreamReader takes the text out of the arguments.
 func writeTool(w *rawjson.Writer, r *neutral.Request, tool *neutral.Tool, last bool) {
 	w.Open('{')
 	if tool.Kind == neutral.WebSearch {

@@ -265,8 +265,8 @@ func writeNullable(w *rawjson.Writer, text string) {
 
 // stopReason is what the dialect calls the end of a response. A call that nobody could
 // read (FinishBroken) is the end of a turn, as there is nothing to run. Claude Code runs
-// the calls of a response also with end_turn, and says so to its user at max_tokens,
-// refusal and a full context, after one or two more attempts.
+// the calls of a response also with end_turn. At max_tokens, a refusal and a full context
+// it asks once or twice more and then shows an error.
 func stopReason(finish neutral.Finish) string {
 	switch finish {
 	case neutral.FinishCalls:

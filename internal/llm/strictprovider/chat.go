@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// chat is Chat Completions. DeepSeek's and Kimi's models want the reasoning of turns
-// with calls back, and OpenAI's refuse samplers while they reason.
+// chat is Chat Completions. DeepSeek's and Kimi's models require the reasoning of
+// turns with calls back, and OpenAI's refuse samplers while they reason.
 //
 // Its opaque state is reasoning_content, which the other dialects carry in a signature:
 // what an agent sends back in any of them must be this text again.
@@ -59,16 +59,17 @@ func (chat) check(r object, _ *Provider) error {
 	if err := checkChatTools(r); err != nil {
 		return err
 	}
-	return checkChatMessages(list(r["messages"]), wantsThoughts(text(r["model"])))
+	return checkChatMessages(list(r["messages"]), needsReasoning(text(r["model"])))
 }
 
-// wantsThoughts reports whether a model wants the reasoning of turns with calls back. "m"
-// is any model's name in this package's tests. An empty text is as bad as none: DeepSeek
-// answers "The reasoning_content in the thinking mode must be passed back to the API."
+// needsReasoning reports whether a model requires the reasoning of turns with calls back.
+// "m" is any model's name in this package's tests. An empty text is as bad as none:
+// DeepSeek answers "The reasoning_content in the thinking mode must be passed back to the
+// API."
 //
 // Sources: https://api-docs.deepseek.com/guides/thinking_mode and
 // https://github.com/anomalyco/opencode/issues/24722
-func wantsThoughts(model string) bool {
+func needsReasoning(model string) bool {
 	return model == "m" || strings.HasPrefix(model, "deepseek") || strings.HasPrefix(model, "kimi")
 }
 
@@ -163,7 +164,7 @@ var chatParts = map[string][]string{
 // that are spread over several messages of the model are refused by that, which is what
 // Codex once sent.
 // Source: https://github.com/openai/codex/pull/8556
-func checkChatMessages(messages []any, wantsThoughts bool) error {
+func checkChatMessages(messages []any, needsReasoning bool) error {
 	var calls paired
 	for i, m := range messages {
 		role := text(member(m, "role"))
@@ -185,7 +186,7 @@ func checkChatMessages(messages []any, wantsThoughts bool) error {
 		if err := calls.none(); err != nil {
 			return fmt.Errorf("an assistant message with 'tool_calls' must be followed by tool messages: %w", err)
 		}
-		if err := checkChatCalls(m, where, &calls, wantsThoughts); err != nil {
+		if err := checkChatCalls(m, where, &calls, needsReasoning); err != nil {
 			return err
 		}
 	}
@@ -195,9 +196,9 @@ func checkChatMessages(messages []any, wantsThoughts bool) error {
 // checkChatCalls checks the calls of a message. Arguments are a text that must be a JSON
 // object: servers that fill in a chat template, such as vLLM, decode it and fail
 // otherwise.
-func checkChatCalls(m any, where string, calls *paired, wantsThoughts bool) error {
+func checkChatCalls(m any, where string, calls *paired, needsReasoning bool) error {
 	made := list(member(m, "tool_calls"))
-	if wantsThoughts && member(m, "role") == "assistant" && len(made) > 0 && text(member(m, "reasoning_content")) == "" {
+	if needsReasoning && member(m, "role") == "assistant" && len(made) > 0 && text(member(m, "reasoning_content")) == "" {
 		return fmt.Errorf("%s: missing reasoning_content in an assistant message with tool calls", where)
 	}
 	if member(m, "role") == "user" && member(m, "content") == nil {

@@ -33,7 +33,7 @@ var (
 
 // check refuses a request as Google does. The model is the one in the path. Google's own
 // tools beside functions are refused for each model: Gemini 2 cannot do both, and
-// Gemini 3 wants toolConfig.includeServerSideToolInvocations for it.
+// Gemini 3 requires toolConfig.includeServerSideToolInvocations for it.
 //
 // Sources: https://github.com/googleapis/go-genai/issues/323 and
 // https://github.com/owndev/Open-WebUI-Functions/pull/159
@@ -139,7 +139,7 @@ func checkDeclaration(f any, names map[string]bool) error {
 
 // contents checks a conversation, one content after the other.
 type contents struct {
-	signed bool // the model signs calls, and wants the signatures back
+	signed bool // the model signs calls, and requires the signatures back
 	p      *Provider
 	calls  int // of the content before, which wait for results
 }

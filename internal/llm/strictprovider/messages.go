@@ -72,7 +72,7 @@ func isOlder(r object) bool {
 // checkThinking checks what a model takes of thinking and samplers. Older models think
 // with a budget of at least 1024 tokens, below max_tokens; meanwhile they take no top_k
 // and no temperature but 1, and never temperature beside top_p. Newer models take no
-// budget and no sampler at all, and cannot be told not to think while the effort is xhigh
+// budget and no sampler at all, and take no {"type":"disabled"} while the effort is xhigh
 // or max, which is documented for Opus 5.
 //
 // Sources: https://platform.claude.com/docs/en/build-with-claude/extended-thinking and

@@ -87,7 +87,7 @@ func (p *Provider) Seen() []Seen {
 	return slices.Clone(p.seen)
 }
 
-// Refusals returns why requests were refused. Mostly a test wants none; agents send some
+// Refusals returns why requests were refused. Most tests expect none; agents send some
 // requests again in another form, so that a refusal does not make the task fail.
 func (p *Provider) Refusals() []string {
 	p.mu.Lock()
@@ -224,8 +224,8 @@ func (p *Provider) record(c *conversation, body []byte, streamed bool) {
 }
 
 // path checks where a request was sent, and reads what it says: for gemini, the model and
-// whether a stream is wanted. Anthropic's API demands the header anthropic-version, which
-// clients of other dialects do not send, so that the gateway must.
+// whether the response is a stream. Anthropic's API demands the header anthropic-version,
+// which clients of other dialects do not send, so that the gateway must.
 func (p *Provider) path(r *http.Request) (model string, streamed bool, err error) {
 	want := map[neutral.Dialect]string{neutral.Chat: "/v1/chat/completions", neutral.Responses: "/v1/responses", neutral.Messages: "/v1/messages"}[p.Dialect]
 	if want != "" {
