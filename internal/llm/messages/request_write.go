@@ -31,8 +31,8 @@ const jsonOnly = "Respond with one JSON object and nothing else."
 
 // WriteRequest returns the body of POST /v1/messages. It may change r's own fields,
 // but nothing that they point to. The conversation comes last: all before it stays
-// the same in each turn, but for thinking, which older models must be spared at times
-// (see thinks). What is left out is recorded in r.Dropped.
+// the same in each turn, but for thinking, which is left out of some requests to older
+// models (see thinks). What is left out is recorded in r.Dropped.
 //
 // An error says that this channel cannot serve the request: r.Check for what only another
 // dialect has, r.Usable for a forced tool that cannot be declared, and media of a kind
@@ -107,12 +107,13 @@ const (
 	thinkingUnset thinkingForm = iota
 	thinkingOff
 	thinkingBudget   // models before Claude 4.6, and those of other vendors
-	thinkingAdaptive // an effort in words; these models refuse a budget
+	thinkingAdaptive // an effort in words; from Claude 4.7 on a budget is a 400
 )
 
-// adaptive are parts of the names of models that refuse a budget and samplers. A model
-// that is not in it is asked in the old form, which providers that are compatible with
-// Anthropic take for their own models.
+// adaptive are parts of the names of models that think adaptively. From 4.7 on they
+// refuse a budget and samplers; for 4.6, budgets are deprecated, and it is asked like the
+// others. A model that is not in it is asked in the old form, which providers that are
+// compatible with Anthropic take for their own models.
 // Source: https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking (November 2026)
 var adaptive = []string{"opus-4-6", "opus-4-7", "opus-4-8", "sonnet-4-6", "opus-5", "sonnet-5", "haiku-5", "fable", "mythos"}
 
