@@ -30,7 +30,7 @@ type attempt struct {
 
 var errSlow = errors.New("the response did not come in time")
 
-// begin sets what the attempt asks.
+// begin sets what the attempt asks. An attempt is used once.
 func (a *attempt) begin(q *request, c *candidate, number int) {
 	a.request, a.candidate, a.number = q, c, number
 }
@@ -94,6 +94,12 @@ func (a *attempt) learn(header http.Header) {
 
 // timeout returns how long the response may take: a stream to its first output,
 // another one to its end. It is not positive if there is no limit.
+//
+//	a WebSocket, or no model           none: a file may take as long as it likes
+//	no stream                          `response_timeout`
+//	a stream                           `first_byte_timeout` if it is set
+//	a stream, another may follow       a minute, if there is still time for it
+//	a stream, the last candidate       none: a slow model is better than an error
 func (a *attempt) timeout(mayFollow bool) time.Duration {
 	g := a.gateway
 	switch {

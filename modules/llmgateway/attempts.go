@@ -14,7 +14,18 @@ import (
 )
 
 // attempts are what could answer a request, in order, and what has been tried. They
-// belong to the request's goroutine.
+// belong to the request's goroutine. Only count and current are also read by a heartbeat,
+// which shows them in the access log's placeholders: they are written under the lock of
+// delivery.out.
+//
+//	findCandidates ─▶ claimed ─▶ make ─▶ answered ───────────────────▶ respond
+//	                     ▲         │
+//	                     │         ├─▶ refused, another may do better ─┐
+//	                     └─────────┼───────────── claimNext ───────────┘
+//	                               └─▶ refused, nobody is left: the most useful refusal
+//
+// What is claimed (a slot, a trial of a cooldown) is given back by the attempt's outcome,
+// or by close when the attempt was not made.
 type attempts struct {
 	*request
 
@@ -27,7 +38,7 @@ type attempts struct {
 	deferred *attempt // was refused; its response is open, in case nothing better comes
 	again    bool     // a model that was overloaded has been asked twice
 
-	latest time.Time // until when it may wait for a candidate
+	latest time.Time // until when it may wait for a candidate: its beginning and `wait`
 
 	notSwitched *http.Response // what a channel gave instead of another protocol
 
@@ -53,7 +64,13 @@ func newAttempts(q *request) *attempts {
 	return as
 }
 
-// findCandidates finds what could answer the request and claims the first of them.
+// findCandidates finds what could answer the request and claims the first of them. Its
+// error is the client's: the model is unknown or not theirs (404), no candidate can do
+// what the request needs (400), or none may be used before as.latest (429 or 503).
+//
+// A request that names what an account keeps, such as a file, has that account's key as
+// its only candidate (pin). Otherwise the plan decides, by the model's name and what
+// `fallback` adds for this client.
 func (as *attempts) findCandidates(r *http.Request, w http.ResponseWriter) *apiError {
 	if err := as.checkElsewhere(r.URL); err != nil {
 		return err
@@ -84,7 +101,8 @@ func (as *attempts) findCandidates(r *http.Request, w http.ResponseWriter) *apiE
 	return as.begin(r.Context())
 }
 
-// plan returns what could answer the request, by the names of models only.
+// plan returns what could answer the request, by the names of models only. Embeddings
+// have no fallback: vectors of two models cannot be compared.
 func (as *attempts) plan() *plan {
 	if as.model == "" || as.location.isEmbedding() {
 		return as.gateway.planner.of([]string{as.model}, true)
@@ -92,7 +110,10 @@ func (as *attempts) plan() *plan {
 	return as.gateway.planner.of(as.gateway.fallbacks.chain(as.model, as.client), false)
 }
 
-// prepare does all that comes before the first attempt.
+// prepare does all that comes before the first attempt, in the order of what it costs:
+// the client's limits need no body, the body needs no candidate, and only a request that
+// has a candidate is charged. Calls that count tokens are bounded by a limit of their
+// own, since they cost no quota.
 func (as *attempts) prepare(w http.ResponseWriter, r *http.Request) *apiError {
 	as.delivery.out.open(w, r)
 	now := as.gateway.clock.Now()
@@ -145,7 +166,12 @@ func (as *attempts) roundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // make makes one attempt and records what its outcome says about the key and the
-// channel.
+// channel. An error says that there is no response that could be passed on; else a.res
+// is open, whatever its verdict.
+//
+// The key's quota is charged here and not when the candidate is claimed: between the two
+// lies a wait for a slot or for an instance that wakes up. What the client's leaving has
+// brought about is not judged.
 func (as *attempts) make(a *attempt, req *http.Request) error {
 	if err := as.translator.translate(a, req.URL); err != nil {
 		a.candidate.release()
@@ -190,8 +216,10 @@ func (as *attempts) make(a *attempt, req *http.Request) error {
 	return err
 }
 
-// judgeLate records an error that comes when the response is on its way to the
-// client.
+// judgeLate records an error that comes when the response is on its way to the client,
+// as an event of a stream that has begun. Nobody can be asked instead any more, but the
+// key's cooldown begins, so that the next request goes to another one. It is called on
+// the request's goroutine, while the body is read.
 func (as *attempts) judgeLate(a *attempt, event []byte) {
 	in := a.refusalInput()
 	in.Body, in.InStream = event, true
@@ -211,7 +239,9 @@ func (as *attempts) leave(a *attempt, err error) {
 	as.verdicts.abandonOpinions()
 }
 
-// mayRetry reports whether another candidate may do better than a.
+// mayRetry reports whether another candidate may do better than a. By default the
+// refusal's meaning decides: what is wrong with the request is wrong everywhere. With
+// `retry_on` the status does, as people know it from other gateways.
 func (as *attempts) mayRetry(a *attempt) bool {
 	if a.missing {
 		return true
@@ -306,7 +336,8 @@ func (as *attempts) claim() bool {
 }
 
 // claimAgain claims the last candidate once more, after a while, if it was
-// overloaded and nobody else is left.
+// overloaded and nobody else is left. It does so once a request, after the time that the
+// provider states, or one to two seconds, and not for longer than `wait`.
 func (as *attempts) claimAgain(req *http.Request, a *attempt) bool {
 	if as.again || a.verdict.Kind != refusal.KindCapacity {
 		return false

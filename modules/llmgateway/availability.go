@@ -15,6 +15,12 @@ const defaultWait = 30 * time.Second
 // begin claims the first candidate. If none may be used it tries one whose
 // cooldown is a guess, waits for a cooldown that ends soon, or says when to come
 // again.
+//
+//	claim ─▶ none ─▶ a guess may be tried ──────────────────────────▶ claimed
+//	  ▲               └─▶ only slots are missing: wait for one ─────▶ claimed
+//	  │               └─▶ a cooldown ends before as.latest: sleep ─┐
+//	  └──────────────────────────────────────────────────────────┘
+//	                  └─▶ nothing ends before as.latest ────────────▶ 429 or 503
 func (as *attempts) begin(ctx context.Context) *apiError {
 	now := as.gateway.clock.Now()
 	as.latest = now.Add(as.gateway.wait)
@@ -67,7 +73,8 @@ func (as *attempts) estimatesTokens() bool {
 	return as.isTokenCount() && as.claimed.channel.translatesFrom(as.countDialect())
 }
 
-// unavailable says why no candidate may be used, and when to come again.
+// unavailable says why no candidate may be used, and when to come again: with 429 and
+// Retry-After, which SDKs obey, or with 503 if nothing but dead accounts is left.
 func (as *attempts) unavailable(now time.Time) *apiError {
 	u := &as.candidates.survey(now).why
 	return allUnavailable(as.model, u.text(now), u.broken, u.soonest.Sub(now))

@@ -42,7 +42,12 @@ func (c *call) asked() (d *spoken, ok bool) {
 }
 
 // outgoingRequest turns a shallow copy of the client's request into the attempt's
-// own.
+// own: with the channel's URL, key and headers, and with what of the client's headers the
+// channel may see (headerPolicy). Everything that net/http fills in for servers is
+// cleared, since a transport would send it, or refuse it as RequestURI.
+//
+// The key is set last, so that no header of the client or of the configuration can take
+// its place.
 func (c *call) outgoingRequest(out *http.Request) *http.Request {
 	channel := c.candidate.channel
 	u := c.urlFor(out.URL, c.candidate.model)
@@ -80,7 +85,10 @@ func (c *call) outgoingRequest(out *http.Request) *http.Request {
 }
 
 // open returns the body with the name of this attempt's model put in its place,
-// and the wish for the usage added where it is ours.
+// and the wish for the usage added where it is ours, and its length. It can be called
+// again, for a connection that the channel has closed before it read the request.
+//
+// The client's bytes are not copied: the edits are spliced in while they are read.
 func (c *call) open() (io.ReadCloser, int64) {
 	switch {
 	case c.translation.isSet():

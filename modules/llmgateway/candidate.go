@@ -7,7 +7,9 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/refusal"
 )
 
-// candidate is a key of a channel, and the model to ask it for.
+// candidate is a key of a channel, and the model to ask it for. It is a value without a
+// lock; what is shared lies behind its pointers. See the package's comment for what keeps
+// it from being used.
 type candidate struct {
 	channel   *Channel
 	key       *key      // unset for auth none

@@ -43,7 +43,9 @@ func (c *charges) admit(w http.ResponseWriter, now time.Time) *apiError {
 	return nil
 }
 
-// settle measures the response and charges what it has cost.
+// settle measures the response and charges what it has cost: to the client's limits, to
+// the key's quotas, and to the counts of /v1/usage. It is called once, when the response
+// has ended, however it did; a WebSocket, which states no usage, is not charged.
 func (c *charges) settle(a *attempt, d *delivery) {
 	if b := &a.content; b.metered {
 		b.tokens.End()

@@ -24,7 +24,8 @@ const (
 
 // cooldownName returns the name by which the candidate's key and channel are in
 // cooldown for the model, and whether it comes from the request: that of a
-// wildcard does.
+// wildcard does. Such names are bounded in number and logged at debug level only, since
+// clients choose them.
 func (c *candidate) cooldownName() (name string, requested bool) {
 	if c.auxiliary {
 		return auxiliaryName, false
@@ -34,6 +35,10 @@ func (c *candidate) cooldownName() (name string, requested bool) {
 
 // acquire reports whether the candidate may be tried now. A channel's own
 // cooldown only puts it last: what keeps failing is still better than nothing.
+//
+// The candidate then has a slot, if its key has a limit, and the trial of each cooldown
+// that has ended, which is the only one until its outcome is known. On false it has
+// nothing of that.
 func (c *candidate) acquire(now time.Time) bool {
 	if !c.acquireSlot() {
 		return false

@@ -104,7 +104,8 @@ func newGateway(h *Handler, clock clockwork.Clock, tracker *awake.Tracker, logge
 // takesUnnamed reports whether there is a channel for requests without a model.
 func (g *gateway) takesUnnamed() bool { return g.unnamed != nil }
 
-// statuses are HTTP statuses, of which one digit stands for its hundred.
+// statuses are HTTP statuses, of which one digit stands for its hundred: 5 for 5xx, as in
+// Caddy's own matchers.
 type statuses []int
 
 // contain reports whether an error's status is among them.
@@ -121,7 +122,7 @@ func (s statuses) contain(status int) bool {
 }
 
 // pooled are entries of pools, which belong to the process, until they are given
-// back.
+// back. Handler.Cleanup gives them back, also after half a Provision.
 type pooled []pooledEntry
 
 type pooledEntry struct {
@@ -145,7 +146,8 @@ func (p *pooled) giveBack() {
 	*p = nil
 }
 
-// loading is what clients and channels are provisioned with.
+// loading is what clients and channels are provisioned with, and what their keys are read
+// again with while the configuration runs.
 type loading struct {
 	repl       *caddy.Replacer
 	transports *transports
@@ -157,7 +159,9 @@ type loading struct {
 }
 
 // readKeysAgain reads the keys of clients and channels from their files. What
-// cannot be used leaves the old keys in place.
+// cannot be used leaves the old keys in place. A key that is still listed stays the same
+// object, with its cooldowns and counts; requests under way go on with the keys that they
+// have claimed. The task that watches the files calls it.
 func (g *gateway) readKeysAgain(l *loading) {
 	g.reading.Lock()
 	defer g.reading.Unlock()

@@ -1,11 +1,3 @@
-// Package llmgateway puts many LLM accounts behind one endpoint: it checks the
-// client's key, maps the model's name to the channels that have it, swaps in
-// the channel's own key and leaves the rest of the request as it is.
-//
-// A request's way: Handler reads it and decides once, then attempts one candidate
-// after the other until one gives a response that no other may better, and
-// writes that to the client. Protocol upgrades go through a reverse_proxy, whose
-// transport makes the same attempts.
 package llmgateway
 
 import (

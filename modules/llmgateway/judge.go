@@ -17,7 +17,8 @@ import (
 )
 
 // classify sets what the outcome of an attempt means: the response that it has
-// got, or why it has got none.
+// got, or why it has got none. A success needs no rules, and of calls without a model only
+// what says something about the account has any: the 404 of a file is the request's.
 func (a *attempt) classify(err error) {
 	switch {
 	case err != nil:
@@ -85,7 +86,8 @@ func isTimeout(err error) bool {
 	return errors.Is(err, errSlow) || errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// count counts the attempt's outcome.
+// count counts the attempt's outcome, for the key and, by four words, for the channel's
+// metric. A refusal that is about the request counts as answered: the account works.
 func (a *attempt) count() {
 	a.candidate.recordOutcome(a.verdict, a.gateway.clock.Now())
 	outcomes := &a.candidate.channel.attempts
@@ -103,7 +105,15 @@ func (a *attempt) count() {
 	}
 }
 
-// record records what a verdict says about the key, the model and the channel.
+// record records what a verdict says about the key, the model and the channel:
+//
+//	target of the verdict   what is put in cooldown
+//	key                     the key, for all models
+//	key and model           the key, for the model or for the pattern that the refusal names
+//	channel and model       the model, for all keys of the channel
+//	channel                 the channel: only put last, once several conversations have failed
+//
+// It ends the candidate's trial in each case.
 func (vs *verdicts) record(a *attempt) {
 	c, v := a.candidate, a.verdict
 	if v.Kind == refusal.KindAnswered {
@@ -162,7 +172,8 @@ func newCooldown(g *gateway, v refusal.Verdict, requested bool) cooldown.Cooldow
 }
 
 // coolDownKey puts the attempt's key in cooldown, unless the request has done so
-// with enough others.
+// with enough others. What a refusal states by a field that no request brings about, such
+// as a dead key, does not count for that bound.
 func (vs *verdicts) coolDownKey(a *attempt, name string, requested bool) {
 	c, v := a.candidate, a.verdict
 	if c.key == nil {
@@ -187,7 +198,9 @@ func (vs *verdicts) coolDownKey(a *attempt, name string, requested bool) {
 }
 
 // coolDownChannel records a failure of the channel, or what keeps this server
-// from it.
+// from it, such as a blocked address. Failures count by conversation: a request that
+// crashes a backend and is repeated by its SDK is one failure, not three. Calls that count
+// tokens say nothing about the channel.
 func (vs *verdicts) coolDownChannel(a *attempt) {
 	c, v := a.candidate, a.verdict
 	if c.auxiliary {
@@ -208,7 +221,7 @@ func (vs *verdicts) coolDownChannel(a *attempt) {
 }
 
 // recordSuccess ends the cooldowns of the key and the channel, and those of the
-// model there.
+// model there. Without one it takes no lock.
 func (vs *verdicts) recordSuccess(c *candidate) {
 	name, requested := c.cooldownName()
 	now := vs.gateway.clock.Now()

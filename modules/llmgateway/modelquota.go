@@ -64,7 +64,8 @@ func (q *modelQuotas) of(m *measures) []*quota.Quota {
 }
 
 // modelLimits are what a key has used of its channel's quotas of models. The counts
-// of a model begin with its first request.
+// of a model begin with its first request: with 10,000 keys and ten models, counts for all
+// of them would take more memory than everything else.
 type modelLimits struct {
 	name  string                             // of the key's counts
 	known atomic.Pointer[map[string]*limits] // by the channel's own name; copied on write
@@ -170,7 +171,8 @@ func (c *candidate) exhaustedMeter() *quota.Meter {
 }
 
 // chargeRequest charges a request to the candidate's key. If a quota does not allow
-// it, it charges nothing and returns that one.
+// it, it charges nothing and returns that one. The check and the charge are one step for
+// each quota of requests, so that no number of requests at once gets more than is left.
 func (c *candidate) chargeRequest() *quota.Meter {
 	l := c.modelLimits()
 	if l != nil {

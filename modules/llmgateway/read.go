@@ -16,7 +16,8 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
 )
 
-// modelRef is the model that a request names, and where it was found.
+// modelRef is the model that a request names, and where it was found. Each attempt puts
+// the channel's own name in the same place, so that nothing else of the request changes.
 type modelRef struct {
 	model  string // "" for none
 	inPath modelPath
@@ -36,7 +37,10 @@ type modelRef struct {
 	contentType []string // of the body as channels get it; empty without a body
 }
 
-// scanners are reused: their state is larger than a small request.
+// scanners are reused: their state is larger than a small request. They look for the
+// model and, on the way, for what else the gateway must know: whether a stream is asked
+// for, what identifies the conversation, whether the response is to be stored, and ids
+// that an account may keep.
 var scanners = sync.Pool{New: func() any {
 	s := reqbody.NewScanner("model", "stream", "stream_options")
 	s.Mark(conversation.Fields...)
@@ -85,6 +89,9 @@ func (q *request) read(w http.ResponseWriter, r *http.Request) *apiError {
 	return nil
 }
 
+// readBody reads the body to its end. Its Content-Type is what the client says only as far
+// as the endpoint takes such bodies (classify); channels are told what it was read as, so
+// that they cannot read it in another way than the gateway has.
 func (q *request) readBody(w http.ResponseWriter, r *http.Request) *apiError {
 	if q.upgrading || r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return nil
@@ -117,6 +124,9 @@ func (q *request) readBody(w http.ResponseWriter, r *http.Request) *apiError {
 	return nil
 }
 
+// readKind reads a body of a kind. One that is passed on unread, such as audio, must not
+// look like JSON: a provider that sniffs would find a model in it that was not checked.
+// Uploads of files may be anything, since nothing in them is a request.
 func (q *request) readKind(r *http.Request, kind bodyKind, codings []coding) *apiError {
 	switch kind {
 	case opaqueBody:
@@ -160,6 +170,9 @@ func (q *request) keepBody(r *http.Request, codings []coding, isText bool, sink 
 	})
 }
 
+// readJSON reads a JSON body, which is validated while it arrives: one that is refused
+// after a megabyte has not cost more than that. For a client with models of its own all
+// fields are noted that could name another model.
 func (q *request) readJSON(r *http.Request, codings []coding) *apiError {
 	scanner := scanners.Get().(*reqbody.Scanner)
 	scanner.Reset()
@@ -181,6 +194,8 @@ func (q *request) readJSON(r *http.Request, codings []coding) *apiError {
 	return q.found(value, err)
 }
 
+// readForm reads a form (multipart/form-data), as calls with files have it. Its model may
+// stand behind the file, so that the body is kept before it is found.
 func (q *request) readForm(r *http.Request, codings []coding) *apiError {
 	form, err := reqbody.NewForm("model", r.Header.Get("Content-Type"))
 	if err != nil {
@@ -200,7 +215,8 @@ func (q *request) readForm(r *http.Request, codings []coding) *apiError {
 	return q.found(value, err)
 }
 
-// found notes the model that stands in the body.
+// found notes the model that stands in the body. A body without one is no error yet: the
+// path may have it, or default_channel takes the request.
 func (q *request) found(value reqbody.Value, err error) *apiError {
 	if errors.Is(err, reqbody.ErrMissing) {
 		return nil
@@ -215,7 +231,8 @@ func (q *request) found(value reqbody.Value, err error) *apiError {
 	return nil
 }
 
-// streamed reports whether the response is to be a stream.
+// streamed reports whether the response is to be a stream: by the field stream, of which
+// anything but true is no, or by the method in a path of Gemini's.
 func (q *request) streamed() bool {
 	if q.stream.End > 0 {
 		return string(bytes.TrimSpace(q.body.Slice(q.stream.Start, q.stream.End))) == "true"
@@ -223,7 +240,8 @@ func (q *request) streamed() bool {
 	return q.inPath.streams()
 }
 
-// bodyError turns a failure to read the body into the client's error.
+// bodyError turns a failure to read the body into the client's error: 413 for its size,
+// 408 for a client that stalls, 503 when the memory for bodies is in use, else 400.
 func (q *request) bodyError(err error) *apiError {
 	var (
 		invalid   *reqbody.InvalidError

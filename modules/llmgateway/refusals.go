@@ -50,6 +50,11 @@ func (vs *verdicts) visitTo(channel *Channel) *visit {
 
 // judge draws the conclusions from an attempt's verdict: what is put in cooldown,
 // and which candidates are not tried any more.
+//
+// Some verdicts depend on what another key gets for the same request. They wait (pending)
+// for a second opinion, which refusal.Settle weighs with the first: if both keys are
+// refused in the same way it was the request, or the channel; if the second one answers it
+// was the first key. Without a second opinion the first verdict stands (settleOpinions).
 func (vs *verdicts) judge(a *attempt) {
 	a.count()
 	if a.verdict.Kind == refusal.KindAnswered && len(vs.visits) == 0 {
@@ -112,7 +117,10 @@ func (vs *verdicts) needsOpinion(v *visit, a *attempt) bool {
 	return false
 }
 
-// excludeAfter takes the candidates out that would get the same refusal as a.
+// excludeAfter takes the candidates out that would get the same refusal as a: all of an
+// address that is blocked, the model at a channel that fails for two keys, the account
+// whose limit was reached, the key that is dead, or the model; after a request that is too
+// large for that, larger models come first.
 func (vs *verdicts) excludeAfter(v *visit, a *attempt) {
 	c := a.candidate
 	switch next := a.verdict.Kind.Policy().OtherKey; {

@@ -19,8 +19,8 @@ type request struct {
 	upgrading bool     // the client asks for a WebSocket
 
 	modelRef
-	usageEdit *reqbody.Edit // makes the stream tell its usage, if asksUsage
-	source    upload        // the body as it comes in
+	usageEdit *reqbody.Edit // makes the stream state its usage, for clients with a token limit; see asksUsage
+	source    upload        // the body as it comes in, which watches that it does not stall
 	body      *reqbody.Body // set if hasBody
 
 	method     string
@@ -37,7 +37,8 @@ func newRequest(g *gateway, client *Client, l location, upgrading bool) *request
 // hasBody reports whether the request has a body that the attempts send.
 func (q *request) hasBody() bool { return q.body != nil }
 
-// refuse sends an error of ours to the client.
+// refuse sends an error of ours to the client, in the client's dialect, and counts it by
+// client and status.
 func (q *request) refuse(w http.ResponseWriter, r *http.Request, err *apiError) {
 	collectors.refused.WithLabelValues(q.client.label(), strconv.Itoa(err.Status)).Inc()
 	err.write(w, r)

@@ -13,7 +13,8 @@ import (
 )
 
 // reply is what has come of a call. Its response is open until somebody has closed or
-// passed it on.
+// passed it on: the attempts keep a refused one open, unread behind its beginning, in
+// case nothing better comes.
 type reply struct {
 	call
 
@@ -30,7 +31,8 @@ type reply struct {
 const (
 	// maxRefusal is how much of the body of a refusal is read for its reason.
 	maxRefusal = 32 << 10
-	// refusalTimeout is how long to wait for that.
+	// refusalTimeout is how long to wait for that: a server that sends a status and then
+	// stalls must not hold up the next candidate.
 	refusalTimeout = time.Second
 )
 

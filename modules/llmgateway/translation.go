@@ -99,6 +99,9 @@ func (r *reply) how() translate.Response {
 // translateResponse makes the client's response of the channel's, which has
 // output: of a stream as it comes, else as a whole. The error is what the
 // response turns out to be.
+//
+// What the client has asked for counts, and not what the channel sends: one that answers
+// a stream with JSON, or the other way round, is translated all the same.
 func (r *reply) translateResponse() error {
 	if r.translation.client.Stream {
 		r.translateStream()

@@ -50,7 +50,11 @@ func (t *translator) clientRequest() (*neutral.Request, error) {
 }
 
 // translate writes the attempt's request in a dialect of its channel, if it does
-// not speak the client's. An error is about the request and this channel.
+// not speak the client's. An error is about the request and this channel: another one,
+// which speaks another dialect, may carry it.
+//
+// A Gemini client that does not ask for alt=sse gets a stream as one JSON array, which
+// only channels that speak gemini can give it.
 func (t *translator) translate(a *attempt, from *url.URL) error {
 	channel, dialect := a.candidate.channel, t.clientDialect()
 	if !t.hasBody() || dialect == "" || !t.gateway.translates {
