@@ -216,11 +216,14 @@ func writeThinking(w *rawjson.Writer, r *neutral.Request, to neutral.Target) {
 
 // takesLevel reports whether a model is of Gemini 3 or newer, by its name: those models
 // take a level in place of a budget, and require signatures. The name may have a prefix,
-// such as google/gemini-3-pro. Names that are no version (gemini-flash-latest) are not
-// known.
+// such as google/gemini-3-pro. The aliases of the newest models, such as
+// gemini-flash-latest, are among them.
 func takesLevel(model string) bool {
 	_, version, ok := strings.Cut(model, "gemini-")
-	return ok && version != "" && version[0] >= '3' && version[0] <= '9'
+	if !ok || version == "" {
+		return false
+	}
+	return version[0] >= '3' && version[0] <= '9' || version[0] > '9' && strings.HasSuffix(version, "-latest")
 }
 
 // levelOf returns the level of an effort, "" for the model's default. Gemini 3 Pro has LOW

@@ -34,6 +34,7 @@ func WriteResponse(client *neutral.Request, response *neutral.Response, id strin
 // of the candidate, not of its texts.
 func writeCandidate(w *rawjson.Writer, index int, choice *neutral.Choice) {
 	var citations []neutral.Citation
+	var text textOffsets
 	sig := ""
 	w.Open('{')
 	w.Key("content")
@@ -49,6 +50,7 @@ func writeCandidate(w *rawjson.Writer, index int, choice *neutral.Choice) {
 		switch part.Kind {
 		case neutral.Text, neutral.Refusal:
 			citations = append(citations, part.Citations...)
+			text.add(part.Text)
 			writeText(w, part.Text, false, &sig)
 		case neutral.Thought:
 			if part.Text != "" {
@@ -68,7 +70,7 @@ func writeCandidate(w *rawjson.Writer, index int, choice *neutral.Choice) {
 	w.Close('}')
 	w.KeyString("finishReason", finishReason(choice.Finish))
 	w.KeyInt("index", int64(index))
-	writeGrounding(w, citations)
+	writeGrounding(w, citations, &text)
 	w.Close('}')
 }
 

@@ -32,6 +32,7 @@ type candidateReader struct {
 	calls  neutral.Sequencer
 	finish string          // finishReason, "" if it has not come
 	cited  map[string]bool // the sources that were emitted, by URL and place
+	text   textOffsets     // of what the citations are about
 }
 
 // NewStreamReader returns a reader of one response. how.Vendor marks its signatures, and
@@ -174,6 +175,9 @@ func (s *StreamReader) part(c *candidateReader, v rawjson.Value, emit neutral.Em
 				kind = neutral.ThoughtDelta
 			}
 			if text := member.Text(); text != "" {
+				if !isThought {
+					c.text.add(text)
+				}
 				emit(&neutral.Event{Kind: kind, Text: text})
 			}
 		case "inlineData":
@@ -222,18 +226,23 @@ func (c *candidateReader) citations(v rawjson.Value, emit neutral.Emit) {
 				continue
 			}
 			citation := sources[n]
-			citation.Start, _ = segment.Get("startIndex").Int()
-			citation.End, _ = segment.Get("endIndex").Int()
+			citation.Start, citation.End = c.place(segment)
 			citation.Quote = segment.Get("text").Text()
 			c.cite(citation, emit)
 		}
 	}
 	for source := range v.Get("citationMetadata").Get("citations").Elements {
 		citation := neutral.Citation{URL: source.Get("uri").Text(), Title: source.Get("title").Text()}
-		citation.Start, _ = source.Get("startIndex").Int()
-		citation.End, _ = source.Get("endIndex").Int()
+		citation.Start, citation.End = c.place(source)
 		c.cite(citation, emit)
 	}
+}
+
+// place returns the place that a citation is about, in characters.
+func (c *candidateReader) place(v rawjson.Value) (start, end int64) {
+	start, _ = v.Get("startIndex").Int()
+	end, _ = v.Get("endIndex").Int()
+	return c.text.characters(start), c.text.characters(end)
 }
 
 // cite emits a citation once.

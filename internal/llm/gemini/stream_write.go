@@ -21,7 +21,8 @@ type candidateWriter struct {
 	sig       string // marked; stands on the part that follows, "" for none
 	args      []byte // of the call under way, as they come
 	citations []neutral.Citation
-	done      bool // its finishReason was written
+	text      textOffsets // of what the citations are about
+	done      bool        // its finishReason was written
 }
 
 // NewStreamWriter returns a writer for the client that has sent a request.
@@ -44,6 +45,9 @@ func (s *StreamWriter) Append(dst []byte, e *neutral.Event) []byte {
 	c := &s.candidates[e.Choice]
 	switch e.Kind {
 	case neutral.TextDelta, neutral.RefusalDelta, neutral.ThoughtDelta:
+		if e.Kind != neutral.ThoughtDelta {
+			c.text.add(e.Text)
+		}
 		s.begin(e.Choice)
 		writeText(&s.w, e.Text, e.Kind == neutral.ThoughtDelta, &c.sig)
 		return s.end(dst, e.Choice)
@@ -144,7 +148,7 @@ func (s *StreamWriter) finish(dst []byte, e *neutral.Event, c *candidateWriter) 
 	s.endParts()
 	w.KeyString("finishReason", finishReason(e.Finish))
 	w.KeyInt("index", int64(e.Choice))
-	writeGrounding(w, c.citations)
+	writeGrounding(w, c.citations, &c.text)
 	w.Close('}')
 	w.Close(']')
 	w.Key("usageMetadata")
@@ -207,7 +211,7 @@ func writeMedia(w *rawjson.Writer, media *neutral.MediaPart) {
 // writeGrounding writes the sources of the text, in the form of Google's search. Each
 // citation is a source of its own, even if two have the same URL: what it is about
 // stands in a support, which names the source by its index.
-func writeGrounding(w *rawjson.Writer, citations []neutral.Citation) {
+func writeGrounding(w *rawjson.Writer, citations []neutral.Citation, text *textOffsets) {
 	if len(citations) == 0 {
 		return
 	}
@@ -231,8 +235,8 @@ func writeGrounding(w *rawjson.Writer, citations []neutral.Citation) {
 		w.Open('{')
 		w.Key("segment")
 		w.Open('{')
-		w.KeyInt("startIndex", citations[i].Start)
-		w.KeyInt("endIndex", citations[i].End)
+		w.KeyInt("startIndex", text.bytes(citations[i].Start))
+		w.KeyInt("endIndex", text.bytes(citations[i].End))
 		w.KeyString("text", citations[i].Quote)
 		w.Close('}')
 		w.Key("groundingChunkIndices")

@@ -257,9 +257,10 @@ func (m *messagesWriter) resultContent(result *neutral.ToolResult) error {
 // thoughts first if the model gave them so; the API demands that order where it thinks
 // with a budget.
 //
-// A thought goes back to the vendor whose signature it has. Another's, and one without
-// (neutral.TextOnly), is left out and recorded: the API requires a signature and
-// checks it, and thoughts as visible text would be read as an answer of the model's.
+// A thought goes back to the vendor whose signature it has. Another's is left out and
+// recorded: the API requires a signature and checks it, and thoughts as visible text
+// would be read as an answer of the model's. A vendor that signs nothing gets its own
+// thoughts (neutral.TextOnly) with an empty signature, as Claude Code sends them.
 // Signatures on texts and calls are Gemini's, and have no place here. Images that a model
 // has made cannot stand in an assistant's message.
 func (m *messagesWriter) assistant(turn *neutral.Message) {
@@ -277,7 +278,8 @@ func (m *messagesWriter) assistant(turn *neutral.Message) {
 			m.r.DropMedia(part.Media)
 		case neutral.Thought:
 			sig := part.Sig.For(m.to.Vendor)
-			if sig == "" || m.thinking == thinkingOff {
+			isUnsigned := part.Text != "" && part.Sig.IsOf(m.to.Vendor) && part.Sig.Value == neutral.TextOnly
+			if sig == "" && !isUnsigned || m.thinking == thinkingOff {
 				m.r.DropThought()
 				continue // of another vendor, which is an error here
 			}

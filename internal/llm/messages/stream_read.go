@@ -24,15 +24,18 @@ import (
 // Usage comes in two parts, of which the later overwrites the earlier, and is given out
 // with Finished, at the end of the response.
 type StreamReader struct {
-	how     neutral.Reading
-	calls   neutral.Sequencer      // puts calls in a row, if blocks overlap
-	blocks  map[int64]*blockReader // those that are open, by index
-	started bool                   // message_start, or a whole message, has come
-	failed  bool                   // Failed was emitted; nothing more is read
-	done    bool                   // message_stop has come
-	stop    string                 // stop_reason, "" if it has not come
-	stopSeq string                 // stop_sequence, of the stop_reason of that name
-	usage   usageReader
+	how    neutral.Reading
+	calls  neutral.Sequencer      // puts calls in a row, if blocks overlap
+	blocks map[int64]*blockReader // those that are open, by index
+	// openCall is the key of a call whose block has ended and whose input is not complete,
+	// "" for none.
+	openCall string
+	started  bool   // message_start, or a whole message, has come
+	failed   bool   // Failed was emitted; nothing more is read
+	done     bool   // message_stop has come
+	stop     string // stop_reason, "" if it has not come
+	stopSeq  string // stop_sequence, of the stop_reason of that name
+	usage    usageReader
 }
 
 // blockReader is what has been read of a block.
@@ -137,6 +140,7 @@ func callKey(index int64) string { return strconv.FormatInt(index, 10) }
 // so that their deltas are known, and say nothing: their input is no call of the
 // client's.
 func (s *StreamReader) begin(index int64, v rawjson.Value, emit neutral.Emit) {
+	s.endOpenCall(emit)
 	block := &blockReader{kind: v.Get("type").Text()}
 	s.blocks[index] = block
 	switch block.kind {
@@ -183,6 +187,7 @@ func (s *StreamReader) blockDelta(v rawjson.Value, emit neutral.Emit) {
 	if block == nil {
 		return
 	}
+	s.endOpenCall(emit)
 	delta := v.Get("delta")
 	switch delta.Get("type").Text() {
 	case "text_delta":
@@ -216,9 +221,9 @@ func (s *StreamReader) cite(v rawjson.Value, emit neutral.Emit) {
 // blockStop ends a block. Thoughts without a signature come from providers that speak the
 // dialect and sign nothing; neutral.TextOnly says whose they are.
 //
-// stop_reason comes behind the end of the last block in Anthropic's streams, so that
-// max_tokens is known here only of providers that say it earlier. End looks at it once
-// more, for calls whose block was not ended.
+// stop_reason comes behind the end of the last block in Anthropic's streams. So a call
+// whose input is not complete stays open: if something follows, the model has not been cut
+// off, and that was all of its input; else End knows why the message has ended.
 func (s *StreamReader) blockStop(index int64, emit neutral.Emit) {
 	block := s.blocks[index]
 	if block == nil {
@@ -234,7 +239,21 @@ func (s *StreamReader) blockStop(index int64, emit neutral.Emit) {
 		if !block.pieces && block.input != "" {
 			s.calls.Piece(neutral.Piece{Key: callKey(index), Input: block.input}, emit)
 		}
-		s.calls.EndCall(callKey(index), s.finished().CutsOff(), emit)
+		s.endOpenCall(emit)
+		key := callKey(index)
+		if s.stop == "" && !s.calls.State(key).Complete {
+			s.openCall = key
+			return
+		}
+		s.calls.EndCall(key, s.finished().CutsOff(), emit)
+	}
+}
+
+// endOpenCall ends the call that was left open at the end of its block.
+func (s *StreamReader) endOpenCall(emit neutral.Emit) {
+	if s.openCall != "" {
+		s.calls.EndCall(s.openCall, false, emit)
+		s.openCall = ""
 	}
 }
 

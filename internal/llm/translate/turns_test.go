@@ -65,6 +65,7 @@ func TestEndsThatCutOff(t *testing.T) {
 		return data(`{"type":"message_start","message":{"id":"m1","model":"m","content":[],"usage":{"input_tokens":1,"output_tokens":1}}}`,
 			`{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"i1","name":"f","input":{}}}`,
 			`{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"a\":"}}`,
+			`{"type":"content_block_stop","index":0}`,
 			`{"type":"message_delta","delta":{"stop_reason":"`+reason+`"},"usage":{"output_tokens":2}}`, `{"type":"message_stop"}`)
 	}
 	inResponses := func(reason string) string {
@@ -98,6 +99,47 @@ func TestEndsThatCutOff(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A call of Messages without arguments, or with arguments that are no JSON, is whole when
+// the message goes on or ends as usual.
+func TestCallsWithoutInput(t *testing.T) {
+	block := func(n, input string) string {
+		return data(`{"type":"content_block_start","index":`+n+`,"content_block":{"type":"tool_use","id":"i`+n+`","name":"f","input":{}}}`,
+			`{"type":"content_block_delta","index":`+n+`,"delta":{"type":"input_json_delta","partial_json":"`+input+`"}}`, `{"type":"content_block_stop","index":`+n+`}`)
+	}
+	body := data(`{"type":"message_start","message":{"id":"m1","model":"m","content":[],"usage":{"input_tokens":1,"output_tokens":1}}}`) +
+		block("0", "") + block("1", `{\"a\":`) + data(`{"type":"content_block_start","index":2,"content_block":{"type":"text","text":""}}`,
+		`{"type":"content_block_delta","index":2,"delta":{"type":"text_delta","text":"so"}}`, `{"type":"content_block_stop","index":2}`) + block("3", "") +
+		data(`{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":2}}`, `{"type":"message_stop"}`)
+	got := meaning(translate.Collect(read(t, neutral.Chat, least[neutral.Chat]), how(neutral.Messages), []byte(body)))
+	if want := `C:f({})|C:f({"a":)|T:so|C:f({})|calls`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// Thoughts that their vendor has not signed go back to it, and to no other.
+func TestUnsignedThoughts(t *testing.T) {
+	mark := neutral.Sig{Vendor: "v", Value: neutral.TextOnly}.Mark()
+	body := `{"model":"m","reasoning":{"effort":"high"},"input":[{"type":"message","role":"user","content":"a"},{"type":"reasoning","summary":[{"type":"summary_text","text":"hm"}],"encrypted_content":"` + mark + `"},
+		{"type":"function_call","call_id":"c","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"c","output":"x"}],"tools":[{"type":"function","name":"f"}]}`
+	own, _ := write(t, read(t, neutral.Responses, body), neutral.Messages, "m")
+	contains(t, "its own", own, `{"type":"thinking","thinking":"hm","signature":""}`)
+	foreign, _ := write(t, read(t, neutral.Responses, strings.Replace(body, mark, neutral.Sig{Vendor: "w", Value: neutral.TextOnly}.Mark(), 1)), neutral.Messages, "m")
+	containsNot(t, "another's", foreign, "hm")
+}
+
+// Google counts the places of citations in bytes, the others in characters.
+func TestPlacesOfCitations(t *testing.T) {
+	inGemini := `{"candidates":[{"content":{"parts":[{"text":"Wi"},{"text":"h","thought":true},{"text":"e schön 日本 ist"}]},"finishReason":"STOP","groundingMetadata":{"groundingChunks":[{"web":{"uri":"https://a.example","title":"T"}}],"groundingSupports":[{"segment":{"startIndex":4,"endIndex":17,"text":"q"},"groundingChunkIndices":[0]}]}}]}`
+	inChat := stream(read(t, neutral.Chat, least[neutral.Chat]), neutral.Gemini, "data: "+inGemini+"\n\n")
+	contains(t, "from gemini", inChat, `"start_index":4,"end_index":12`)
+	contains(t, "and back", stream(read(t, neutral.Gemini, least[neutral.Gemini]), neutral.Chat, inChat), `"startIndex":4,"endIndex":17`)
+	whole, err := translate.Whole(read(t, neutral.Gemini, least[neutral.Gemini]), how(neutral.Chat), []byte(inChat))
+	if err != nil {
+		t.Fatal(err)
+	}
+	contains(t, "and back as a whole", string(whole), `"startIndex":4,"endIndex":17`)
 }
 
 // A client that has asked for several choices and gets fewer sees the end of its stream;
@@ -142,6 +184,7 @@ func TestReasoning(t *testing.T) {
 		{"effort of OpenAI", neutral.Responses, `"reasoning":{"effort":"xhigh"}`, neutral.Chat, "gpt-5.4", `"reasoning_effort":"xhigh"`},
 		{"Claude Code's much", neutral.Messages, `"thinking":{"type":"enabled","budget_tokens":31999}`, neutral.Chat, "m", `"reasoning_effort":"high"`},
 		{"effort to a level", neutral.Chat, `"reasoning_effort":"low"`, neutral.Gemini, "gemini-3-flash", `"thinkingLevel":"LOW"`},
+		{"effort to the newest", neutral.Chat, `"reasoning_effort":"low"`, neutral.Gemini, "gemini-flash-latest", `"thinkingLevel":"LOW"`},
 		{"none to Pro", neutral.Chat, `"reasoning_effort":"none"`, neutral.Gemini, "gemini-3-pro", `"thinkingLevel":"LOW"`},
 		{"effort to a budget", neutral.Chat, `"reasoning_effort":"medium"`, neutral.Gemini, "gemini-2.5-flash", `"thinkingBudget":8192`},
 		{"none to 2.5 Pro", neutral.Chat, `"reasoning_effort":"none"`, neutral.Gemini, "gemini-2.5-pro", `"thinkingBudget":128`},
