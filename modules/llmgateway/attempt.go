@@ -80,7 +80,7 @@ func (a *attempt) pass(req *http.Request, res *http.Response) (*http.Response, e
 	return res, nil
 }
 
-// learn keeps the limits that the header of the attempt's response tells.
+// learn keeps the limits that the header of the attempt's response states.
 func (a *attempt) learn(header http.Header) {
 	c := a.candidate
 	if c.key == nil || c.auxiliary || c.model == "" {

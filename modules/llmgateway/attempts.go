@@ -253,7 +253,7 @@ func (as *attempts) mayRetry(a *attempt) bool {
 }
 
 // deferResponse keeps a refused response unless a better one is kept already: one
-// about the request, which tells the client most. It stays open and unread, so
+// about the request, which is of most use to the client. It stays open and unread, so
 // that it can reach the client if nothing better comes.
 func (as *attempts) deferResponse(a *attempt) {
 	worse := as.deferred

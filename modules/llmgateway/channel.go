@@ -92,7 +92,7 @@ type Channel struct {
 
 	// Further headers of clients that the channel gets, beside those that go to
 	// every channel, such as `HTTP-Referer` and `X-Title` for OpenRouter. Keys,
-	// cookies, and what tells the client's address, identity or account can
+	// cookies, and what reveals the client's address, identity or account can
 	// not be among them. Default: none.
 	AllowHeaders []string `json:"allow_headers,omitempty"`
 

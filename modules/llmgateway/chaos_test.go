@@ -29,7 +29,7 @@ const (
 type chaosKey struct {
 	mu      sync.Mutex
 	trouble string    // "" for none
-	rests   time.Time // until when it must not be used
+	until   time.Time // until when it must not be used
 	since   time.Time // from when that can be expected
 }
 
@@ -39,14 +39,14 @@ func (k *chaosKey) turn(trouble string) {
 	k.trouble = trouble
 }
 
-// use returns what is wrong with the key, and whether it was used while it rests.
+// use returns what is wrong with the key, and whether it was used while it is in cooldown.
 func (k *chaosKey) use() (trouble string, tooEarly bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := time.Now()
-	tooEarly = now.After(k.since) && now.Before(k.rests)
+	tooEarly = now.After(k.since) && now.Before(k.until)
 	if k.trouble == "429" {
-		k.since, k.rests = now.Add(chaosSlack), now.Add(chaosPause-5*time.Millisecond)
+		k.since, k.until = now.Add(chaosSlack), now.Add(chaosPause-5*time.Millisecond)
 	}
 	return k.trouble, tooEarly
 }
@@ -104,7 +104,7 @@ func chaosProvider(keys map[string]*chaosKey, early *atomic.Int64) http.HandlerF
 }
 
 // A third of twelve keys in six channels is in trouble at any time. Every
-// request is served, with its own answer; no key is used while it rests; what
+// request is served, with its own answer; no key is used while it is in cooldown; what
 // was cut off in the middle never looks complete; and nothing stays behind.
 // CHAOS_REQUESTS in the environment sets their number.
 func TestChaos(t *testing.T) {

@@ -66,7 +66,7 @@ func (c *charges) settle(a *attempt, d *delivery) {
 
 // tokensUsed returns what the call has cost: what the response states, and an
 // estimate in place of what it does not. So nobody pays less by leaving before
-// the usage comes, or by a channel or path that tells none.
+// the usage comes, or by a channel or path that states none.
 func (c *charges) tokensUsed(a *attempt, d *delivery) (input, output int64) {
 	b, stated := &a.content, a.usage()
 	switch {

@@ -34,7 +34,7 @@ func (checkUnderWay) Destruct() error { return nil }
 
 var errCheckUnderWay = errors.New("another check of the keys is under way; wait for its end")
 
-// serveCheck checks the keys of all channels, or of one, and tells what came of
+// serveCheck checks the keys of all channels, or of one, and reports what came of
 // each as soon as it is known, as a line of JSON. It ends when the client leaves.
 func (a *Admin) serveCheck(w http.ResponseWriter, r *http.Request) error {
 	if err := allowMethods(w, r, http.MethodPost); err != nil {

@@ -125,7 +125,7 @@ func (c *candidate) block(now time.Time) cooldown.Block {
 }
 
 // learnedBlock returns what keeps the candidate from being used by what its
-// provider has told. Of a host that is not known to be the provider's own this is
+// provider has stated. Of a host that is not known to be the provider's own this is
 // a guess: it may pass on the header of an account that is not the key's.
 func (c *candidate) learnedBlock(now time.Time) cooldown.Block {
 	if c.key == nil || c.auxiliary {

@@ -29,7 +29,7 @@ const (
 	smallBody = 64 << 10
 )
 
-// writeEstimate tells the client how many tokens its request has, about.
+// writeEstimate responds with an estimate of the request's tokens.
 // Sources: https://platform.claude.com/docs/en/api/messages-count-tokens,
 // https://ai.google.dev/api/tokens and
 // https://platform.openai.com/docs/api-reference/responses/input-tokens

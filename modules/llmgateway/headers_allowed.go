@@ -27,7 +27,7 @@ type headerPolicy struct {
 }
 
 // outgoing returns the header of an attempt: what a channel may know of the
-// client's header, what it is told about the body, and the channel's own.
+// client's header, what describes the body, and the channel's own.
 //
 // It is an allow list because a deny list cannot be complete: each CDN, access
 // proxy and single sign-on has headers of its own that say who the client is.

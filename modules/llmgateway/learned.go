@@ -15,7 +15,7 @@ import (
 // header states.
 const longestLearned = 31 * 24 * time.Hour
 
-// learnedLimits are the limits of a key that the headers of responses have told,
+// learnedLimits are the limits of a key that the headers of responses have stated,
 // by model, "" for all of them. Of clients' names only so many are kept as of
 // quotas per model.
 type learnedLimits struct {
@@ -27,13 +27,13 @@ type learnedLimits struct {
 	blocked atomic.Pointer[map[string]time.Time]
 }
 
-// learnedLimit is a limit as a header has told it last.
+// learnedLimit is a limit as a header has stated it last.
 type learnedLimit struct {
 	refusal.Limit
 	at time.Time
 }
 
-// record keeps what a response of a model has told.
+// record keeps what a response of a model has stated.
 func (l *learnedLimits) record(model string, limits []refusal.Limit, maxCooldown time.Duration, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -65,7 +65,7 @@ func (l *learnedLimits) record(model string, limits []refusal.Limit, maxCooldown
 	}
 }
 
-// forgetOldest drops the limits of the model that was told of longest ago, of those of
+// forgetOldest drops the limits of the model whose limits were stated longest ago, of those of
 // which something is left, and reports whether there was one.
 func (l *learnedLimits) forgetOldest(now time.Time) bool {
 	oldest, found := "", false
@@ -128,7 +128,7 @@ func (l *learnedLimits) until(model string, now time.Time) time.Time {
 }
 
 // lift lets a model be asked again, "" for all, and returns how many limits that
-// was for. What has been told stays to be seen.
+// was for. What has been stated is still shown.
 func (l *learnedLimits) lift(model string, now time.Time) (lifted int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

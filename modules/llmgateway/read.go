@@ -90,7 +90,7 @@ func (q *request) read(w http.ResponseWriter, r *http.Request) *apiError {
 }
 
 // readBody reads the body to its end. Its Content-Type is what the client says only as far
-// as the endpoint takes such bodies (classify); channels are told what it was read as, so
+// as the endpoint takes such bodies (classify); channels get the type that it was read as, so
 // that they cannot read it in another way than the gateway has.
 func (q *request) readBody(w http.ResponseWriter, r *http.Request) *apiError {
 	if q.upgrading || r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
@@ -279,7 +279,7 @@ func sentence(err error) string {
 	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
-// statesUsage reports whether the client has asked that the stream tells the usage.
+// statesUsage reports whether the client has asked that the stream states the usage.
 func (q *request) statesUsage() bool {
 	if q.extras.End == 0 {
 		return false

@@ -159,7 +159,7 @@ func (e *endpoint) makesVideos() bool {
 	return false
 }
 
-// learnIDs lets the response to the client pass what learns the ids that it tells.
+// learnIDs lets the response to the client pass what learns the ids in it.
 func (o *ownership) learnIDs(res *http.Response, a *attempt) {
 	if res != a.res || a.candidate.key == nil || res.StatusCode > 299 || a.translation.isSet() || a.content.failed || !o.hasAccounts() {
 		return
@@ -174,12 +174,12 @@ func (o *ownership) learnIDs(res *http.Response, a *attempt) {
 	if !learns || a.content.source == nil || res.Header["Content-Encoding"] != nil {
 		return
 	}
-	limit := maxTold
+	limit := maxSearched
 	if onlyOne {
 		limit = headStep
 	}
 	finder := resource.Finder{OnlyFirst: onlyOne}
-	a.content.addStage(&idStage{limit: limit, told: func(beginning []byte) {
+	a.content.addStage(&idStage{limit: limit, show: func(beginning []byte) {
 		for _, id := range finder.Find(beginning) {
 			o.gateway.ids.Learn(o.client.Name, id, owner, now)
 		}
@@ -205,13 +205,13 @@ func (o *ownership) hasAccounts() bool {
 	return false
 }
 
-// maxTold is how much of a response is looked at for ids.
-const maxTold = 64 << 10
+// maxSearched is how much of a response is looked at for ids.
+const maxSearched = 64 << 10
 
 // idStage shows the beginning of a response as soon as there is enough of it.
 type idStage struct {
 	limit int
-	told  func(beginning []byte)
+	show  func(beginning []byte)
 	seen  []byte
 	done  bool
 }
@@ -224,7 +224,7 @@ func (s *idStage) pass(p []byte, then continuation) []byte {
 	s.seen = append(s.seen, p[:min(len(p), s.limit-len(s.seen))]...)
 	if len(s.seen) == s.limit || then != more {
 		s.done = true
-		s.told(s.seen)
+		s.show(s.seen)
 		s.seen = nil
 	}
 	return p

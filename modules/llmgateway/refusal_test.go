@@ -23,7 +23,7 @@ const (
 		`{"X-RateLimit-Limit":"50","X-RateLimit-Remaining":"0","X-RateLimit-Reset":"%d"}}}}`
 )
 
-// A key rests as long as the body says, where no header does, and the client
+// A key is in cooldown as long as the body says, where no header does, and the client
 // gets the body whole.
 func TestRefusalsInBodies(t *testing.T) {
 	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)                       // when startAt begins

@@ -22,7 +22,7 @@ import (
 // takes the same way through the Caddyfile.
 const uploadParameter = "gateway_upload"
 
-// uploadHeaders are where a response tells the URL to which an upload goes on.
+// uploadHeaders are where a response has the URL at which an upload goes on.
 // Source: https://ai.google.dev/gemini-api/docs/files, and for Location
 // https://cloud.google.com/storage/docs/performing-resumable-uploads
 var uploadHeaders = [...]string{"X-Goog-Upload-Url", "X-Goog-Upload-Control-Url", "Location"}

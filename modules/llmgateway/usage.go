@@ -9,7 +9,7 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/ledger"
 )
 
-// usageDays is how many days GET /v1/usage tells of. The ledger keeps two months.
+// usageDays is how many days GET /v1/usage covers. The ledger keeps two months.
 const usageDays = 31
 
 // isOwn reports whether the gateway itself answers at the endpoint.
@@ -33,7 +33,7 @@ func (g *gateway) serveOwn(w http.ResponseWriter, r *http.Request, q *request) {
 	g.models.serve(w, r, q.client, modelID(r.URL.Path))
 }
 
-// clientUsage is what GET /v1/usage tells a client about itself.
+// clientUsage is what GET /v1/usage shows a client of itself.
 type clientUsage struct {
 	Object string `json:"object"` // always "usage"
 	Client string `json:"client"`

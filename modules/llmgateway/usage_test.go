@@ -93,7 +93,7 @@ func TestTokenLimit(t *testing.T) {
 	g.chat(t, "m", bob...).wantStatus(t, 200)
 }
 
-// A key rests once its quota of tokens is spent.
+// A key is not used once its quota of tokens is exhausted.
 func TestTokenQuota(t *testing.T) {
 	up := caddytest.NewUpstream(t, caddytest.JSON(200, `{"choices":[{"text":"a"}],"usage":{"prompt_tokens":60,"completion_tokens":41}}`))
 	g, clock, _ := startAt(t, "channel a "+up.URL+" {\napi_key key-0001 key-0002\nquota 100 tokens/day\nquota 5/day\nmodels m\n}")

@@ -67,7 +67,7 @@ func InPath(pattern, path string) string {
 	return Plain(id)
 }
 
-// Finder finds the ids that a response tells, of which the beginning is enough. It
+// Finder finds the ids in a response, of which the beginning is enough. It
 // takes JSON, and event streams of JSON.
 type Finder struct {
 	scanner *reqbody.Scanner
