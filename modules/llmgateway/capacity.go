@@ -11,6 +11,10 @@ import (
 )
 
 // Capacity says what the channels give, and what the clients may use.
+//
+// It is called by `caddy freetier plan` on a provisioned Handler, and calls no
+// provider. With a clients_file the sums are not compared: its clients change while the
+// configuration runs.
 func (h *Handler) Capacity() (r capacity.Report) {
 	for _, c := range h.Channels {
 		r.Channels = append(r.Channels, capacityOf(c)...)
@@ -35,6 +39,9 @@ func (h *Handler) Capacity() (r capacity.Report) {
 }
 
 // capacityOf describes the quotas of the channel's keys.
+//
+// Each quota is multiplied by the number of keys as they are now, at least one: a
+// channel with auth none has no key and still has its quota once.
 func capacityOf(c *Channel) (all []capacity.Quota) {
 	keys := max(1, len(c.keys()))
 	add := func(model string, quotas []*quota.Quota) {

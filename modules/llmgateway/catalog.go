@@ -34,6 +34,12 @@ const (
 
 // catalog is what a channel lists as its models. It belongs to the process: a
 // reload begins with what is known.
+//
+// Its life: Provision takes it from the pool by the channel's URL; the task of keeper
+// fills it while a configuration runs; names reads it for GET /v1/models and GET
+// /v1beta/models; it goes with the last configuration that has the channel. Only
+// channels of which clients see listed names (hasWildcard) have a task. listed is
+// replaced as a whole and never changed.
 type catalog struct {
 	listed atomic.Pointer[listing]
 	wanted chan struct{} // holds a token when somebody waits for the first list
@@ -47,6 +53,9 @@ type listing struct {
 }
 
 // names returns what was listed last. It never waits.
+//
+// The first call before any list is known has keeper ask at once, instead of after
+// catalogDelay: a client that asks again soon finds the models.
 func (c *catalog) names() []string {
 	if l := c.listed.Load(); l != nil {
 		return l.names
@@ -159,6 +168,10 @@ func (c *Channel) listWith(ctx context.Context, from candidate, now time.Time) (
 
 // parseCatalog reads the list of models in the forms of OpenAI and Anthropic
 // (data), Gemini (models) and Together (the list alone).
+//
+// Gemini writes models/NAME where clients write NAME. Names that could not be asked
+// for, or that would be taken for a pattern, are left out: the list comes from outside
+// and goes into responses and, through patterns, into names of counts.
 func parseCatalog(text []byte) (names []string, err error) {
 	type model struct {
 		ID   string `json:"id"`

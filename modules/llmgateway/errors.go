@@ -16,6 +16,11 @@ import (
 )
 
 // apiError is an error of the gateway's own.
+//
+// The values below are shared by all requests and are never changed. Envelope writes
+// Type, Code, Param and Message in the form of the client's dialect, so that an SDK
+// finds them where its provider would have put them. Codes that OpenAI has are used
+// with OpenAI's meaning, since clients branch on them.
 type apiError struct {
 	apierror.Error
 	wait    time.Duration // the header Retry-After, 0 for none
@@ -24,19 +29,25 @@ type apiError struct {
 }
 
 var (
+	// One text for no key and for a wrong one: whoever guesses learns nothing from it.
 	invalidKey = &apiError{Error: apierror.Error{
 		Status:  http.StatusUnauthorized,
 		Type:    "invalid_request_error",
 		Code:    "invalid_api_key",
 		Message: "Incorrect or missing API key. Send the key that the owner of this gateway gave you as Authorization: Bearer KEY.",
 	}}
-	ambiguousPath    = invalidRequest("The path cannot be read: it has dot segments, or characters that servers read in different ways.")
+	ambiguousPath = invalidRequest("The path cannot be read: it has dot segments, or characters that servers read in different ways.")
+	// 403 and not 404: the endpoint exists, and its path is right. What belongs to the
+	// account (files, batches, stored responses) is shared by all clients of a channel,
+	// and a later message in a WebSocket can name another model than its handshake.
 	notForRestricted = &apiError{Error: apierror.Error{
 		Status:  http.StatusForbidden,
 		Type:    "invalid_request_error",
 		Code:    "endpoint_not_allowed",
 		Message: "Your key is held to some models or to limits, so it is for requests to models only. What belongs to the whole account, and WebSockets, are for other keys.",
 	}}
+	// Codex opens a WebSocket for Responses if its provider is said to support them,
+	// and upon 426 sends the request with POST at once (its tests, read 2026-11-26).
 	webSocketRefused = &apiError{
 		Error: apierror.Error{
 			Status:  http.StatusUpgradeRequired,
@@ -46,6 +57,8 @@ var (
 		},
 		upgrade: "HTTP/1.1",
 	}
+	// For a handshake to which the channel gives an ordinary response. It stands in for
+	// that response, whose status may be a success.
 	noWebSocket = &apiError{Error: apierror.Error{
 		Status:  http.StatusBadGateway,
 		Type:    "api_error",
@@ -71,11 +84,16 @@ var (
 		Code:    "invalid_api_key",
 		Message: "The request shows several different API keys. Send only the one that the owner of this gateway gave you.",
 	}}
+	// 507: the temporary file that a large body is written to could not be written, as
+	// with a full disk. Unlike bodiesExhausted this does not pass by itself.
 	bodyNotKept = &apiError{Error: apierror.Error{
 		Status:  http.StatusInsufficientStorage,
 		Type:    "server_error",
 		Message: "The gateway has no room for a request body of this size.",
 	}}
+	// 503 with Retry-After: the memory or disk space for bodies is in use by requests
+	// under way, and is returned when they end. The SDKs of OpenAI and Anthropic retry
+	// a 503 by themselves.
 	bodiesExhausted = &apiError{
 		Error: apierror.Error{
 			Status:  http.StatusServiceUnavailable,
@@ -85,12 +103,16 @@ var (
 		},
 		wait: 2 * time.Second,
 	}
+	// 408: the client has sent less than leastUploaded in an uploadPeriod, while its body
+	// occupies memory that others need.
 	uploadTooSlow = &apiError{Error: apierror.Error{
 		Status:  http.StatusRequestTimeout,
 		Type:    "invalid_request_error",
 		Code:    "request_timeout",
 		Message: "The request body came too slowly.",
 	}}
+	// For requests without a model when there is no default_channel, or when the client
+	// may use some models only and the channel's choice could be another one.
 	noModel = &apiError{Error: apierror.Error{
 		Status:  http.StatusBadRequest,
 		Type:    "invalid_request_error",
@@ -100,6 +122,9 @@ var (
 )
 
 // keyExpired is for a key that was valid until a time.
+//
+// It may say more than invalidKey: only who has the key gets here, and without the date
+// an expired key would be looked for in the client's configuration.
 func keyExpired(at time.Time) *apiError {
 	return &apiError{Error: apierror.Error{
 		Status:  http.StatusUnauthorized,
@@ -129,6 +154,8 @@ func noEndpoint(base string) *apiError {
 	}}
 }
 
+// methodNotAllowed names the methods twice: in the header Allow, which RFC 9110, 15.5.6
+// demands, and in the message, which is what people see.
 func methodNotAllowed(allowed methods) *apiError {
 	return &apiError{
 		Error: apierror.Error{
@@ -141,6 +168,8 @@ func methodNotAllowed(allowed methods) *apiError {
 	}
 }
 
+// modelNotFound has OpenAI's words. A model that exists but that the client may not use
+// gets the same response, so that a restricted client cannot list the others by trying.
 func modelNotFound(model string) *apiError {
 	return &apiError{Error: apierror.Error{
 		Status:  http.StatusNotFound,
@@ -151,6 +180,8 @@ func modelNotFound(model string) *apiError {
 	}}
 }
 
+// bodyTooLarge is for a body beyond max_body, before or after it was decompressed. The
+// limit is in bytes.
 func bodyTooLarge(limit int64) *apiError {
 	return &apiError{Error: apierror.Error{
 		Status:  http.StatusRequestEntityTooLarge,
@@ -169,6 +200,9 @@ func unsupportedType(message string) *apiError {
 	}}
 }
 
+// limitReached is for a client's own limit. unit is "requests" or "tokens", as OpenAI's
+// rate limits have it in the field type. Retry-After is at least one second: a wait of
+// 0 would be left out of the headers, and SDKs would then choose one of their own.
 func limitReached(exhausted *quota.Meter, unit string, wait time.Duration) *apiError {
 	return &apiError{
 		Error: apierror.Error{
@@ -205,6 +239,8 @@ func allUnavailable(model, why string, broken bool, wait time.Duration) *apiErro
 	return e
 }
 
+// notReached is for a request none of whose attempts got a response. The network's
+// errors are not in it: they may contain addresses of an internal network.
 func notReached(attempts int) *apiError {
 	return &apiError{Error: apierror.Error{
 		Status:  http.StatusBadGateway,
@@ -214,6 +250,8 @@ func notReached(attempts int) *apiError {
 	}}
 }
 
+// notPassed is for a redirect, which would lead the client past the gateway, to where
+// its key is not valid.
 func notPassed(reason string) *apiError {
 	return &apiError{Error: apierror.Error{
 		Status:  http.StatusBadGateway,
@@ -229,6 +267,9 @@ func (e *apiError) body(r *http.Request) []byte {
 }
 
 // header returns the headers of the response.
+//
+// Retry-After is rounded up to whole seconds (RFC 9110, 10.2.3): a client that comes
+// back a fraction too early would be refused once more.
 func (e *apiError) header() http.Header {
 	header := http.Header{"Content-Type": {"application/json"}}
 	if e.Status == http.StatusUnauthorized {

@@ -17,6 +17,8 @@ import (
 const largestKeyFile = 16 << 20
 
 // listedKey is a key that a word of the configuration stands for.
+//
+// It exists only between reading and the making of a key; secret is never in an error.
 type listedKey struct {
 	secret string
 	origin string // where its text comes from, as an error says it
@@ -71,6 +73,9 @@ func joinKey(parts []keyPart, repl *caddy.Replacer) (string, error) {
 }
 
 // list returns the keys in the value of a placeholder.
+//
+// A list without keys is an error and not an empty channel: an unset variable would
+// else show only with the first request.
 func (p keyPart) list(repl *caddy.Replacer) ([]listedKey, error) {
 	text, err := p.whole(repl)
 	if err != nil {
@@ -121,6 +126,10 @@ func (p keyPart) whole(repl *caddy.Replacer) (string, error) {
 // splitKeyList takes a list of keys apart, which are separated by white space,
 // commas or lines. A # at the beginning of a line or behind white space begins a
 // comment. Each key's origin is its place in the list.
+//
+// An environment variable lists keys with commas or spaces, since it hardly has line
+// breaks; a file has one key a line, with comments about whose it is. An assignment
+// such as KEY=value is kept whole, so that checkKey can say what is wrong with it.
 func splitKeyList(text string) (keys []listedKey) {
 	line := 0
 	for l := range strings.Lines(text) {
@@ -151,6 +160,9 @@ func withoutComment(line string) string {
 var errNoAccount = errors.New("has no account: the channel's URL has {account} in it, so write <account>/<token>")
 
 // splitAccount takes a key such as <account>/<token> apart.
+//
+// The characters of an account are restricted because it becomes a segment of the URL's
+// path: a question mark or a percent sign would send the key to another endpoint.
 func splitAccount(key string) (account, token string, err error) {
 	account, token, ok := strings.Cut(key, "/")
 	if !ok || account == "" || token == "" {

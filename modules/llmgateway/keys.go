@@ -63,6 +63,9 @@ func sourceOf(d *caddyfile.Dispenser) string { return fmt.Sprintf("%s:%d", d.Fil
 
 // checkKeyWord refuses a word of the configuration that cannot be a key,
 // whatever the values of its placeholders are.
+//
+// It runs while the Caddyfile is parsed, so that `caddy adapt` on another machine
+// finds the mistake although the variables are not set there.
 func checkKeyWord(word string) error {
 	parts, err := splitKeyWord(word)
 	if err != nil {
@@ -79,6 +82,9 @@ func checkKeyWord(word string) error {
 }
 
 // keyPart is a piece of a word: a placeholder without its braces, or text.
+//
+// Only {env.…} and {file.…} are accepted. Caddy's other placeholders are of a request,
+// or change while it runs, and a key is resolved when the configuration is loaded.
 type keyPart struct{ placeholder, literal string }
 
 var (
@@ -127,6 +133,10 @@ func splitKeyWord(word string) (parts []keyPart, err error) {
 
 // resolve returns the value of a placeholder, without the white space around
 // it that files end with.
+//
+// The file is opened before Caddy's replacer reads it: the replacer returns an empty
+// text for a file that is missing or not readable, and could wait for ever on a named
+// pipe.
 func (p keyPart) resolve(repl *caddy.Replacer) (string, error) {
 	kind, name, _ := strings.Cut(p.placeholder, ".")
 	if kind == "file" {
@@ -204,6 +214,9 @@ func checkKey(key string) error {
 	return checkKeyCharacters(key)
 }
 
+// checkKeyCharacters refuses what cannot be in the value of a header. A full-width
+// character or a zero-width mark comes from copying a key out of a chat or a web page;
+// the provider would answer such a key with a 401 in which nothing is visibly wrong.
 func checkKeyCharacters(key string) error {
 	for _, r := range key {
 		switch {

@@ -18,6 +18,11 @@ const longestLearned = 31 * 24 * time.Hour
 // learnedLimits are the limits of a key that the headers of responses have stated,
 // by model, "" for all of them. Of clients' names only so many are kept as of
 // quotas per model.
+//
+// They belong to the process (history), so that a reload does not forget them, and are
+// not saved: after a restart the next response states them again. mu protects shown and
+// the replacement of blocked. attempt records, and candidate looks at blocked before
+// each attempt.
 type learnedLimits struct {
 	mu    sync.Mutex
 	shown map[string][]learnedLimit
@@ -34,6 +39,10 @@ type learnedLimit struct {
 }
 
 // record keeps what a response of a model has stated.
+//
+// The time that a header states is believed up to maxCooldown, and for limits of a day
+// or month up to longestLearned. A provider whose clock or unit is wrong can thus not
+// disable a key for years.
 func (l *learnedLimits) record(model string, limits []refusal.Limit, maxCooldown time.Duration, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,6 +93,8 @@ func (l *learnedLimits) forgetOldest(now time.Time) bool {
 }
 
 // block notes until when a model has nothing left, if that has changed.
+//
+// Most responses change nothing here, and then nothing is copied.
 func (l *learnedLimits) block(name string, limits []learnedLimit, now time.Time) {
 	var until time.Time
 	for _, limit := range limits {

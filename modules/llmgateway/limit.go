@@ -17,6 +17,10 @@ var errHours = errors.New("requests or tokens are counted: write it like 1000/da
 // limits are what a client may use, or the quotas of a key. A request is charged
 // when it is admitted to an attempt, tokens when the response has ended: what
 // was admitted is never cut.
+//
+// The meters are set while a client or key is made, before any request can see it, and
+// never afterwards, so that reading them needs no lock. The counts are in the ledger
+// and outlive the limits: after a reload the same name has the same counts.
 type limits struct {
 	requests, tokens quota.Meters
 
@@ -25,6 +29,9 @@ type limits struct {
 }
 
 // open opens the meters of limits or quotas.
+//
+// name is what the ledger counts under. Seconds are refused: they are the unit of
+// hosting hours, which the app keepalive counts.
 func (l *limits) open(quotas []*quota.Quota, book func() (*ledger.Ledger, error), name string) error {
 	for _, q := range quotas {
 		if q.Unit == ledger.Seconds {
@@ -52,6 +59,9 @@ func (l *limits) any() bool { return len(l.requests) > 0 || len(l.tokens) > 0 }
 
 // exhausted returns the meter that allows no further request, nil for none: of
 // several the one that renews last.
+//
+// The last to renew is the one that Retry-After must be about: with a minute and a day
+// exhausted, a client that returns after the minute would be refused again.
 func (l *limits) exhausted() *quota.Meter {
 	requests, tokens := l.requests.Exhausted(1), l.tokens.Exhausted(1)
 	if requests == nil || tokens != nil && tokens.Renews().After(requests.Renews()) {
@@ -70,6 +80,9 @@ func (l *limits) chargeRequest() *quota.Meter {
 }
 
 // chargeTokens counts the tokens of a request and its response.
+//
+// It never refuses, since the response has been delivered: a meter may exceed its limit
+// by the requests that were under way, and then refuses the next ones.
 func (l *limits) chargeTokens(tokens int64) {
 	for _, m := range l.tokens {
 		m.Add(tokens)
@@ -78,6 +91,11 @@ func (l *limits) chargeTokens(tokens int64) {
 
 // reserveTokens reserves tokens for a request under way. If those of others leave
 // nothing it reserves nothing and returns the meter that does not allow it.
+//
+// Without it, any number of requests sent at once would pass while the last tokens of a
+// limit remain, since tokens are charged only when a response has ended. The first
+// request always passes, however large its estimate is: else a limit smaller than the
+// estimate of one request would refuse all of them for ever.
 func (l *limits) reserveTokens(tokens int64) *quota.Meter {
 	others := l.reserved.Add(tokens) - tokens
 	for _, m := range l.tokens {
@@ -121,6 +139,8 @@ func (l *limits) show(header http.Header, now time.Time) {
 	showTightest(header, "Tokens", l.tokens, now)
 }
 
+// showTightest sets the headers of one unit from the meter with the least left. Reset
+// is written as a Go duration such as 1m26s, which is how OpenAI and Groq write it.
 func showTightest(header http.Header, unit string, meters quota.Meters, now time.Time) {
 	if len(meters) == 0 {
 		return

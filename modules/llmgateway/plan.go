@@ -35,6 +35,10 @@ func newTiers(channels []*Channel) (all tiers) {
 //	model      tier 1: within their pace, all keys    tier 2: …    channels that sleep
 //	fallback   the same
 //	…          channels that fail, in the same order
+//
+// Plans are shared by all requests for the same models and belong to one configuration.
+// A request keeps its position among the steps itself (candidates), so that walking a
+// plan needs no lock.
 type plan struct {
 	steps     []step
 	legs      []*leg
@@ -48,6 +52,10 @@ type plan struct {
 
 // step is a part of a plan: the channels of one tier for one model, as far as they
 // meet a demand.
+//
+// Each group occurs in several steps, with weaker demands the later they come: only a
+// request that finds nothing better gets to a channel that has to wake up or fails, or
+// to a key that is beyond its pace.
 type step struct {
 	*group
 	demand demand
@@ -65,6 +73,10 @@ const (
 )
 
 // group is the channels of one tier that have a model.
+//
+// ring has the legs by their index, and blocked, for each demand, which of them failed
+// it within the last second. The latter are hints that save checks of many members: a
+// leg is checked again before it is used.
 type group struct {
 	legs    []*leg
 	ring    *ring.Ring
@@ -73,6 +85,10 @@ type group struct {
 }
 
 // leg is a channel and its own name for a model.
+//
+// keys is replaced when the channel's keys were read again, which shows as another
+// keySet of the channel. Two requests may do that at the same time; whichever is stored
+// last remains, and only hints of the other are lost.
 type leg struct {
 	channel  *Channel
 	model    string
@@ -114,6 +130,8 @@ type planKey struct {
 // What is kept of plans is bounded, since clients can ask a channel with a pattern for
 // any number of names. Sizes are in units of about 300 bytes.
 const (
+	// Both limits guard memory against clients that invent names: a channel with
+	// `models *` has a plan for each name that it is asked for.
 	mostKept = 1 << 17
 	// planSize is that of a plan, smallLeg and largeLeg those of its legs. A leg of
 	// many keys keeps hints about each of them.

@@ -19,6 +19,9 @@ import (
 
 // side is where a channel serves a dialect that has another base, or another way
 // to show the key, than the rest of its API.
+//
+// One per dialect, made in Provision (useProvider) and only read afterwards. Example:
+// Z.ai serves chat at /api/paas/v4 with a bearer token, and Messages at /api/anthropic.
 type side struct {
 	base *url.URL // as Channel.base: it stands in for the request's leading /v1
 	auth Auth
@@ -28,6 +31,11 @@ var errNoURL = errors.New("the channel has no URL: write it behind the name, suc
 
 // useProvider looks up the channel's preset, unless it has none. It leaves what
 // the configuration has written as it is.
+//
+// A URL in the configuration replaces that of the preset, and with it the bases of its
+// other dialects: what stands in front of the provider need not serve them. Headers,
+// rules for fields and refusals of the preset still apply. The URL of the preset goes
+// to presetURL, since Channel.URL is the configuration as it was written.
 func (a *api) useProvider(c *Channel) (err error) {
 	a.auth = c.Auth
 	if c.Provider == "" {
@@ -64,6 +72,8 @@ func (a *api) useProvider(c *Channel) (err error) {
 }
 
 // addSide adds the base of a dialect, unless it is that of the chat API.
+//
+// Configured auth wins over that of the dialect's base, as it does for the chat API.
 func (a *api) addSide(own Auth, d preset.Dialect, base, chat preset.Base) {
 	address := base.URL
 	switch d {
@@ -98,6 +108,8 @@ func (a *api) sideOf(path string) *side {
 }
 
 // addHeaders adds what the provider needs to an outgoing request that lacks it.
+//
+// What the client or header_up has set stays.
 func (a *api) addHeaders(out *http.Request) {
 	if a.preset == nil {
 		return
@@ -127,6 +139,8 @@ func (c *Channel) warnOfProvider(logger *zap.Logger) {
 	}
 }
 
+// A host that is known to be retired comes first: it explains all other failures. Keys
+// behind one address are only worth a warning when there are several.
 func (c *Channel) warningOfProvider() string {
 	warning := preset.RetiredHost(c.base.Hostname())
 	if c.preset != nil {
@@ -142,6 +156,10 @@ func (c *Channel) warningOfProvider() string {
 }
 
 // refusesAs returns whose refusals the channel's are.
+//
+// A channel without `provider` whose host is known gets the rules of its refusals all
+// the same, since they only say what a response means; it gets nothing that would
+// change its requests.
 func (a *api) refusesAs() refusal.Provider {
 	if a.preset != nil {
 		return a.preset.Name
@@ -151,6 +169,8 @@ func (a *api) refusesAs() refusal.Provider {
 
 // inZone returns quotas that renew when the provider's do, where they do not say
 // when.
+//
+// A quota is copied before it is changed: the configuration stays as it was written.
 func (a *api) inZone(quotas []*quota.Quota) []*quota.Quota {
 	if a.preset == nil || a.preset.Zone == "" {
 		return quotas
@@ -167,6 +187,9 @@ func (a *api) inZone(quotas []*quota.Quota) []*quota.Quota {
 }
 
 // vendor names those who can read the signatures that the channel's models give.
+//
+// Signatures of reasoning are valid only at the vendor that made them, so a translated
+// conversation carries the name with each; a colon would separate it from the rest.
 func (a *api) vendor() string {
 	if a.provider != "" {
 		return string(a.provider)

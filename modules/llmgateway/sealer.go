@@ -31,6 +31,10 @@ const (
 var errNoSecret = errors.New("the storage has no secret for uploads")
 
 // sealer encrypts what the gateway gives to a client to get it back later.
+//
+// AES-256-GCM with a random nonce in front of each text: instances share the secret and
+// no counter. A nonce of 96 bits is random enough for 2³² handles, far more than
+// uploads.
 type sealer struct{ aead cipher.AEAD }
 
 func newSealer(secret []byte) (*sealer, error) {
@@ -80,6 +84,8 @@ func (s *sealers) create(ctx context.Context) (*sealer, error) {
 	return s.get(ctx, s.createSecret)
 }
 
+// get returns the sealer, made once; the caller holds mu. Failures are remembered with
+// their time, so that find and create can bound how often the storage is asked.
 func (s *sealers) get(ctx context.Context, load func(context.Context) ([]byte, error)) (*sealer, error) {
 	if s.sealer != nil {
 		return s.sealer, nil

@@ -25,6 +25,10 @@ var (
 )
 
 // storeKeeper is the configuration of an app that keeps a Store, for all its gateways.
+//
+// app is the configuration's own, so that the entry is one per configuration and Store;
+// name is that of the task. During a reload there are two entries of a name for a
+// moment.
 type storeKeeper struct {
 	app  *runtime.App
 	name string
@@ -50,6 +54,9 @@ func acquireIDStore(ctx caddy.Context, app *runtime.App, p *pooled, logger *zap.
 
 // keepStore registers the tasks that read a Store in Start and keep it in Caddy's
 // storage, unless another gateway of the configuration has done that.
+//
+// Each configuration writes once more when its task ends. keepersOf says whether another
+// one goes on with the Store, as after a reload, or the process's file is now complete.
 func keepStore(ctx caddy.Context, app *runtime.App, p *pooled, logger *zap.Logger, s store, name string) error {
 	keeper := storeKeeper{app, name}
 	_, known := storeKeepers.LoadOrStore(keeper, s)
@@ -93,6 +100,10 @@ func loadedGateways() (loaded []*gateway) {
 
 // cooldownItems returns the channels and keys of the loaded configurations, each
 // once: those of one URL share their cooldowns.
+//
+// The store calls it before each exchange, so that keys that were added to a file while
+// Caddy runs are included and removed ones are not. IDs are hashes of URL and key: the
+// storage never contains a key.
 func cooldownItems() (items []cooldownstore.Item) {
 	known := make(map[*cooldown.Breaker]bool)
 	add := func(b *cooldown.Breaker, id cooldownstore.ID) {
@@ -125,6 +136,10 @@ func keyOwners() (owners []idstore.Owner) {
 }
 
 // poolKey is the key of an entry that is about the parts.
+//
+// The parts are separated by a NUL, which neither URLs nor keys can contain, so that
+// different parts never have the same key. It is a hash since it is also what an API
+// key goes by in Caddy's storage, which must not contain the API key.
 func poolKey(parts ...string) [sha256.Size]byte {
 	return sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 }

@@ -18,6 +18,9 @@ import (
 
 // transports holds one http transport for each distinct set of options, so
 // that channels on one host share connections.
+//
+// It belongs to one configuration and is used in its Provision only, so it needs no
+// lock. The transports themselves live as long as the configuration's context.
 type transports struct {
 	ctx  caddy.Context
 	made map[string]*reverseproxy.HTTPTransport
@@ -29,6 +32,9 @@ func newTransports(ctx caddy.Context) *transports {
 
 // get returns the transport with the given options (nil: the defaults). Caddy
 // cleans it up with the configuration.
+//
+// The key of the map is the marshaled text after resolveTransport, so that two channels
+// that name the same proxy through different variables share connections too.
 func (t *transports) get(options *reverseproxy.HTTPTransport, https bool) (*reverseproxy.HTTPTransport, error) {
 	if options == nil {
 		options = new(reverseproxy.HTTPTransport)
@@ -147,6 +153,11 @@ type transportMistake struct {
 // checkTransport refuses options that have no meaning for a channel, or that
 // another one would silently undo. What needs the values of placeholders is
 // checked by resolveTransport.
+//
+// What each would do: proxy_protocol sends the client's address, which no provider must
+// learn; TLS options beside http:// show that https was meant, while the key would be
+// sent in the clear; HTTP/3 is carried by UDP, so its requests would leave beside the
+// proxy and from the address that the proxy should hide.
 func checkTransport(options *reverseproxy.HTTPTransport, https bool) *transportMistake {
 	mistake := func(option, text string) *transportMistake {
 		return &transportMistake{option, errors.New(text)}
@@ -177,6 +188,9 @@ func checkTransport(options *reverseproxy.HTTPTransport, https bool) *transportM
 }
 
 // usesProxy reports whether the module of a network_proxy is another than none.
+//
+// A module that cannot be read counts as one: the result is an error at load, and not a
+// request beside the proxy.
 func usesProxy(raw json.RawMessage) bool {
 	var module struct {
 		From string `json:"from"`
