@@ -181,3 +181,20 @@ func TestLoadErrors(t *testing.T) {
 		})
 	}
 }
+
+// Names that no channel has load, with a warning: they are not asked for in vain
+// silently.
+func TestUnknownModelsAreWarnedOf(t *testing.T) {
+	const channels = "\nchannel a https://a.example {\napi_key some-key\nmodels m gpt-4* vendor/*\n}\n"
+	for options, warnings := range map[string]int{
+		"client x x-client-key {\nmodels m gpt-4o gpt-* vendor/one\n}\nfallback m to gpt-4o vendor/two":     0,
+		"client x x-client-key {\nmodels old\n}\nfallback old to middle\nfallback middle to m":              0,
+		"client x x-client-key {\nmodels nope\n}":                                                           1,
+		"client x x-client-key {\nmodels m claude-*\n}\nfallback m to nope gpt-4o\nfallback gpt-4o to typo": 3,
+	} {
+		g := start(t, options+channels)
+		if got := g.Logs.Count(`"level":"warn"`, "that no channel has"); got != warnings {
+			t.Errorf("%s: %d warnings, want %d", options, got, warnings)
+		}
+	}
+}

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/reqbody"
+	"go.uber.org/zap"
 )
 
 // checkModelName refuses a word that cannot be a model's name or a pattern of
@@ -113,4 +116,38 @@ func checkRoute(route *ModelRoute, before []string) error {
 		return err
 	}
 	return route.checkCapture()
+}
+
+// warnOfUnknownModels warns of names that nobody can be asked for: models of a client, or
+// models that stand in for others, which neither a channel has nor another fallback leads
+// on from. Mostly that is a slip of the pen. It is no error: a client of a file may be
+// meant for a channel that is still to come.
+func warnOfUnknownModels(h *Handler, logger *zap.Logger) {
+	var names []string
+	for _, c := range h.Channels {
+		for _, route := range c.Models {
+			names = append(names, route.Names...)
+		}
+	}
+	for _, f := range h.Fallbacks {
+		names = append(names, f.Models...)
+	}
+	isUnknown := func(model string) bool {
+		return !slices.ContainsFunc(names, func(name string) bool { return reqbody.Match(name, model) || reqbody.Match(model, name) })
+	}
+	for _, c := range h.Clients {
+		for _, model := range c.Models {
+			if isUnknown(model) {
+				logger.Warn("a client may use a model that no channel has; the names of a channel's models are those that clients ask for",
+					zap.String("client", c.Name), zap.String("model", model), zap.String("source", c.Source))
+			}
+		}
+	}
+	for _, f := range h.Fallbacks {
+		for _, model := range f.To {
+			if isUnknown(model) {
+				logger.Warn("a fallback leads to a model that no channel has; write a name that clients can ask for", zap.String("model", model))
+			}
+		}
+	}
 }
