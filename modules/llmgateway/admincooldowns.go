@@ -17,6 +17,9 @@ import (
 const maxNamed = 20
 
 // serveCooldowns lifts cooldowns.
+//
+// An empty parameter is refused, as ?key= of a script whose variable is unset would
+// lift everything.
 func (a *Admin) serveCooldowns(w http.ResponseWriter, r *http.Request) error {
 	if err := allowMethods(w, r, http.MethodDelete); err != nil {
 		return err
@@ -50,6 +53,10 @@ type lifting struct {
 // find finds the channels and keys of these names, "" standing for all. Its errors
 // say which names there are. They do not repeat the name that was given, which
 // may be a key by mistake.
+//
+// A key can be given with or without the ellipsis before its last four characters,
+// which shells and terminals make hard to type. Several keys may end alike; all of them
+// match.
 func (l *lifting) find(channel, key string) error {
 	var channels, keys []string
 	known := false // the key
@@ -91,6 +98,9 @@ func (l *lifting) add(b *cooldown.Breaker) { l.breakers = append(l.breakers, b) 
 
 // knowsModel reports whether there is such a model, by the name that the channel
 // has for it.
+//
+// With a pattern any name can be one of the channel's. Else a name that matches nothing
+// is more likely misspelled, and an error helps more than "lifted: 0".
 func (l *lifting) knowsModel() bool {
 	for _, c := range l.channels {
 		if models, any := ownModels(c.Models); any || slices.Contains(models, l.model) {
@@ -118,6 +128,10 @@ func (l *lifting) models() (all []string) {
 }
 
 // lift lifts what was found and returns how many cooldowns that were.
+//
+// It goes through the Breakers, which record the lift: other instances on the same
+// storage follow, and a restart does not bring the cooldowns back. Learned limits are
+// lifted in this process only.
 func (l *lifting) lift() (lifted int) {
 	now := l.clock()
 	for _, b := range l.breakers {

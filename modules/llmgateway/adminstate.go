@@ -12,6 +12,9 @@ import (
 )
 
 // channelState is a channel as the admin API shows it.
+//
+// JSON of GET /llm-gateway/channels. The URL is there by its host only: its path may
+// contain an account.
 type channelState struct {
 	Name   string `json:"name"`
 	Host   string `json:"host"`
@@ -33,6 +36,9 @@ type modelState struct {
 }
 
 // keyState is a key as the admin API shows it.
+//
+// Key is what key.name returns, the last four characters, by which DELETE
+// /llm-gateway/cooldowns takes it.
 type keyState struct {
 	Key string `json:"key"`
 	statsState
@@ -103,6 +109,9 @@ func newQuotaState(unit ledger.Unit, m *quota.Meter) quotaState {
 }
 
 // newChannelState describes the channel and its keys.
+//
+// Each part is read by itself and without a lock around all: counts may be of slightly
+// different moments.
 func newChannelState(c *Channel, now time.Time) channelState {
 	keys := c.keys()
 	state := channelState{
@@ -184,6 +193,10 @@ func newChannelSummary(c *Channel, now time.Time) channelSummary {
 // count counts a key with its cooldowns. models are those that the key is asked
 // for, but for those in cooldown for the whole channel, unless it can be asked for
 // any.
+//
+// A key in cooldown for all models and for some counts under both. Usable is whether a
+// request for some model would find it usable, without regard to learned limits and
+// slots.
 func (s *channelSummary) count(k *key, list []cooldown.State, now time.Time, models []string, any bool) {
 	whole, usable := false, any || len(list) == 0 && len(models) > 0
 	for _, state := range list {

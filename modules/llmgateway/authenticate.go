@@ -20,6 +20,9 @@ import (
 var keyHeaders = [...]string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"}
 
 // authenticator finds the client of a request by its key.
+//
+// keys is replaced as a whole when files with keys or clients have changed; a request
+// uses the keyring that it has found first. Lookup is by hash of the key (keyring).
 type authenticator struct {
 	clients   []*Client
 	anonymous bool    // everybody is let in, and all are one client
@@ -53,6 +56,8 @@ func (a *authenticator) readKeys(repl *caddy.Replacer) error {
 
 // clientNamed returns the client with a name, nil if there is none or its key has
 // expired.
+//
+// It is for handles of uploads, which name their client and are shown without its key.
 func (a *authenticator) clientNamed(name string) *Client {
 	if a.anonymous && name == a.everybody.Name {
 		return a.everybody
@@ -72,6 +77,9 @@ func (a *authenticator) authenticate(r *http.Request) (*Client, *apiError) {
 }
 
 // identify finds the client by the keys that its request has shown.
+//
+// A request without a key is neither counted nor logged: browsers, health checks and
+// scanners send such requests all the time. A wrong key and none get the same response.
 func (a *authenticator) identify(r *http.Request, shown shownKeys) (*Client, *apiError) {
 	if a.anonymous {
 		return a.everybody, nil
@@ -96,6 +104,9 @@ func (a *authenticator) identify(r *http.Request, shown shownKeys) (*Client, *ap
 }
 
 // reportWrongKey counts the request and logs it, if it is the turn of one.
+//
+// The key is not logged, not even in part: it may be the right one of another service,
+// or differ from the right one in a letter.
 func (a *authenticator) reportWrongKey(r *http.Request, reason string) {
 	collectors.wrongKeys.Inc()
 	unlogged, ok := a.wrong.mayLog(a.clock.Now())
@@ -124,6 +135,9 @@ func (s *shownKeys) add(key string) {
 }
 
 // takeKeys removes the keys from a request, wherever clients put them.
+//
+// They are removed before a channel is chosen, also with anonymous: no channel must get
+// a client's key.
 func takeKeys(r *http.Request) (shown shownKeys) {
 	for _, name := range keyHeaders {
 		values, ok := r.Header[name]
@@ -197,6 +211,9 @@ func hasPrefixFold(s, prefix string) bool {
 }
 
 // takeQueryKeys removes the parameter key from the request's query.
+//
+// Google's SDKs show the key as ?key=. The parameter is removed in any letter case,
+// since servers differ in which ones they read.
 func takeQueryKeys(r *http.Request, shown *shownKeys) {
 	if !mayNameKey(r.URL.RawQuery) {
 		return
@@ -223,6 +240,9 @@ func mayNameKey(query string) bool {
 
 // takeQuery removes a parameter, in any letter case, from a query and returns
 // its values. The rest of the query stays as it was written.
+//
+// The rest is not decoded and encoded again, which would change its order and its
+// escapes.
 func takeQuery(query, name string) (rest string, values []string) {
 	var kept []string
 	for part := range strings.SplitSeq(query, "&") {
@@ -254,6 +274,8 @@ const (
 
 // mayLog takes a line, if there is one, and returns how many requests were not
 // logged since the last.
+//
+// It is a token bucket of wrongKeyLines, one of which comes back each wrongKeyInterval.
 func (k *wrongKeys) mayLog(now time.Time) (unlogged int, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -11,6 +11,10 @@ import (
 )
 
 // bodyFields are the edits that a route's rules make in the body of an attempt.
+//
+// The fields belong to one attempt: another candidate may have other rules. They are
+// found when the body is first opened, and kept, since net/http opens it again when a
+// connection that was kept alive turns out to be closed.
 type bodyFields struct {
 	known      bool
 	edits      []reqbody.Edit
@@ -18,6 +22,10 @@ type bodyFields struct {
 }
 
 // rules returns the rules for the attempt's body, nil for none.
+//
+// There are none for forms and for bodies that are not read. Rules of a preset are for
+// chat completions only, since that is what their sources describe; those of the
+// configuration are for all JSON bodies.
 func (c *call) rules() *fields.Rules {
 	switch m := c.candidate.measures; {
 	case m == nil || c.form != nil || c.opaque:
@@ -45,6 +53,9 @@ func (c *call) translatedBody() []byte {
 
 // withFields adds the edits that the route's rules make in the body, and returns
 // all in order.
+//
+// edits are places in the client's body (the model's name, stream_options). All are in
+// order, so that the body is edited while it is sent and not held in memory twice.
 func (c *call) withFields(edits []reqbody.Edit) []reqbody.Edit {
 	rules := c.rules()
 	if rules == nil {

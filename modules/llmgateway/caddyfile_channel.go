@@ -17,6 +17,10 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/quota"
 )
 
+// options are those of a channel's block. Options that repeat add to a list; any other
+// one that is given twice is an error of caddyfileutil. Parsing fills the exported
+// fields, which are also the JSON form: what depends on other options, or on values of
+// placeholders, is left to Provision, so that JSON gets the same checks.
 func (c *Channel) options() []caddyfileutil.Option {
 	return []caddyfileutil.Option{
 		{Name: "provider", Parse: caddyfileutil.Args("<provider> [<region>]", "dashscope intl", c.setProvider)},
@@ -39,6 +43,9 @@ func (c *Channel) options() []caddyfileutil.Option {
 	}
 }
 
+// setProvider looks the preset up to refuse an unknown name or region with its line. It
+// takes nothing from it: useProvider does that in Provision, when all options are
+// known.
 func (c *Channel) setProvider(args []string) error {
 	p, err := preset.Lookup(args[0])
 	if err != nil {
@@ -52,6 +59,10 @@ func (c *Channel) setProvider(args []string) error {
 	return err
 }
 
+// parseKeys adds keys as they are written, with their placeholders unresolved, so that
+// `caddy adapt` prints {env.NAME} and no key. An empty word is what an unset {$NAME} of
+// the Caddyfile leaves behind, which Caddy replaces before it parses. Each key's line
+// is kept for errors at load, when only the JSON is left.
 func (c *Channel) parseKeys(d *caddyfile.Dispenser) error {
 	keys, err := caddyfileutil.Arguments(d, "<key>...", "{env.GROQ_KEY} (is an environment variable unset?)")
 	if err != nil {
@@ -73,6 +84,9 @@ func (c *Channel) parseKeys(d *caddyfile.Dispenser) error {
 	return nil
 }
 
+// addModels adds a route, with all words before `as` as clients' names and all behind
+// it as the channel's own, in the order in which they are asked for. A second `as` is
+// refused, since it is more likely a forgotten line break than a model's name.
 func (c *Channel) addModels(args []string) error {
 	route := &ModelRoute{Names: args}
 	if n := slices.Index(args, "as"); n >= 0 {
@@ -101,6 +115,8 @@ func (c *Channel) parseModels(d *caddyfile.Dispenser) error {
 	return caddyfileutil.ParseBlock(d, "models", c.Models[len(c.Models)-1].options())
 }
 
+// options are those of a block of models. They apply to each of the route's models by
+// itself, and override what the channel has.
 func (r *ModelRoute) options() []caddyfileutil.Option {
 	return []caddyfileutil.Option{
 		{Name: "quota", Repeats: true, Parse: caddyfileutil.Args(quotaUsage, "20/day", r.addQuota)},
@@ -135,6 +151,7 @@ func parseTokens(field *int64) caddyfileutil.Parser {
 	})
 }
 
+// setTakes replaces the list: what it does not name, the model does not take.
 func (r *ModelRoute) setTakes(args []string) error {
 	r.Takes = nil
 	for _, arg := range args {
@@ -145,6 +162,7 @@ func (r *ModelRoute) setTakes(args []string) error {
 
 const quotaUsage = "<n> [tokens]/<period> [per model] [<account>] [<zone>]"
 
+// addQuota adds a quota of each key, or with `per model` of each key and model.
 func (c *Channel) addQuota(args []string) error {
 	args, perModel := withoutPerModel(args)
 	list := &c.Quotas
@@ -161,6 +179,7 @@ func (r *ModelRoute) addQuota(args []string) error {
 	return addQuota(&r.Quotas, args)
 }
 
+// addQuota refuses hours, which hosting platforms count and providers of LLMs do not.
 func addQuota(list *[]*quota.Quota, args []string) error {
 	q, err := quota.Parse(args)
 	if err == nil && q.Unit == ledger.Seconds {
@@ -216,6 +235,7 @@ func parseFields(rules *[]fields.Rule) caddyfileutil.Parser {
 	}
 }
 
+// setAuth accepts a second word for `query` only, where it is the parameter's name.
 func (c *Channel) setAuth(args []string) error {
 	c.Auth.Scheme = args[0]
 	if len(args) == 2 {
@@ -233,6 +253,8 @@ func (c *Channel) addSpeaks(args []string) error {
 	return err
 }
 
+// setProxy checks the address already here, where the line is known. transportOf makes
+// a network_proxy of it, and refuses it beside one.
 func (c *Channel) setProxy(args []string) error {
 	if len(args) != 1 {
 		return caddyfileutil.ErrUsage
@@ -241,6 +263,9 @@ func (c *Channel) setProxy(args []string) error {
 	return checkProxy(c.Proxy)
 }
 
+// parseTransport has Caddy parse the block and then checks what of it makes no sense
+// here. The block is read a second time only for an error, to find the line of the
+// option.
 func (c *Channel) parseTransport(d *caddyfile.Dispenser) error {
 	ahead := *d // Caddy's parser would ignore a value, and the block with it
 	if err := caddyfileutil.NoArguments(&ahead); err != nil {

@@ -26,6 +26,9 @@ const (
 
 // checks has an entry while a check is under way. It belongs to the process, so
 // that a reload begins no second one.
+//
+// LoadOrStore is the lock: whoever stores the entry runs the check. Loading it raises
+// its count, so that a refused second check has to give it back.
 var checks = caddy.NewUsagePool()
 
 type checkUnderWay struct{}
@@ -36,6 +39,10 @@ var errCheckUnderWay = errors.New("another check of the keys is under way; wait 
 
 // serveCheck checks the keys of all channels, or of one, and reports what came of
 // each as soon as it is known, as a line of JSON. It ends when the client leaves.
+//
+// A check calls each provider once or more for each key and uses its quota, hence POST
+// and no second one beside it. Lines are flushed one by one: with many keys the whole
+// takes minutes.
 func (a *Admin) serveCheck(w http.ResponseWriter, r *http.Request) error {
 	if err := allowMethods(w, r, http.MethodPost); err != nil {
 		return err
@@ -126,6 +133,10 @@ func keysToCheck(g *gateway, channel string) (work []keyToCheck) {
 // checkKeys checks keys, several at a time, and reports one result at a time.
 // Refusals that no rule knows come last: then it is known whether the same call
 // works with another key of the channel.
+//
+// mu protects works and unclear, and makes report safe to write to one connection.
+// report is not called after ctx has ended: then results say more about the end than
+// about keys.
 func checkKeys(ctx context.Context, work []keyToCheck, report func(line any)) {
 	report(keycheck.Start{Keys: len(work)})
 	var (
@@ -165,6 +176,10 @@ func checkKeys(ctx context.Context, work []keyToCheck, report func(line any)) {
 
 // check asks the provider about the key, if it has a call for that, and then a
 // model. A list of models proves nothing: some providers show it to anybody.
+//
+// An exhausted quota of the configuration ends it before a model is asked: a check must
+// not use what requests may not. Further models are asked only if the one before is
+// unknown or not in the key's plan, which says nothing about the key.
 func (k *keyToCheck) check(ctx context.Context) keycheck.Result {
 	result := keycheck.Result{Channel: k.channel.Name, Key: "(no key)"}
 	if k.key != nil {
@@ -195,6 +210,10 @@ func (k *keyToCheck) check(ctx context.Context) keycheck.Result {
 }
 
 // finish sets what a verdict says of the key, and records it.
+//
+// A cooldown begins only if a field of the response names the reason (NamedByField). A
+// text that merely looks like a refusal of the key is in the result, for people to
+// judge.
 func (k *keyToCheck) finish(result *keycheck.Result, v refusal.Verdict) {
 	now := k.gateway.clock.Now()
 	result.Status, result.Reason, result.Until = v.Status, string(v.Reason), time.Time{}
@@ -243,6 +262,9 @@ func (k *keyToCheck) finish(result *keycheck.Result, v refusal.Verdict) {
 }
 
 // verdictOf says in a few words what a verdict of the classifier means for a key.
+//
+// Kinds that are not about the key fall through to the status, so that a 429 or 402
+// which no rule knows is still more than unclear.
 func verdictOf(v refusal.Verdict) keycheck.Verdict {
 	switch v.Kind {
 	case refusal.KindAnswered:

@@ -37,6 +37,8 @@ type checkModels struct {
 	lists  int // how many keys were asked for a list
 }
 
+// Models that take no chat come last, since the call is one of chat, or of embeddings.
+// A channel that has only others is still asked. Patterns name no model.
 func newCheckModels(c *Channel, g *gateway) *checkModels {
 	m := &checkModels{channel: c, gateway: g}
 	var others []string
@@ -57,6 +59,10 @@ func newCheckModels(c *Channel, g *gateway) *checkModels {
 
 // of returns the models to ask for. Where the configuration has patterns only they
 // come from the channel's own list, which is asked for with the key.
+//
+// The lock is held while the list is asked for, so that 16 keys of a channel do not ask
+// for it at the same time. A key that is refused the list may be the bad one, so
+// another key may try, mostCheckModels times in all.
 func (m *checkModels) of(ctx context.Context, k *keyToCheck) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -102,6 +108,10 @@ var cloudflareAccount = regexp.MustCompile(`/accounts/([^/]+)/`)
 
 // askAboutKey asks the provider about the key and reports whether it has said
 // something. Of several calls one that accepts the key is enough.
+//
+// Cloudflare has one call for tokens of a user and one for those of an account; neither
+// knows tokens of the other kind, hence one acceptance is enough. 404 and 405 say that
+// the call has gone, and nothing about the key.
 func (k *keyToCheck) askAboutKey(ctx context.Context, result *keycheck.Result) (asked bool) {
 	if k.key == nil {
 		return false
@@ -146,6 +156,10 @@ func (k *keyToCheck) askAboutKey(ctx context.Context, result *keycheck.Result) (
 
 // aboutKey reads a response about a key: of Cloudflare's its status, of
 // OpenRouter's what is left of its credit.
+//
+// Fields that are absent prove nothing, and a response in another form counts as
+// accepted: its status was a success. limit_remaining is null for an OpenRouter key
+// without a limit of its own.
 func aboutKey(text []byte) refusal.Verdict {
 	var about struct {
 		Result struct{ Status string }
@@ -167,6 +181,10 @@ func aboutKey(text []byte) refusal.Verdict {
 }
 
 // askModel asks the model for one token.
+//
+// OpenAI's reasoning models refuse max_tokens and want max_completion_tokens, of which
+// they use some before the first visible token. That is tried once, and only if the
+// refusal is about the request.
 func (k *keyToCheck) askModel(ctx context.Context, result *keycheck.Result) {
 	call := k.modelCall()
 	v, text := k.send(ctx, call, result)
@@ -182,6 +200,9 @@ func (k *keyToCheck) askModel(ctx context.Context, result *keycheck.Result) {
 }
 
 // charge counts an answered call against the key's quotas.
+//
+// A request counts even if it was refused, since it may have counted at the provider;
+// of tokens those that the response states, at least one.
 func (k *keyToCheck) charge(v refusal.Verdict, text []byte) {
 	if !k.record || k.key == nil {
 		return
@@ -242,6 +263,10 @@ func (k *keyToCheck) modelCall() checkCall {
 const longestCheck = 1 << 20
 
 // send makes a call and returns what its response means, and its text.
+//
+// It sends what an attempt would send: the channel's own headers, those of the preset,
+// the key where the dialect has it, over the channel's transport. ctx ends with the
+// client of the admin API, or after checkTimeout.
 func (k *keyToCheck) send(ctx context.Context, call checkCall, result *keycheck.Result) (refusal.Verdict, []byte) {
 	ctx, cancel := context.WithTimeout(ownRequests(ctx), checkTimeout)
 	defer cancel()
@@ -281,6 +306,9 @@ func (k *keyToCheck) send(ctx context.Context, call checkCall, result *keycheck.
 }
 
 // meaning classifies the response to a call.
+//
+// A 200 is not enough: gateways and login pages answer with HTML, and some providers
+// send an error in a 200. The same inspection as for attempts finds out.
 func (k *keyToCheck) meaning(res *http.Response, text []byte, call checkCall) refusal.Verdict {
 	answered := refusal.Verdict{Kind: refusal.KindAnswered, Status: res.StatusCode, ClientStatus: res.StatusCode}
 	if res.StatusCode < http.StatusMultipleChoices {

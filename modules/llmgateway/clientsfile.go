@@ -34,6 +34,8 @@ func (l *fileEntry) error(err error) error {
 
 // clientsFile is the option clients_file. Only Provision and then its task use
 // it; requests see the keyring that is made of it.
+//
+// After Provision only its task changes the fields, under gateway.reading.
 type clientsFile struct {
 	path    string // "" for none
 	clients []*Client
@@ -46,6 +48,10 @@ type clientsFile struct {
 const goneAfter = 3
 
 // changed reports whether the file is another than when it was last read.
+//
+// A file that was replaced within the resolution of its time shows as another inode
+// (SameFile) or size. Only the third miss in a row counts as a change, and no further
+// one.
 func (f *clientsFile) changed() bool {
 	now, err := os.Stat(f.path)
 	if err != nil {
@@ -116,6 +122,10 @@ func (g *gateway) readClientsFile(l *loading) ([]*Client, error) {
 
 // listedClient returns the client of an entry. before is what it was before, nil
 // if it is new.
+//
+// An entry that has not changed keeps its Client, so that its memory for bodies and its
+// requests under way are still counted together. A changed one takes both over; its
+// limits are opened anew and find their counts in the ledger by the client's name.
 func (g *gateway) listedClient(entry fileEntry, before *Client, l *loading) (*Client, error) {
 	if before != nil && reflect.DeepEqual(*before.listed, entry) {
 		return before, nil
@@ -140,6 +150,8 @@ func (g *gateway) listedClient(entry fileEntry, before *Client, l *loading) (*Cl
 
 // readClientsFileAgain takes over what the file lists now. What cannot be used
 // leaves the old list in place.
+//
+// All or nothing: one bad entry must not lock the others out, nor be let in by half.
 func (g *gateway) readClientsFileAgain(l *loading) {
 	before := g.auth.file.clients
 	clients, err := g.readClientsFile(l)
@@ -156,6 +168,9 @@ func (g *gateway) readClientsFileAgain(l *loading) {
 }
 
 // replaceKeyring makes a new keyring of the clients as they are now.
+//
+// The key of a demo, which everybody knows, must not come in by a file while a channel
+// has real keys (checkDemo).
 func (g *gateway) replaceKeyring(l *loading) error {
 	keys, err := readKeyring(g.auth.clients, g.auth.file.clients, l.repl, g.logger)
 	if err != nil {

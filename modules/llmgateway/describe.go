@@ -14,8 +14,8 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/status"
 )
 
-// describeChannel adds the channels and clients to a status. One block of a Caddyfile can
-// be several gateways, which have them in common.
+// describe adds the channels and clients to a status. One block of a Caddyfile can be
+// several gateways, which have them in common.
 func (g *gateway) describe(now time.Time, s *status.Status) {
 	for _, c := range g.channels {
 		known := func(other status.Channel) bool { return other.Name == c.Name && other.Host == c.base.Host }
@@ -42,7 +42,7 @@ func (g *gateway) describe(now time.Time, s *status.Status) {
 	}
 }
 
-// describeChannel describes a client, with what it has used today by UTC.
+// describe describes a client, with what it has used today by UTC.
 func (c *Client) describe(now time.Time) status.Client {
 	described := status.Client{Name: c.Name, Limits: c.describeLimits("", now)}
 	described.Requests, described.Tokens = c.uses.today()
@@ -61,6 +61,8 @@ func (u *uses) today() (requests, tokens int64) {
 	return requests, tokens
 }
 
+// describeLimits describes each meter, requests before tokens. model is set for limits
+// of one model, "" for those of the client or key.
 func (l *limits) describeLimits(model string, now time.Time) []status.Quota {
 	all := []status.Quota{}
 	add := func(meters quota.Meters, unit ledger.Unit) {
@@ -123,6 +125,9 @@ func modelOf(s cooldown.State) string {
 
 // group returns a group with this key alone. There is none if the key may be used
 // for all models.
+//
+// A dead key is a group of its own, since only its owner can change that. Of several
+// cooldowns by model the first to end counts: from then on the key can do more.
 func (k *key) group(now time.Time) (group status.KeyGroup, ok bool) {
 	group = status.KeyGroup{Count: 1, Names: []string{k.name()}}
 	list := k.cooldowns.List(now)
@@ -148,6 +153,9 @@ func (k *key) group(now time.Time) (group status.KeyGroup, ok bool) {
 }
 
 // addGroup adds a key's group to that of the same state and reason.
+//
+// Until is the earliest of the group, which is when the next key is available. The
+// number of names is bounded, so that a page about 10,000 keys stays short.
 func addGroup(groups []status.KeyGroup, one status.KeyGroup) []status.KeyGroup {
 	i := slices.IndexFunc(groups, func(g status.KeyGroup) bool { return g.State == one.State && g.Reason == one.Reason })
 	if i < 0 {
@@ -166,6 +174,10 @@ func addGroup(groups []status.KeyGroup, one status.KeyGroup) []status.KeyGroup {
 
 // quotaSums adds up the quotas of a channel's keys. What several keys count
 // together counts once.
+//
+// seen has the counters that were added: keys of one account, and several names that
+// share a count, have the same one. The sums are of one channel, made for each
+// description and used by its goroutine only.
 type quotaSums struct {
 	now  time.Time
 	seen map[any]bool
@@ -208,6 +220,9 @@ func (s *quotaSums) add(model string, l *limits) {
 }
 
 // quotas returns the sums, those first of which least is left.
+//
+// What is left is compared as a fraction, since numbers of requests and of tokens
+// cannot be compared.
 func (s *quotaSums) quotas() []status.Quota {
 	all := make([]status.Quota, 0, len(s.sums))
 	for _, sum := range s.sums {
@@ -221,6 +236,9 @@ func (s *quotaSums) quotas() []status.Quota {
 }
 
 // reportKey reports that a key is in cooldown for all models, such as a dead one.
+//
+// The event goes to those who are notified of changes; it has the end of the key and
+// the classifier's reason, never the provider's message.
 func (g *gateway) reportKey(c *candidate, v refusal.Verdict) {
 	g.changes.Report(status.Event{
 		At: g.clock.Now(), Kind: status.EventKey, Subject: c.channel.Name,

@@ -9,6 +9,10 @@ import (
 // eventStage lets events pass as a whole, and looks for failures among them. So
 // a comment may be sent to the client between any two pieces of the stream, and
 // a stream that breaks off ends behind its last whole event.
+//
+// The stage belongs to one response. begun and passed are two buffers that change
+// places, since what passed last must stay as it is while an event that has begun
+// behind it is kept.
 type eventStage struct {
 	dialect refusal.Dialect
 	failed  func(event []byte) // called with the data of an event that is a failure
@@ -51,6 +55,9 @@ func (s *eventStage) pass(p []byte, then continuation) []byte {
 }
 
 // inspect looks for failures among whole events.
+//
+// Only texts with failureSign in them get here, so that the events of an ordinary
+// stream are not parsed a second time.
 func (s *eventStage) inspect(events []byte) {
 	for {
 		e, n := refusal.NextEvent(events, true)
@@ -84,6 +91,8 @@ func eventsEnd(p []byte, seen int) int {
 }
 
 // endsEvent reports whether p ends with a blank line.
+//
+// A line ends with LF, CRLF or CR (HTML Standard, 9.2.5).
 func endsEvent(p []byte) bool {
 	for _, end := range [...]string{"\n\n", "\n\r\n", "\r\r"} {
 		if len(p) >= len(end) && string(p[len(p)-len(end):]) == end {

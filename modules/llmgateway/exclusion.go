@@ -7,6 +7,10 @@ import (
 
 // exclusion is what a request does not try any more: all of a channel, or that part
 // of it for which the further fields are set.
+//
+// Exclusions are the request's own and end with it, in contrast to cooldowns: what a
+// request learns about itself, such as that it is too long for a model, must not keep
+// others away.
 type exclusion struct {
 	channel *Channel
 	isModel bool   // of this model only
@@ -29,6 +33,8 @@ func (c *candidates) excludeModel(of *candidate) {
 }
 
 // excludeAccount excludes those of them that share the candidate's quotas.
+//
+// Another key of the same account would be refused by the same quota.
 func (c *candidates) excludeAccount(of *candidate) {
 	if of.key == nil || of.key.account == "" && of.channel.account != "" {
 		c.excludeModel(of) // all keys do
@@ -95,6 +101,8 @@ func (c *candidates) excludesKey(next *candidate) bool {
 
 // hasOther reports whether another key of a candidate's channel may be used for its
 // model, of another account if that is asked for.
+//
+// The answer decides whether a second opinion can be had. Nothing is claimed by asking.
 func (c *candidates) hasOther(than *candidate, otherAccount bool, now time.Time) bool {
 	for _, l := range c.plan.legs {
 		if l.channel != than.channel || l.model != than.model || c.excludesLeg(l) {

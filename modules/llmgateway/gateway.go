@@ -72,6 +72,9 @@ type gateway struct {
 
 // newGateway returns the gateway that a Handler describes, before its channels
 // are provisioned.
+//
+// It copies the options, which setDefaults has completed: requests read the gateway and
+// not the Handler.
 func newGateway(h *Handler, clock clockwork.Clock, tracker *awake.Tracker, logger *zap.Logger) *gateway {
 	g := &gateway{
 		clock:            clock,
@@ -106,6 +109,9 @@ func (g *gateway) takesUnnamed() bool { return g.unnamed != nil }
 
 // statuses are HTTP statuses, of which one digit stands for its hundred: 5 for 5xx, as in
 // Caddy's own matchers.
+//
+// As retry_on has them. The zero value is none, which leaves the decision to the
+// classifier.
 type statuses []int
 
 // contain reports whether an error's status is among them.
@@ -131,6 +137,9 @@ type pooledEntry struct {
 }
 
 // take gets an entry of a pool.
+//
+// fresh is dropped if the pool has an entry. Parts are what the entry is about, such as
+// a channel's URL and a key; different pools may have the same ones.
 func take[T any](p *pooled, pool *caddy.UsagePool, fresh T, parts ...string) T {
 	key := poolKey(parts...)
 	entry, _ := pool.LoadOrStore(key, fresh)
@@ -139,6 +148,11 @@ func take[T any](p *pooled, pool *caddy.UsagePool, fresh T, parts ...string) T {
 }
 
 // giveBack returns all entries to their pools.
+//
+// An entry whose last user gives it back is dropped: histories and catalogs are
+// forgotten when no configuration has the channel or key any more. During a reload
+// Caddy provisions the new configuration first, so that they pass from one to the
+// other.
 func (p *pooled) giveBack() {
 	for _, entry := range *p {
 		_, _ = entry.pool.Delete(entry.key)
@@ -148,6 +162,9 @@ func (p *pooled) giveBack() {
 
 // loading is what clients and channels are provisioned with, and what their keys are read
 // again with while the configuration runs.
+//
+// The task that reads files again uses it long after Provision. gateway.reading
+// protects it then, since keys that are new append to pooled.
 type loading struct {
 	repl       *caddy.Replacer
 	transports *transports

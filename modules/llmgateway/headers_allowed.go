@@ -21,6 +21,9 @@ var (
 )
 
 // headerPolicy decides about the headers of a channel's requests.
+//
+// It is made in Provision and shared by all requests of the channel, which never change
+// set.
 type headerPolicy struct {
 	allowed []string    // that may pass too, in canonical form
 	set     http.Header // the channel's own
@@ -117,6 +120,8 @@ func (p *headerPolicy) allows(name string) bool {
 
 // newHeaderPolicy returns the policy for the headers that a channel sets and the
 // lists of those that it and its gateway allow.
+//
+// allow_header of the gateway and of the channel add up: neither takes from the other.
 func newHeaderPolicy(set http.Header, allowed ...[]string) (p headerPolicy, err error) {
 	p.set = set
 	for _, name := range slices.Concat(allowed...) {
@@ -129,6 +134,8 @@ func newHeaderPolicy(set http.Header, allowed ...[]string) (p headerPolicy, err 
 }
 
 // secrets returns the credentials among the headers that the channel sets.
+//
+// They are masked in responses like keys. Of `Bearer TOKEN` it is the last word.
 func (p *headerPolicy) secrets() (secrets []string) {
 	for name, values := range p.set {
 		if !isCredential(name) {
@@ -178,6 +185,9 @@ func showsKey(name string) bool {
 }
 
 // isHop reports whether a header belongs to the client's own connection.
+//
+// Accept-Encoding is among them because the response is read on its way, Expect because
+// the body is complete before it is sent on.
 func isHop(name string) bool {
 	switch name {
 	case "Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",

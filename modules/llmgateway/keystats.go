@@ -21,6 +21,9 @@ const longestReason = 120
 var histories = caddy.NewUsagePool()
 
 // history is what is known of a channel's key, or of a channel.
+//
+// One per key, by URL and key, and one per channel, by URL; keys of two channels with
+// one URL are the same to the provider, and share it.
 type history struct {
 	cooldowns *cooldown.Breaker
 	stats     keyStats
@@ -70,6 +73,9 @@ func (s *keyStats) recordFailure(r lastRefusal) {
 }
 
 // printable returns the beginning of a text, without control characters.
+//
+// The text goes to the admin API and from there to terminals, which control characters
+// could steer.
 func printable(text string) string {
 	if len(text) > longestReason {
 		text = strings.ToValidUTF8(text[:longestReason], "")

@@ -31,6 +31,9 @@ func isPlaceholder(secret string) bool {
 // mask is what must not reach a client: secrets, in all the forms in which a
 // response may repeat them. Each byte of a form becomes an asterisk, so that
 // the length of a response does not change.
+//
+// It is made once, with the first response to a key, or in Provision for the headers of
+// a channel without keys, and never changed, so that responses share it.
 type mask struct {
 	forms []maskedForm
 	bytes [256]bool // those of which the forms consist
@@ -132,6 +135,8 @@ func (m *mask) inText(text string) string {
 }
 
 // hides reports whether a text has a secret in it, in any letter case.
+//
+// It is for names of headers, whose letter case net/http changes.
 func (m *mask) hides(text string) bool {
 	for _, f := range m.forms {
 		for i := 0; i+len(f.text) <= len(text); i++ {
@@ -154,6 +159,8 @@ func (e *maskedError) Error() string { return e.text }
 func (e *maskedError) Unwrap() error { return e.error }
 
 // inError masks the secrets in an error's text.
+//
+// errors.Is and errors.As still find the cause, which decides about retries.
 func (m *mask) inError(err error) error {
 	if err == nil || err == io.EOF || m.empty() { //nolint:errorlint // bodies return it bare
 		return err

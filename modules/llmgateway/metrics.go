@@ -13,6 +13,11 @@ import (
 // metrics are the package's collectors. Caddy has a new registry after each
 // reload, in which the same collectors are registered again. All labels are
 // names of the configuration.
+//
+// The collectors are made once in a process, so that counters go on over reloads;
+// Caddy's registry of the old configuration is dropped. Names that clients choose are
+// never labels: clients of a clients_file share one, and models have the names of the
+// configuration.
 type metrics struct {
 	requests *prometheus.CounterVec
 	refused  *prometheus.CounterVec
@@ -74,6 +79,8 @@ func newMetrics() *metrics {
 }
 
 // register adds the collectors to the registry of a configuration.
+//
+// Two gateways of one configuration register the same collectors, the second in vain.
 func (m *metrics) register(registry *prometheus.Registry) error {
 	for _, c := range []prometheus.Collector{
 		m.requests, m.refused, m.attempts, m.refusals, m.outcomes, m.cooldown, m.wrongKeys, m.estimated, m.tokens, m.duration, m.firstToken, m.perToken,
@@ -91,6 +98,8 @@ type outcomes struct {
 	answered, refused, limited, failed prometheus.Counter
 }
 
+// outcomesOf looks a channel's counters up once, in Provision: a lookup by labels for
+// each attempt would take a lock and hash the labels.
 func (m *metrics) outcomesOf(channel string) outcomes {
 	of := func(result string) prometheus.Counter { return m.attempts.WithLabelValues(channel, result) }
 	return outcomes{of("answered"), of("refused"), of("limited"), of("failed")}
@@ -108,6 +117,8 @@ type measures struct {
 	duration, firstToken, perOutput prometheus.Observer
 }
 
+// begin looks the series up at the first response of the model, so that models which
+// nobody asks for have none. once guards it.
 func (m *measures) begin() {
 	m.input = collectors.tokens.WithLabelValues(m.channel, m.model, "input")
 	m.output = collectors.tokens.WithLabelValues(m.channel, m.model, "output")

@@ -20,6 +20,9 @@ const (
 )
 
 // modelQuotas are a channel's quotas of each model by itself.
+//
+// It is made in Provision and only read afterwards. A quota inside of a route's block
+// replaces those of the channel for the route's models, also where it is larger.
 type modelQuotas struct {
 	book    *ledger.Ledger // unset without such quotas
 	all     []*quota.Quota // of models without quotas of their own
@@ -83,6 +86,9 @@ func (m *modelLimits) of(model string) *limits {
 
 // open returns the limits of a model, and begins its counts if it has quotas: nil if
 // it has none.
+//
+// Looking is free of locks, since it is done for each candidate of each request; mu is
+// for the first request of a model only.
 func (m *modelLimits) open(model string, measured *measures, q *modelQuotas) (*limits, error) {
 	if l := m.of(model); l != nil || measured == nil {
 		return l, nil
@@ -122,6 +128,7 @@ func (m *modelLimits) counted(model string, measured *measures) string {
 	return model
 }
 
+// add replaces the map by a copy with one more model. The caller holds mu.
 func (m *modelLimits) add(model string, l *limits) {
 	known := map[string]*limits{model: l}
 	if old := m.known.Load(); old != nil {
@@ -187,6 +194,9 @@ func (c *candidate) chargeRequest() *quota.Meter {
 }
 
 // chargeTokens charges tokens to the candidate's key.
+//
+// They count for the key as a whole and for the model at the key, as a request does. A
+// channel without keys has no quotas.
 func (c *candidate) chargeTokens(tokens int64) {
 	if c.key == nil {
 		return

@@ -19,6 +19,10 @@ const shortestText = 16
 // leaves in failure. What it has read goes to the client as it came. Of a
 // response that hides its output behind more than maxHead, or that nobody can
 // look into, output is taken for granted.
+//
+// Until it returns nothing has been sent of this response, so that another candidate
+// can take over without a trace. That is what makes an attempt's success: status 200
+// alone is sent by providers before the model has begun, and before it fails.
 func (r *reply) awaitOutput() (refusal.Found, error) {
 	b, d := &r.content, r.dialect()
 	switch {
@@ -38,6 +42,8 @@ func (r *reply) awaitOutput() (refusal.Found, error) {
 }
 
 // awaitLine looks for output in a response of one JSON text a line.
+//
+// Ollama's own API streams so (application/x-ndjson), which allow_path lets pass.
 func (r *reply) awaitLine(d refusal.Dialect) (refusal.Found, error) {
 	at := 0
 	return r.content.readUntil(func(head []byte, whole bool) refusal.Found {
@@ -59,6 +65,9 @@ func (r *reply) awaitLine(d refusal.Dialect) (refusal.Found, error) {
 }
 
 // awaitText looks for output in one JSON text, or in what should be one.
+//
+// A text that begins with < is a page: a login, a challenge of a CDN, or an error of a
+// proxy. No API of models answers so, whatever its Content-Type says.
 func (r *reply) awaitText(d refusal.Dialect) (refusal.Found, error) {
 	b := &r.content
 	enough := headStep
@@ -117,6 +126,9 @@ func isLines(header http.Header) bool {
 }
 
 // statusInside200 returns the status of an error that came with status 200.
+//
+// A failure that states no status of its own, or one that is no error, counts as 502:
+// the channel has failed and the client has done nothing wrong.
 func statusInside200(failure []byte, inStream bool) int {
 	var status int
 	if inStream {

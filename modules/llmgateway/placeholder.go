@@ -14,10 +14,19 @@ import (
 )
 
 // description describes attempts in placeholders and in the access log.
+//
+// It reads the request's own state, without copying it, when a log line or a
+// placeholder asks: usually after the handler has returned, on the same goroutine. A
+// heartbeat is the exception: it sends the headers from its timer's goroutine in the
+// middle of an attempt, and a header directive may have placeholders in them (isHeld).
 type description struct{ *attempts }
 
 // placeholder implements caddy.ReplacerFunc: the gateway's own placeholders, and
 // those of reverse_proxy that people log.
+//
+// The Replacer asks for every placeholder of the request, so that names which are not
+// ours must return false at once. Before the first attempt there is no upstream to
+// describe.
 func (d description) placeholder(key string) (any, bool) {
 	if name, ok := strings.CutPrefix(key, "http.llm_gateway."); ok {
 		return d.gatewayPlaceholder(name)
@@ -28,6 +37,9 @@ func (d description) placeholder(key string) (any, bool) {
 	return nil, false
 }
 
+// gatewayPlaceholder resolves {http.llm_gateway.*}. Names that are ours are always
+// known, so that one without a value is an empty text in a log and not the placeholder
+// itself.
 func (d description) gatewayPlaceholder(name string) (any, bool) {
 	switch name {
 	case "client":
@@ -124,6 +136,9 @@ func (d description) usage() *usage.Usage {
 }
 
 // MarshalLogObject is the field `llm_gateway` of the access log.
+//
+// The key is there by its last four characters, the client by its name, and nothing of
+// what client or provider have written but the model's name.
 func (d description) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("client", d.client.Name)
 	enc.AddString("model", d.model)
@@ -146,6 +161,9 @@ func (d description) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 
 // offer makes the description available to placeholders and, if there is one, to
 // the access log.
+//
+// Without access logs no object is made. Caddy encodes the field when the request has
+// ended, so that it shows the final state although it was added at the beginning.
 func (d description) offer(r *http.Request) {
 	r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Map(d.placeholder)
 	server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)

@@ -12,6 +12,10 @@ import (
 )
 
 // Price is what a million tokens would cost.
+//
+// Nothing is charged by it and no channel is chosen by it: the receipt of the status
+// page says what the free quotas would have cost. Both numbers are in the currency that
+// the user has in mind.
 type Price struct {
 	Input  float64 `json:"input"`
 	Output float64 `json:"output"`
@@ -37,6 +41,8 @@ func parsePrice(arg string) (float64, error) {
 }
 
 // checkPrice refuses what is no price, among it what is no number.
+//
+// The comparison is written so that NaN fails, which ParseFloat accepts.
 func checkPrice(price float64) error {
 	if !(price >= 0 && price <= 1e6) {
 		return errPrice
@@ -53,6 +59,10 @@ type paidUse struct {
 
 // openReceipt opens the counts of the route's models. The ledger is opened for
 // those with a price only.
+//
+// The counts are by channel and model, in months of UTC, and go on over reloads and
+// restarts. A change of the price applies to the whole month, since tokens are counted
+// and not amounts.
 func (r *ModelRoute) openReceipt(book func() (*ledger.Ledger, error)) error {
 	if r.Price == (Price{}) {
 		return nil
@@ -75,6 +85,9 @@ func (r *ModelRoute) openReceipt(book func() (*ledger.Ledger, error)) error {
 }
 
 // count counts what a response states.
+//
+// Only what a response states counts here, in contrast to quotas: an estimate has no
+// place on a receipt.
 func (u *paidUse) count(input, output int64) {
 	if u.priced {
 		u.input.Add(input)

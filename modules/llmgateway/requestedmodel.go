@@ -18,6 +18,15 @@ func (r *reply) namesRequestedModel() bool {
 // requestedModelStage puts the name of the model that the client has asked for in the
 // place of the channel's own, where a message of Anthropic's has it: at its top, or at
 // that of the message in the first event. All else passes as it is.
+//
+// Before and after, for a request of model "auto" that was sent as "claude-x":
+//
+//	event:  data: {"type":"message_start","message":{"model":"claude-x",…
+//	        data: {"type":"message_start","message":{"model":"auto",…
+//	JSON:   {"id":"msg_1","model":"claude-x",…  becomes  {"id":"msg_1","model":"auto",…
+//
+// It works on bytes as they arrive, in pieces of any size, and keeps no more than the
+// last string as long as it may be the key. After the first replacement all passes.
 type requestedModelStage struct {
 	name  string // that the client has asked for
 	depth int    // of the message's members: 1 in a message, 2 in an event
@@ -107,6 +116,8 @@ func (s *requestedModelStage) inText(c byte) {
 }
 
 // nameRequestedModel lets the response name the model that the client has asked for.
+//
+// The length of the response is no longer known, so it is sent without one.
 func (r *reply) nameRequestedModel() {
 	depth := 1
 	if r.content.kind == usage.Events {

@@ -32,6 +32,9 @@ type Speaks struct {
 }
 
 // spoken is a dialect of a channel.
+//
+// A channel has at most one for each dialect, in the order of the configuration or of
+// the preset. The first is the one that others are translated to.
 type spoken struct {
 	dialect neutral.Dialect
 	base    *url.URL // unset: the channel's
@@ -73,6 +76,9 @@ func isDialect(word string) bool {
 }
 
 // check reports what is wrong with the option.
+//
+// User and query are refused in the URL since they would be a second place for a key,
+// which is not masked there; an endpoint at its end would be doubled by each request.
 func (s *Speaks) check() error {
 	if len(s.Dialects) == 0 {
 		return errSpeaks
@@ -99,6 +105,9 @@ func (s *Speaks) check() error {
 }
 
 // setSpoken sets in which dialects the channel is asked.
+//
+// The host must be the channel's: a base elsewhere would get the key of another
+// provider, and its cooldowns and refusals would count for both.
 func (a *api) setSpoken(c *Channel) error {
 	for _, s := range c.Speaks {
 		if err := s.check(); err != nil {
@@ -179,6 +188,9 @@ func (a *api) translatesFrom(client neutral.Dialect) bool {
 
 // targetIn returns the URL of a request in a dialect, to the canonical path and
 // query of u.
+//
+// The escaped path is kept beside the decoded one: names of models contain slashes,
+// which clients may have written as %2F.
 func (a *api) targetIn(d *spoken, u *url.URL, k *key) *url.URL {
 	if d.base == nil {
 		return a.target(u, k)
@@ -211,6 +223,9 @@ func (a *api) showKeyIn(out *http.Request, d *spoken, path string, k *key) {
 
 // adviseSpeaks says once that a channel without speaks does not know a client's
 // dialect.
+//
+// It is called after a 404 or 405 to a dialect's path. Once per channel and
+// configuration is enough, as the remedy does not change with the next request.
 func (a *api) adviseSpeaks(channel string, client neutral.Dialect, logger *zap.Logger) {
 	if client == "" || len(a.spoken) > 0 || a.advised.Swap(true) {
 		return

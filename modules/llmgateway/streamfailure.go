@@ -28,6 +28,11 @@ var (
 )
 
 // failureEvent returns what ends a stream that has broken off.
+//
+// It is in the client's dialect: a client that was sent half an event, or no end, could
+// otherwise take the response for complete or wait for more. Inside of an event that is
+// not complete, a blank line ends it first (HTML Standard, 9.2.6), so that the client
+// drops or parses it alone.
 func (d *delivery) failureEvent() []byte {
 	if stream := d.attempt.translation.stream; stream != nil {
 		e := interrupted
@@ -42,6 +47,11 @@ func (d *delivery) failureEvent() []byte {
 
 // continueStream sends a response behind heartbeats, which have begun it as an
 // event stream: what is none is written as one.
+//
+// Its status can no longer be changed: 200 and the headers of an event stream have been
+// sent with the first heartbeat. A refusal therefore becomes the failure event of the
+// dialect, and what came of the request is in the outcome of log and metrics only. A
+// response longer than maxReplayed is not kept in memory to be rewritten.
 func (d *delivery) continueStream(res *http.Response) {
 	dialect := d.dialect()
 	if d.isStream(res) {

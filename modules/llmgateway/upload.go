@@ -26,6 +26,9 @@ var errSlowUpload = errors.New("the request body comes too slowly")
 // upload is the body of a request as it comes in. A client that sends next to
 // nothing for a while holds memory that others need, so its body ends with
 // errSlowUpload. How long a steady upload takes does not matter.
+//
+// received is written by the goroutine that reads, slow by the timer's. mu makes check
+// and end exclude each other: after end the writer may belong to the next request.
 type upload struct {
 	body     io.Reader
 	writer   http.ResponseWriter // of the same request
@@ -94,6 +97,9 @@ type unmarked struct {
 }
 
 // Read implements io.Reader.
+//
+// A mark that comes in pieces is read to its end first. It is skipped at the beginning
+// only.
 func (u *unmarked) Read(p []byte) (int, error) {
 	if u.begun || len(p) < len(byteOrderMark) {
 		u.begun = true

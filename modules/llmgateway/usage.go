@@ -66,6 +66,8 @@ type usageModel struct {
 }
 
 // usage describes the client's limits, and what it has used.
+//
+// It is the client's own view: no channel, no key and no other client is in it.
 func (c *Client) usage(names *usedNames, now time.Time) clientUsage {
 	usage := clientUsage{Object: "usage", Client: c.Name, Models: c.Models, Limits: []limitState{}, Days: c.uses.days(names, now)}
 	if c.listed != nil {
@@ -81,6 +83,9 @@ func (c *Client) usage(names *usedNames, now time.Time) clientUsage {
 }
 
 // days returns what was used on each of the last days.
+//
+// The ledger is asked by the names of the present configuration. What was used of a
+// model that has left it is not shown.
 func (u *uses) days(names *usedNames, now time.Time) []usageDay {
 	used := make(map[time.Time]map[string]*usageModel)
 	at := func(day time.Time, model string) *usageModel {

@@ -12,6 +12,9 @@ import (
 // uses counts what a client has used of each model, by day of UTC. Models go by
 // the names and patterns of the configuration, so that clients cannot make up any
 // number of them. Counters begin with their first use.
+//
+// The ledger goes on over reloads and restarts. mu protects models only; a counter is
+// safe for concurrent use.
 type uses struct {
 	ledger *ledger.Ledger
 	client string
@@ -71,6 +74,8 @@ type usedNames struct {
 // mostFound is how many names that match patterns are remembered.
 const mostFound = 4096
 
+// It is made once per configuration. A name that stands in several channels counts
+// once.
 func newUsedNames(channels []*Channel, fallbacks []*Fallback) *usedNames {
 	n := &usedNames{exact: make(map[string]bool), found: make(map[string]string)}
 	known := make(map[string]bool)
@@ -99,6 +104,9 @@ func newUsedNames(channels []*Channel, fallbacks []*Fallback) *usedNames {
 
 // of returns the name that a model is counted by: its own, or the first pattern
 // that matches it.
+//
+// found remembers what patterns match, up to mostFound names: beyond that a name is
+// matched again each time, which costs time and no memory.
 func (n *usedNames) of(model string) string {
 	switch {
 	case model == "":
