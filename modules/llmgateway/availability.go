@@ -21,6 +21,9 @@ const defaultWait = 30 * time.Second
 //	  │               └─▶ a cooldown ends before as.latest: sleep ─┐
 //	  └──────────────────────────────────────────────────────────┘
 //	                  └─▶ nothing ends before as.latest ────────────▶ 429 or 503
+//
+// It runs on the request's goroutine before anything is sent, heartbeats included, so
+// that its error has a status and Retry-After of its own.
 func (as *attempts) begin(ctx context.Context) *apiError {
 	now := as.gateway.clock.Now()
 	as.latest = now.Add(as.gateway.wait)
@@ -81,6 +84,9 @@ func (as *attempts) unavailable(now time.Time) *apiError {
 }
 
 // unavailability counts what could not be used, by the reason.
+//
+// It lives for one response. A key is counted once, by the first reason that was found,
+// also if it occurs for several models of the plan.
 type unavailability struct {
 	kinds   []string // in the order of the text
 	counts  map[string]int
@@ -116,6 +122,8 @@ func newUnavailability() unavailability {
 }
 
 // add counts a candidate.
+//
+// A key whose slots are taken has no time at which it is free; a second stands for it.
 func (u *unavailability) add(c *candidate, now time.Time) {
 	block := c.block(now)
 	reason, until := refusal.Reason(block.Reason), block.Until

@@ -49,6 +49,10 @@ func (c *candidates) restart() {
 
 // hasNext reports whether there is another candidate that may be used now, without
 // claiming it.
+//
+// It works on a copy in which nothing is claimed and the policy sets no cookie. Its
+// answer decides whether the first output of a stream has a deadline where
+// first_byte_timeout is not set: that of the last candidate has none.
 func (c *candidates) hasNext(now time.Time) bool {
 	if c.plan.isLone() {
 		return false

@@ -9,6 +9,10 @@ import (
 
 // charges are what a request is charged: the request itself when it has a candidate,
 // and at its end the tokens that its response has cost.
+//
+// It belongs to one request and its goroutine. Order: admit, attempts, settle, release;
+// a request that admit refuses has been charged nothing but may have reserved tokens,
+// which release returns in any case.
 type charges struct {
 	*request
 
@@ -19,6 +23,9 @@ type charges struct {
 
 // admit charges the client for a request that has a candidate. Whatever the
 // number of attempts, it is charged once.
+//
+// Tokens are reserved before the request is charged, so that a refusal for lack of
+// tokens costs no request. The headers show what is left after it.
 func (c *charges) admit(w http.ResponseWriter, now time.Time) *apiError {
 	if c.isTokenCount() {
 		return nil

@@ -59,6 +59,8 @@ func (c coding) String() string { return [...]string{"gzip", "deflate", "br", "z
 
 // parseCodings reads the values of Content-Encoding: the codings in the order
 // in which they were applied.
+//
+// "identity" and empty elements are allowed (RFC 9110, 5.6.1) and mean nothing.
 func parseCodings(values []string) (codings []coding, err *apiError) {
 	for _, value := range values {
 		for name := range strings.SplitSeq(value, ",") {
@@ -95,6 +97,9 @@ func (e *codingError) Error() string { return "the body is no valid " + e.coding
 func (e *codingError) Unwrap() error { return e.err }
 
 // decoder reads what was encoded by one coding. Close gives its memory back.
+//
+// err is returned again by each further Read: the readers of the pools are not asked
+// for more once they have failed.
 type decoder struct {
 	coding  coding
 	limit   int64 // of what it may still return
@@ -173,6 +178,8 @@ func open[R io.Reader](d *decoder, pool *sync.Pool, reset func(R, io.Reader) err
 	return reset(r, d.encoded)
 }
 
+// chain returns a function that gives back the decoder's reader and then what it reads
+// from.
 func chain(first, then func()) func() {
 	return func() {
 		first()
@@ -186,6 +193,10 @@ func isZlib(begin []byte) bool {
 }
 
 // Read implements io.Reader.
+//
+// limit counts what comes out, so that a small body cannot become a large one in
+// memory. What stands behind the end is refused: another decoder could go on there and
+// read another text.
 func (d *decoder) Read(p []byte) (n int, err error) {
 	if d.err != nil {
 		return 0, d.err

@@ -16,6 +16,7 @@ func isDemoKey(key string) bool { return slices.Contains(demoKeys[:], key) }
 // machine, and without a key that is worth anything.
 func isDemo(c *Channel, isDemoKeys bool) bool { return isDemoKeys && isLoopback(c.base.Hostname()) }
 
+// Names below localhost never leave the machine (RFC 6761, 6.3).
 func isLoopback(host string) bool {
 	host = strings.ToLower(host)
 	addr, err := netip.ParseAddr(host)

@@ -24,6 +24,9 @@ var (
 
 // fetchElsewhere makes a request to a host that is not the channel's, but that the
 // channel has named.
+//
+// A channel with a proxy makes no such request: one beside the proxy would show this
+// server's address, which the proxy may be there to hide.
 func (u *uploads) fetchElsewhere(channel *Channel, out *http.Request) (*http.Response, error) {
 	// Through the proxy any address could be reached: it looks up the name.
 	if proxyOf := channel.http.Transport.Proxy; proxyOf != nil {

@@ -21,6 +21,9 @@ type fallbacks []*Fallback
 
 // chain returns a model and those that stand in for it, in order, as far as the
 // client may use them.
+//
+// Fallbacks of fallbacks count, each model once, so that circles end. The first name is
+// the requested one, also if the client may not use it: that was checked before.
 func (f fallbacks) chain(model string, client *Client) []string {
 	chain := []string{model}
 	for i := 0; i < len(chain); i++ {

@@ -14,6 +14,9 @@ const longestEvent = 1 << 20
 
 // checkStreamed refuses what could make a stream of a response that the gateway
 // takes for a plain one, or keep its usage from it.
+//
+// Such a client has limits of tokens, and could keep the usage out of its responses by
+// a second stream_options that another parser reads in place of the first one.
 func (m *modelRef) checkStreamed() *apiError {
 	for _, field := range [...]reqbody.Span{m.stream, m.extras} {
 		switch {
@@ -56,6 +59,9 @@ func isCompletions(path string) bool { return strings.Contains(strings.ToLower(p
 
 // usageFilter takes the event out of a stream that the client has not asked for.
 // All other bytes pass as they come, events as a whole.
+//
+// The event exists because the gateway has asked for it (askUsage): clients that do not
+// expect choices to be empty fail on it.
 type usageFilter struct {
 	seen func(event []byte) // is shown the event
 

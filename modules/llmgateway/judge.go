@@ -81,6 +81,8 @@ func (a *attempt) withoutResponse(err error) refusal.Verdict {
 	return refusal.NoResponse(isTimeout(err))
 }
 
+// isTimeout reports whether the error is one of waiting: our own deadline for the first
+// output, that of the system, or one of net/http's.
 func isTimeout(err error) bool {
 	var timeout net.Error
 	return errors.Is(err, errSlow) || errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()

@@ -15,6 +15,9 @@ const keyFileInterval = time.Second
 var filePlaceholder = regexp.MustCompile(`\{file\.([^}]+)\}`)
 
 // keyFiles are the files that keys are read from, as they were last seen.
+//
+// It belongs to the task of watcher, after newKeyFiles has made it, so it needs no
+// lock. A file that was missing is unset, and counts as changed when it appears.
 type keyFiles map[string]os.FileInfo
 
 // newKeyFiles returns the files that the keys of clients and channels are read
@@ -38,6 +41,10 @@ func newKeyFiles(clients []*Client, channels []*Channel) keyFiles {
 
 // changed reports whether any file is another than when it was last seen. One
 // that is missing is about to be replaced.
+//
+// All files are looked at, so that several that change together cause one reading.
+// Name, inode, time and size are compared and the contents are not, since this is done
+// each second.
 func (f keyFiles) changed() (changed bool) {
 	for name, seen := range f {
 		now, err := os.Stat(name)
@@ -50,6 +57,9 @@ func (f keyFiles) changed() (changed bool) {
 }
 
 // watcher returns a task that calls readAgain when a file has changed.
+//
+// Polling works where notifications of the file system do not: mounted secrets of
+// Kubernetes, which are replaced by a symbolic link, and network file systems.
 func (f keyFiles) watcher(clock clockwork.Clock, readAgain func()) func(context.Context) {
 	return func(ctx context.Context) {
 		ticker := clock.NewTicker(keyFileInterval)

@@ -14,6 +14,10 @@ import (
 )
 
 // balancer chooses among the channels of a tier: by weight, or as lb_policy does.
+//
+// It is made in Provision and only read afterwards. choice has an upstream for each
+// channel, the same one for each request, because policies such as those with cookies
+// or hashes go by the upstream.
 type balancer struct {
 	policy reverseproxy.Selector // unset: by weight
 	choice map[*Channel]*reverseproxy.Upstream
@@ -51,6 +55,9 @@ func newBalancer(ctx caddy.Context, policy json.RawMessage, channels []*Channel)
 // choose returns the index of the channel to ask next. Caddy's policies that
 // count open requests would count those of reverse_proxy only, so these two are
 // done here.
+//
+// equals are channels of one tier that have the model and meet the step's demand, never
+// empty. A policy may set a cookie through w.
 func (b *balancer) choose(equals []*Channel, r *http.Request, w http.ResponseWriter) int {
 	if len(equals) == 1 {
 		return 0
@@ -84,6 +91,7 @@ func leastOpen(channels []*Channel, n int) int {
 	return best
 }
 
+// byWeight returns an index at random, in proportion to the weights.
 func byWeight(channels []*Channel) int {
 	total := 0
 	for _, c := range channels {

@@ -16,6 +16,11 @@ import (
 // sorts the directives of a site, so none of this shows in the Caddyfile.
 //
 // It looks at the lists of routes around the gateway that is being provisioned.
+//
+// Provision calls it while Caddy provisions the routes around the gateway, so that some
+// of them are modules already and some only JSON. With several servers it is not known
+// which one is meant, and what cannot be judged is accepted: a wrong error would keep a
+// correct configuration from loading.
 func checkRoutes(ctx caddy.Context, h *Handler, logger *zap.Logger) error {
 	var around []caddyhttp.RouteList // from the outermost to the innermost
 	for _, module := range ctx.Modules() {
@@ -87,6 +92,9 @@ func handlersOf(route caddyhttp.Route) []routed {
 }
 
 // isConditional reports whether requests may pass a route by.
+//
+// Routes of a group exclude each other: Caddy runs the first one that matches. So a
+// group whose first route has no matcher never gets to its others.
 func isConditional(route caddyhttp.Route, routes caddyhttp.RouteList) bool {
 	if len(route.MatcherSetsRaw) > 0 || len(route.MatcherSets) > 0 {
 		return true
@@ -99,6 +107,9 @@ func isConditional(route caddyhttp.Route, routes caddyhttp.RouteList) bool {
 }
 
 // ends reports whether a handler responds to all requests that reach it.
+//
+// Other handlers, of which there may be any number, are taken for ones that call the
+// next.
 func (r *routed) ends() bool {
 	switch r.Handler {
 	case "llm_gateway", "reverse_proxy", "error":
@@ -173,6 +184,9 @@ func walkHidden(routes caddyhttp.RouteList, visit func(before, hidden *routed) e
 }
 
 // checkReached refuses a gateway that no request reaches.
+//
+// It is an error since all requests would get another handler's response, such as a 200
+// with the text of respond, which clients report as a broken API.
 func checkReached(routes caddyhttp.RouteList) error {
 	return walkHidden(routes, func(before, hidden *routed) error {
 		gateway, ok := hidden.gateway()
@@ -205,6 +219,9 @@ func warnOfHidden(routes caddyhttp.RouteList, logger *zap.Logger) {
 
 // warnOfPrefix warns of a path matcher with a prefix that is no part of the API,
 // such as that of handle /ai/*, if nothing around the gateway rewrites the path.
+//
+// A warning only: a handler around the gateway that is not known here may rewrite the
+// path.
 func warnOfPrefix(h *Handler, around []caddyhttp.RouteList, logger *zap.Logger) {
 	var prefix string
 	for _, routes := range around {
@@ -245,6 +262,9 @@ func pathsOf(route caddyhttp.Route) []string {
 }
 
 // isPartOfAPI reports whether what begins as a pattern can be a path of the API.
+//
+// "/v1/*" and "/openai/*" are, since base URLs with them lead to the API (mend);
+// "/ai/*" is not, unless allow_path has it.
 func isPartOfAPI(pattern string, allowed []string) bool {
 	prefix, isPrefix := strings.CutSuffix(pattern, "/*")
 	if !isPrefix || prefix == "" || strings.Contains(prefix, "*") {

@@ -52,6 +52,10 @@ var scanners = sync.Pool{New: func() any {
 // read finds the model and keeps the body for the attempts. What stands in the
 // body counts, else the path (Gemini) or the query (WebSockets); where two of
 // them name different models the request is refused.
+//
+// Two places that name different models are refused because the gateway and the channel
+// could take different ones: limits would be checked for one model and another would
+// run.
 func (q *request) read(w http.ResponseWriter, r *http.Request) *apiError {
 	asked, err := queryModel(r)
 	if err != nil {
@@ -217,6 +221,9 @@ func (q *request) readForm(r *http.Request, codings []coding) *apiError {
 
 // found notes the model that stands in the body. A body without one is no error yet: the
 // path may have it, or default_channel takes the request.
+//
+// An empty name is refused instead of being taken for an absent one, for which
+// default_channel would be asked.
 func (q *request) found(value reqbody.Value, err error) *apiError {
 	if errors.Is(err, reqbody.ErrMissing) {
 		return nil
@@ -280,6 +287,9 @@ func sentence(err error) string {
 }
 
 // statesUsage reports whether the client has asked that the stream states the usage.
+//
+// It only matters where a plain response is rewritten as a stream, which then has the
+// usage in an event of its own.
 func (q *request) statesUsage() bool {
 	if q.extras.End == 0 {
 		return false

@@ -12,6 +12,10 @@ import (
 // but some servers compress all the same: keys could hide in what they send, the
 // usage could not be read, and the client has perhaps not said that it can decode
 // it. What a gateway cannot decode passes as it is.
+//
+// Headers about the encoded bytes are removed: their length and digests no longer
+// apply, and ranges would be those of other bytes. The ETag becomes a weak one (RFC
+// 9110, 8.8.1).
 func decodeResponse(res *http.Response) {
 	values := res.Header["Content-Encoding"]
 	if values == nil || res.Body == nil || res.Body == http.NoBody || res.Request.Method == http.MethodHead {
@@ -42,6 +46,9 @@ func decodeResponse(res *http.Response) {
 // decodedBody is the body of a response whose content coding is undone as it
 // passes. An encoded event is decoded when it has come: servers flush their
 // encoder behind it.
+//
+// It is read by one goroutine. There is no limit, unlike for requests: the bytes pass
+// on and are not kept.
 type decodedBody struct {
 	encoded io.ReadCloser
 	codings []coding

@@ -53,6 +53,10 @@ var (
 // sealUpload puts a URL of this gateway in the place of those at which an upload
 // goes on. The channel's own would lead past the gateway, where the client's key
 // is worth nothing, and may have the channel's key in it.
+//
+// A response with a status of failure loses these headers, too. The URL must be at the
+// channel's host or below the domain that its provider has registered: the channel's
+// word alone must not make the gateway send a client's file anywhere.
 func (c *call) sealUpload(req *http.Request, res *http.Response) error {
 	tellsByItsName := res.Header["X-Goog-Upload-Url"] != nil
 	for _, name := range uploadHeaders {
@@ -124,6 +128,10 @@ func publicURL(r *http.Request) string {
 }
 
 // origin returns the scheme and host at which the client has reached the gateway.
+//
+// X-Forwarded-Proto and -Host of a client that is no trusted proxy count for nothing:
+// with a forged host the upload's URL, handle included, would lead to a server of the
+// forger's.
 func origin(r *http.Request) string {
 	scheme, host := "http", r.Host
 	if r.TLS != nil {
@@ -222,6 +230,9 @@ func (u *uploads) serve(w http.ResponseWriter, r *http.Request, sealed []string)
 // open returns the only attempt of the upload that a handle stands for, and the
 // channel's URL. What the handle names must still be there, and its client must
 // still be allowed to upload.
+//
+// All that is wrong with a handle gets the same 404: whoever has made one up learns
+// nothing about clients and channels.
 func (u *uploads) open(r *http.Request, sealed []string) (*attempts, *url.URL, *apiError) {
 	sealer, err := u.sealers.find(r.Context())
 	switch {
@@ -259,6 +270,9 @@ func (u *uploads) open(r *http.Request, sealed []string) (*attempts, *url.URL, *
 // forwardUpload passes the client's part of the upload on as it arrives, to where
 // it belongs and nowhere else: the channel's key has begun the upload, and what
 // was read of the body cannot be sent again.
+//
+// To another host than the channel's go neither its key nor the headers that it sets,
+// and only over a connection to a public address (fetchElsewhere).
 func (a *attempt) forwardUpload(r *http.Request, target *url.URL) error {
 	channel, key := a.candidate.channel, a.candidate.key
 	out := &http.Request{Method: r.Method, Header: channel.headers.outgoing(r.Header, a.upgrading, a.contentType), ContentLength: r.ContentLength}

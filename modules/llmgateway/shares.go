@@ -20,6 +20,10 @@ const (
 
 // shares are by how much each of several members should be asked, as KeyPolicyQuota
 // has it.
+//
+// A share is what is left for each second (candidate.pace): of requests, or of tokens
+// where requests have no quota. It is 0 for what may not be used. It is replaced as a
+// whole and never changed.
 type shares struct {
 	at   time.Time
 	sums []float64 // of each member and those before it
@@ -29,6 +33,10 @@ type shares struct {
 type sharer struct{ latest atomic.Pointer[shares] }
 
 // of returns the shares of n members with so many keys, each of which of returns.
+//
+// A list that is a second old costs little: a key that was exhausted since is passed
+// over when it is claimed. The number of members is compared since keys may have been
+// read again.
 func (s *sharer) of(n, keys int, now time.Time, of func(i int) float64) *shares {
 	if known := s.latest.Load(); known != nil && keys > sharedAnew {
 		if age := now.Sub(known.at); age >= 0 && age < sharesInterval && len(known.sums) == n {
@@ -51,6 +59,8 @@ func (s *sharer) of(n, keys int, now time.Time, of func(i int) float64) *shares 
 func (s *shares) total() float64 { return s.sums[len(s.sums)-1] }
 
 // pick returns a member at random, by its share, and false if none has one.
+//
+// A member without a share is never picked, since its sum is that of the one before it.
 func (s *shares) pick() (i int, ok bool) {
 	if s.total() <= 0 {
 		return 0, false

@@ -41,6 +41,8 @@ func (a *api) target(u *url.URL, k *key) *url.URL {
 }
 
 // withAccount puts the key's account into a URL of the channel.
+//
+// splitAccount has checked that the account needs no escaping.
 func (a *api) withAccount(target *url.URL, k *key) *url.URL {
 	if a.perAccount() && k != nil {
 		target.Path = strings.ReplaceAll(target.Path, accountInPath, k.account)
@@ -102,6 +104,8 @@ func withoutVersion(path string) string {
 }
 
 // isOrigin reports whether a URL is at the scheme, host and port of the channel.
+//
+// The key goes to such URLs only. A default port that is written counts as the same.
 func (a *api) isOrigin(u *url.URL) bool {
 	return u.Scheme == a.base.Scheme && strings.EqualFold(u.Hostname(), a.base.Hostname()) && portOf(u) == portOf(a.base)
 }
@@ -145,6 +149,9 @@ func (a *api) dialContext(ctx context.Context) context.Context {
 }
 
 // setURL checks the base URL and takes it apart.
+//
+// A query or user is refused because it would be a key outside of api_key, unmasked in
+// logs and in errors of net/http. Slashes at the end are cut: paths begin with one.
 func (a *api) setURL(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
