@@ -69,6 +69,9 @@ func TestKeyListMistakes(t *testing.T) {
 	}
 	large := write("large", strings.Repeat("x", largestKeyFile+1))
 	wantLoadError(t, "large file", withKeys("good-client-key", "{file."+large+"}"), "larger than 16 MB")
+	for _, account := range []string{".", ".."} {
+		wantLoadError(t, "account "+account, strings.Replace(withKeys("good-client-key", account+"/token-number-1"), "https://a.example", "https://a.example/{account}/v1", 1), "dots alone")
+	}
 	wantLoadError(t, "no account", strings.Replace(withKeys("good-client-key", "good-key-2"), "https://a.example", "https://a.example/{account}/v1", 1), "write <account>/<token>")
 }
 
