@@ -168,9 +168,6 @@ func splitAccount(key string) (account, token string, err error) {
 	if !ok || account == "" || token == "" {
 		return "", "", errNoAccount
 	}
-	if strings.Trim(account, ".") == "" {
-		return "", "", errors.New("has dots alone in the place of the account before the slash, which would lead to another path")
-	}
 	for _, r := range account {
 		if r != '-' && r != '_' && r != '.' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') {
 			return "", "", errors.New("has an account with other characters than letters, digits, and -_. before the slash")

@@ -69,9 +69,6 @@ func TestKeyListMistakes(t *testing.T) {
 	}
 	large := write("large", strings.Repeat("x", largestKeyFile+1))
 	wantLoadError(t, "large file", withKeys("good-client-key", "{file."+large+"}"), "larger than 16 MB")
-	for account, says := range map[string]string{".": "dots alone", "..": "where a file is", "...": "dots alone"} {
-		wantLoadError(t, "account "+account, strings.Replace(withKeys("good-client-key", account+"/token-number-1"), "https://a.example", "https://a.example/{account}/v1", 1), says)
-	}
 	wantLoadError(t, "no account", strings.Replace(withKeys("good-client-key", "good-key-2"), "https://a.example", "https://a.example/{account}/v1", 1), "write <account>/<token>")
 }
 
