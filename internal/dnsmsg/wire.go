@@ -3,7 +3,7 @@
 // and the EDNS options, and unpacking all records would cost more than everything
 // else that it does.
 //
-//	client ── ParseQuery ──▶ Query ── Outgoing ──▶ Outgoing ──▶ upstream
+//	client ── Query.Parse ─▶ Query ── Outgoing ──▶ Outgoing ──▶ upstream
 //	                           │
 //	client ◀── Response.Render ┘◀── Response ◀── ParseResponse ◀── upstream
 //
