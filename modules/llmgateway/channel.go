@@ -328,6 +328,9 @@ func (c *Channel) readKeys(l *loading) error {
 	if err := l.keys.Load().checkDemo(c, keys); err != nil {
 		return err
 	}
+	if err := c.modelQuotas.openNamed(c.Models, keys); err != nil {
+		return err
+	}
 	c.secrets.Store(newKeySet(c.Name, keys))
 	return nil
 }

@@ -14,6 +14,8 @@ const (
 	// mostModels is how many names that match a pattern have counts of their own
 	// at each key, so that clients cannot fill the ledger with names.
 	mostModels = 64
+	// mostOpened is how many counts of models a channel begins at load.
+	mostOpened = 1000
 	// othersOf is, before the pattern, the name of the count that those share
 	// that are more, or longer than longestModel. No model has such a name.
 	othersOf = "(others of) "
@@ -67,13 +69,39 @@ func (q *modelQuotas) of(m *measures) []*quota.Quota {
 }
 
 // modelLimits are what a key has used of its channel's quotas of models. The counts
-// of a model begin with its first request: with 10,000 keys and ten models, counts for all
-// of them would take more memory than everything else.
+// of a model begin with its first request, unless openNamed has begun them: with 10,000
+// keys and ten models, counts for all of them would take more memory than everything
+// else.
 type modelLimits struct {
 	name  string                             // of the key's counts
 	known atomic.Pointer[map[string]*limits] // by the channel's own name; copied on write
 	mu    sync.Mutex
 	named map[*measures]int // how many names of a pattern there are
+}
+
+// openNamed begins the counts of the models that the configuration names, so that it is
+// shown what is left of their quotas before their first request. Where keys and models are
+// more than mostOpened together, each count begins with the first request.
+func (q *modelQuotas) openNamed(routes []*ModelRoute, keys []*key) error {
+	var named []*measures
+	for _, route := range routes {
+		for _, m := range slices.Concat(route.sents...) {
+			if !isPattern(m.model) && q.any() && len(q.of(m)) > 0 {
+				named = append(named, m)
+			}
+		}
+	}
+	if len(named)*len(keys) > mostOpened {
+		return nil
+	}
+	for _, k := range keys {
+		for _, m := range named {
+			if _, err := k.byModel.open(m.model, m, q); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // of returns the limits of a model that has been asked for, nil for none.
@@ -216,7 +244,7 @@ func (c *candidate) countsTokens() bool {
 	return len(c.key.tokens) > 0 || l != nil && len(l.tokens) > 0
 }
 
-// states describes the quotas of models that have been asked for.
+// states describes the quotas of models whose counts have begun.
 func (m *modelLimits) states() (states []quotaState) {
 	known := m.known.Load()
 	if known == nil {

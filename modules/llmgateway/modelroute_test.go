@@ -267,6 +267,25 @@ func TestQuotasOfLongNames(t *testing.T) {
 	}
 }
 
+// What is left of the quotas of models that the configuration names is shown before their
+// first request, also after a reload.
+func TestQuotasOfNamedModels(t *testing.T) {
+	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))
+	addr := caddytest.Addr(t)
+	config := site(addr, "client alice alice-key\nchannel a "+up.URL+" {\napi_key sk-channel-key-1\nmodels a\nmodels b as c\nmodels x*\nquota 3/month per model\n}")
+	c := caddytest.Start(t, config)
+	g := &testGateway{Caddy: c, URL: "http://" + addr, client: c.Client()}
+	if got, want := quotasOf(t, g), []string{"a requests 0/3", "c requests 0/3"}; !slices.Equal(got, want) {
+		t.Errorf("got the quotas %q, want %q", got, want)
+	}
+	g.chat(t, "a").wantStatus(t, 200)
+	g.chat(t, "x1").wantStatus(t, 200)
+	c.Reload(config + "# changed\n")
+	if got, want := quotasOf(t, g), []string{"a requests 1/3", "c requests 0/3"}; !slices.Equal(got, want) {
+		t.Errorf("after a reload got the quotas %q, want %q", got, want)
+	}
+}
+
 // Of a pattern 64 names are told apart, and what nobody has used is not written.
 func TestQuotasOfManyModels(t *testing.T) {
 	up := caddytest.NewUpstream(t, caddytest.JSON(200, completion))

@@ -232,7 +232,7 @@ func (m *messagesWriter) results(turn *neutral.Message) error {
 // and one with the calls, models were seen to stop after the text.
 //
 //   - A refusal becomes text: the field refusal is OpenAI's, and others refuse it.
-//   - content is null beside calls if there is no text, else a string.
+//   - content is null beside calls if there is no text, else a string; see refusesNull.
 //   - A turn of nothing but reasoning is left out, since content would be empty.
 //   - Media of the model's own become a word, so that the model knows of them.
 //   - What is dropped of signatures and reasoning is recorded for X-Gateway-Dropped.
@@ -268,7 +268,7 @@ func (m *messagesWriter) assistant(turn *neutral.Message) error {
 	m.w.Open('{')
 	m.w.KeyString("role", "assistant")
 	m.w.Key("content")
-	if text := strings.Join(texts, ""); text != "" || len(calls) == 0 {
+	if text := strings.Join(texts, ""); text != "" || len(calls) == 0 || m.to.Vendor == refusesNull {
 		m.w.String(text)
 	} else {
 		m.w.Null()
@@ -289,6 +289,10 @@ func (m *messagesWriter) assistant(turn *neutral.Message) error {
 	m.w.Close('}')
 	return nil
 }
+
+// refusesNull is the vendor of whose models some refuse a null as content, Cloudflare. An
+// empty text is taken there, and refused by others.
+const refusesNull = "cloudflare"
 
 // thought returns the reasoning of a turn as it goes back to the channel: to the
 // one that it came from, and to models that refuse calls without it. For those, a turn

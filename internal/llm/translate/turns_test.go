@@ -129,6 +129,19 @@ func TestUnsignedThoughts(t *testing.T) {
 	containsNot(t, "another's", foreign, "hm")
 }
 
+// Beside calls, content is null, but an empty text for Cloudflare, where some models refuse
+// a null.
+func TestContentBesideCalls(t *testing.T) {
+	body := `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"tool_use","id":"c","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"c","content":"x"}]}],"tools":[{"name":"f","input_schema":{"type":"object"}}]}`
+	for vendor, want := range map[string]string{"cloudflare": `"content":"","tool_calls"`, "groq": `"content":null,"tool_calls"`} {
+		sent, err := translate.Write(read(t, neutral.Messages, body), neutral.Chat, neutral.Target{Model: "m", Vendor: vendor})
+		if err != nil {
+			t.Fatal(err)
+		}
+		contains(t, vendor, string(sent.Body), want)
+	}
+}
+
 // Google counts the places of citations in bytes, the others in characters.
 func TestPlacesOfCitations(t *testing.T) {
 	inGemini := `{"candidates":[{"content":{"parts":[{"text":"Wi"},{"text":"h","thought":true},{"text":"e schön 日本 ist"}]},"finishReason":"STOP","groundingMetadata":{"groundingChunks":[{"web":{"uri":"https://a.example","title":"T"}}],"groundingSupports":[{"segment":{"startIndex":4,"endIndex":17,"text":"q"},"groundingChunkIndices":[0]}]}}]}`
