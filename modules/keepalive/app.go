@@ -1,6 +1,3 @@
-// Package keepalive keeps instances awake that a platform puts to sleep when
-// no request has come for a while: the app `keepalive` pings them by a
-// schedule.
 package keepalive
 
 import (

@@ -38,7 +38,14 @@ func newExchange(app *App, t *Target) *exchange {
 }
 
 // run sends the request until the instance itself responds, which is one long
-// ping, and records the response in r.
+// ping, and records the response in r. asleep says that the instance is known to sleep:
+// then a 502 or 503 is taken for its platform's, which has heard the request.
+//
+//	the response is                         the ping
+//	a page of the platform's, "waking up"   goes on after ten seconds
+//	502 or 503, and the instance slept      goes on after ten seconds
+//	what the checks expect                  is healthy; a cold start if it took long
+//	anything else                           has failed
 func (e *exchange) run(ctx context.Context, r *result, asleep bool) error {
 	for {
 		booting, err := e.ask(ctx, r, asleep)
@@ -59,7 +66,9 @@ func (e *exchange) run(ctx context.Context, r *result, asleep bool) error {
 }
 
 // ask sends the request once and reports whether the platform has answered in
-// place of an instance that wakes up.
+// place of an instance that wakes up. The instance counts as reached as soon as the
+// request was written, also if no response comes: platforms count the request. It does
+// not if the platform says that there is no instance.
 func (e *exchange) ask(ctx context.Context, r *result, asleep bool) (booting bool, err error) {
 	req, err := e.target.request(ctx)
 	if err != nil {

@@ -34,6 +34,11 @@ const (
 
 // lease is a target's part of Caddy's storage: which instance of Caddy sends the
 // ping of a tick, and what all of them know of the target.
+//
+// Whoever is first to write a tick into the record sends its ping; the others find the
+// tick there and merge its result with the next one. The record is edited under the storage's
+// lock. Without an answer of the storage in five seconds an instance sends the ping
+// itself: two pings do less harm than none.
 type lease struct {
 	storage  certmagic.Storage
 	key      string

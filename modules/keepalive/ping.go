@@ -17,7 +17,8 @@ const (
 	userAgent   = "caddy-freetier keepalive"
 )
 
-// result is what came of a ping.
+// result is what came of a ping. Its error is shown in logs, messages and on the status
+// page.
 type result struct {
 	at       time.Time
 	reached  time.Time     // when a request last reached the instance; zero: none did
@@ -35,7 +36,8 @@ var (
 )
 
 // newClient returns a client that keeps no connection: until the next ping a
-// platform would have closed it.
+// platform would have closed it. It takes the proxy of the environment, as curl does, and
+// no timeout of its own: that is the target's.
 func newClient(redirect func(*http.Request, []*http.Request) error) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{

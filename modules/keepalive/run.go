@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// run is a ping under way.
+// run is a ping under way. Whoever needs its outcome waits for done: a person who runs
+// `caddy freetier ping`, or a request that waits for the instance.
 type run struct {
 	done     chan struct{}
 	tick     time.Time // zero: it is sent whatever other instances do
@@ -58,7 +59,8 @@ func (r *run) patience(ctx context.Context) (context.Context, context.CancelFunc
 }
 
 // launch starts a ping, the only one at a time. One of a tick is left to
-// another instance that has sent it.
+// another instance that has sent it. It is called under the lock, and the goroutine that
+// it starts ends with the ping or with the state.
 func (s *state) launch(p *pinger, tick time.Time) *run {
 	if s.running != nil {
 		return s.running
@@ -88,7 +90,9 @@ func (s *state) run(p *pinger, r *run) {
 	s.waking.Store(false)
 }
 
-// acquire acquires the lease of a tick. A ping without one is always ours.
+// acquire acquires the lease of a tick. A ping without one is always ours: somebody has
+// asked for it, or it repeats one that has failed. The first one reads what was known
+// before a restart.
 func (s *state) acquire(ctx context.Context, p *pinger, tick time.Time) holder {
 	before := s.share()
 	h := holder{mine: true}
@@ -106,7 +110,9 @@ func (s *state) acquire(ctx context.Context, p *pinger, tick time.Time) holder {
 	return h
 }
 
-// yield goes on at the ticks of the instance that has pinged.
+// yield goes on at the ticks of the instance that has pinged, so that instances whose
+// intervals began at different times do not each send a ping of their own. Cron
+// expressions give all of them the same ticks anyway.
 func (s *state) yield(p *pinger, other holder) {
 	theirs := other.tick
 	if other.result == nil || other.result.Answered {

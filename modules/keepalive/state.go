@@ -44,7 +44,7 @@ type state struct {
 	retry     time.Time // when a failed ping is tried again; zero: not before the tick
 
 	running *run      // nil: no ping is under way
-	touched time.Time // when we last touched the upstream ourselves
+	touched time.Time // when we last touched the upstream ourselves; later traffic is that of users
 	health  health
 
 	tracker *hours.Tracker
@@ -128,7 +128,7 @@ func (s *state) owner() *pinger {
 }
 
 // adopt goes on with p's schedule. What is due stays due if only the jitter
-// is another.
+// is another. It is called under the lock.
 func (s *state) adopt(p *pinger) {
 	now := p.app.clock.Now()
 	switch id := p.schedule.id(); {
@@ -209,7 +209,12 @@ func (s *state) disarm() {
 	}
 }
 
-// fire does what a tick asks for and plans the next.
+// fire does what a tick asks for and plans the next. The timer calls it on a goroutine of
+// its own. armed is the number of the timer: one that was replaced while its call waited
+// for the lock does nothing.
+//
+// It also fires when nothing is due: every ten minutes, to look at a clock that may have
+// been corrected, and when a failed ping is to be tried again.
 func (s *state) fire(armed int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -242,7 +247,10 @@ func (s *state) fire(armed int) {
 	s.launch(p, tick)
 }
 
-// needless says why the ping that has come due is not sent, "" if it is.
+// needless says why the ping that has come due is not sent, "" if it is. The text is
+// shown by the admin API and the status page. What does not need the target's health
+// comes first; traffic counts only after a ping that was answered as expected, since
+// requests may also be answered by a platform in place of the instance.
 func (s *state) needless(p *pinger, verdict hours.Verdict) string {
 	if s.running != nil {
 		return skippedUnderWay
@@ -273,7 +281,7 @@ func (s *state) skip(p *pinger, reason string) {
 }
 
 // share returns what other instances may know of the latest ping, nil before
-// the first.
+// the first. It goes to the storage, so it has no URL, header or body.
 func (s *state) share() *sharedResult {
 	s.mu.Lock()
 	defer s.mu.Unlock()
