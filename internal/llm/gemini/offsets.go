@@ -1,10 +1,17 @@
 package gemini
 
-import "unicode/utf8"
+import (
+	"sort"
+	"unicode/utf8"
+)
 
 // maxOffsets bounds the text in which places are converted, in bytes from its first
 // character that is not ASCII.
 const maxOffsets = 1 << 20
+
+// offsetStep is after how many bytes it is noted how many characters there are. Citations
+// are a thousand at most, and none of them costs more than such a step.
+const offsetStep = 1 << 10
 
 // textOffsets converts places in a text. Google counts them in bytes of UTF-8, the other
 // dialects in characters. Of text that is ASCII nothing is kept: there both are the same.
@@ -13,6 +20,8 @@ type textOffsets struct {
 	ascii int64  // how many bytes come before rest
 	rest  []byte // from the first character on that is not ASCII
 	lost  bool   // rest is not all of it
+
+	marks []int64 // how many characters begin in the first step of rest, the first two, and so on
 }
 
 // add appends a piece of the text.
@@ -29,9 +38,32 @@ func (t *textOffsets) add(text string) {
 		t.lost = true
 		return
 	}
-	if !t.lost {
-		t.rest = append(t.rest, text...)
+	if t.lost {
+		return
 	}
+	t.rest = append(t.rest, text...)
+	for n := len(t.marks) * offsetStep; n+offsetStep <= len(t.rest); n += offsetStep {
+		t.marks = append(t.marks, t.before(len(t.marks))+charactersIn(t.rest[n:n+offsetStep]))
+	}
+}
+
+// before returns how many characters begin in a number of whole steps.
+func (t *textOffsets) before(steps int) int64 {
+	if steps == 0 {
+		return 0
+	}
+	return t.marks[steps-1]
+}
+
+// charactersIn returns how many characters begin in a piece of a text, which may be cut
+// anywhere.
+func charactersIn(piece []byte) (n int64) {
+	for _, c := range piece {
+		if utf8.RuneStart(c) {
+			n++
+		}
+	}
+	return n
 }
 
 // characters returns the place in characters of one in bytes, 0 if it is not known.
@@ -42,7 +74,9 @@ func (t *textOffsets) characters(bytes int64) int64 {
 	if bytes-t.ascii > int64(len(t.rest)) {
 		return 0
 	}
-	return t.ascii + int64(utf8.RuneCount(t.rest[:bytes-t.ascii]))
+	n := int(bytes - t.ascii)
+	steps := n / offsetStep
+	return t.ascii + t.before(steps) + charactersIn(t.rest[steps*offsetStep:n])
 }
 
 // bytes returns the place in bytes of one in characters, 0 if it is not known.
@@ -50,13 +84,20 @@ func (t *textOffsets) bytes(characters int64) int64 {
 	if characters <= t.ascii {
 		return characters
 	}
-	at := 0
-	for n := characters - t.ascii; n > 0; n-- {
-		if at >= len(t.rest) {
-			return 0
+	left := characters - t.ascii
+	steps := sort.Search(len(t.marks), func(i int) bool { return t.marks[i] > left })
+	left -= t.before(steps)
+	for at := steps * offsetStep; at < len(t.rest); at++ {
+		if !utf8.RuneStart(t.rest[at]) {
+			continue
 		}
-		_, size := utf8.DecodeRune(t.rest[at:])
-		at += size
+		if left == 0 {
+			return t.ascii + int64(at)
+		}
+		left--
 	}
-	return t.ascii + int64(at)
+	if left == 0 {
+		return t.ascii + int64(len(t.rest))
+	}
+	return 0
 }

@@ -226,32 +226,27 @@ func (c *candidateReader) citations(v rawjson.Value, emit neutral.Emit) {
 				continue
 			}
 			citation := sources[n]
-			citation.Start, citation.End = c.place(segment)
 			citation.Quote = segment.Get("text").Text()
-			c.cite(citation, emit)
+			c.cite(citation, segment, emit)
 		}
 	}
 	for source := range v.Get("citationMetadata").Get("citations").Elements {
 		citation := neutral.Citation{URL: source.Get("uri").Text(), Title: source.Get("title").Text()}
-		citation.Start, citation.End = c.place(source)
-		c.cite(citation, emit)
+		c.cite(citation, source, emit)
 	}
 }
 
-// place returns the place that a citation is about, in characters.
-func (c *candidateReader) place(v rawjson.Value) (start, end int64) {
-	start, _ = v.Get("startIndex").Int()
-	end, _ = v.Get("endIndex").Int()
-	return c.text.characters(start), c.text.characters(end)
-}
-
-// cite emits a citation once.
-func (c *candidateReader) cite(citation neutral.Citation, emit neutral.Emit) {
-	key := citation.URL + "\x00" + strconv.FormatInt(citation.Start, 10) + "\x00" + strconv.FormatInt(citation.End, 10)
+// cite emits a citation once, with the place that it is about. What was cited goes by
+// Google's own place: that in characters may not be known yet when it comes first.
+func (c *candidateReader) cite(citation neutral.Citation, place rawjson.Value, emit neutral.Emit) {
+	start, _ := place.Get("startIndex").Int()
+	end, _ := place.Get("endIndex").Int()
+	key := citation.URL + "\x00" + strconv.FormatInt(start, 10) + "\x00" + strconv.FormatInt(end, 10)
 	if citation.URL == "" || c.cited[key] || len(c.cited) >= maxCitations {
 		return
 	}
 	c.cited[key] = true
+	citation.Start, citation.End = c.text.characters(start), c.text.characters(end)
 	emit(&neutral.Event{Kind: neutral.Cited, Citation: &citation})
 }
 

@@ -155,6 +155,17 @@ func TestPlacesOfCitations(t *testing.T) {
 	contains(t, "and back as a whole", string(whole), `"startIndex":4,"endIndex":17`)
 }
 
+// A citation that comes again with more of the text is one citation.
+func TestCitationsThatGrow(t *testing.T) {
+	event := func(text, end string) string {
+		return `{"candidates":[{"content":{"parts":[{"text":"` + text + `"}]}` + end + `,"groundingMetadata":{"groundingChunks":[{"web":{"uri":"https://a.example","title":"T"}}],"groundingSupports":[{"segment":{"startIndex":0,"endIndex":6},"groundingChunkIndices":[0]}]}}]}`
+	}
+	got := stream(read(t, neutral.Chat, least[neutral.Chat]), neutral.Gemini, data(event("日", ""), event("本", `,"finishReason":"STOP"`)))
+	if n := strings.Count(got, `"type":"url_citation"`); n != 1 {
+		t.Errorf("%d citations, want 1, in %s", n, got)
+	}
+}
+
 // A client that has asked for several choices and gets fewer sees the end of its stream;
 // choices without an index are told apart by their place.
 func TestFewerChoices(t *testing.T) {
