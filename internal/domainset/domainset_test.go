@@ -208,6 +208,31 @@ x y
 	}
 }
 
+// A file with ever more addresses of one name takes memory for a few of them only.
+func TestHostsOfManyAddresses(t *testing.T) {
+	const lines = 1000
+	var text strings.Builder
+	for i := range lines {
+		fmt.Fprintf(&text, "10.0.%d.%d many.lan\n", i/256, i%256)
+	}
+	text.WriteString("10.0.0.0 many.lan other.lan\n") // which many.lan has already
+	h, bad, err := readHosts(strings.NewReader(text.String()))
+	if err != nil || bad.Count != lines-maxAddresses || bad.Line != maxAddresses+1 {
+		t.Fatalf("%v, bad lines %+v, want those from line %d on", err, bad, maxAddresses+1)
+	}
+	if want := `"many.lan": a name has at most 32 addresses`; bad.Err.Error() != want {
+		t.Errorf("the error is %q, want %q", bad.Err, want)
+	}
+	for name, want := range map[string]int{"many.lan": maxAddresses, "other.lan": 1} {
+		if ips, _ := h.Addrs(wire(t, name)); len(ips) != want {
+			t.Errorf("%s has %d addresses, want %d", name, len(ips), want)
+		}
+	}
+	if len(h.lists) != maxAddresses {
+		t.Errorf("there are %d lists of addresses", len(h.lists))
+	}
+}
+
 // million writes a list of a million names as long as real ones are.
 func million(t testing.TB) string {
 	path := filepath.Join(t.TempDir(), "million.txt")

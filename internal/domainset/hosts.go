@@ -9,6 +9,14 @@ import (
 	"strings"
 )
 
+// maxAddresses is how many addresses a name can have. Each one more makes another list,
+// and all lists stay, so that without a bound the memory for a file would grow with the
+// square of its lines. As many addresses also fit into any response, even all of IPv6
+// into one of 1232 bytes, the usual size over UDP.
+const maxAddresses = 32
+
+var errAddresses = fmt.Errorf("a name has at most %d addresses", maxAddresses)
+
 // Hosts maps names to addresses, as a hosts file does, and addresses back to
 // names. The zero value is empty.
 type Hosts struct {
@@ -47,7 +55,7 @@ func (h *Hosts) Add(ip netip.Addr, names ...string) error {
 			return fmt.Errorf("%q: %w", name, err)
 		}
 		if err := h.add(table, wire, ip); err != nil {
-			return err
+			return fmt.Errorf("%q: %w", name, err)
 		}
 		if i == 0 && !wild {
 			if err := h.addReverse(ip, wire); err != nil {
@@ -72,6 +80,9 @@ func (h *Hosts) add(table *Table, name []byte, ip netip.Addr) error {
 		}
 		key = append(key, other.AsSlice()...)
 		key = append(key, '/')
+	}
+	if len(list) == maxAddresses {
+		return errAddresses
 	}
 	key = append(key, ip.AsSlice()...)
 	i, ok := h.index[string(key)]
