@@ -141,8 +141,11 @@ func (q *Query) Class() uint16 { return get16(q.Question, len(q.Question)-2) }
 
 // Name returns the name of the question in wire format and lower case. It is written
 // to buf, so that the caller can have it on its stack.
-func (q *Query) Name(buf *[MaxName]byte) []byte {
-	n := copy(buf[:], q.Question[:len(q.Question)-4])
+func (q *Query) Name(buf *[MaxName]byte) []byte { return lowerName(buf, q.Question) }
+
+// lowerName returns the name of a question in lower case, in buf.
+func lowerName(buf *[MaxName]byte, question []byte) []byte {
+	n := copy(buf[:], question[:len(question)-4])
 	for i, c := range buf[:n] {
 		buf[i] = Lower(c)
 	}

@@ -192,6 +192,11 @@ func isOPT(rr dns.RR) int {
 	return 0
 }
 
+// Name returns the name of the question in wire format and lower case, in buf.
+func (r *Response) Name(buf *[MaxName]byte) []byte {
+	return lowerName(buf, r.msg[HeaderLen:questionEnd(r.msg)])
+}
+
 // Rcode returns the response code, with the upper bits of the OPT record.
 func (r *Response) Rcode() int { return r.rcode }
 

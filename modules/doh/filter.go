@@ -67,13 +67,15 @@ func (f *filter) withholds(typ uint16) bool {
 
 // edit returns a response of an upstream without the records that are withheld.
 // guarded is whether private addresses are withheld. If nothing is withheld, it
-// returns resp itself.
+// returns resp itself. A response that cannot be unpacked is passed on as it is, but
+// not when guarded: clients may well read the address beside what is malformed.
 func (f *filter) edit(resp *dnsmsg.Response, guarded bool) *dnsmsg.Response {
 	if len(f.types) == 0 && !guarded {
 		return resp
 	}
-	return resp.Edit(func(m *dns.Msg) (changed bool, code int, reason string) {
-		guarded := guarded && len(m.Question) == 1 && !f.exempt(m.Question[0].Name)
+	var buf [dnsmsg.MaxName]byte
+	guarded = guarded && f.except.Match(resp.Name(&buf)) == 0
+	edited, ok := resp.Edit(func(m *dns.Msg) (changed bool, code int, reason string) {
 		e := editor{filter: f, guarded: guarded}
 		m.Answer, m.Ns, m.Extra = e.section(m.Answer), e.section(m.Ns), e.section(m.Extra)
 		e.dropSignatures(m)
@@ -85,12 +87,13 @@ func (f *filter) edit(resp *dnsmsg.Response, guarded bool) *dnsmsg.Response {
 		}
 		return false, -1, ""
 	})
-}
-
-// exempt reports whether private addresses of the name are passed on.
-func (f *filter) exempt(name string) bool {
-	wire, err := domainset.Wire(strings.ToLower(name))
-	return err == nil && f.except.Match([]byte(wire)) > 0
+	switch {
+	case ok:
+		return edited
+	case guarded:
+		return resp.Withhold(dnsmsg.EDEOther, "the response could not be checked (rebind_protection)")
+	}
+	return resp
 }
 
 // editor removes records from one message.
