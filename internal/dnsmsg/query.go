@@ -23,6 +23,10 @@ type Query struct {
 	Padded  bool // whether the message has padding
 	Version byte // of EDNS
 
+	// UDPSize is how long a response over UDP may be, in bytes: what the client
+	// says in its OPT record, and MinUDPSize without one.
+	UDPSize int
+
 	// Subnet is the data of the client subnet option (RFC 7871): that of the
 	// client after Parse, later that for upstreams. Nil if there is none.
 	Subnet []byte
@@ -82,6 +86,7 @@ func (q *Query) Parse() error {
 	q.Question = msg[HeaderLen:end]
 	q.ID = get16(msg, atID)
 	q.Flags, q.Opcode = flags&(FlagRD|FlagAD|FlagCD), flags&maskOpcode
+	q.UDPSize = MinUDPSize
 	if q.Opcode != 0 {
 		return nil
 	}
@@ -117,6 +122,7 @@ func (q *Query) readRecord(_ int, r record) error {
 	}
 	ttl := r.ttl(q.Raw)
 	q.EDNS, q.DO, q.Version = true, ttl&FlagDO != 0, byte(ttl>>16)
+	q.UDPSize = max(int(get16(q.Raw, r.head+2)), MinUDPSize)
 	sound := true
 	err := options(q.Raw, r, func(code uint16, at, end int) {
 		switch code {
