@@ -18,6 +18,12 @@ const (
 	// fit.
 	maxPackets = 4096
 
+	// maxPacketsClient is how many of them one client has. More are dropped: they
+	// must not wait in the queue, which all clients share. A /64 network of IPv6 is
+	// one client. A client that takes the address of another each time is
+	// restrained by nothing but `per_ip` and the queue.
+	maxPacketsClient = 1024
+
 	// maxPacket is the longest query over UDP that is read. A longer one is cut
 	// off, and so malformed.
 	maxPacket = 4096
@@ -44,6 +50,9 @@ type packets struct {
 	slots   chan struct{} // one element for each query that is being answered
 	buffers sync.Pool     // of *packet
 	running sync.WaitGroup
+
+	mu      sync.Mutex
+	clients map[netip.Prefix]int // queries that are being answered, by clientNetwork; guarded by mu
 }
 
 // packet holds the buffers of a query and its response, which are reused.
@@ -51,11 +60,15 @@ type packet struct {
 	in, out []byte
 	control []byte // of the query; see source
 	client  netip.AddrPort
+	network netip.Prefix // of the client
 	request Request
 }
 
 func newPackets(s *Socket, conn *net.UDPConn) (*packets, error) {
-	p := &packets{socket: s, conn: conn, anyAddress: s.address.Host == "", slots: make(chan struct{}, maxPackets)}
+	p := &packets{
+		socket: s, conn: conn, anyAddress: s.address.Host == "",
+		slots: make(chan struct{}, maxPackets), clients: make(map[netip.Prefix]int),
+	}
 	if ip, err := netip.ParseAddr(s.address.Host); err == nil && ip.IsUnspecified() {
 		p.anyAddress = true
 	}
@@ -93,14 +106,43 @@ func (p *packets) serve() {
 			continue
 		}
 		q.in, q.control, q.client = q.in[:n], q.control[:nControl], client
+		q.network = clientNetwork(client.Addr().Unmap())
+		if !p.admit(q.network) {
+			p.release(q)
+			continue
+		}
 		p.running.Add(1)
 		go p.answer(q)
 	}
 }
 
-// release returns the buffers to the pool, and lets another query begin.
+// admit counts a query of a network, and returns false if the network has its share.
+func (p *packets) admit(network netip.Prefix) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.clients[network] >= maxPacketsClient {
+		return false
+	}
+	p.clients[network]++
+	return true
+}
+
+// leave ends the count of a query that admit has counted.
+func (p *packets) leave(network netip.Prefix) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.clients[network]--; p.clients[network] == 0 {
+		delete(p.clients, network)
+	}
+}
+
+// release returns the buffers to the pool, and lets another query begin. A large buffer
+// is not kept: those of a burst of large responses would stay.
 func (p *packets) release(q *packet) {
 	q.request = Request{}
+	if cap(q.out) > 4*frameStep {
+		q.out = nil
+	}
 	p.buffers.Put(q)
 	<-p.slots
 }
@@ -109,6 +151,7 @@ func (p *packets) release(q *packet) {
 func (p *packets) answer(q *packet) {
 	defer p.running.Done()
 	defer p.release(q)
+	defer p.leave(q.network)
 	service := p.socket.acquire()
 	if service == nil {
 		return

@@ -55,3 +55,47 @@ func TestClientsShareOfQueries(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 }
+
+// The same over UDP, where the queries of others would wait in the socket's queue.
+func TestClientsShareOfPackets(t *testing.T) {
+	const most = 1024
+	l := listen(t, dnsserver.UDP, clockwork.NewRealClock())
+	slow := make(chan struct{})
+	var running atomic.Int64
+	defer l.use(func(r *dnsserver.Request, buf []byte) []byte {
+		if r.Client.String() == "127.0.0.1" {
+			running.Add(1)
+			<-slow
+		}
+		return texts("a")(r, buf)
+	})()
+	defer close(slow)
+	conn := l.dial()
+	send := func() {
+		if err := conn.WriteMsg(query("a.")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range int64(most) {
+		send()
+		for running.Load() <= i { // so that none is lost
+			time.Sleep(100 * time.Microsecond)
+		}
+	}
+	for range 4 * most {
+		send()
+	}
+	other := &dns.Client{Net: "udp", Timeout: time.Second, Dialer: &net.Dialer{LocalAddr: &net.UDPAddr{IP: net.IPv4(127, 0, 0, 2)}}}
+	var err error
+	for range 20 { // the kernel may have dropped a query
+		if _, _, err = other.Exchange(query("a."), net.JoinHostPort(l.address.Host, l.address.Port)); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		t.Errorf("another client got no response: %v", err)
+	}
+	if n := running.Load(); n != most {
+		t.Errorf("%d queries of one client are answered at once, want %d", n, most)
+	}
+}
