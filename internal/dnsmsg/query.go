@@ -103,8 +103,21 @@ func (q *Query) Parse() error {
 	return nil
 }
 
-// Reset clears q and keeps its buffers. The next message belongs into Raw.
-func (q *Query) Reset() { *q = Query{Raw: q.Raw[:0], Key: q.Key[:0], out: q.out[:0]} }
+// maxKept is the largest buffer that Reset keeps, in bytes. Those of a burst of long
+// messages must not stay.
+const maxKept = 16 << 10
+
+// Reset clears q and keeps its buffers, unless they are unusually large. The next
+// message belongs into Raw.
+func (q *Query) Reset() { *q = Query{Raw: reusable(q.Raw), Key: q.Key[:0], out: reusable(q.out)} }
+
+// reusable returns an empty buffer that is buf, or nil if buf is too large to be kept.
+func reusable(buf []byte) []byte {
+	if cap(buf) > maxKept {
+		return nil
+	}
+	return buf[:0]
+}
 
 // readRecord reads the OPT record. Options other than padding and the client subnet
 // are ignored and not forwarded: EDNS is hop by hop (RFC 6891, section 6.1.1), and

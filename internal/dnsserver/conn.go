@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jonboulle/clockwork"
@@ -56,7 +57,8 @@ type conn struct {
 	name    string         // the client's server name (SNI), in lower case
 	running sync.WaitGroup // the goroutines of pending queries
 
-	writing sync.Mutex // responses must not be mixed
+	writing sync.Mutex   // responses must not be mixed; see Request.Ready
+	unsent  atomic.Int64 // bytes of the response that is being sent
 
 	mu      sync.Mutex      // guards the fields below
 	timer   clockwork.Timer // calls closeIdle; nil before the handshake has succeeded
@@ -188,24 +190,26 @@ func (c *conn) answer(f *frame) {
 		return
 	}
 	defer service.done()
-	f.request = Request{Network: c.server.socket.address.Network, Client: c.client, ServerName: c.name, Message: f.in}
+	f.request = Request{Network: c.server.socket.address.Network, Client: c.client, ServerName: c.name, Message: f.in, conn: c}
 	f.out = grown(f.out, lengthLen)
 	response := c.server.socket.handle(service, &f.request, f.out[lengthLen:lengthLen])
+	f.request.Ready() // unless the handler has called it
+	defer c.writing.Unlock()
 	if len(response) == 0 || len(response) > maxMessage {
 		return
 	}
 	f.out = append(f.out[:lengthLen], response...)
 	binary.BigEndian.PutUint16(f.out, uint16(len(response)))
+	c.server.queue(c, len(f.out))
 	c.write(f.out)
+	c.server.dequeue(c, len(f.out))
 	f.release()
 }
 
 // write sends a message and its length with one write, as RFC 7766, section 8,
 // recommends. After an error the connection is closed, since a part of the message may
-// have been sent.
+// have been sent. The caller holds the lock writing.
 func (c *conn) write(message []byte) {
-	c.writing.Lock()
-	defer c.writing.Unlock()
 	stream := c.stream()
 	if stream.SetWriteDeadline(time.Now().Add(writeTimeout)) != nil {
 		return
@@ -251,6 +255,17 @@ func (c *conn) idleSince() (time.Time, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.idle, c.pending == 0
+}
+
+// backlog returns how many bytes wait for the client, and 0 if the connection is
+// closed: then they wait no more.
+func (c *conn) backlog() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return 0
+	}
+	return c.unsent.Load()
 }
 
 // closeIdle closes the connection, unless a query has arrived meanwhile.

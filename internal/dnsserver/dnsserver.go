@@ -17,8 +17,8 @@
 //	        └─ streams (TCP, TLS) ── conn, conn ┴──▶ current Service ──▶ Handler
 //
 // The work for clients is bounded everywhere: queries at once per connection, per
-// client and per socket, connections per client and per socket, and the time of
-// handshakes, writes and idle connections.
+// client and per socket, connections per client and per socket, responses that clients
+// do not read, and the time of handshakes, writes and idle connections.
 //
 // The files: socket.go has the sockets and their services; packets.go serves UDP;
 // streams.go accepts connections and conn.go serves one; handle.go calls the handler
@@ -116,11 +116,26 @@ type Request struct {
 	Client     netip.Addr // without a zone; IPv4 addresses are unmapped
 	ServerName string     // the server name that a client over TLS has sent (SNI), in lower case
 	Message    []byte     // not parsed or checked
+
+	conn *conn // whose turn Ready waits for; nil over UDP
+	turn bool  // whether it has come, so that the connection's lock is held
+}
+
+// Ready waits until all earlier responses on the connection are sent. The handler calls
+// it once the response is known and before it writes it to its buffer: then there is
+// one such buffer for each connection, and not one for each query of a client that
+// does not read.
+func (r *Request) Ready() {
+	if r.conn != nil && !r.turn {
+		r.conn.writing.Lock()
+		r.turn = true
+	}
 }
 
 // Handler appends the response to a query to buf, which is empty, and returns it. If
 // it returns an empty response, none is sent. It is called concurrently. The server
-// truncates responses over UDP to the size that the client can receive.
+// truncates responses over UDP to the size that the client can receive. Before it
+// appends a response that may be long, the handler calls the request's method Ready.
 type Handler func(r *Request, buf []byte) []byte
 
 // Service is the handler of one configuration, with a count of the queries that it is

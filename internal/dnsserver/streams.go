@@ -1,11 +1,14 @@
 package dnsserver
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -25,6 +28,13 @@ const (
 	maxQueries       = 8192
 	maxQueriesClient = 1024
 
+	// maxUnsent is how many bytes of responses wait for clients to read them, in all
+	// connections of a listener. With more, the connections with the most of them are
+	// closed: whoever asks for large responses and does not read them must not take
+	// the memory. That is enough for 500 of the longest responses, and for tens of
+	// thousands of usual ones.
+	maxUnsent = 32 << 20
+
 	// acceptPause delays the next accept after an error.
 	acceptPause = 50 * time.Millisecond
 )
@@ -35,6 +45,7 @@ type streams struct {
 	listener net.Listener
 	slots    chan struct{}  // one element for each query that is being answered
 	running  sync.WaitGroup // serve, and one for each connection
+	unsent   atomic.Int64   // bytes of responses that are being sent
 
 	mu      sync.Mutex // guards the fields below
 	conns   map[*conn]struct{}
@@ -129,6 +140,49 @@ func (t *streams) evict(match func(*conn) bool) bool {
 	// In a goroutine, since over TLS it may have to wait for the client.
 	go oldest.close()
 	return true
+}
+
+// queue counts a response of n bytes that a connection is about to send. If there are
+// too many bytes, it closes connections until a quarter of the maximum is free again.
+// Those that have the most unsent are closed, so that clients that read are not
+// affected.
+func (t *streams) queue(c *conn, n int) {
+	c.unsent.Add(int64(n))
+	if t.unsent.Add(int64(n)) <= maxUnsent {
+		return
+	}
+	type backlog struct {
+		conn  *conn
+		bytes int64
+	}
+	var all []backlog
+	var total int64
+	t.mu.Lock()
+	for c := range t.conns {
+		if n := c.backlog(); n > 0 {
+			all = append(all, backlog{c, n})
+			total += n
+		}
+	}
+	t.mu.Unlock()
+	if total <= maxUnsent {
+		return // connections are being closed
+	}
+	slices.SortFunc(all, func(a, b backlog) int { return cmp.Compare(b.bytes, a.bytes) })
+	for _, b := range all {
+		if total <= maxUnsent/4*3 {
+			return
+		}
+		total -= b.bytes
+		// In a goroutine, since over TLS it may have to wait for the client.
+		go b.conn.close()
+	}
+}
+
+// dequeue ends the count of a response that was sent, or could not be.
+func (t *streams) dequeue(c *conn, n int) {
+	c.unsent.Add(-int64(n))
+	t.unsent.Add(-int64(n))
 }
 
 // remove removes a connection that has ended.

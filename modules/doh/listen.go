@@ -132,6 +132,7 @@ func (h *Handler) answer(r *dnsserver.Request, buf []byte) []byte {
 	}
 	q.Values = ask.values(h.values)
 	out := h.serve(q, ask)
+	r.Ready()
 	return append(buf, out.response.Render(q, out.elapsed)...)
 }
 
