@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"strings"
+	"sync"
 )
 
 // decodeResponse undoes the content coding of a response. Attempts ask for none,
@@ -47,17 +48,24 @@ func decodeResponse(res *http.Response) {
 // passes. An encoded event is decoded when it has come: servers flush their
 // encoder behind it.
 //
-// It is read by one goroutine. There is no limit, unlike for requests: the bytes pass
-// on and are not kept.
+// It is read by one goroutine and may be closed by another one, as peekbody does when
+// the beginning of a refusal does not come in time. There is no limit, unlike for
+// requests: the bytes pass on and are not kept.
 type decodedBody struct {
 	encoded io.ReadCloser
 	codings []coding
+
+	// mu is held while Read is under way. Close gives the decoders to other
+	// responses, which they would mix up if a Read still used them.
+	mu      sync.Mutex
 	decoded decoding // begun with the first read
 	err     error    // that ended it
 }
 
 // Read implements io.Reader.
 func (b *decodedBody) Read(p []byte) (n int, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.decoded == nil && b.err == nil {
 		b.err = b.begin()
 	}
@@ -78,12 +86,16 @@ func (b *decodedBody) begin() (err error) {
 	return err
 }
 
-// Close implements io.Closer.
+// Close implements io.Closer. The encoded body is closed first, since that ends a Read
+// that waits for the channel.
 func (b *decodedBody) Close() error {
+	err := b.encoded.Close()
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.err == nil || b.err == io.EOF {
 		b.err = http.ErrBodyReadAfterClose
 	}
 	b.decoded.Close()
 	b.decoded = nil
-	return b.encoded.Close()
+	return err
 }

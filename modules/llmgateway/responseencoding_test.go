@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -131,5 +132,61 @@ func TestEncodedStream(t *testing.T) {
 	close(events)
 	if rest, err := io.ReadAll(res.Body); err != nil || string(rest) != chunk {
 		t.Errorf("behind the last event: %q, %v", rest, err)
+	}
+}
+
+// stalledBody is a body that ends only when it is closed.
+type stalledBody struct {
+	io.Reader
+	stalled, closed chan struct{}
+	close           func() // called first
+}
+
+func (b *stalledBody) Read(p []byte) (int, error) {
+	if n, _ := b.Reader.Read(p); n > 0 {
+		return n, nil
+	}
+	close(b.stalled)
+	<-b.closed
+	return 0, http.ErrBodyReadAfterClose
+}
+
+func (b *stalledBody) Close() error {
+	b.close()
+	close(b.closed)
+	return nil
+}
+
+// The beginning of a refusal is read in the background, and given up when it
+// stalls. Its decoder does not get to another response while it is still in use.
+func TestDecoderOfStalledResponse(t *testing.T) {
+	for name, c := range map[string]coding{"gzip": gzipCoding, "deflate": deflateCoding, "br": brotliCoding, "zstd": zstdCoding} {
+		text := strings.Repeat("hello ", 10_000)
+		other, err := decoding(nil), error(nil)
+		encoded := encode(t, text, name)
+		stalled := &stalledBody{Reader: strings.NewReader(encoded[:len(encoded)-2]), stalled: make(chan struct{}), closed: make(chan struct{})}
+		stalled.close = func() {
+			other, err = newDecoding([]coding{c}, strings.NewReader(encoded), math.MaxInt64)
+		}
+		body, done := &decodedBody{encoded: stalled, codings: []coding{c}}, make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _ = io.Copy(io.Discard, body)
+		}()
+		<-stalled.stalled
+		if err := body.Close(); err != nil {
+			t.Error(err)
+		}
+		<-done
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got, err := io.ReadAll(other); string(got) != text || err != nil {
+			t.Errorf("%s: another response has %d bytes, want %d (%v)", name, len(got), len(text), err)
+		}
+		other.Close()
+		if _, err := body.Read(make([]byte, 1)); err == nil || err == io.EOF {
+			t.Errorf("%s: after Close: %v", name, err)
+		}
 	}
 }
