@@ -72,7 +72,11 @@ func (a *attempt) pass(req *http.Request, res *http.Response) (*http.Response, e
 			return nil, err
 		}
 	}
-	if err := a.sealUpload(req, res); err != nil {
+	err := a.checkStatus(res)
+	if err == nil {
+		err = a.sealUpload(req, res)
+	}
+	if err != nil {
 		res.Body.Close()
 		return nil, err
 	}

@@ -18,7 +18,7 @@ const shortestText = 16
 // awaitOutput reads ahead until the response has output, or an error, which it
 // leaves in failure. What it has read goes to the client as it came. Of a
 // response that hides its output behind more than maxHead, or that nobody can
-// look into, output is taken for granted.
+// look into, output is taken for granted once there is a byte.
 //
 // Until it returns nothing has been sent of this response, so that another candidate
 // can take over without a trace. That is what makes an attempt's success: status 200
@@ -26,8 +26,10 @@ const shortestText = 16
 func (r *reply) awaitOutput() (refusal.Found, error) {
 	b, d := &r.content, r.dialect()
 	switch {
-	case b.kind == usage.Media, b.kind == usage.Text && (d == refusal.DialectOther || r.res.Header["Content-Encoding"] != nil):
+	case b.kind == usage.Text && d == refusal.DialectOther:
 		return refusal.Output, nil
+	case b.kind == usage.Media, b.kind == usage.Text && r.res.Header["Content-Encoding"] != nil:
+		return b.readUntil(anyByte)
 	case b.kind == usage.Events:
 		watch := refusal.Watch{Dialect: d}
 		found, err := b.readUntil(func(head []byte, whole bool) refusal.Found { return watch.Look(head, whole) })
@@ -39,6 +41,17 @@ func (r *reply) awaitOutput() (refusal.Found, error) {
 		return r.awaitLine(d)
 	}
 	return r.awaitText(d)
+}
+
+// anyByte takes for output whatever there is.
+func anyByte(head []byte, whole bool) refusal.Found {
+	switch {
+	case len(head) > 0:
+		return refusal.Output
+	case whole:
+		return refusal.End
+	}
+	return refusal.Nothing
 }
 
 // awaitLine looks for output in a response of one JSON text a line.

@@ -61,6 +61,8 @@ func (r *reply) receive(failed func(event []byte)) (err error) {
 		b.deadline.meet()
 		r.failure = r.beginning()
 		return nil
+	case r.lacksContent():
+		return errNoOutput
 	case !r.isSuccess() || r.model == "":
 		b.deadline.meet()
 		return nil
@@ -105,6 +107,16 @@ func (r *reply) receive(failed func(event []byte)) (err error) {
 func (r *reply) isSuccess() bool {
 	status := r.res.StatusCode
 	return status >= 200 && status <= 299 && status != http.StatusNoContent && r.res.Request.Method != http.MethodHead
+}
+
+// lacksContent reports whether a response says itself that it has nothing of what a
+// model was asked for, with status 204.
+//
+// Of endpoints in no known dialect, which allow_path lets pass, nobody knows whether
+// they have to say anything.
+func (r *reply) lacksContent() bool {
+	return r.status == http.StatusNoContent && r.model != "" && r.dialect() != refusal.DialectOther &&
+		r.res.Request.Method == http.MethodPost
 }
 
 // isPage reports whether a response is a web page, as providers and the proxies

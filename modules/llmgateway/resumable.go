@@ -305,7 +305,7 @@ func (a *attempt) forwardUpload(r *http.Request, target *url.URL) error {
 	// 308 says that the upload is not complete, and not where to go.
 	if isRedirect(res.StatusCode) && (res.StatusCode != http.StatusPermanentRedirect || res.Header["Location"] != nil) {
 		err = redirected("the channel redirects an upload (status %d)", res.StatusCode)
-	} else {
+	} else if err = a.checkStatus(res); err == nil {
 		err = a.sealUpload(r, res)
 	}
 	if err != nil {
