@@ -79,7 +79,7 @@ func (r *Request) DropFormatName() {
 // Schema returns a schema that the client calls path in a form, and records what
 // the form does not have of it, such as tools[].input_schema(propertyNames).
 func (r *Request) Schema(schema rawjson.Value, form SchemaForm, path string) rawjson.Value {
-	written, lost := Schema(schema, form)
+	written, lost := r.schemas.write(schema, form)
 	for _, keyword := range lost {
 		r.Dropped.Add(path, "(", keyword, ")")
 	}

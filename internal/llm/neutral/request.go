@@ -46,6 +46,10 @@ type Request struct {
 	// declared are the tools that the client runs, by name; AddTool keeps it.
 	declared map[ToolRef]bool
 
+	// schemas is what Schema has written. It begins anew with each writer's copy, so
+	// that the same request becomes the same bytes each time.
+	schemas schemaCost
+
 	// Source is the body in the client's dialect. Responses repeat parts of it.
 	Source rawjson.Value
 }

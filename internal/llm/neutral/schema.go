@@ -34,8 +34,20 @@ const (
 	maxSchemaDepth = 32
 	maxReferences  = 256       // different ones
 	maxSchemaBytes = 256 << 10 // of references that were put in their place
-	maxSchemaRead  = 256 << 20 // to find what they stand for, and of that
 )
+
+// These bounds are of all schemas of a request together, which may have a tool in each
+// of its lines.
+const (
+	maxSchemaGrowth = 4 << 20   // bytes more than the client has sent
+	maxSchemaRead   = 256 << 20 // to find what references stand for, and of that
+)
+
+// schemaCost is what the schemas of a request have cost so far, in bytes.
+type schemaCost struct {
+	growth int
+	read   int
+}
 
 // Schema returns the schema of a tool's arguments, or of a response, in a form, and
 // the keywords of which something is lost. Parameters keep their names, whatever they
@@ -46,6 +58,11 @@ const (
 // is a 400 for the whole request ("Unknown name"). Claude Code's tools carry $schema,
 // exclusiveMinimum and additionalProperties in every session.
 func Schema(schema rawjson.Value, form SchemaForm) (written rawjson.Value, lost []string) {
+	return new(schemaCost).write(schema, form)
+}
+
+// write is Schema for one of several schemas of a request.
+func (s *schemaCost) write(schema rawjson.Value, form SchemaForm) (written rawjson.Value, lost []string) {
 	if !schema.Is('{') {
 		if schema.IsSet() && !schema.Is('t') {
 			lost = []string{"no object"}
@@ -55,8 +72,9 @@ func Schema(schema rawjson.Value, form SchemaForm) (written rawjson.Value, lost 
 	if form == SchemaAny && isPlain(schema) {
 		return schema, nil
 	}
-	c := schemaWriter{form: form, root: schema}
+	c := schemaWriter{form: form, root: schema, cost: s}
 	c.schema(schema, 0)
+	s.growth += max(0, len(c.w.Bytes)-len(schema))
 	return c.w.Bytes, c.lost
 }
 
@@ -88,9 +106,9 @@ func isPlain(schema rawjson.Value) bool {
 type schemaWriter struct {
 	form SchemaForm
 	root rawjson.Value
+	cost *schemaCost // of this schema and those before it
 	w    rawjson.Writer
 	refs []string // that are being put in their place
-	read int      // bytes that references have cost
 	lost []string // keywords of which something is lost
 
 	resolved map[string]rawjson.Value

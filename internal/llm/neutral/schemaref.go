@@ -12,7 +12,8 @@ import (
 // everything.
 func (c *schemaWriter) reference(ref string, v rawjson.Value, depth int) {
 	target := c.resolve(ref)
-	if !target.Is('{') || slices.Contains(c.refs, ref) || len(c.w.Bytes) > maxSchemaBytes {
+	isLarge := len(c.w.Bytes) > maxSchemaBytes || c.cost.growth > maxSchemaGrowth
+	if !target.Is('{') || slices.Contains(c.refs, ref) || isLarge {
 		c.lose("$ref")
 		c.w.Open('{')
 		if description := v.Get("description"); description.Is('"') {
@@ -65,7 +66,7 @@ func (c *schemaWriter) resolve(ref string) rawjson.Value {
 	if !ok {
 		target = c.find(ref)
 	}
-	if c.read += len(target); c.read > maxSchemaRead {
+	if c.cost.read += len(target); c.cost.read > maxSchemaRead {
 		return nil
 	}
 	return target
@@ -96,7 +97,7 @@ func (c *schemaWriter) pointedAt(ref string) rawjson.Value {
 	at := c.root
 	unescape := strings.NewReplacer("~1", "/", "~0", "~")
 	for step := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
-		if c.read += len(at); c.read > maxSchemaRead {
+		if c.cost.read += len(at); c.cost.read > maxSchemaRead {
 			return nil
 		}
 		if step != "" {

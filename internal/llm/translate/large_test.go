@@ -50,6 +50,28 @@ func TestLargeRequests(t *testing.T) {
 	translate.Unmark([]byte(strings.Repeat("[", 9000) + marked + strings.Repeat("]", 9000)))
 }
 
+// TestLargeSchemas has a schema in each of many tools that grows as far as that of one
+// tool may. All of them together do not grow without bounds.
+func TestLargeSchemas(t *testing.T) {
+	const tools, most = 400, 5 << 20
+	var defs strings.Builder
+	for i := range 24 {
+		fmt.Fprintf(&defs, `"d%d":{"type":"object","properties":{"l":{"$ref":"#/$defs/d%d"},"r":{"$ref":"#/$defs/d%d"}}},`, i, i+1, i+1)
+	}
+	parameters := `{"type":"object","properties":{"a":{"$ref":"#/$defs/d0"}},"$defs":{` + defs.String() + `"z":{}}}`
+	body := `{"messages":[{"role":"user","content":"a"}],"tools":[` + repeat(tools, `{"type":"function","function":{"name":"f%","parameters":`+parameters+`}}`) + `]}`
+	r := read(t, neutral.Chat, body)
+	for range 2 { // another channel gets the same
+		got, dropped := write(t, r, neutral.Gemini, "m")
+		if len(got) > len(body)+most {
+			t.Errorf("%d bytes became %d", len(body), len(got))
+		}
+		if n := strings.Count(got, `"name":"f`); n != tools || !strings.Contains(dropped, "$ref") {
+			t.Errorf("got %d tools, want %d; dropped %s", n, tools, dropped)
+		}
+	}
+}
+
 // TestLargeResponses has more calls than anybody runs.
 func TestLargeResponses(t *testing.T) {
 	var events []string
