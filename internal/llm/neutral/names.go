@@ -3,6 +3,7 @@ package neutral
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strconv"
 	"strings"
 )
 
@@ -89,10 +90,15 @@ func flatten(ref ToolRef) string {
 // it.
 //
 // The salt tells two tools apart whose hashed names are the same, or where somebody has
-// declared a name that looks hashed.
+// declared a name that looks hashed. Who declares all that come of a name makes us try
+// as many, so that the text must not grow with the salt.
 func hashed(ref ToolRef, salt int) string {
 	const digits = 8
-	sum := sha256.Sum256([]byte(ref.Namespace + "\x00" + ref.Name + strings.Repeat("\x00", salt)))
+	text := ref.Namespace + "\x00" + ref.Name
+	if salt > 0 {
+		text += "\x00" + strconv.Itoa(salt)
+	}
+	sum := sha256.Sum256([]byte(text))
 	readable := ref.Name
 	if ref.Namespace != "" {
 		readable = ref.Namespace + "__" + ref.Name
