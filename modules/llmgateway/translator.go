@@ -19,6 +19,7 @@ type translator struct {
 	failure error            // why a channel could not be asked in its own dialect
 
 	searched, marked bool  // whether signatures of translated responses were looked for, and are there
+	nested           int64 // how many objects and lists the body has, once it was read
 	memory           int64 // reserved of the client's memory for bodies, in bytes
 }
 
@@ -28,13 +29,17 @@ func (t *translator) clientRequest() (*neutral.Request, error) {
 	if t.neutral != nil {
 		return t.neutral, nil
 	}
-	if err := t.reserve(); err != nil {
+	if err := t.reserve(0); err != nil {
 		return nil, err
 	}
 	body, _ := t.body.Open()
 	defer body.Close()
 	text, err := io.ReadAll(body)
 	if err != nil {
+		return nil, err
+	}
+	t.nested = countNested(text)
+	if err := t.reserve(0); err != nil {
 		return nil, err
 	}
 	client, err := translate.Read(t.clientDialect(), text)
@@ -77,6 +82,9 @@ func (t *translator) translate(a *attempt, from *url.URL) error {
 	if err != nil {
 		return err
 	}
+	if err := t.reserve(int64(len(sent.Body)) - t.body.Len()); err != nil {
+		return err
+	}
 	a.translation = translation{client: client, to: to, dropped: sent.Dropped.Header()}
 	a.rewritten = sent.Body
 	return nil
@@ -89,7 +97,7 @@ func (t *translator) unmark(a *attempt) error {
 	if !t.isMarked() {
 		return nil
 	}
-	if err := t.reserve(); err != nil {
+	if err := t.reserve(0); err != nil {
 		return err
 	}
 	body, _ := a.open()
@@ -132,13 +140,15 @@ func contains(r io.Reader, text string) bool {
 	}
 }
 
-// reserve reserves the memory that a translation needs, once a request.
-func (t *translator) reserve() error {
-	if t.memory > 0 {
+// reserve reserves the memory that a translation needs, as far as that is known by then.
+// growth is by how many bytes the result is longer than the body: references in schemas
+// are put in their place, so that a small body can become a large one.
+func (t *translator) reserve(growth int64) error {
+	memory := translationFactor*t.body.Len() + nestedMemory*t.nested + max(0, growth)
+	if memory <= t.memory {
 		return nil
 	}
-	memory := translationFactor * t.body.Len()
-	if !t.client.bodies.Reserve(memory) {
+	if !t.client.bodies.Reserve(memory - t.memory) {
 		return reqbody.ErrExhausted
 	}
 	t.memory = memory
@@ -152,6 +162,38 @@ func (t *translator) close() {
 	}
 }
 
-// translationFactor is how much memory the translation of a body needs, as a
-// multiple of it: for the whole of it, for what is read of it, and for the result.
-const translationFactor = 3
+const (
+	// translationFactor is how much memory the translation of a body needs, as a
+	// multiple of it: for the whole of it, for what is read of it, and for the result.
+	translationFactor = 3
+	// nestedMemory is how many bytes more each object and list of the body needs. Parts
+	// as small as {} become structs and slices of them: a body of nothing else needed 14
+	// to 32 times its size.
+	nestedMemory = 384
+)
+
+// countNested returns how many objects and lists are in a JSON text.
+func countNested(text []byte) (n int64) {
+	for {
+		plain, rest, isText := bytes.Cut(text, []byte{'"'})
+		n += int64(bytes.Count(plain, []byte{'{'}) + bytes.Count(plain, []byte{'['}))
+		if !isText {
+			return n
+		}
+		text = afterText(rest)
+	}
+}
+
+// afterText returns what is behind the end of a JSON text string that rest begins in.
+func afterText(rest []byte) []byte {
+	for {
+		end := bytes.IndexAny(rest, `"\`)
+		switch {
+		case end < 0:
+			return nil
+		case rest[end] == '"':
+			return rest[end+1:]
+		}
+		rest = rest[min(end+2, len(rest)):] // an escape
+	}
+}
