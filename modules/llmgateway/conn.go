@@ -2,10 +2,43 @@ package llmgateway
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
+
+	"golang.org/x/net/http2"
+
+	"github.com/caddy-freetier/caddy-freetier/internal/batchedconn"
 )
+
+// joinWrites makes a transport's HTTP/2 connections write the header fields and the body
+// of a short request at once.
+//
+// The transport tells through TLSNextProto that a connection speaks HTTP/2. If Caddy did
+// not set it, which is so for versions without 2, and when it is built with Go 1.27, where
+// golang.org/x/net leaves HTTP/2 to net/http, the connections stay as they are.
+func joinWrites(t *http.Transport) {
+	upgrade, ok := t.TLSNextProto[http2.NextProtoTLS]
+	if !ok {
+		return
+	}
+	t.TLSNextProto[http2.NextProtoTLS] = func(authority string, conn *tls.Conn) http.RoundTripper {
+		// The connection through an https proxy is TLS itself, and no such Conn.
+		if below, ok := conn.NetConn().(*batchedconn.Conn); ok {
+			below.Start()
+		}
+		return upgrade(authority, conn)
+	}
+	dial := t.DialContext
+	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return batchedconn.New(conn), nil
+	}
+}
 
 // sendDirectly makes a transport's plain connections take a large body from
 // where it lies. net/http copies every body of known length through a buffer

@@ -57,7 +57,11 @@ func (t *transports) get(options *reverseproxy.HTTPTransport, https bool) (*reve
 		return nil, fmt.Errorf("transport: %w", err)
 	}
 	made := mod.(*reverseproxy.HTTPTransport)
-	sendDirectly(made.Transport)
+	if https {
+		joinWrites(made.Transport)
+	} else {
+		sendDirectly(made.Transport)
+	}
 	t.made[string(raw)] = made
 	return made, nil
 }
