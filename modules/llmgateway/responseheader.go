@@ -1,7 +1,6 @@
 package llmgateway
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -18,24 +17,6 @@ func cleanResponse(res *http.Response, m *mask) {
 	if conn, ok := res.Body.(io.ReadWriteCloser); ok && res.StatusCode == http.StatusSwitchingProtocols {
 		res.Body = newMaskedConn(conn, res, m)
 	}
-}
-
-// errStatus is the error of a response that cannot be passed on for its status.
-var errStatus = errors.New("the channel's response has no valid status")
-
-// checkStatus refuses a response with a status that no client can be given.
-//
-// net/http takes any three digits from an HTTP/1 server and any number from an HTTP/2
-// one, but its own server panics below 100 and above 999. 101 ends HTTP on the
-// connection, which nobody has asked for unless the request is an upgrade.
-func (c *call) checkStatus(res *http.Response) error {
-	switch {
-	case res.StatusCode >= 200 && res.StatusCode <= 999:
-		return nil
-	case res.StatusCode == http.StatusSwitchingProtocols && c.upgrading:
-		return nil
-	}
-	return errStatus
 }
 
 // sign says on the response who gave it, and drops the channel's own CORS
