@@ -49,7 +49,7 @@ type Caddy struct {
 type Option func(*Caddy)
 
 // WithFakeClock makes the app `freetier` tell the time by Caddy.Clock, which
-// stands still until the test moves it.
+// stands still until the test moves it. Default: a clock that goes, from midMonth on.
 func WithFakeClock(clock *clockwork.FakeClock) Option {
 	return func(c *Caddy) { c.Clock = clock }
 }
@@ -154,20 +154,7 @@ func (c *Caddy) prepare(cfg []byte) ([]byte, error) {
 	if err := json.Unmarshal(cfg, &root); err != nil {
 		return nil, err
 	}
-	set := func(value any, path ...string) {
-		at := root
-		for _, key := range path[:len(path)-1] {
-			next, ok := at[key].(map[string]any)
-			if !ok {
-				next = make(map[string]any)
-				at[key] = next
-			}
-			at = next
-		}
-		if last := path[len(path)-1]; at[last] == nil {
-			at[last] = value
-		}
-	}
+	set := func(value any, path ...string) { setDefault(root, value, path...) }
 	set(c.admin, "admin", "listen")
 	set(false, "admin", "config", "persist")
 	set("file_system", "storage", "module")
@@ -190,10 +177,23 @@ func (c *Caddy) prepare(cfg []byte) ([]byte, error) {
 		set(c.ports["https_port"], "apps", "http", "https_port")
 	}
 	set(false, "apps", "pki", "certificate_authorities", "local", "install_trust")
-	if c.Clock != nil {
-		set("caddytest", "apps", "freetier", "clock", "source")
-	}
+	setClock(root, c.Clock)
 	return json.Marshal(root)
+}
+
+// setDefault sets a value in a configuration where there is none.
+func setDefault(at map[string]any, value any, path ...string) {
+	for _, key := range path[:len(path)-1] {
+		next, ok := at[key].(map[string]any)
+		if !ok {
+			next = make(map[string]any)
+			at[key] = next
+		}
+		at = next
+	}
+	if last := path[len(path)-1]; at[last] == nil {
+		at[last] = value
+	}
 }
 
 // Client returns an HTTP client that trusts Caddy's local certificate

@@ -11,7 +11,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"github.com/jonboulle/clockwork"
 )
 
 // current is the Caddy whose configuration is being loaded. The first two
@@ -25,20 +24,6 @@ func init() {
 	caddy.RegisterModule(logModule{})
 	caddy.RegisterModule(eventModule{})
 }
-
-// clockModule gives the test's clock to the app `freetier`.
-type clockModule struct{}
-
-// CaddyModule returns the Caddy module information.
-func (clockModule) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{
-		ID:  "freetier.clocks.caddytest",
-		New: func() caddy.Module { return new(clockModule) },
-	}
-}
-
-// Clock implements the app's ClockSource.
-func (clockModule) Clock() clockwork.Clock { return current.Load().Clock }
 
 // logModule writes Caddy's log into the test's Logs.
 type logModule struct{}

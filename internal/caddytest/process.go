@@ -2,6 +2,7 @@ package caddytest
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -60,8 +61,17 @@ type Process struct {
 // turn the admin API off. The package's TestMain must be Main.
 func StartProcess(t testing.TB, home, config string) *Process {
 	t.Helper()
+	var root map[string]any
+	if err := json.Unmarshal([]byte(config), &root); err != nil {
+		t.Fatal(err)
+	}
+	setClock(root, nil)
+	withClock, err := json.Marshal(root)
+	if err != nil {
+		t.Fatal(err)
+	}
 	p := &Process{Cmd: exec.Command(os.Args[0]), t: t}
-	p.Env = append(os.Environ(), processEnv+"="+config, "HOME="+home, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=")
+	p.Env = append(os.Environ(), processEnv+"="+string(withClock), "HOME="+home, "XDG_DATA_HOME=", "XDG_CONFIG_HOME=")
 	p.Stderr = &p.log
 	out, err := p.StdoutPipe()
 	if err != nil {

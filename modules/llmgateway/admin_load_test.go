@@ -63,9 +63,10 @@ func tenThousandKeys(b *testing.B) *testGateway {
 // What the admin API costs with 10,000 keys, half of them in cooldown.
 func BenchmarkAdmin(b *testing.B) {
 	tenThousandKeys(b)
+	now := caddytest.RunningClock().Now()
 	for i, k := range channelOf(b, "a").keys() {
 		if i%2 == 0 {
-			k.cooldowns.Start("m", cooldown.Cooldown{Until: time.Now().Add(time.Hour), Reason: "day quota"}, time.Now())
+			k.cooldowns.Start("m", cooldown.Cooldown{Until: now.Add(time.Hour), Reason: "day quota"}, now)
 		}
 	}
 	for _, query := range []string{"", "?summary"} {
@@ -85,9 +86,10 @@ func BenchmarkAdmin(b *testing.B) {
 // while it is not.
 func BenchmarkAcquireBesideAdmin(b *testing.B) {
 	tenThousandKeys(b)
+	now := caddytest.RunningClock().Now()
 	keys := channelOf(b, "a").keys()
 	for _, k := range keys {
-		k.cooldowns.Start("other", cooldown.Cooldown{Until: time.Now().Add(time.Hour), Reason: "day quota"}, time.Now())
+		k.cooldowns.Start("other", cooldown.Cooldown{Until: now.Add(time.Hour), Reason: "day quota"}, now)
 	}
 	for _, asked := range []bool{false, true} {
 		b.Run(fmt.Sprintf("asked %v", asked), func(b *testing.B) {
@@ -126,9 +128,10 @@ func BenchmarkMemoryOfKeys(b *testing.B) {
 	before := heap()
 	tenThousandKeys(b)
 	idle := heap()
+	now := caddytest.RunningClock().Now()
 	for _, k := range channelOf(b, "a").keys() {
-		k.cooldowns.Start(cooldown.All, cooldown.Cooldown{Until: time.Now().Add(time.Hour), Reason: "dead key"}, time.Now())
-		k.stats.recordRefusal(lastRefusal{At: time.Now(), Status: 401, Scope: "key", Reason: "dead key"})
+		k.cooldowns.Start(cooldown.All, cooldown.Cooldown{Until: now.Add(time.Hour), Reason: "dead key"}, now)
+		k.stats.recordRefusal(lastRefusal{At: now, Status: 401, Scope: "key", Reason: "dead key"})
 	}
 	time.Sleep(3 * time.Second) // the cooldowns are written meanwhile
 	dead := heap()

@@ -277,10 +277,10 @@ func TestIDsOfOtherClients(t *testing.T) {
 	g := start(t, "client alice alice-key\nclient bob bob-key\ndefault_channel a\nchannel a "+up.URL+" {\napi_key key-number-1 key-number-2\nmodels *\n}")
 	id := idOf(t, g.do(t, http.MethodPost, "/v1/files", `{"purpose":"x"}`))
 	ids := loadedGateways()[0].ids
-	if _, ok := ids.Find("alice", id, time.Now()); !ok {
+	if _, ok := ids.Find("alice", id, caddytest.RunningClock().Now()); !ok {
 		t.Error("the client that has made it is not known")
 	}
-	if _, ok := ids.Find("bob", id, time.Now()); ok {
+	if _, ok := ids.Find("bob", id, caddytest.RunningClock().Now()); ok {
 		t.Error("another client is known to have made it")
 	}
 	for range 4 { // one key after the other, as any unknown id
@@ -331,7 +331,7 @@ func TestResponsesThatAreNotKept(t *testing.T) {
 		if err := json.Unmarshal([]byte(a.text), &response); err != nil || response.ID == "" {
 			t.Fatalf("no id: %s", a.text)
 		}
-		if owner, ok := loadedGateways()[0].ids.Find("alice", response.ID, time.Now()); ok {
+		if owner, ok := loadedGateways()[0].ids.Find("alice", response.ID, caddytest.RunningClock().Now()); ok {
 			t.Errorf("%q: %s is known to be of %x", speaks, response.ID, owner[:4])
 		}
 	}

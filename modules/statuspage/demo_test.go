@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
-	"github.com/jonboulle/clockwork"
 	"go.uber.org/zap"
 
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
@@ -236,10 +235,10 @@ func (d *demo) ping(t *testing.T, target string) {
 func writeHistory(t *testing.T, storage, fast, slow string) {
 	t.Helper()
 	k := &history.Keeper{
-		History: history.New(), Storage: &certmagic.FileStorage{Path: storage}, Clock: clockwork.NewRealClock(), Logger: zap.NewNop(),
+		History: history.New(), Storage: &certmagic.FileStorage{Path: storage}, Clock: caddytest.RunningClock(), Logger: zap.NewNop(),
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
-	now := time.Now()
+	now := k.Clock.Now()
 	for name, bad := range map[string]func(ago time.Duration) (down, cold bool){
 		"shop-api": func(ago time.Duration) (bool, bool) { return ago > 9*time.Hour && ago < 10*time.Hour, false },
 		"blog":     func(time.Duration) (bool, bool) { return false, rng.IntN(60) == 0 },

@@ -97,8 +97,8 @@ func TestSizes(t *testing.T) {
 // writeBusyHistory writes a day of targets and upstreams of which each half hour
 // is another than the one before.
 func writeBusyHistory(storage string) {
-	k := &history.Keeper{History: history.New(), Storage: &certmagic.FileStorage{Path: storage}, Clock: clockwork.NewRealClock(), Logger: zap.NewNop()}
-	now := time.Now()
+	k := &history.Keeper{History: history.New(), Storage: &certmagic.FileStorage{Path: storage}, Clock: caddytest.RunningClock(), Logger: zap.NewNop()}
+	now := k.Clock.Now()
 	for i := range 50 {
 		for slot := range status.Slots {
 			s := status.Sample{
