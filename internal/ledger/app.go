@@ -173,8 +173,9 @@ func (a *App) Cleanup() error {
 
 // within makes a pass and waits for it, but not for longer than grace.
 func (a *App) within(grace time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	defer a.runtime.Clock().AfterFunc(grace, cancel).Stop()
 	select {
 	case <-a.begin(ctx):
 	case <-ctx.Done():

@@ -55,7 +55,7 @@ func TestTwoProcesses(t *testing.T) {
 
 			agree := func(want int64) {
 				t.Helper()
-				eventually(t, 20*time.Second, fmt.Sprintf("both know of %d", want), func() bool {
+				eventually(t, fmt.Sprintf("both know of %d", want), func() bool {
 					_, a := ask(t, addrs[0], 0)
 					_, b := ask(t, addrs[1], 0)
 					return a == want && b == want
