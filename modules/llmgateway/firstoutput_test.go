@@ -213,3 +213,21 @@ func TestHeartbeatsAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// A text that comes byte by byte is inspected at once as long as it is short, and then
+// so rarely that little is read again.
+func TestLooksAreFew(t *testing.T) {
+	inspections, inspected := looks{next: shortestText}, 0
+	for length := 1; length <= maxHead; length++ {
+		due := inspections.due(length)
+		if want := length >= shortestText; length <= headStep && due != want {
+			t.Fatalf("%d bytes: due %t, want %t", length, due, want)
+		}
+		if due && length > headStep {
+			inspected += length
+		}
+	}
+	if inspected < maxHead/2 || inspected > 20*maxHead {
+		t.Errorf("%d bytes were inspected of %d", inspected, maxHead)
+	}
+}

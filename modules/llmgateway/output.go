@@ -83,12 +83,12 @@ func (r *reply) awaitLine(d refusal.Dialect) (refusal.Found, error) {
 // proxy. No API of models answers so, whatever its Content-Type says.
 func (r *reply) awaitText(d refusal.Dialect) (refusal.Found, error) {
 	b := &r.content
-	enough := headStep
+	inspections := looks{next: headStep}
 	switch {
 	case r.inPath.streams():
-		enough = 1
+		inspections.next = 1
 	case b.kind == usage.Text:
-		enough = shortestText
+		inspections.next = shortestText
 	}
 	found, err := b.readUntil(func(head []byte, whole bool) refusal.Found {
 		text := bytes.TrimLeft(head, space)
@@ -99,7 +99,7 @@ func (r *reply) awaitText(d refusal.Dialect) (refusal.Found, error) {
 			return refusal.InspectBody(d, text)
 		case len(text) > 0 && text[0] == '<':
 			return refusal.End
-		case len(text) >= enough && refusal.InspectBody(d, text) == refusal.Output:
+		case inspections.due(len(text)) && refusal.InspectBody(d, text) == refusal.Output:
 			// A response of a few kilobytes is read to its end: where that does
 			// not come there is still another attempt.
 			return refusal.Output
@@ -120,6 +120,24 @@ func (r *reply) awaitText(d refusal.Dialect) (refusal.Found, error) {
 		r.failure, r.inStream = b.head, false
 	}
 	return found, nil
+}
+
+// looks says when a text that is read ahead is inspected, which begins at its first
+// byte each time. Beyond headStep it must have grown by a sixteenth since: a server that
+// sends single bytes would have 64 KB inspected 60,000 times.
+type looks struct {
+	next int // the length from which on the text is inspected
+}
+
+// due reports whether a text of a length is to be inspected now.
+func (l *looks) due(length int) bool {
+	if length < l.next {
+		return false
+	}
+	if length >= headStep {
+		l.next = length + length/16
+	}
+	return true
 }
 
 // onlyFailure takes everything but an error for output: nobody knows what the
