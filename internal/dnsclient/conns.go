@@ -2,6 +2,8 @@ package dnsclient
 
 import (
 	"context"
+	"errors"
+	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -19,10 +21,12 @@ import (
 type conns struct {
 	transport *http.Transport
 	addr      string // host:port
+	most      int    // connections; maxOpen, except in tests
 
 	mu      sync.Mutex // guards the fields below
 	open    []httpConn
 	opened  uint64       // number of connections so far
+	begun   int          // connections that are being opened
 	dialing *httpDialing // shared by all that wait for a connection; nil: none
 	serial  bool         // the server takes one request at a time on a connection
 	closed  bool         // connections end after their last request
@@ -56,20 +60,39 @@ func (c *conns) roundTrip(req *http.Request, a *Attempt) (*http.Response, error)
 	return conn.RoundTrip(req)
 }
 
+// maxOpen is how many connections to one server are open at once, whatever it does with
+// them. Without HTTP/2 as many queries are sent at once.
+const maxOpen = 1024
+
+// The errors of queries that are not sent for want of a connection. They are errors of
+// dialing, after which another upstream is asked.
+var (
+	errNoStreams = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("the server takes no requests on its connections")}
+	errMaxOpen   = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("too many connections to the server are open")}
+)
+
 // acquire reserves a connection for a request, and opens one if necessary. It also
 // reports whether the connection was open before the call.
 func (c *conns) acquire(ctx context.Context) (conn httpConn, reused bool, err error) {
 	c.mu.Lock()
 	before := c.opened
 	c.mu.Unlock()
-	for {
+	for waited := false; ; waited = true {
 		c.mu.Lock()
 		if conn, ok := c.reserve(); ok {
 			c.mu.Unlock()
 			return conn, conn.number <= before, nil
 		}
+		if c.dropUseless() && waited {
+			c.mu.Unlock()
+			return httpConn{}, false, errNoStreams
+		}
 		d := c.dialing
 		if d == nil || c.serial {
+			if len(c.open)+c.begun >= c.most {
+				c.mu.Unlock()
+				return httpConn{}, false, errMaxOpen
+			}
 			d = c.dial()
 		}
 		c.mu.Unlock()
@@ -108,18 +131,33 @@ func (c *conns) reserve() (free httpConn, ok bool) {
 	return httpConn{}, false
 }
 
+// dropUseless closes connections that have no request and take none, and reports
+// whether there were any: an HTTP/2 server may allow no streams (RFC 9113, section
+// 5.1.2). Each query would leave another one open. The caller has found no connection
+// with capacity, and holds the lock.
+func (c *conns) dropUseless() (dropped bool) {
+	c.open = slices.DeleteFunc(c.open, func(conn httpConn) bool {
+		useless := !conn.live.inDoubt() && conn.Available() <= 0 && discard(conn.ClientConn)
+		dropped = dropped || useless
+		return useless
+	})
+	return dropped
+}
+
 // dial opens a connection in the background: it must not end with the query that needs
 // it first, since others may wait for it. The goroutine ends by the transport's
 // timeouts. The caller holds the lock.
 func (c *conns) dial() *httpDialing {
 	d := &httpDialing{done: make(chan struct{})}
 	c.dialing = d
+	c.begun++
 	go func() {
 		defer close(d.done)
 		live := new(liveness)
 		made, err := c.transport.NewClientConn(context.WithValue(context.Background(), livenessKey{}, live), "https", c.addr)
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		c.begun--
 		if c.dialing == d {
 			c.dialing = nil
 		}

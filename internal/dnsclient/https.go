@@ -50,7 +50,7 @@ func NewHTTPS(address *url.URL, addr string, dial Dial, config *tls.Config, head
 	post := get.Clone()
 	post["Content-Type"] = MediaTypeHeader
 	return &HTTPS{
-		conns: conns{addr: addr, transport: &http.Transport{
+		conns: conns{addr: addr, most: maxOpen, transport: &http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
 			DialContext:         monitor(dial),
 			TLSClientConfig:     config,
