@@ -44,7 +44,6 @@ func (h *Handler) serveEvents(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	v := viewer{response: w, control: http.NewResponseController(w)}
-	defer func() { _ = v.control.SetWriteDeadline(time.Time{}) }()
 	return v.follow(r, h.board, lang)
 }
 
@@ -100,6 +99,9 @@ func (v *viewer) follow(r *http.Request, b *board, lang language) error {
 // keep Caddy from stopping: a write that blocks does not see the end of the request.
 func (v *viewer) send(events []byte) error {
 	_ = v.control.SetWriteDeadline(time.Now().Add(writeLimit)) // where it is supported
+	// Over HTTP/2, net/http ends a stream whose deadline passes even if nothing is being
+	// written, so there is none between two events.
+	defer func() { _ = v.control.SetWriteDeadline(time.Time{}) }()
 	if _, err := v.response.Write(events); err != nil {
 		return err
 	}
