@@ -189,7 +189,7 @@ func used(t *testing.T) use {
 }
 
 // load puts all jobs on Caddy for a while, and waits until all has settled.
-func (s *soak) load(length time.Duration, roots *x509.CertPool) use {
+func (s *soak) load(length time.Duration, roots *x509.CertPool) {
 	ctx, cancel := context.WithTimeout(s.t.Context(), length)
 	defer cancel()
 	var work sync.WaitGroup
@@ -208,12 +208,28 @@ func (s *soak) load(length time.Duration, roots *x509.CertPool) use {
 	s.Reload(s.caddyfile(0)) // closes what was idle to the upstreams
 	time.Sleep(5 * time.Second)
 	s.Logs.Forget()
-	return used(s.t)
+}
+
+// leaksOver reports whether the process holds more than the load before can explain.
+func (u use) leaksOver(before use) bool {
+	return u.goroutines > before.goroutines+10 || u.files > before.files+10 || u.heapMB > before.heapMB*3/2+10
+}
+
+// settled returns what the process holds as soon as that is no more than before, at the
+// latest after a minute: connections and the keepers of locks end some seconds after the
+// last request, and later on a busy machine.
+func settled(t *testing.T, before use) use {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Second) {
+		if u := used(t); !u.leaksOver(before) || time.Now().After(deadline) {
+			return u
+		}
+	}
 }
 
 // Under a mixed load, with reloads, upstreams that die and return, and a disk that is
 // full or read-only, no client sees an error while an upstream is able, nothing leaks,
-// and the counts are those of the name servers. FREETIER_SOAK says for how long, such
+// and no request is missing from the counts. FREETIER_SOAK says for how long, such
 // as 30m.
 func TestSoak(t *testing.T) {
 	length, err := time.ParseDuration(os.Getenv("FREETIER_SOAK"))
@@ -234,10 +250,12 @@ func TestSoak(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
 	s.clients = s.httpClients(roots)
-	warm := s.load(min(length/3, time.Minute), roots)
-	after := s.load(length, roots)
+	s.load(min(length/3, time.Minute), roots)
+	warm := used(t)
+	s.load(length, roots)
+	after := settled(t, warm)
 	t.Logf("after warm-up %+v, at the end %+v", warm, after)
-	if after.goroutines > warm.goroutines+10 || after.files > warm.files+10 || after.heapMB > warm.heapMB*3/2+10 {
+	if after.leaksOver(warm) {
 		stacks := make([]byte, 4<<20)
 		stacks = stacks[:runtime.Stack(stacks, true)]
 		t.Errorf("after warm-up %+v, at the end %+v:\n%s", warm, after, stacks)
@@ -255,6 +273,15 @@ func TestSoak(t *testing.T) {
 	}
 }
 
+// checkCount compares a count of Caddy's with that of what has arrived. None may be lost.
+// A request whose connection ended before it was read is counted and has not arrived.
+func (s *soak) checkCount(what string, counted, arrived int64) {
+	s.t.Helper()
+	if excess := counted - arrived; excess < 0 || excess > 1+arrived/1000 {
+		s.t.Errorf("%s: %d are counted, %d arrived", what, counted, arrived)
+	}
+}
+
 // checkCounts compares what Caddy has counted with what has arrived.
 func (s *soak) checkCounts() {
 	s.t.Helper()
@@ -264,9 +291,7 @@ func (s *soak) checkCounts() {
 		s.t.Fatalf("%v: %s", err, text)
 	}
 	for i, upstream := range upstreams {
-		if asked := s.resolver[i].asked.Load(); upstream.Quota.Used != asked {
-			s.t.Errorf("name server %d: %d queries are counted, %d arrived", i, upstream.Quota.Used, asked)
-		}
+		s.checkCount(fmt.Sprint("queries of name server ", i), upstream.Quota.Used, s.resolver[i].asked.Load())
 	}
 	var channels []struct {
 		Keys []struct{ Quotas []struct{ Used int64 } }
@@ -282,8 +307,6 @@ func (s *soak) checkCounts() {
 				used += quota.Used
 			}
 		}
-		if asked := s.chats[i].asked.Load(); used != asked {
-			s.t.Errorf("channel %d: %d chats are counted, %d arrived", i, used, asked)
-		}
+		s.checkCount(fmt.Sprint("chats of channel ", i), used, s.chats[i].asked.Load())
 	}
 }
