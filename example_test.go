@@ -88,7 +88,7 @@ func (e *example) start(t *testing.T, names ...string) {
 // a moment after it was obtained.
 func (e *example) shake(t *testing.T, name string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		conn, err := tls.Dial("tcp", "127.0.0.1:"+e.ports["443"], &tls.Config{ServerName: name, InsecureSkipVerify: true})
 		if err == nil {
 			conn.Close()

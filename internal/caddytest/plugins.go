@@ -122,10 +122,10 @@ lines:
 }
 
 // Wait blocks until a line contains all the given texts, and fails the test
-// when none does within ten seconds.
+// when none does within a minute.
 func (l *Logs) Wait(t testing.TB, texts ...string) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		l.mu.Lock()
 		if l.count(texts) > 0 {

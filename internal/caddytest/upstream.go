@@ -118,25 +118,25 @@ func (u *Upstream) Requests() []Request {
 }
 
 // Next waits for the next request that has not been waited for, and fails the
-// test when none comes within ten seconds.
+// test when none comes within a minute.
 func (u *Upstream) Next(t testing.TB) Request {
 	t.Helper()
 	select {
 	case r := <-u.arrived:
 		return r
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("no request reached the upstream %s", u.URL)
 		return Request{}
 	}
 }
 
 // WaitLeft waits until a client has left before its answer was complete, and
-// fails the test when none does within ten seconds.
+// fails the test when none does within a minute.
 func (u *Upstream) WaitLeft(t testing.TB) {
 	t.Helper()
 	select {
 	case <-u.left:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("no client left the upstream %s", u.URL)
 	}
 }

@@ -153,7 +153,7 @@ func TestTrouble(t *testing.T) {
 			if name == "hangs" {
 				close(release)
 			}
-			deadline := time.Now().Add(10 * time.Second)
+			deadline := time.Now().Add(time.Minute)
 			for p.Unavailable() && time.Now().Before(deadline) {
 				p.sync()
 				time.Sleep(time.Millisecond)

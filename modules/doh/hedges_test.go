@@ -94,7 +94,7 @@ func want(t *testing.T, reply *dns.Msg, address string) {
 func (p *tiered) waitFailures(want ...int64) {
 	p.t.Helper()
 	var got []int64
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		got = nil
 		for _, u := range p.upstreams()[:len(want)] {
 			got = append(got, u.Failures)

@@ -267,7 +267,7 @@ func (s *server) start(t *testing.T) {
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for _, ready := range []func() error{
 		func() error { _, err := s.exchange("tcp", s.plain, question("www.real.test.", dns.TypeA)); return err },
 		func() error {

@@ -120,7 +120,7 @@ func (s *site) begun(platforms ...*platform) {
 		}
 		select {
 		case <-p.arrived:
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			s.t.Fatalf("the page of %s is not loaded", p.URL)
 		}
 	}
@@ -154,7 +154,7 @@ func (s *site) again(n int, platforms ...*platform) {
 // laps, wait for it.
 func (s *site) pass(n int, d time.Duration) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()
 	if err := s.Clock.BlockUntilContext(ctx, n+1); err != nil {
 		s.t.Fatal(err)
@@ -231,7 +231,7 @@ func (s *site) winner() string {
 
 func eventually(t *testing.T, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("it did not happen within ten seconds")
 		}

@@ -260,7 +260,7 @@ func (g *testGateway) raw(t testing.TB, request string) string {
 	}
 	defer conn.Close()
 	_, _ = io.WriteString(conn, request)
-	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
 	text, _ := io.ReadAll(bufio.NewReader(conn))
 	return string(text)
 }

@@ -152,7 +152,7 @@ func TestLimitBeforeBody(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer conn.Close()
-				_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+				_ = conn.SetDeadline(time.Now().Add(time.Minute))
 				fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n%s\r\n\r\n", host, key, header)
 				resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 				if err != nil {

@@ -22,7 +22,7 @@ func startTLS(t testing.TB, options string, caddy ...caddytest.Option) (g *testG
 	url := "https://localhost:" + port
 	c := caddytest.Start(t, url+" {\n\ttls internal\n\tllm_gateway {\n"+options+"\n\t}\n}", caddy...)
 	g = &testGateway{Caddy: c, URL: url, client: c.Client()}
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if resp, err := g.client.Get(url); err == nil { // else there is no certificate yet
 			resp.Body.Close()
 			break

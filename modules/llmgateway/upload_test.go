@@ -147,7 +147,7 @@ func TestAbortedUploads(t *testing.T) {
 func noFiles(t testing.TB, dir string) {
 	t.Helper()
 	open := ""
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		open = ""
 		fds, _ := os.ReadDir("/proc/self/fd") // none on systems without it
 		for _, fd := range fds {

@@ -69,7 +69,7 @@ func upgrade(t testing.TB, g *testGateway) (*bufio.Reader, *http.Response) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	fmt.Fprint(conn, "GET /v1/realtime?model=m HTTP/1.1\r\nHost: "+host+"\r\nAuthorization: Bearer alice-key\r\n"+
 		"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\n\r\n")
 	reader := bufio.NewReader(conn)
