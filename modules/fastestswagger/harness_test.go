@@ -233,7 +233,7 @@ func eventually(t *testing.T, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("it did not happen within ten seconds")
+			t.Fatal("it did not happen within a minute")
 		}
 	}
 }

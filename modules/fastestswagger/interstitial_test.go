@@ -140,7 +140,10 @@ func loadOnce(t *testing.T, up *caddytest.Upstream, options, want string) {
 	t.Helper()
 	addr := caddytest.Addr(t)
 	s := &site{t: t, addr: addr, Caddy: caddytest.Start(t, proxy(addr, "{\n"+options+"\n}", "", &platform{Upstream: up}))}
-	eventually(t, func() bool { return s.upstreams()[0].LastProbe != nil })
+	eventually(t, func() bool {
+		all := s.upstreams() // none before the probes begin, in the background
+		return len(all) > 0 && all[0].LastProbe != nil
+	})
 	if got := s.upstreams()[0].LastError; got != want {
 		t.Errorf("the load's error is %q, want %q", got, want)
 	}
