@@ -95,8 +95,9 @@ const (
 	notStreamable // anything else: it is decoded when all has come
 )
 
-// maxOpening is the longest beginning of arguments, with space in it, that is
-// waited for before they are taken to be something else.
+// maxOpening is the longest beginning of arguments, with space in it, behind which text
+// is streamed. It bounds a longer one that has come as a whole too, so that the result
+// does not depend on the pieces.
 const maxOpening = 256
 
 // Add returns the text that a piece adds.
@@ -105,7 +106,7 @@ func (d *FreeformDecoder) Add(piece string) string {
 	switch d.state {
 	case beforeText:
 		length, complete := opening(d.kept)
-		if length < 0 || (!complete && len(d.kept) > maxOpening) {
+		if length < 0 || length > maxOpening {
 			d.state = notStreamable
 			return ""
 		}
