@@ -14,7 +14,7 @@ require (
 	github.com/google/uuid v1.6.0
 	github.com/grafana/grafana-foundation-sdk/go v0.0.22
 	github.com/jonboulle/clockwork v0.5.0
-	github.com/klauspost/compress v1.20.1
+	github.com/klauspost/compress v1.20.4
 	github.com/maypok86/otter/v2 v2.3.0
 	github.com/miekg/dns v1.1.73
 	github.com/openai/openai-go/v3 v3.96.0
