@@ -11,11 +11,12 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
 
-// boot lets the clock go on until the ping under way has an answer, and
-// returns how long that took. It stops the clock at the time-out of the ping, whose
-// end takes real time.
-func (b *bench) boot(name string, pings int) time.Duration {
+// boot waits until the first ping has reached its instance, lets the clock go on until it
+// has an answer, and returns how long that took. It stops the clock at the time-out of the
+// ping, whose end takes real time.
+func (b *bench) boot(instance *caddytest.Upstream, name string, pings int) time.Duration {
 	b.t.Helper()
+	instance.Next(b.t) // its time-out counts from before that
 	began := b.clock.Now()
 	s := b.state(name)
 	b.until("the instance has booted", func() bool {
@@ -50,7 +51,7 @@ func TestWakePages(t *testing.T) {
 			up := caddytest.NewUpstream(t, caddytest.Sequence(test.answers...))
 			forgetEvents()
 			b := startAt(t, "\t\tjitter 0%\n\t\ttarget a "+up.URL+" {\n\t\t\tsleeps_after 15m\n\t\t}\n\t}\n\tevents {\n\t\ton keepalive.cold_start keepalive_test")
-			took := b.boot("a", 1)
+			took := b.boot(up, "a", 1)
 			now := b.target("a")
 			if n := len(up.Requests()); n != test.requests || now.ColdStarts != test.cold || !*now.Healthy || now.LastStatus != http.StatusOK {
 				t.Errorf("%d requests, %+v", n, now)
@@ -77,7 +78,7 @@ func TestWakePageForEver(t *testing.T) {
 	up := caddytest.NewUpstream(t, caddytest.Answer(http.StatusOK, "text/html", "APPLICATION LOADING"))
 	b := startAt(t, "\t\tjitter 0%\n\t\ttarget a "+up.URL)
 	b.until("the first request arrives", func() bool { return len(up.Requests()) > 0 })
-	if took := b.boot("a", 1); took != 90*time.Second {
+	if took := b.boot(up, "a", 1); took != 90*time.Second {
 		t.Errorf("given up after %v, want 90s", took)
 	}
 	now := b.target("a")

@@ -297,8 +297,9 @@ func TestHoursCountWhatArrived(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			address := test.url
+			var up *caddytest.Upstream
 			if test.handler != nil {
-				up := caddytest.NewUpstream(t, test.handler)
+				up = caddytest.NewUpstream(t, test.handler)
 				address = up.URL
 				if test.url == "https" {
 					address = strings.Replace(up.URL, "http:", "https:", 1)
@@ -306,7 +307,7 @@ func TestHoursCountWhatArrived(t *testing.T) {
 			}
 			b := startAt(t, "\t\tjitter 0%\n\t\ttarget a "+address+" {\n\t\t\tplatform render\n\t\t\tinterval 20h\n\t\t}")
 			if name == "no response in time" {
-				b.boot("a", 1)
+				b.boot(up, "a", 1)
 			}
 			b.until("it has been pinged", func() bool { return b.target("a").LastPing != nil })
 			hours := b.target("a").AwakeHours
