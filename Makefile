@@ -5,7 +5,7 @@ GOFUMPT       := go run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK   := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.13.2
 
-.PHONY: help build run test race lint fmt golden bench fuzz faults soak licenses smoke ci newest
+.PHONY: help build run test race lint fmt golden bench fuzz faults soak vuln licenses smoke ci newest
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -45,6 +45,9 @@ faults: ## kill -9 in the middle of writes 500 times, damaged files, full disks,
 
 soak: ## mixed load with reloads, dying upstreams and a bad disk: make soak SOAKTIME=2h
 	FREETIER_SOAK=$(or $(SOAKTIME),30m) go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./internal/machines
+
+vuln: ## known vulnerabilities, of the Go that runs it too: make vuln VULNDB=file:///path to a copy
+	go run golang.org/x/vuln/cmd/govulncheck@v1.1.4 $(if $(VULNDB),-db $(VULNDB)) ./...
 
 licenses: ## compare the licenses of what is built in with .ci/licenses.txt
 	.ci/licenses
