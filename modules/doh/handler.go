@@ -322,6 +322,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !h.LogQueries || place.kind == wrongPath {
 		skipLog(r)
 	}
+	body := boundBody(w, r, h.pool.Clock())
+	defer body.end()
 	switch {
 	case place.kind == wrongPath:
 		errPathUnknown.write(w)
@@ -342,6 +344,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		bad.write(w)
 		return nil
 	}
+	body.end() // the time of the upstreams is not the client's
 	q.Values = requestValues(r, h.values)
 	out := h.serve(q, ask)
 	if form == formJSON {

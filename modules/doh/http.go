@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -60,6 +61,7 @@ var (
 	errMissing       = &refusal{status: http.StatusBadRequest, text: "the query parameter dns is missing"}
 	errBase64        = &refusal{status: http.StatusBadRequest, text: "the query parameter dns is not base64url without padding"}
 	errBody          = &refusal{status: http.StatusBadRequest, text: "the body could not be read"}
+	errSlow          = &refusal{status: http.StatusRequestTimeout, text: "the query did not arrive in time"}
 	errPathUnknown   = &refusal{status: http.StatusNotFound, text: "DNS queries have another path on this server"}
 	errEarly         = &refusal{status: http.StatusTooEarly, text: "only queries may be sent in early data"}
 )
@@ -137,6 +139,9 @@ func readBody(q *dnsmsg.Query, r *http.Request) *refusal {
 	q.Raw, err = dnsclient.ReadMessage(r.Body, r.ContentLength, q.Raw, false)
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) || errors.Is(err, dnsclient.ErrTooLong) {
 		return errTooLarge
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return errSlow
 	}
 	if err != nil {
 		return errBody

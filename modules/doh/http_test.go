@@ -32,9 +32,9 @@ https://localhost:%d {
 }
 
 // startSecure waits until Caddy has a certificate.
-func startSecure(t testing.TB, port int, caddyfile string) *caddytest.Caddy {
+func startSecure(t testing.TB, port int, caddyfile string, options ...caddytest.Option) *caddytest.Caddy {
 	t.Helper()
-	c := caddytest.Start(t, caddyfile)
+	c := caddytest.Start(t, caddyfile, options...)
 	c.Logs.Wait(t, "certificate obtained successfully")
 	client := c.Client() // the certificate is in use a moment later
 	for range 100 {
