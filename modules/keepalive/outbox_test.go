@@ -126,6 +126,36 @@ func TestOutboxLease(t *testing.T) {
 	}
 }
 
+// A lease of a damaged file, or of a process whose clock was far ahead, does not keep
+// messages back.
+func TestOutboxLeaseFarAhead(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		ahead time.Duration // the end of the lease
+		want  int           // messages that are taken over
+	}{
+		{"a lease that has ended", 0, 1},
+		{"a lease", outboxLease, 0},
+		{"a lease by a clock that is ahead", 2 * outboxLease, 0},
+		{"longer than a lease lasts", 2*outboxLease + time.Second, 1},
+		{"years", 200 * 365 * 24 * time.Hour, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ctx, clock := context.Background(), clockwork.NewFakeClock()
+			storage := &certmagic.FileStorage{Path: t.TempDir()}
+			dead, other := newOutbox(storage, clock, "dead"), newOutbox(storage, clock, "other")
+			m := down("a", clock.Now())
+			if err := dead.file.store(ctx, map[string]message{m.topic(): m}, clock.Now().Add(test.ahead)); err != nil {
+				t.Fatal(err)
+			}
+			other.tend(ctx)
+			if n := len(other.waiting()); n != test.want {
+				t.Errorf("%d messages are taken over, want %d", n, test.want)
+			}
+		})
+	}
+}
+
 // brokenStorage fails while it is broken.
 type brokenStorage struct {
 	certmagic.Storage

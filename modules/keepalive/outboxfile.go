@@ -145,4 +145,11 @@ func (f *outboxFile) takeOver(ctx context.Context, key string, now time.Time, ke
 }
 
 // isLeased reports whether a file belongs to a process that may be alive.
-func (s *storedOutbox) isLeased(now time.Time) bool { return now.Before(s.Until) }
+//
+// A lease that ends later than any could, with clocks that differ by as much as it
+// lasts, is none: it comes from a damaged file or from a clock that was far ahead, and
+// nobody would take the messages over until then.
+func (s *storedOutbox) isLeased(now time.Time) bool {
+	left := s.Until.Sub(now)
+	return left > 0 && left <= 2*outboxLease
+}
