@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 func wire(t testing.TB, name string) []byte {
@@ -108,6 +109,10 @@ func TestSetFile(t *testing.T) {
 	write := func(text string) {
 		t.Helper()
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		long := time.Now().Add(-time.Minute)
+		if err := os.Chtimes(path, long, long); err != nil {
 			t.Fatal(err)
 		}
 	}

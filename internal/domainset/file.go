@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -17,6 +18,19 @@ import (
 // files are the files in use, by kind and absolute path, so that a reload reads a file
 // again only if it has changed.
 var files = caddy.NewUsagePool()
+
+const (
+	// settled is how old the last change of a file must be: a program that writes it
+	// in place may have written half of it. FAT rounds times to two seconds.
+	settled = 2 * time.Second
+
+	// mostPostponed is how often in a row a changed file is not read because it is
+	// being written. Some programs may never stop.
+	mostPostponed = 12
+)
+
+// now is a variable for tests.
+var now = time.Now
 
 // fileKey is a key of files. One file may be in use as a set and as a hosts file.
 type fileKey struct {
@@ -35,6 +49,8 @@ type File[T any] struct {
 	mu   sync.Mutex  // guards the fields below, and lets one Refresh run at a time
 	seen os.FileInfo // of the file that was last read
 	bad  LineErrors
+
+	postponed int // how often in a row it was being written
 }
 
 // OpenSet reads a list of domains. Close releases it.
@@ -85,11 +101,12 @@ func (f *File[T]) Bad() LineErrors {
 }
 
 // Refresh reads the file again if it has changed, and reports whether it has. After an
-// error the previous content stays in use.
+// error the previous content stays in use, and also while the file is being written:
+// the next Refresh reads it.
 func (f *File[T]) Refresh() (changed bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if now, err := os.Stat(f.path); err == nil && f.seen != nil && sameFile(f.seen, now) {
+	if info, err := os.Stat(f.path); err == nil && f.seen != nil && sameFile(f.seen, info) {
 		return false, nil
 	}
 	file, info, err := regularfile.Open(f.path)
@@ -97,13 +114,36 @@ func (f *File[T]) Refresh() (changed bool, err error) {
 		return false, err
 	}
 	defer file.Close()
+	if f.postpones(isSettling(info)) {
+		return false, nil
+	}
 	content, bad, err := f.read(file)
 	if err != nil {
 		return false, fmt.Errorf("reading %s: %w", f.path, err)
 	}
-	f.seen, f.bad = info, bad
+	if after, err := file.Stat(); err == nil && f.postpones(!sameFile(info, after)) {
+		return false, nil
+	}
+	f.seen, f.bad, f.postponed = info, bad, 0
 	f.content.Store(content)
 	return true, nil
+}
+
+// postpones reports whether a file that is being written is not taken over yet. One of
+// which nothing was read before is: it may be all that there is for a long time.
+func (f *File[T]) postpones(written bool) bool {
+	if !written || f.seen == nil || f.postponed >= mostPostponed {
+		return false
+	}
+	f.postponed++
+	return true
+}
+
+// isSettling reports whether a file was changed a moment ago. One from the future comes
+// from another machine's clock, and does not get older for a long time.
+func isSettling(info os.FileInfo) bool {
+	age := now().Sub(info.ModTime())
+	return age >= 0 && age < settled
 }
 
 // sameFile reports whether a file has not changed. A file that was replaced by a rename

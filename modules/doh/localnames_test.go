@@ -123,6 +123,18 @@ func TestLocalNamesDefault(t *testing.T) {
 	}
 }
 
+// writeSettled writes a file whose last change is long enough ago that it is read again.
+func writeSettled(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ago := time.Now().Add(-time.Minute)
+	if err := os.Chtimes(path, ago, ago); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Names go to the upstreams of the longest match.
 func TestFor(t *testing.T) {
 	server := func(text string) string {
@@ -130,12 +142,7 @@ func TestFor(t *testing.T) {
 		return "{\nupstream udp://" + s.Addr() + "\n}"
 	}
 	list := filepath.Join(t.TempDir(), "list.txt")
-	write := func(lines string) {
-		t.Helper()
-		if err := os.WriteFile(list, []byte(lines), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	write := func(lines string) { t.Helper(); writeSettled(t, list, lines) }
 	write("listed.example\ndeep.office.lan\nserver=/dnsmasq.example/192.0.2.1\n")
 	public := caddytest.NewDoHUpstream(t, caddytest.Records(t, "@ 60 IN TXT public"))
 	addr := caddytest.Addr(t)
@@ -210,12 +217,7 @@ func TestForMistakes(t *testing.T) {
 // A hosts file is read, and read again.
 func TestHostsFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "hosts")
-	write := func(text string) {
-		t.Helper()
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	write := func(text string) { t.Helper(); writeSettled(t, file, text) }
 	write("192.168.1.7 printer.lan printer # upstairs\n0.0.0.0 ads.example\n")
 	addr := caddytest.Addr(t)
 	clock := clockwork.NewFakeClock()
