@@ -34,6 +34,10 @@ const (
 	// keptFor is how long an id is kept after it was learned. Providers keep
 	// responses for 30 days.
 	keptFor = 31 * 24 * time.Hour
+
+	// longestSkew is how far ahead the clock of another process may be. It is as
+	// long as wrong time zones and dates by a day require.
+	longestSkew = 24 * time.Hour
 )
 
 // id is the hash of something that a client has made.
@@ -65,6 +69,12 @@ func minuteOf(t time.Time) uint32 { return uint32(t.Unix() / 60) }
 
 func (e entry) expired(now time.Time) bool {
 	return now.Sub(time.Unix(int64(e.minute)*60, 0)) > keptFor
+}
+
+// impossible reports whether the entry was made by a clock that was far ahead. It would
+// never expire, and count before all later entries of the id.
+func (e entry) impossible(now time.Time) bool {
+	return time.Unix(int64(e.minute)*60, 0).Sub(now) > longestSkew
 }
 
 // book is what is known. It is safe for concurrent use. Requests wait for its lock, so

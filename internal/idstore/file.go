@@ -179,7 +179,7 @@ func (k *known) Merge(f *processfiles.File[*records], take bool, now time.Time) 
 	defer k.mu.Unlock()
 	for packed := f.Content.Records; len(packed) > 0; packed = packed[recordSize:] {
 		r := readRecord(packed)
-		if r.expired(now) {
+		if r.expired(now) || r.impossible(now) {
 			continue
 		}
 		owner, ok := salted[f.Content.Owners[r.owner]]

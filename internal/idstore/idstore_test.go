@@ -350,3 +350,20 @@ func TestExpiredQueue(t *testing.T) {
 		t.Errorf("%d ids are in the queue of a client with %d", n, len(b.entries))
 	}
 }
+
+// An id that a clock far ahead has made is not taken over: it would never expire.
+func TestClockAhead(t *testing.T) {
+	for ahead, want := range map[time.Duration]Owner{
+		longestSkew:               owner(1),
+		longestSkew + time.Minute: {},
+		50 * 365 * 24 * time.Hour: {},
+	} {
+		storage := &certmagic.FileStorage{Path: t.TempDir()}
+		p := newProcessAt(storage, clockwork.NewFakeClockAt(start.Add(ahead)), owner(1))
+		p.Learn("alice", "file-1", owner(1), p.site.Clock.Now())
+		p.passes(false)
+		q := newProcessAt(storage, clockwork.NewFakeClockAt(start), owner(1))
+		q.passes(false)
+		q.want(t, "alice", "file-1", want)
+	}
+}
