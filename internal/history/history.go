@@ -261,8 +261,10 @@ func (c *contents) clone() contents {
 	return copied
 }
 
-// prune drops what is too old.
+// prune drops what is too old, and what a wrong clock has left in the future: such
+// events would be the newest for ever, and leave no place for others.
 func (c *contents) prune(now time.Time) {
+	c.events = slices.DeleteFunc(c.events, func(e status.Event) bool { return e.At.After(now.Add(coarse)) })
 	for name, s := range c.series {
 		if !s.prune(now) {
 			delete(c.series, name)

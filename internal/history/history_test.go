@@ -365,3 +365,22 @@ func TestFirstVersion(t *testing.T) {
 		t.Error("the file of a process that has ended is not absorbed")
 	}
 }
+
+// An event from the future, which a wrong clock has left, goes with the next write: it
+// would be the newest for ever.
+func TestEventsFromTheFuture(t *testing.T) {
+	dir := t.TempDir()
+	p := newTestProcess(dir, clockwork.NewFakeClockAt(noon))
+	for message, at := range map[string]time.Time{"now": noon, "a clock that differs": noon.Add(coarse), "far ahead": noon.AddDate(50, 0, 0)} {
+		p.History.AddEvent(status.Event{At: at, Kind: status.EventDown, Subject: "api", Message: message})
+	}
+	p.Stop(true)
+	next := newTestProcess(dir, clockwork.NewFakeClockAt(noon))
+	next.pass(context.Background(), passLimit, false)
+	for _, h := range []*History{p.History, next.History} {
+		events := h.Events()
+		if len(events) != 2 || events[0].Message != "a clock that differs" || events[1].Message != "now" {
+			t.Errorf("the events are %v, want all but the one far ahead", events)
+		}
+	}
+}
