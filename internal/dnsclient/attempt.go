@@ -76,6 +76,13 @@ func (a *Attempt) Doubt() {
 	}
 }
 
+// served reports whether the server has answered any query on the connection.
+func (a *Attempt) served() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.live != nil && a.live.served.Load()
+}
+
 // respond records a response.
 func (a *Attempt) respond() {
 	a.mu.Lock()
@@ -88,6 +95,10 @@ type liveness struct {
 	heard   atomic.Uint64 // number of reads with data
 	doubted atomic.Uint64 // 1 + heard at the last doubt; 0: none since the last response
 	refuted atomic.Bool   // whether an earlier doubt since the last response was in vain
+
+	// Set by conns only. served does not change while pending is 0.
+	pending atomic.Int64 // requests that have a place, until the header of their response
+	served  atomic.Bool  // whether there was a response
 }
 
 // hear records a read with data.

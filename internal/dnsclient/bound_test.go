@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
@@ -17,9 +16,10 @@ import (
 	"github.com/caddy-freetier/caddy-freetier/internal/caddytest"
 )
 
-// withoutStreams is an HTTP/2 server that allows no streams. open is the number of its
-// open connections.
-func withoutStreams(t *testing.T) (server *caddytest.Upstream, addr string, open *atomic.Int64) {
+// framedServer is an HTTP/2 server whose frames serve writes. It is called with each
+// connection after the client's preface, and the connection is closed when it returns.
+// open is the number of open connections.
+func framedServer(t *testing.T, serve func(*http2.Framer)) (server *caddytest.Upstream, addr string, open *atomic.Int64) {
 	t.Helper()
 	server = caddytest.NewTLSUpstream(t, http.NotFound) // for its certificate
 	config := server.TLS.Clone()
@@ -30,24 +30,6 @@ func withoutStreams(t *testing.T) (server *caddytest.Upstream, addr string, open
 	}
 	t.Cleanup(func() { listener.Close() })
 	open = new(atomic.Int64)
-	serve := func(conn net.Conn) {
-		defer open.Add(-1)
-		defer conn.Close()
-		framer := http2.NewFramer(conn, conn)
-		_ = framer.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 0})
-		if _, err := io.CopyN(io.Discard, conn, int64(len(http2.ClientPreface))); err != nil {
-			return
-		}
-		for { // until the client closes the connection
-			frame, err := framer.ReadFrame()
-			if err != nil {
-				return
-			}
-			if ping, ok := frame.(*http2.PingFrame); ok && !ping.IsAck() {
-				_ = framer.WritePing(true, ping.Data)
-			}
-		}
-	}
 	go func() {
 		for {
 			conn, err := listener.Accept()
@@ -55,15 +37,35 @@ func withoutStreams(t *testing.T) (server *caddytest.Upstream, addr string, open
 				return // the test has ended
 			}
 			open.Add(1)
-			go serve(conn)
+			go func() {
+				defer open.Add(-1)
+				defer conn.Close()
+				if _, err := io.CopyN(io.Discard, conn, int64(len(http2.ClientPreface))); err == nil {
+					serve(http2.NewFramer(conn, conn))
+				}
+			}()
 		}
 	}()
 	return server, listener.Addr().String(), open
 }
 
+// withoutStreams is an HTTP/2 server that allows no streams.
+func withoutStreams(framer *http2.Framer) {
+	_ = framer.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 0})
+	for { // until the client closes the connection
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			return
+		}
+		if ping, ok := frame.(*http2.PingFrame); ok && !ping.IsAck() {
+			_ = framer.WritePing(true, ping.Data)
+		}
+	}
+}
+
 // Connections to a server that takes no requests are closed, and not opened for ever.
 func TestNoStreams(t *testing.T) {
-	server, addr, open := withoutStreams(t)
+	server, addr, open := framedServer(t, withoutStreams)
 	c := newHTTPS(t, server, addr)
 	exchange := func() {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

@@ -56,8 +56,13 @@ func (c *conns) roundTrip(req *http.Request, a *Attempt) (*http.Response, error)
 	if err != nil {
 		return nil, err
 	}
+	defer conn.live.pending.Add(-1)
 	a.begin(conn.live, reused)
-	return conn.RoundTrip(req)
+	resp, err := conn.RoundTrip(req)
+	if err == nil {
+		conn.live.served.Store(true)
+	}
+	return resp, err
 }
 
 // maxOpen is how many connections to one server are open at once, whatever it does with
@@ -122,6 +127,7 @@ func (c *conns) reserve() (free httpConn, ok bool) {
 		conn := &c.open[i]
 		if !conn.live.inDoubt() && conn.Reserve() == nil {
 			conn.used = now
+			conn.live.pending.Add(1)
 			if c.closed {
 				conn.SetStateHook(func(conn *http.ClientConn) { discard(conn) })
 			}
@@ -132,13 +138,14 @@ func (c *conns) reserve() (free httpConn, ok bool) {
 }
 
 // dropUseless closes connections that have no request and take none, and reports
-// whether there were any: an HTTP/2 server may allow no streams (RFC 9113, section
-// 5.1.2). Each query would leave another one open. The caller has found no connection
-// with capacity, and holds the lock.
+// whether there were any on which nothing was ever answered: an HTTP/2 server may allow
+// no streams (RFC 9113, section 5.1.2). Each query would leave another one open. Others
+// take no more requests because the server closes them. The caller has found no
+// connection with capacity, and holds the lock.
 func (c *conns) dropUseless() (dropped bool) {
 	c.open = slices.DeleteFunc(c.open, func(conn httpConn) bool {
-		useless := !conn.live.inDoubt() && conn.Available() <= 0 && discard(conn.ClientConn)
-		dropped = dropped || useless
+		useless := !conn.live.inDoubt() && conn.live.pending.Load() == 0 && conn.Available() <= 0 && discard(conn.ClientConn)
+		dropped = dropped || useless && !conn.live.served.Load()
 		return useless
 	})
 	return dropped

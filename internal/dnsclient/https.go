@@ -89,7 +89,7 @@ var ErrMediaType = errors.New("the response is not a DNS message")
 
 // Exchange implements Client.
 func (c *HTTPS) Exchange(ctx context.Context, q *dnsmsg.Outgoing, a *Attempt) ([]byte, uint32, error) {
-	resp, err := c.roundTrip(c.request(ctx, q), a)
+	resp, err := c.send(ctx, q, a)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -106,6 +106,44 @@ func (c *HTTPS) Exchange(ctx context.Context, q *dnsmsg.Outgoing, a *Attempt) ([
 	}
 	a.respond()
 	return msg, age(resp.Header), nil
+}
+
+// maxUnprocessed is how often a query is sent over connections that the server closes
+// without having answered any query on them.
+const maxUnprocessed = 32
+
+// send sends a query, and again over another connection as long as the server says that
+// it has not processed it: that is no failure of the server. Of many queries at once,
+// only as many are answered on each connection as the server takes.
+func (c *HTTPS) send(ctx context.Context, q *dnsmsg.Outgoing, a *Attempt) (*http.Response, error) {
+	for unserved := 0; ; {
+		resp, err := c.roundTrip(c.request(ctx, q), a)
+		if !isUnprocessed(err) || ctx.Err() != nil {
+			return resp, err
+		}
+		if a.served() {
+			continue
+		}
+		if unserved++; unserved == maxUnprocessed {
+			return nil, err
+		}
+	}
+}
+
+// isUnprocessed reports whether the server closes an HTTP/2 connection and has not
+// processed the request: GOAWAY names the last stream that it processes (RFC 9113,
+// section 6.8). nginx sends it after `keepalive_requests` requests. http.Transport
+// sends such requests again, http.ClientConn leaves that to its caller. net/http does
+// not export the errors.
+func isUnprocessed(err error) bool {
+	if err == nil {
+		return false
+	}
+	switch err.Error() {
+	case "http2: Transport received Server's graceful shutdown GOAWAY", "http2: client conn not usable":
+		return true
+	}
+	return false
 }
 
 // maxGet is the longest message that is sent with GET, in bytes. GET needs a single
