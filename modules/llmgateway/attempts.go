@@ -115,7 +115,7 @@ func (as *attempts) plan() *plan {
 // has a candidate is charged. Calls that count tokens are bounded by a limit of their
 // own, since they cost no quota.
 func (as *attempts) prepare(w http.ResponseWriter, r *http.Request) *apiError {
-	as.delivery.out.open(w, r)
+	as.delivery.out.open(w, r, as.gateway.clock)
 	now := as.gateway.clock.Now()
 	if as.isTokenCount() {
 		if err := as.client.auxiliary.charge(now); err != nil {

@@ -27,6 +27,8 @@ type clientWriter struct {
 
 	ctx context.Context //nolint:containedctx // it ends when the client leaves
 
+	watch writeWatch // on the writes
+
 	mu      sync.Mutex
 	w       http.ResponseWriter
 	state   writerState
@@ -66,13 +68,16 @@ func (c *clientWriter) startHeartbeats(q *request) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.comment, c.interval, c.clock = comment, g.heartbeat, g.clock
+	c.comment, c.interval = comment, g.heartbeat
 	c.last = c.clock.Now()
 	c.timer = c.clock.AfterFunc(c.interval, c.beat)
 }
 
 // open sets whom to write to.
-func (c *clientWriter) open(w http.ResponseWriter, r *http.Request) { c.w, c.ctx = w, r.Context() }
+func (c *clientWriter) open(w http.ResponseWriter, r *http.Request, clock clockwork.Clock) {
+	c.w, c.ctx, c.clock = w, r.Context(), clock
+	c.watch.open(w, r, clock)
+}
 
 // hasLeft reports whether the client has.
 func (c *clientWriter) hasLeft() bool { return c.ctx.Err() != nil }
@@ -151,7 +156,8 @@ func (c *clientWriter) send(p []byte, flush bool) error {
 	return c.flush()
 }
 
-// write is called with the lock.
+// write is called with the lock. Of a long p each piece counts as a write, so that the
+// client need not take the whole in the time for one.
 func (c *clientWriter) write(p []byte) error {
 	if len(p) == 0 {
 		return nil
@@ -159,12 +165,25 @@ func (c *clientWriter) write(p []byte) error {
 	if c.timer != nil {
 		c.between, c.last = endsEvent(p), c.clock.Now()
 	}
-	_, err := c.w.Write(p)
-	return err
+	c.watch.start()
+	for len(p) > 0 {
+		n := min(len(p), copyBufferSize)
+		c.watch.begin()
+		_, err := c.w.Write(p[:n])
+		if err = c.watch.end(err); err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
 }
 
 // flush is called with the lock.
-func (c *clientWriter) flush() error { return http.NewResponseController(c.w).Flush() }
+func (c *clientWriter) flush() error {
+	c.watch.start()
+	c.watch.begin()
+	return c.watch.end(http.NewResponseController(c.w).Flush())
+}
 
 // end ends all writing.
 func (c *clientWriter) end() {
@@ -174,6 +193,7 @@ func (c *clientWriter) end() {
 	if c.timer != nil {
 		c.timer.Stop()
 	}
+	c.watch.stop()
 }
 
 // isHeld reports whether a heartbeat may look at what the request's goroutine is

@@ -59,8 +59,9 @@
 // # Goroutines
 //
 // A request is read, attempted and answered on its own goroutine. Beside it run only a
-// timer for heartbeats (clientWriter, under its lock), one that reads the beginning of a
-// refusal (peekbody) and the transport's own. Tasks of the app "freetier" keep the lists
+// timer for heartbeats (clientWriter, under its lock), one that looks whether the client
+// takes what is written (writeWatch), one that reads the beginning of a refusal
+// (peekbody) and the transport's own. Tasks of the app "freetier" keep the lists
 // of models, watch the files with keys and clients, and write the stores; they end with
 // the configuration. No lock is held while a channel or the storage is waited for.
 package llmgateway

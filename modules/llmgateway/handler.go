@@ -241,6 +241,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	warnOfAccessLogs(ctx)
+	keepConns(ctx)
 	warnOfUnknownModels(h, g.logger)
 	g.changes.Describe(g.describe)
 	gateways.LoadOrStore(g, g)

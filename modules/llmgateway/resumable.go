@@ -206,7 +206,7 @@ func (u *uploads) serve(w http.ResponseWriter, r *http.Request, sealed []string)
 	}
 	as.client.total.Inc()
 	description{as}.offer(r)
-	as.delivery.out.open(w, r)
+	as.delivery.out.open(w, r, u.gateway.clock)
 	as.source.begin(w, r, u.gateway.clock)
 	defer as.source.end()
 	defer as.close()

@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 
+	"go.uber.org/zap"
+
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/apierror"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/neutral"
 	"github.com/caddy-freetier/caddy-freetier/internal/llm/streamed"
@@ -80,7 +82,10 @@ func (d *delivery) continueStream(res *http.Response) {
 			o = outcomeComplete
 		}
 	}
-	if err := d.out.send(events, true); err != nil || d.out.hasLeft() {
+	if err := d.out.send(events, true); err != nil {
+		d.attempt.log("response broke off", zap.Error(err))
+		o = outcomeLeft
+	} else if d.out.hasLeft() {
 		o = outcomeLeft
 	}
 	d.finish(o)

@@ -147,7 +147,9 @@ func (g *gateway) upgrade(as *attempts, w http.ResponseWriter, r *http.Request, 
 		// The proxy would remove what else they name, or offer it to the channel.
 		inner.Header["Connection"], inner.Header["Upgrade"] = onlyUpgrade, onlyWebSocket
 	}
-	err := g.upgrades.ServeHTTP(w, inner, next)
+	watch := &as.delivery.out.watch
+	watch.start()
+	err := g.upgrades.ServeHTTP(&socketWriter{w, watch}, inner, next)
 	switch {
 	case err == nil:
 	case as.notSwitched != nil && r.Method == http.MethodConnect && as.notSwitched.StatusCode < 300:

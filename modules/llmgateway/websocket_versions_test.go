@@ -265,6 +265,13 @@ func newH2Conn(t *testing.T, conn io.ReadWriter) *h2Conn {
 // request opens a stream and returns the status of the response.
 func (c *h2Conn) request(stream uint32, fields [][2]string) string {
 	c.t.Helper()
+	c.open(stream, fields)
+	return c.status()
+}
+
+// open opens a stream.
+func (c *h2Conn) open(stream uint32, fields [][2]string) {
+	c.t.Helper()
 	c.stream = stream
 	c.data.Reset()
 	var block bytes.Buffer
@@ -277,8 +284,13 @@ func (c *h2Conn) request(stream uint32, fields [][2]string) string {
 	if err := c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block.Bytes(), EndHeaders: true}); err != nil {
 		c.t.Fatal(err)
 	}
+}
+
+// status returns the status of the response.
+func (c *h2Conn) status() string {
+	c.t.Helper()
 	for {
-		if headers, ok := c.next().(*http2.MetaHeadersFrame); ok && headers.StreamID == stream {
+		if headers, ok := c.next().(*http2.MetaHeadersFrame); ok && headers.StreamID == c.stream {
 			return headers.PseudoValue("status")
 		}
 	}
