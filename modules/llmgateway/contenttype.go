@@ -71,7 +71,8 @@ func isUTF8(charset string) bool {
 	return false
 }
 
-// isOpaque reports whether a media type is neither text nor JSON nor a form.
+// isOpaque reports whether a media type is neither text nor JSON nor a form, also in the
+// eyes of a parser that looks for a part of its name only.
 func isOpaque(mediaType string) bool {
 	main, sub, _ := strings.Cut(mediaType, "/")
 	switch {
@@ -80,7 +81,7 @@ func isOpaque(mediaType string) bool {
 	case main == "multipart":
 		return sub != "form-data"
 	}
-	return !strings.Contains(sub, "json") && !strings.Contains(sub, "form")
+	return !strings.Contains(sub, "json") && !strings.Contains(sub, "form") && !strings.Contains(sub, "urlencoded")
 }
 
 // isBinary reports whether a media type says that the body cannot be JSON.
