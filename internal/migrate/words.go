@@ -105,19 +105,26 @@ func safeName(name string, c *Channel, index int) string {
 			name = ""
 		}
 	}
-	name = strings.Trim(notInName.ReplaceAllString(name, "-"), "-._")
+	name = inName(name)
 	if len(name) > 40 {
-		name = strings.Trim(name[:40], "-._")
+		name = inName(name[:40])
 	}
+	host := hostOf(c.URL)
 	switch {
 	case name != "" && !looksLikeKey(name):
 		return name
 	case c.Provider != "":
 		return c.Provider
-	case hostOf(c.URL) != "" && !looksLikeKey(hostOf(c.URL)):
-		return strings.Trim(notInName.ReplaceAllString(strings.ToLower(hostOf(c.URL)), "-"), "-")
+	case inName(host) != "" && !looksLikeKey(host):
+		return inName(host)
 	}
 	return fmt.Sprintf("channel-%d", index+1)
+}
+
+// inName returns what of a text may stand in a name of a channel. Nothing is left of some
+// texts, such as the host [::].
+func inName(text string) string {
+	return strings.Trim(notInName.ReplaceAllString(strings.ToLower(text), "-"), "-._")
 }
 
 // names gives each name once.
