@@ -91,7 +91,7 @@ func (c *Conn) flush() {
 	c.flushes = false
 }
 
-// write writes what is pending, and then b, in one call. It returns how many bytes of b
+// write writes what is pending, and then b. It returns how many bytes of b
 // were written. The caller holds the lock, which write releases meanwhile.
 func (c *Conn) write(b []byte) (int, error) {
 	for c.writing {
@@ -100,31 +100,42 @@ func (c *Conn) write(b []byte) (int, error) {
 	if c.err != nil {
 		return 0, c.err
 	}
-	before := len(c.pending)
-	if before+len(b) == 0 {
-		return 0, nil
-	}
-	if before > 0 {
-		b = append(c.pending, b...)
-		c.pending, c.spare = c.spare[:0], nil
-	}
-	c.writing = true
-	c.mu.Unlock()
-	n, err := c.Conn.Write(b)
-	c.mu.Lock()
-	c.writing = false
-	c.free.Broadcast()
-	if before == 0 {
+	if len(c.pending) == 0 {
+		if len(b) == 0 {
+			return 0, nil
+		}
+		c.unlock()
+		n, err := c.Conn.Write(b)
+		c.relock()
 		return n, err
 	}
-	if cap(b) <= 2*maxBatch {
-		c.spare = b
+	pending := c.pending
+	c.pending, c.spare = c.spare[:0], nil
+	c.unlock()
+	all := net.Buffers{pending}
+	if len(b) > 0 {
+		all = append(all, b) // one system call for both, and no copy of a large b
 	}
+	n, err := all.WriteTo(c.Conn)
+	c.relock()
+	c.spare = pending
 	if err != nil {
 		c.err = err
 		c.pending = nil
 	}
-	return max(n-before, 0), err
+	return max(int(n)-len(pending), 0), err
+}
+
+// unlock releases the lock for a call of Conn.Write, and relock acquires it again.
+func (c *Conn) unlock() {
+	c.writing = true
+	c.mu.Unlock()
+}
+
+func (c *Conn) relock() {
+	c.mu.Lock()
+	c.writing = false
+	c.free.Broadcast()
 }
 
 // SetDeadline implements net.Conn. See SetWriteDeadline.
