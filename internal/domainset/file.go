@@ -29,9 +29,6 @@ const (
 	mostPostponed = 12
 )
 
-// now is a variable for tests.
-var now = time.Now
-
 // fileKey is a key of files. One file may be in use as a set and as a hosts file.
 type fileKey struct {
 	kind string // "set" or "hosts"
@@ -44,6 +41,7 @@ type File[T any] struct {
 	path    string
 	key     fileKey
 	read    func(io.Reader) (*T, LineErrors, error)
+	now     func() time.Time  // of the file system, whose clock the times of files are from
 	content atomic.Pointer[T] // immutable; never nil after open
 
 	mu   sync.Mutex  // guards the fields below, and lets one Refresh run at a time
@@ -72,7 +70,7 @@ func open[T any](kind, path string, read func(io.Reader) (*T, LineErrors, error)
 	}
 	key := fileKey{kind, path}
 	pooled, _, err := files.LoadOrNew(key, func() (caddy.Destructor, error) {
-		f := &File[T]{path: path, key: key, read: read}
+		f := &File[T]{path: path, key: key, read: read, now: time.Now}
 		_, err := f.Refresh()
 		return f, err
 	})
@@ -114,7 +112,7 @@ func (f *File[T]) Refresh() (changed bool, err error) {
 		return false, err
 	}
 	defer file.Close()
-	if f.postpones(isSettling(info)) {
+	if f.postpones(f.isSettling(info)) {
 		return false, nil
 	}
 	content, bad, err := f.read(file)
@@ -141,8 +139,8 @@ func (f *File[T]) postpones(written bool) bool {
 
 // isSettling reports whether a file was changed a moment ago. One from the future comes
 // from another machine's clock, and does not get older for a long time.
-func isSettling(info os.FileInfo) bool {
-	age := now().Sub(info.ModTime())
+func (f *File[T]) isSettling(info os.FileInfo) bool {
+	age := f.now().Sub(info.ModTime())
 	return age >= 0 && age < settled
 }
 

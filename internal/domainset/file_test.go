@@ -20,11 +20,11 @@ type writtenFile struct {
 func newWrittenFile(t *testing.T) *writtenFile {
 	t.Helper()
 	f := &writtenFile{t, filepath.Join(t.TempDir(), "list.txt"), time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
-	now = func() time.Time { return f.time }
-	t.Cleanup(func() { now = time.Now })
 	f.write("a.example\n")
 	return f
 }
+
+func (f *writtenFile) now() time.Time { return f.time }
 
 func (f *writtenFile) write(text string) {
 	f.t.Helper()
@@ -55,6 +55,7 @@ func TestFileBeingWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
+	f.now = w.now
 	wantRefresh(t, "new", f, false, 1)
 	w.time = w.time.Add(time.Hour)
 	w.write("")
@@ -89,6 +90,7 @@ func TestFileWrittenWithoutEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
+	f.now = w.now
 	for range 2 {
 		for range mostPostponed {
 			w.time = w.time.Add(time.Second)
@@ -113,6 +115,7 @@ func TestFileWrittenWhileRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.now = w.now
 	defer func() {
 		if err := f.Close(); err != nil {
 			t.Error(err)

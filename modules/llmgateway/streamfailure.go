@@ -1,6 +1,7 @@
 package llmgateway
 
 import (
+	"errors"
 	"io"
 	"net/http"
 
@@ -83,7 +84,9 @@ func (d *delivery) continueStream(res *http.Response) {
 		}
 	}
 	if err := d.out.send(events, true); err != nil {
-		d.attempt.log("response broke off", zap.Error(err))
+		if errors.Is(err, errStalledClient) { // other errors may have the client's address
+			d.attempt.log("response broke off", zap.Error(errStalledClient))
+		}
 		o = outcomeLeft
 	} else if d.out.hasLeft() {
 		o = outcomeLeft
